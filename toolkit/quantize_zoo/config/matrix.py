@@ -1,0 +1,76 @@
+"""A matrix's YAML: models x devices. A single model's YAML is a matrix of one model on its ``target_device``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from quantize_zoo import errors
+from quantize_zoo.config.model import DeviceSpec, ModelConfig, Strict, load_model_config, model_from_source
+from quantize_zoo.config.yaml_source import read_yaml, validate
+
+OnMissingDevice = Literal["skip", "fail"]
+
+
+class _MatrixFile(Strict):
+    models: tuple[Path, ...] = Field(min_length=1)
+    devices: tuple[DeviceSpec, ...] = Field(min_length=1)
+    on_missing_device: OnMissingDevice = "skip"
+    require_targets: bool = False
+
+
+class MatrixConfig(Strict):
+    """A matrix whose models are loaded."""
+
+    source: Path
+    models: tuple[ModelConfig, ...]
+    devices: tuple[DeviceSpec, ...]
+    on_missing_device: OnMissingDevice
+    require_targets: bool
+
+    def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
+        """Return the part that the command line asks for; an empty list asks for all.
+
+        Raises:
+            ConfigurationError: the matrix has no such model.
+        """
+        known = {model.name: model for model in self.models}
+        for name in models:
+            if name not in known:
+                raise errors.unknown_model_name(name, known)
+        chosen_models = tuple(known[name] for name in models) or self.models
+        chosen_devices = tuple(DeviceSpec(device=device) for device in devices) or self.devices
+        return self.model_copy(update={"models": chosen_models, "devices": chosen_devices})
+
+
+def load_matrix(path: Path) -> MatrixConfig:
+    """Read a matrix, or a single model's YAML, with all that it names.
+
+    Raises:
+        ConfigurationError: anything that is wrong in one of the files.
+    """
+    source = read_yaml(path)
+    if isinstance(source.data, dict) and "model" in source.data:
+        model = model_from_source(source)
+        device = DeviceSpec(device=model.compression.target_device)
+        return MatrixConfig(
+            source=path, models=(model,), devices=(device,), on_missing_device="skip", require_targets=False
+        )
+    file = validate(_MatrixFile, source)
+    folder = path.resolve().parent
+    models: list[ModelConfig] = []
+    for index, model_path in enumerate(file.models):
+        where = source.where(("models", index))
+        model = load_model_config(folder / model_path, where)
+        if any(model.name == other.name for other in models):
+            raise errors.duplicate_model_name(where, model.name)
+        models.append(model)
+    return MatrixConfig(
+        source=path,
+        models=tuple(models),
+        devices=file.devices,
+        on_missing_device=file.on_missing_device,
+        require_targets=file.require_targets,
+    )

@@ -1,0 +1,154 @@
+"""One model's YAML. Names follow POT and the accuracy checker; unknown keys are errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from quantize_zoo import errors
+from quantize_zoo.config.yaml_source import YamlSource, read_yaml, validate
+
+TrialsLoadMethod = Literal["cold_start", "fine_tune"]
+InferencePrecision = Literal["f32", "bf16", "f16"]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    """A frozen value whose unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeviceSpec(Strict):
+    """A target device; written as its OpenVINO name, or as a mapping when the precision is named too."""
+
+    device: str = Field(min_length=1)
+    inference_precision: InferencePrecision | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"device": value} if isinstance(value, str) else value
+
+    @property
+    def label(self) -> str:
+        """The name of the device in tables, with what was asked of it: ``CPU`` or ``CPU[f32]``."""
+        return f"{self.device}[{self.inference_precision}]" if self.inference_precision else self.device
+
+
+class BenchmarkParams(Strict):
+    """How latency is measured; the names are POT's."""
+
+    nthreads: Positive = 1
+    nstreams: Positive = 1
+    api_type: Literal["sync", "async"] = "sync"
+    batch_size: Positive = 1
+    duration_seconds: float = Field(default=1.0, gt=0, description="time budget of one comparison with FP32")
+
+
+class TunableQuantizationParams(Strict):
+    """Parameters of TunableQuantization."""
+
+    preset: Literal["performance"] = "performance"
+    stat_subset_size: Positive = 300
+    tuning_scope: tuple[Literal["layer", "range_estimator"], ...] = ("layer",)
+    estimator_tuning_scope: tuple[Literal["preset"], ...] = ()
+
+    @model_validator(mode="after")
+    def _scopes_agree(self) -> TunableQuantizationParams:
+        if not self.tuning_scope:
+            raise ValueError("tuning_scope must name at least one of layer, range_estimator")
+        if ("range_estimator" in self.tuning_scope) != bool(self.estimator_tuning_scope):
+            raise ValueError("estimator_tuning_scope goes with range_estimator in tuning_scope, and only with it")
+        return self
+
+
+class TunableQuantization(Strict):
+    """The algorithm entry of the compression pipeline."""
+
+    name: Literal["TunableQuantization"]
+    params: TunableQuantizationParams = TunableQuantizationParams()
+
+
+class CompressionParams(Strict):
+    """The compression pipeline."""
+
+    target_device: str = "CPU"
+    algorithms: tuple[TunableQuantization, ...] = Field(min_length=1, max_length=1)
+
+    @property
+    def tunable(self) -> TunableQuantizationParams:
+        """The parameters of TunableQuantization."""
+        return self.algorithms[0].params
+
+
+class OptimizerParams(Strict):
+    """Parameters of Tpe; accuracy_loss is in percent of the FP32 value, latency_reduce is FP32 time / INT8 time."""
+
+    max_trials: Positive = 40
+    max_minutes: float | None = Field(default=None, gt=0)
+    trials_load_method: TrialsLoadMethod = "cold_start"
+    accuracy_loss: float = Field(default=1.0, ge=0)
+    latency_reduce: float = Field(default=1.0, gt=0)
+    accuracy_weight: float = Field(default=1.0, ge=0)
+    latency_weight: float = Field(default=1.0, ge=0)
+    expected_quantization_ratio: float = Field(default=0.5, gt=0, lt=1)
+    quantization_ratio_weight: float = Field(default=1.0, ge=0)
+    benchmark: BenchmarkParams = BenchmarkParams()
+
+
+class Optimizer(Strict):
+    """The optimizer entry."""
+
+    name: Literal["Tpe"] = "Tpe"
+    params: OptimizerParams = OptimizerParams()
+
+
+class ModelConfig(Strict):
+    """A model's YAML; ``model`` and ``accuracy_checker`` are absolute once loaded."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    model: Path
+    accuracy_checker: Path | dict[str, Any]
+    metric: str
+    compression: CompressionParams
+    optimizer: Optimizer = Optimizer()
+    source: Path = Field(default=Path(), exclude=True, description="the file this was read from; set by the loader")
+
+    @field_validator("accuracy_checker", mode="before")
+    @classmethod
+    def _path_or_mapping(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict):
+            raise ValueError("must be a path or the accuracy checker's own configuration")
+        return value
+
+    @property
+    def location(self) -> str:
+        """The file that an error about this model points at."""
+        return str(self.source)
+
+
+def load_model_config(path: Path, named_by: str = "") -> ModelConfig:
+    """Read one model's YAML; its paths are relative to the file.
+
+    Raises:
+        ConfigurationError: see ``read_yaml`` and ``validate``; also a missing model or checker configuration.
+    """
+    return model_from_source(read_yaml(path, named_by))
+
+
+def model_from_source(source: YamlSource) -> ModelConfig:
+    """Validate a model's YAML that was read already, and resolve its paths."""
+    config = validate(ModelConfig, source)
+    folder = source.path.resolve().parent
+    changes: dict[str, Any] = {"source": source.path.resolve(), "model": folder / config.model}
+    if isinstance(config.accuracy_checker, Path):
+        changes["accuracy_checker"] = folder / config.accuracy_checker
+    resolved = config.model_copy(update=changes)
+    for key in ("model", "accuracy_checker"):
+        file = getattr(resolved, key)
+        if isinstance(file, Path) and not file.is_file():
+            raise errors.file_missing(file, f"{source.where((key,))}: {key}")
+    return resolved

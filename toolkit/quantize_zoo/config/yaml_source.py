@@ -1,0 +1,121 @@
+"""YAML text with the line of every key, so that a validation error can point at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from quantize_zoo import errors
+
+Key = str | int
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class YamlSource:
+    """The parsed content of a file, and the line (from 1) where each key path starts."""
+
+    path: Path
+    data: Any
+    lines: dict[tuple[Key, ...], int]
+
+    def where(self, location: Sequence[Key]) -> str:
+        """Return ``file:line`` of the key path, or of its nearest ancestor that the file has."""
+        keys = tuple(location)
+        while keys and keys not in self.lines:
+            keys = keys[:-1]
+        return f"{self.path}:{self.lines.get(keys, 1)}"
+
+
+def read_yaml(path: Path, named_by: str = "") -> YamlSource:
+    """Read a YAML file.
+
+    Raises:
+        ConfigurationError: the file is missing or unreadable, is not YAML, or has a key twice.
+    """
+    if not path.is_file():
+        raise errors.file_missing(path, named_by)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.file_unreadable(path, str(error)) from error
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        lines: dict[tuple[Key, ...], int] = {}
+        if node is not None:
+            _collect_lines(path, node, (), lines)
+        data = loader.construct_document(node) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise errors.yaml_syntax(f"{path}:{line}", error.problem or str(error)) from error
+    except yaml.YAMLError as error:
+        raise errors.yaml_syntax(str(path), str(error)) from error
+    finally:
+        loader.dispose()
+    return YamlSource(path, data, lines)
+
+
+def validate(schema: type[Schema], source: YamlSource) -> Schema:
+    """Turn the source into a value of the schema.
+
+    Raises:
+        ConfigurationError: the first thing that does not fit, with file, line, key and what is allowed.
+    """
+    try:
+        return schema.model_validate(source.data if source.data is not None else {})
+    except ValidationError as error:
+        raise _translate(schema, source, error.errors()[0]) from error
+
+
+def _collect_lines(path: Path, node: yaml.Node, keys: tuple[Key, ...], lines: dict[tuple[Key, ...], int]) -> None:
+    lines.setdefault(keys, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            child = (*keys, str(key_node.value))
+            line = key_node.start_mark.line + 1
+            if child in lines:
+                raise errors.duplicate_key(f"{path}:{line}", str(key_node.value))
+            lines[child] = line
+            _collect_lines(path, value_node, child, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _collect_lines(path, item, (*keys, index), lines)
+
+
+def _translate(schema: type[BaseModel], source: YamlSource, detail: ErrorDetails) -> errors.ConfigurationError:
+    location = detail["loc"]
+    where = source.where(location)
+    key = ".".join(str(part) for part in location) or "the file"
+    if detail["type"] == "extra_forbidden":
+        return errors.unknown_key(where, key, _fields_at(schema, location[:-1]))
+    if detail["type"] == "missing":
+        return errors.missing_key(where, key)
+    problem = detail["msg"].removeprefix("Value error, ")
+    return errors.bad_value(where, key, detail["input"], problem[:1].lower() + problem[1:])
+
+
+def _fields_at(schema: type[BaseModel], location: Sequence[Key]) -> list[str]:
+    """Return the keys that the schema allows at a location."""
+    current: Any = schema
+    for key in location:
+        if isinstance(key, str):
+            field = current.model_fields[key].annotation
+            current = _first_model(field) or current
+    return list(current.model_fields)
+
+
+def _first_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _first_model(argument)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,313 @@
+"""Every error that a user can meet: what is wrong, where, and what to do.
+
+The other modules raise what the functions here return, so that all messages can be read in one place. An error crosses
+from a cell's process to the main one as its three texts.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class QuantizeZooError(Exception):
+    """A failure with its remedy; ``str()`` is the message for the terminal."""
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(what, where, remedy)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        located = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{located}\n  -> {self.remedy}" if self.remedy else located
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+def _rebuild(kind: type[QuantizeZooError], what: str, where: str, remedy: str) -> QuantizeZooError:
+    return kind(what, where=where, remedy=remedy)
+
+
+class ConfigurationError(QuantizeZooError):
+    """Bad usage or configuration: nothing was run (exit status 2)."""
+
+
+class DeviceUnavailableError(QuantizeZooError):
+    """The machine has no such device: the cell is reported as unavailable."""
+
+
+class CellError(QuantizeZooError):
+    """A cell cannot go on; the others do (exit status 3)."""
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """Say what is known, the nearest name first if there is one."""
+    names = sorted(known)
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    listed = ", ".join(names) if names else "none"
+    return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
+
+
+# --- configuration -----------------------------------------------------------------------------------------------
+
+
+def file_missing(path: Path, named_by: str = "") -> ConfigurationError:
+    """A file that a configuration or the command line names is not there."""
+    return ConfigurationError(
+        f"no such file: {path}", where=named_by, remedy="correct the path; a relative one starts at the file naming it"
+    )
+
+
+def file_unreadable(path: Path, cause: str) -> ConfigurationError:
+    """A file is there and cannot be read as text."""
+    return ConfigurationError(f"cannot read {path}: {cause}", remedy="name a readable UTF-8 text file")
+
+
+def yaml_syntax(where: str, problem: str) -> ConfigurationError:
+    """The file is not YAML."""
+    return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy="correct the line named above")
+
+
+def duplicate_key(where: str, key: str) -> ConfigurationError:
+    """A mapping names one key twice; YAML would keep the last one silently."""
+    return ConfigurationError(f"key {key!r} appears twice", where=where, remedy="remove one of the two")
+
+
+def unknown_key(where: str, key: str, known: Iterable[str]) -> ConfigurationError:
+    """A key that the schema does not have."""
+    return ConfigurationError(f"unknown key {key!r}", where=where, remedy=nearest(key.rsplit(".", 1)[-1], known))
+
+
+def bad_value(where: str, key: str, value: object, problem: str) -> ConfigurationError:
+    """A value of the wrong type or outside what is allowed."""
+    return ConfigurationError(f"{key}: {problem}, not {value!r}", where=where, remedy="correct the value")
+
+
+def missing_key(where: str, key: str) -> ConfigurationError:
+    """A required key is absent."""
+    return ConfigurationError(f"key {key!r} is missing", where=where, remedy="add it")
+
+
+def unknown_model_name(name: str, known: Iterable[str]) -> ConfigurationError:
+    """``--models`` names what the matrix does not have."""
+    return ConfigurationError(f"the matrix has no model {name!r}", where="--models", remedy=nearest(name, known))
+
+
+def duplicate_model_name(where: str, name: str) -> ConfigurationError:
+    """Two models of a matrix share a name, which would mix up their cells."""
+    return ConfigurationError(f"two models are named {name!r}", where=where, remedy="give each model a name of its own")
+
+
+def checker_configuration(where: str, cause: str) -> ConfigurationError:
+    """The accuracy checker's own validation refuses its part of the configuration."""
+    return ConfigurationError(
+        f"accuracy checker configuration: {cause}", where=where, remedy="see the accuracy checker's documentation"
+    )
+
+
+def unknown_metric(where: str, metric: str, known: Iterable[str]) -> ConfigurationError:
+    """``metric`` is not among those of the accuracy checker's configuration."""
+    return ConfigurationError(
+        f"metric {metric!r} is not in the accuracy checker's configuration", where=where, remedy=nearest(metric, known)
+    )
+
+
+def reports_unwritable(folder: Path, cause: str) -> ConfigurationError:
+    """Reports cannot be written where they should."""
+    return ConfigurationError(
+        f"cannot write reports to {folder}: {cause}", remedy="make the folder writable or name another with --reports"
+    )
+
+
+# --- components --------------------------------------------------------------------------------------------------
+
+
+def no_accuracy_checker() -> ConfigurationError:
+    """None of the three places has an accuracy checker."""
+    return ConfigurationError(
+        "no accuracy checker is installed",
+        remedy="run: quantize-zoo doctor --install-checker (or install Open Model Zoo's accuracy_checker package)",
+    )
+
+
+def checker_broken(origin: str, cause: str) -> ConfigurationError:
+    """An accuracy checker is there and cannot be imported."""
+    return ConfigurationError(
+        f"the accuracy checker from {origin} cannot be imported: {cause}",
+        remedy="repair that installation, or run: quantize-zoo doctor --install-checker",
+    )
+
+
+def checker_install_failed(cause: str) -> ConfigurationError:
+    """The overlay could not be installed."""
+    return ConfigurationError(
+        f"installing the accuracy checker failed: {cause}", remedy="check the network and the rights on the folder"
+    )
+
+
+def device_unavailable(device: str, available: Iterable[str]) -> DeviceUnavailableError:
+    """OpenVINO does not list the device."""
+    return DeviceUnavailableError(
+        f"OpenVINO has no device {device} here; its devices: {', '.join(available) or 'none'}",
+        remedy="run on a machine with this device, or install its driver",
+    )
+
+
+# --- data and models ---------------------------------------------------------------------------------------------
+
+
+def empty_dataset(where: str) -> CellError:
+    """The annotation has no samples."""
+    return CellError("the dataset is empty: no annotated sample", where=where, remedy="check the annotation file")
+
+
+def sample_unreadable(identifier: str, cause: str) -> CellError:
+    """An annotated sample cannot be read or preprocessed."""
+    return CellError(
+        f"sample {identifier!r} cannot be read: {cause}",
+        where="dataset",
+        remedy="check data_source and that every annotated file is there",
+    )
+
+
+def dataset_unusable(cause: str) -> CellError:
+    """The annotation cannot be converted."""
+    return CellError(f"the dataset cannot be read: {cause}", where="dataset", remedy="check annotation_conversion")
+
+
+def model_unreadable(path: Path, cause: str) -> CellError:
+    """OpenVINO cannot read the model."""
+    return CellError(f"OpenVINO cannot read the model: {cause}", where=str(path), remedy="export the model again")
+
+
+def dynamic_shape(name: str, shape: str) -> CellError:
+    """More than the batch is dynamic."""
+    return CellError(
+        f"input {name!r} has the dynamic shape {shape}; only a dynamic batch is supported",
+        where="model",
+        remedy="fix the shape when exporting the model",
+    )
+
+
+def input_mismatch(name: str, wanted: str, given: str) -> CellError:
+    """The preprocessed data do not fit the model."""
+    return CellError(
+        f"input {name!r} of the model takes {wanted}, the preprocessed data are {given}",
+        where="model and dataset",
+        remedy="correct the preprocessing (resize, color) or the layout in the accuracy checker's configuration",
+    )
+
+
+def nothing_to_quantize(model: str, hardware: str) -> CellError:
+    """No operation of the model is quantizable."""
+    return CellError(
+        f"model {model!r} has no operation that the hardware configuration {hardware} quantizes",
+        where="model",
+        remedy="take a model with convolutions or matrix multiplications, or leave it out of the matrix",
+    )
+
+
+def already_quantized(model: str) -> CellError:
+    """The model has FakeQuantize operations before tuning."""
+    return CellError(
+        f"model {model!r} is quantized already: it has FakeQuantize operations",
+        where="model",
+        remedy="name the FP32 model that it was made from",
+    )
+
+
+def not_finite(operation: str) -> CellError:
+    """Calibration met NaN or infinity."""
+    return CellError(
+        f"the input of operation {operation!r} has NaN or infinite values on the calibration data",
+        where="statistics",
+        remedy="check the preprocessing (mean, scale) and the model's weights",
+    )
+
+
+def adapter_failed(adapter: str, outputs: Iterable[str], cause: str) -> CellError:
+    """The checker's adapter does not take the model's outputs."""
+    return CellError(
+        f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}): {cause}",
+        where="accuracy checker",
+        remedy="name the adapter that fits, or its output options, in the accuracy checker's configuration",
+    )
+
+
+def metric_not_scalar(metric: str) -> CellError:
+    """A metric without one number cannot be tuned."""
+    return CellError(
+        f"metric {metric!r} gives no single number", where="accuracy checker", remedy="set calculate_mean for it"
+    )
+
+
+def fp32_metric_unusable(metric: str, value: float) -> CellError:
+    """A relative accuracy loss needs an FP32 value other than zero."""
+    return CellError(
+        f"the FP32 model's {metric} is {value}; a relative accuracy loss cannot be computed",
+        where="accuracy checker",
+        remedy="check labels, preprocessing and adapter: the FP32 model must score above zero",
+    )
+
+
+def inference_failed(what: str, cause: str) -> CellError:
+    """OpenVINO refuses to compile or to infer."""
+    return CellError(f"{what} failed: {cause}", where="OpenVINO", remedy="see OpenVINO's message")
+
+
+# --- execution and storage ---------------------------------------------------------------------------------------
+
+
+def worker_died(cause: str) -> CellError:
+    """The cell's process ended without an answer."""
+    return CellError(
+        f"the cell's process died: {cause}",
+        where="executor",
+        remedy="what was finished is stored; look for memory limits (dmesg) or a crash of the device plugin",
+    )
+
+
+def unexpected(description: str) -> CellError:
+    """An error that no module foresaw, told without a traceback; the log has it."""
+    return CellError(
+        f"unexpected error: {description}", where="cell", remedy="please report it; --debug shows the traceback"
+    )
+
+
+def store_unusable(url: str, cause: str) -> ConfigurationError:
+    """The store cannot be opened."""
+    return ConfigurationError(
+        f"cannot use the store {url}: {cause}", remedy="name another with --store, or move the file away"
+    )
+
+
+def store_too_new(url: str, revision: str) -> ConfigurationError:
+    """A later release wrote the store."""
+    return ConfigurationError(
+        f"the store {url} has schema {revision}, which this release does not know",
+        remedy="install the release that wrote it, or name another store with --store",
+    )
+
+
+def store_write_failed(url: str, cause: str) -> CellError:
+    """A trial could not be stored, e.g. because the disk is full."""
+    return CellError(f"cannot write to the store {url}: {cause}", where="store", remedy="free disk space, run again")
+
+
+def unknown_run(run_id: str, known: Iterable[str]) -> ConfigurationError:
+    """``report`` names a run that is not stored."""
+    return ConfigurationError(f"the store has no run {run_id!r}", where="RUN", remedy=nearest(run_id, known))
+
+
+def no_runs(url: str) -> ConfigurationError:
+    """The store is empty."""
+    return ConfigurationError(f"the store {url} has no run", remedy="run: quantize-zoo run")
+
+
+def model_export_failed(path: Path, cause: str) -> CellError:
+    """The best model could not be written."""
+    return CellError(f"cannot write the model {path}: {cause}", where="reports", remedy="free disk space, run again")
