@@ -44,6 +44,10 @@ class CellError(QuantizeZooError):
     """A cell cannot go on; the others do (exit status 3)."""
 
 
+class WorkerDiedError(CellError):
+    """The cell's process is gone: nothing more can be evaluated in this cell."""
+
+
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """Say what is known, the nearest name first if there is one."""
     names = sorted(known)
@@ -262,9 +266,9 @@ def inference_failed(what: str, cause: str) -> CellError:
 # --- execution and storage ---------------------------------------------------------------------------------------
 
 
-def worker_died(cause: str) -> CellError:
+def worker_died(cause: str) -> WorkerDiedError:
     """The cell's process ended without an answer."""
-    return CellError(
+    return WorkerDiedError(
         f"the cell's process died: {cause}",
         where="executor",
         remedy="what was finished is stored; look for memory limits (dmesg) or a crash of the device plugin",

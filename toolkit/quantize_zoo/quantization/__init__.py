@@ -10,9 +10,9 @@ from quantize_zoo.quantization.options import (
     option_hash,
     quantization_ratio,
 )
-from quantize_zoo.quantization.ranges import Range
+from quantize_zoo.quantization.ranges import Range, RangeTable, compute_ranges, wanted_statistics
 from quantize_zoo.quantization.statistics import ActivationStatistics, Samples, collect_statistics
-from quantize_zoo.quantization.tunable import OperationSpace, SearchSpace, assemble, derive_space
+from quantize_zoo.quantization.tunable import OperationSpace, SearchSpace, assemble, derive_space, presets_in_scope
 
 __all__ = [
     "ActivationStatistics",
@@ -21,6 +21,7 @@ __all__ = [
     "OperationOption",
     "OperationSpace",
     "Range",
+    "RangeTable",
     "Samples",
     "SearchSpace",
     "TensorOption",
@@ -28,7 +29,10 @@ __all__ = [
     "base_option",
     "build_candidate",
     "collect_statistics",
+    "compute_ranges",
     "derive_space",
     "option_hash",
+    "presets_in_scope",
     "quantization_ratio",
+    "wanted_statistics",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,6 @@ from quantize_zoo.graph import ActivationPoint, Placement, WeightPoint, constant
 from quantize_zoo.quantization.options import EstimatorPreset, ModelOption
 from quantize_zoo.quantization.statistics import DEFAULT_OUTLIER_PROB, ActivationStatistics, Statistic, StatisticType
 
-PRESETS: tuple[EstimatorPreset, ...] = ("default", "quantile")
 SMALLEST_RANGE = 8e-5
 SMALLEST_SHARE_OF_LARGEST_CHANNEL = 0.01
 
@@ -47,24 +46,30 @@ def shared_config(point: ActivationPoint, base: ModelOption) -> QuantizationConf
     )
 
 
-def wanted_statistics(placement: Placement, base: ModelOption) -> list[Statistic]:
-    """List the statistics that the ranges of the whole search space are computed from."""
+def wanted_statistics(
+    placement: Placement, base: ModelOption, presets: Collection[EstimatorPreset]
+) -> list[Statistic]:
+    """List the statistics that the ranges of these range estimator presets are computed from."""
     wanted: list[Statistic] = []
     for point in placement.activations:
         per_channel = shared_config(point, base).granularity == "perchannel"
         wanted.append(Statistic(point.key, "min", per_channel=False))
-        wanted += [Statistic(point.key, _max_type(preset), per_channel) for preset in PRESETS]
+        wanted += [Statistic(point.key, _max_type(preset), per_channel) for preset in presets]
     return wanted
 
 
 def compute_ranges(
-    model: ov.Model, placement: Placement, base: ModelOption, statistics: ActivationStatistics
+    model: ov.Model,
+    placement: Placement,
+    base: ModelOption,
+    presets: Collection[EstimatorPreset],
+    statistics: ActivationStatistics,
 ) -> RangeTable:
-    """Compute all ranges that any option of the model can need."""
+    """Compute all ranges that an option of the model can need."""
     activations = {
         (point.key, preset): _activation_range(point, shared_config(point, base), preset, statistics)
         for point in placement.activations
-        for preset in PRESETS
+        for preset in presets
     }
     nodes = nodes_by_name(model)
     weights = {}
@@ -72,7 +77,7 @@ def compute_ranges(
         tensor = base[point.operation].weights
         value = constant_value(nodes[point.operation].input_value(point.port).get_node())
         if tensor is not None and value is not None:
-            for preset in PRESETS:
+            for preset in presets:
                 weights[point.operation, preset] = weights_range(value, point, tensor.config, preset)
     return RangeTable(activations, weights)
 

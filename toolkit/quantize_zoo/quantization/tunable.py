@@ -48,6 +48,13 @@ def derive_space(base: ModelOption, params: TunableQuantizationParams) -> Search
     return tuple(_operation_space(name, choice, params) for name, choice in base.items())
 
 
+def presets_in_scope(base: ModelOption, params: TunableQuantizationParams) -> frozenset[EstimatorPreset]:
+    """Return the range estimator presets that options of this space can name."""
+    tensors = [tensor for choice in base.values() for tensor in (choice.activations, choice.weights) if tensor]
+    named = {tensor.range_estimator for tensor in tensors}
+    return frozenset(named | {"default", "quantile"} if "preset" in params.estimator_tuning_scope else named)
+
+
 def assemble(base: ModelOption, choices: Mapping[str, Choice]) -> ModelOption:
     """Apply what was chosen for each operation to the base option."""
     return {name: _apply(option, choices.get(name, {})) for name, option in base.items()}

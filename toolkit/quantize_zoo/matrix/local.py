@@ -1,0 +1,130 @@
+"""The local executor: a spawned process for each cell, one at a time, since latency needs a quiet machine.
+
+A crash in native code, an out-of-memory kill or a leak ends that process only. The two sides exchange messages over a
+pipe; only this program's own values travel on it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from quantize_zoo import errors
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.executor import CellWorker, Prepared
+from quantize_zoo.matrix.session import CellSession
+from quantize_zoo.quantization import EstimatorPreset, ModelOption
+from quantize_zoo.scoring import PairedLatency
+from quantize_zoo.search import Measurement
+
+_GRACE_SECONDS = 5
+
+
+class LocalExecutor:
+    """Implements ``Executor`` with a spawned process."""
+
+    @contextmanager
+    def open(self, cell: Cell, log: Path) -> Iterator[CellWorker]:
+        """See ``Executor``."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, cell, log), name=cell.name, daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            yield _ProcessWorker(ours, process)
+        finally:
+            # The worker leaves when its pipe is closed; a call that is under way is cut short.
+            ours.close()
+            process.join(_GRACE_SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+class _ProcessWorker:
+    """Implements ``CellWorker`` by calling the same methods in the cell's process."""
+
+    def __init__(self, connection: Connection, process: Any) -> None:
+        self._connection = connection
+        self._process = process
+
+    def prepare(self) -> Prepared:
+        prepared: Prepared = self._call("prepare")
+        return prepared
+
+    def calibrate(self, base: ModelOption, presets: Collection[EstimatorPreset]) -> float:
+        seconds: float = self._call("calibrate", base, presets)
+        return seconds
+
+    def evaluate(self, option: ModelOption) -> Measurement:
+        measurement: Measurement = self._call("evaluate", option)
+        return measurement
+
+    def finish(self, option: ModelOption, path: Path) -> PairedLatency:
+        latency: PairedLatency = self._call("finish", option, path)
+        return latency
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        try:
+            self._connection.send((method, arguments))
+            succeeded, answer = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join(_GRACE_SECONDS)
+            raise errors.worker_died(_cause_of_death(self._process.exitcode)) from None
+        if succeeded:
+            return answer
+        raise answer
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "it closed its pipe and hangs"
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    name = signal.Signals(-exit_code).name
+    return f"{name} (out of memory?)" if name == "SIGKILL" else name
+
+
+def _serve(connection: Connection, cell: Cell, log: Path) -> None:
+    """Run in the cell's process: answer calls until the pipe is closed."""
+    # Ctrl-C reaches the whole process group; the main process decides what it means and closes the pipe.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _redirect_output(log)
+    session: CellSession | None = None
+    while True:
+        try:
+            method, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            if session is None:
+                session = CellSession(cell)
+            reply = (True, getattr(session, method)(*arguments))
+        except QuantizeZooError as error:
+            traceback.print_exc()
+            reply = (False, error)
+        except Exception as error:  # nothing foresaw it; the log has the traceback, the user gets one line
+            traceback.print_exc()
+            reply = (False, errors.unexpected(f"{type(error).__name__}: {error}"))
+        try:
+            connection.send(reply)
+        except BrokenPipeError:
+            return
+
+
+def _redirect_output(log: Path) -> None:
+    """Send what libraries print, native ones included, to the cell's log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        os.dup2(stream.fileno(), sys.stdout.fileno())
+        os.dup2(stream.fileno(), sys.stderr.fileno())

@@ -1,0 +1,153 @@
+"""The work of a cell's process: everything that needs the model, the data and the device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from quantize_zoo import errors
+from quantize_zoo.config import hardware_path, load_hardware
+from quantize_zoo.graph import content_hash, find_placement, read_model, save_model, with_batch
+from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.executor import Prepared
+from quantize_zoo.quantization import (
+    EstimatorPreset,
+    ModelOption,
+    RangeTable,
+    base_option,
+    build_candidate,
+    collect_statistics,
+    compute_ranges,
+    wanted_statistics,
+)
+from quantize_zoo.scoring import (
+    AccuracySession,
+    PairedLatency,
+    compile_pair,
+    describe_environment,
+    describe_execution,
+    find_checker,
+    hardware_target,
+    mean_estimate,
+    measure_in_turns,
+    require_device,
+)
+from quantize_zoo.search import Measurement, Seconds
+from quantize_zoo.store import Reference
+
+CONFIRMATION_BUDGET = 5  # times the budget of a trial's latency, for the figure that is reported
+
+
+class CellSession:
+    """Implements ``CellWorker`` in this process.
+
+    Raises:
+        QuantizeZooError: the device is missing, or the model cannot be read or has nothing to quantize.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._benchmark = cell.model.optimizer.params.benchmark
+        require_device(cell.device.device)
+        self._hardware = load_hardware(hardware_path(hardware_target(cell.device.device)))
+        self._original = read_model(cell.model.model)
+        self._model = with_batch(self._original, 1)
+        self._placement = find_placement(self._model, self._hardware, cell.model.name)
+        self._checker = find_checker()
+        self._ranges: RangeTable | None = None
+
+    def prepare(self) -> Prepared:
+        """See ``CellWorker``."""
+        start = time.perf_counter()
+        self._accuracy = AccuracySession(self._checker, self._cell.model, self._model)
+        self._fp32 = compile_pair(self._model, self._cell.device, self._benchmark)
+        scored = self._accuracy.score(self._fp32.throughput)
+        metric = self._cell.model.metric
+        accuracy = mean_estimate(scored.metrics[metric], scored.per_sample.get(metric))
+        if accuracy.value == 0:
+            raise errors.fp32_metric_unusable(metric, accuracy.value)
+        wanted = self._cell.model.compression.tunable.stat_subset_size
+        reference = Reference(
+            search_key=self._search_key(),
+            metric=metric,
+            accuracy=accuracy,
+            metrics=scored.metrics,
+            execution=describe_execution(self._fp32.latency),
+            environment=describe_environment(),
+            checker=f"{self._checker.version}, {self._checker.origin}",
+            samples=len(self._accuracy),
+            calibration_samples=min(wanted, len(self._accuracy)),
+            operation_types={operation.name: operation.type for operation in self._placement.operations},
+            seconds=time.perf_counter() - start,
+        )
+        return Prepared(reference, base_option(self._placement))
+
+    def calibrate(self, base: ModelOption, presets: Collection[EstimatorPreset]) -> float:
+        """See ``CellWorker``."""
+        start = time.perf_counter()
+        samples = self._accuracy.inputs(self._cell.model.compression.tunable.stat_subset_size)
+        statistics = collect_statistics(self._model, wanted_statistics(self._placement, base, presets), samples)
+        self._ranges = compute_ranges(self._model, self._placement, base, presets, statistics)
+        return time.perf_counter() - start
+
+    def evaluate(self, option: ModelOption) -> Measurement:
+        """See ``CellWorker``."""
+        started = time.perf_counter()
+        candidate = self._build(self._model, option)
+        built = time.perf_counter()
+        compiled = compile_pair(candidate, self._cell.device, self._benchmark)
+        compiled_at = time.perf_counter()
+        scored = self._accuracy.score(compiled.throughput)
+        scored_at = time.perf_counter()
+        latency = self._measure(compiled.latency, budget=1)
+        measured_at = time.perf_counter()
+        metric = self._cell.model.metric
+        per_sample = scored.per_sample.get(metric)
+        seconds = Seconds(built - started, compiled_at - built, scored_at - compiled_at, measured_at - scored_at)
+        return Measurement(
+            accuracy=mean_estimate(scored.metrics[metric], per_sample),
+            metrics=scored.metrics,
+            per_sample=per_sample,
+            latency=latency,
+            execution=describe_execution(compiled.latency),
+            seconds=seconds,
+        )
+
+    def finish(self, option: ModelOption, path: Path) -> PairedLatency:
+        """See ``CellWorker``."""
+        save_model(self._build(self._original, option), path)
+        compiled = compile_pair(self._build(self._model, option), self._cell.device, self._benchmark)
+        return self._measure(compiled.latency, budget=CONFIRMATION_BUDGET)
+
+    def _build(self, model: ov.Model, option: ModelOption) -> ov.Model:
+        assert self._ranges is not None, "calibrate comes before"
+        return build_candidate(model, self._placement, option, self._ranges)
+
+    def _measure(self, candidate: Any, *, budget: int) -> PairedLatency:
+        benchmark = self._benchmark
+        sample = {
+            name: np.repeat(value, benchmark.batch_size, axis=0) for name, value in self._accuracy.inputs(1)[0].items()
+        }
+        seconds = benchmark.duration_seconds * budget
+        return measure_in_turns(
+            self._fp32.latency, candidate, sample, benchmark.model_copy(update={"duration_seconds": seconds})
+        )
+
+    def _search_key(self) -> str:
+        """What a search belongs to: model content, data, metric, hardware configuration, device and measurement."""
+        parts = [
+            content_hash(self._cell.model.model),
+            self._accuracy.fingerprint(),
+            self._cell.model.metric,
+            self._hardware.model_dump_json(),
+            self._cell.device.model_dump_json(),
+            self._benchmark.model_dump_json(exclude={"duration_seconds"}),
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,238 @@
+"""The accuracy checker as a session: data are read and preprocessed once, then any number of models is scored.
+
+Annotation conversion, reading, preprocessing, adapter, postprocessing and metrics are the checker's own; only its
+launcher is replaced by ``AsyncInferQueue``, since the checker would read the data again for every model.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+from quantize_zoo.config import ModelConfig
+from quantize_zoo.config.yaml_source import read_yaml
+from quantize_zoo.scoring.checker import Checker
+
+PathPrefixes = ("source", "annotations", "models", "model_attributes")
+
+
+@dataclass(frozen=True)
+class AccuracyResult:
+    """All metrics of a model by name, and per-sample values (samples,) of those that have them."""
+
+    metrics: dict[str, float]
+    per_sample: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One preprocessed sample (batch size 1)."""
+
+    identifier: Any
+    annotation: Any
+    meta: list[dict[str, Any]]
+    inputs: dict[str, NDArray[Any]]
+
+
+def checker_entry(config: ModelConfig) -> tuple[dict[str, Any], Path]:
+    """Return the model's entry of the accuracy checker's configuration, and the folder its paths are relative to.
+
+    Raises:
+        ConfigurationError: the configuration lacks what is needed.
+    """
+    if isinstance(config.accuracy_checker, Path):
+        source = read_yaml(config.accuracy_checker, config.location)
+        content, where, folder = source.data, str(source.path), source.path.parent
+    else:
+        content, where, folder = config.accuracy_checker, config.location, config.source.parent
+    models = content.get("models") if isinstance(content, dict) else None
+    if not isinstance(models, list) or not models or not isinstance(models[0], dict):
+        raise errors.checker_configuration(where, "it needs a list 'models' with one entry")
+    entry = models[0]
+    for key in ("launchers", "datasets"):
+        if not isinstance(entry.get(key), list) or not entry[key] or not isinstance(entry[key][0], dict):
+            raise errors.checker_configuration(where, f"models[0] needs a list {key!r} with one entry")
+    names = [metric_name(metric) for metric in entry["datasets"][0].get("metrics") or []]
+    if config.metric not in names:
+        raise errors.unknown_metric(f"{config.location}: metric", config.metric, names)
+    return entry, folder
+
+
+def metric_name(metric: Mapping[str, Any]) -> str:
+    """Return the name under which the checker reports a metric."""
+    return str(metric.get("name", metric.get("type")))
+
+
+class AccuracySession:
+    """Preprocessed samples and the checker's scoring chain for one dataset.
+
+    Args:
+        checker: where the accuracy checker is.
+        config: the model's YAML.
+        model: the FP32 model with batch size 1; all models scored later have its inputs and outputs.
+
+    Raises:
+        ConfigurationError: the checker refuses its configuration.
+        CellError: the dataset is empty or unreadable, or does not fit the model.
+    """
+
+    def __init__(self, checker: Checker, config: ModelConfig, model: ov.Model) -> None:
+        entry, folder = checker_entry(config)
+        resolved = _with_prefixes(checker, entry, folder)
+        dataset_config = resolved["datasets"][0]
+        launcher_config = resolved["launchers"][0]
+        where = f"{config.location}: accuracy_checker"
+        evaluator = checker.module("evaluators.quantization_model_evaluator")
+        config_error = checker.module("config").ConfigError
+        try:
+            parts = evaluator.create_dataset_attributes([dataset_config], "")
+            adapter_config = launcher_config.get("adapter")
+            self._adapter = checker.module("adapters").create_adapter(adapter_config) if adapter_config else None
+        except config_error as error:
+            if "annotation" in dataset_config or "annotation_conversion" in dataset_config:
+                if "path to converted annotation" in str(error):
+                    raise errors.empty_dataset(where) from error
+            raise errors.checker_configuration(where, str(error)) from error
+        except Exception as error:  # converters raise what their file formats raise
+            raise errors.dataset_unusable(f"{type(error).__name__}: {error}") from error
+        self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
+        self._adapter_name = str(adapter_config)
+        if self._adapter is not None:
+            self._adapter.label_map = (self._dataset.metadata or {}).get("label_map")
+            self._adapter.output_blob = self._adapter.output_blob or model.outputs[0].get_any_name()
+        self._outputs = [port.get_any_name() for port in model.outputs]
+        self._samples = self._preprocess(checker, launcher_config, model)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def inputs(self, count: int | None = None) -> list[dict[str, NDArray[Any]]]:
+        """Return the preprocessed inputs of the first ``count`` samples in the dataset's order, all by default."""
+        return [sample.inputs for sample in self._samples[:count]]
+
+    def fingerprint(self) -> str:
+        """Return a hash of all preprocessed inputs, identifiers and annotations."""
+        digest = hashlib.sha256()
+        for sample in self._samples:
+            annotation = vars(sample.annotation) if sample.annotation is not None else {}
+            digest.update(json.dumps([str(sample.identifier), annotation], default=str, sort_keys=True).encode())
+            for name in sorted(sample.inputs):
+                digest.update(name.encode())
+                digest.update(sample.inputs[name].data)
+        return digest.hexdigest()
+
+    def score(self, compiled: Any) -> AccuracyResult:
+        """Score a compiled model on all samples.
+
+        Raises:
+            CellError: inference fails, the adapter does not fit, or a metric is not a single number.
+        """
+        self._metrics.reset()
+        annotations: list[Any] = []
+        predictions: list[Any] = []
+        per_sample: dict[str, list[Any]] = {}
+        for index, raw in enumerate(self._infer(compiled)):
+            annotation, prediction = self._predict(self._samples[index], raw)
+            results, _ = self._metrics.update_metrics_on_batch([index], annotation, prediction)
+            for result in results[index]:
+                per_sample.setdefault(result.metric_name, []).append(result.result)
+            if self._metrics.need_store_predictions:
+                annotations += annotation
+                predictions += prediction
+        metrics = {}
+        for _, result in self._metrics.iterate_metrics(annotations, predictions):
+            metrics[result.name] = _scalar(result.name, result.evaluated_value)
+        kept = {name: _numbers(values, len(self._samples)) for name, values in per_sample.items()}
+        return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None})
+
+    def _infer(self, compiled: Any) -> list[dict[str, NDArray[Any]]]:
+        raw: list[dict[str, NDArray[Any]]] = [{}] * len(self._samples)
+        queue = ov.AsyncInferQueue(compiled)
+
+        def keep(request: Any, index: int) -> None:
+            raw[index] = {
+                name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)
+            }
+
+        queue.set_callback(keep)
+        try:
+            for index, sample in enumerate(self._samples):
+                queue.start_async(sample.inputs, index)
+            queue.wait_all()
+        except RuntimeError as error:
+            raise errors.inference_failed("inference", str(error).strip().splitlines()[-1]) from error
+        return raw
+
+    def _predict(self, sample: _Sample, raw: dict[str, NDArray[Any]]) -> tuple[list[Any], list[Any]]:
+        annotation = [copy.deepcopy(sample.annotation)] if self._postprocessor.has_processors else [sample.annotation]
+        try:
+            predicted = self._adapter.process([raw], [sample.identifier], sample.meta) if self._adapter else [raw]
+            processed: tuple[list[Any], list[Any]] = self._postprocessor.process_batch(
+                annotation, predicted, sample.meta
+            )
+        except Exception as error:  # adapters raise whatever indexing a wrong output raises
+            cause = f"{type(error).__name__}: {error}"
+            raise errors.adapter_failed(self._adapter_name, self._outputs, cause) from error
+        return processed
+
+    def _preprocess(self, checker: Checker, launcher_config: dict[str, Any], model: ov.Model) -> list[_Sample]:
+        shapes = {port.get_any_name(): tuple(port.get_shape()) for port in model.inputs}
+        dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in model.inputs}
+        feeder = checker.module("launcher.input_feeder").InputFeeder(
+            launcher_config.get("inputs", []), shapes, shapes.__getitem__,
+            default_layout=launcher_config.get("default_layout", "NCHW"),
+        )  # fmt: skip
+        extract = checker.module("utils").extract_image_representations
+        self._preprocessor.input_shapes = shapes
+        self._dataset.batch = 1
+        if len(self._dataset) == 0:
+            raise errors.empty_dataset("dataset")
+        samples = []
+        for index in range(len(self._dataset)):
+            identifier = self._dataset.identifiers[index]
+            try:
+                _, annotations, data, identifiers = self._dataset[index]
+                data = self._preprocessor.process(data, annotations)
+                meta = extract(data, meta_only=True)
+                filled = feeder.fill_inputs(data)[0]
+            except Exception as error:  # readers and preprocessors raise whatever their libraries raise
+                raise errors.sample_unreadable(str(identifier), str(error) or type(error).__name__) from error
+            inputs = {name: np.ascontiguousarray(value, dtype=dtypes[name]) for name, value in filled.items()}
+            for name, shape in shapes.items():
+                if name not in inputs or inputs[name].shape != shape:
+                    given = str(inputs[name].shape) if name in inputs else "absent"
+                    raise errors.input_mismatch(name, str(shape), given)
+            samples.append(_Sample(identifiers[0], annotations[0] if annotations else None, meta, inputs))
+        return samples
+
+
+def _with_prefixes(checker: Checker, entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Resolve the entry's relative paths as the checker's command does with its path options."""
+    content = {"models": [copy.deepcopy(entry)]}
+    reader = checker.module("config").ConfigReader
+    reader._merge_paths_with_prefixes({prefix: folder for prefix in PathPrefixes}, content)
+    resolved: dict[str, Any] = content["models"][0]
+    return resolved
+
+
+def _scalar(name: str, value: Any) -> float:
+    values = np.asarray(value, dtype=np.float64)
+    if values.size != 1:
+        raise errors.metric_not_scalar(name)
+    return float(values.reshape(()))
+
+
+def _numbers(values: list[Any], count: int) -> NDArray[np.float64] | None:
+    if len(values) != count or any(np.ndim(value) != 0 for value in values):
+        return None
+    return np.asarray(values, dtype=np.float64)

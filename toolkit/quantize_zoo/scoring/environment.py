@@ -1,0 +1,50 @@
+"""What a measurement was made on. Figures of different environments are never compared as if they were one."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+
+import cpuinfo
+import openvino as ov
+
+ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
+_INTERESTING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and the versions; ``isa_limit`` is the set that oneDNN was limited to, empty without a limit."""
+
+    cpu: str
+    cores: int
+    instruction_sets: tuple[str, ...]
+    isa_limit: str
+    system: str
+    python: str
+    openvino: str
+    numpy: str
+    hyperopt: str
+    quantize_zoo: str
+
+
+@cache
+def describe_environment() -> Environment:
+    """Describe this process's environment."""
+    info = cpuinfo.get_cpu_info()
+    flags = set(info.get("flags", ()))
+    return Environment(
+        cpu=info.get("brand_raw", platform.processor()),
+        cores=len(os.sched_getaffinity(0)),
+        instruction_sets=tuple(flag for flag in _INTERESTING if flag in flags),
+        isa_limit=os.environ.get(ISA_VARIABLE, ""),
+        system=platform.platform(),
+        python=platform.python_version(),
+        openvino=ov.get_version(),
+        numpy=version("numpy"),
+        hyperopt=version("hyperopt"),
+        quantize_zoo=version("quantize-zoo"),
+    )

@@ -1,0 +1,81 @@
+"""POT's loss of a trial (Tpe of openvino-dev 2021.4), and what makes a trial the best.
+
+``accuracy_loss`` is relative, (FP32 - INT8) / |FP32|; ``latency_ratio`` is FP32 time / INT8 time (POT's lat_diff).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from quantize_zoo.config import OptimizerParams
+
+_SCALE = 10.0
+_ACCURACY_PENALTY = 80.0
+_LATENCY_PENALTY = 40.0
+_SHARPNESS = 8
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the objective sees of a trial."""
+
+    accuracy_loss: float
+    latency_ratio: float
+    quantization_ratio: float
+
+
+def relative_accuracy_loss(fp32: float, candidate: float) -> float:
+    """Return the share of the FP32 metric that the candidate loses; negative if it gains."""
+    return (fp32 - candidate) / abs(fp32)
+
+
+def meets_accuracy(accuracy_loss: float, params: OptimizerParams) -> bool:
+    """Tell whether the loss is within the target, which is in percent."""
+    return accuracy_loss <= params.accuracy_loss / 100
+
+
+def loss(score: Score, base: Score, params: OptimizerParams) -> float:
+    """Return POT's loss of a trial; ``base`` is the fully quantized model, which sets the scales.
+
+    Where the base loses no accuracy, or is no faster than FP32, the target takes its place.
+    """
+    allowed = params.accuracy_loss / 100
+    exceeded = score.accuracy_loss > allowed
+    accuracy_span = abs(math.exp(base.accuracy_loss) - 1) or abs(math.exp(allowed) - 1)
+    base_ratio = base.latency_ratio if base.latency_ratio != 1 else params.latency_reduce
+    latency_span = abs(_latency_term(1.0) - _latency_term(base_ratio))
+    accuracy_scaled = (math.exp(score.accuracy_loss) - 1) * _scale(accuracy_span)
+    latency_scaled = (_latency_term(score.latency_ratio) - _latency_term(base_ratio)) * _scale(latency_span)
+
+    accuracy_weight = params.accuracy_weight if exceeded else 0.0
+    if accuracy_weight == params.latency_weight == params.quantization_ratio_weight == 0:
+        accuracy_weight = 1.0
+    offset = params.expected_quantization_ratio
+    steepness = 3 / min(offset, 1 - offset)
+    ratio_term = 5 * math.tanh(steepness * (score.quantization_ratio - offset))
+
+    total = accuracy_weight * accuracy_scaled
+    total += params.latency_weight * latency_scaled
+    total -= params.quantization_ratio_weight * ratio_term
+    if exceeded:
+        return total + _ACCURACY_PENALTY
+    return total + (_LATENCY_PENALTY if score.latency_ratio < params.latency_reduce else 0.0)
+
+
+def rank(score: Score, trial_loss: float, params: OptimizerParams) -> tuple[float, float, float]:
+    """Return a key whose smallest value is the best trial.
+
+    Within the accuracy target the fastest wins, then the more accurate; outside, the lowest loss.
+    """
+    if meets_accuracy(score.accuracy_loss, params):
+        return (0.0, -score.latency_ratio, score.accuracy_loss)
+    return (1.0, trial_loss, 0.0)
+
+
+def _latency_term(ratio: float) -> float:
+    return math.log((1 / (1000 * ratio)) ** _SHARPNESS)
+
+
+def _scale(span: float) -> float:
+    return _SCALE / span if span else 1.0

@@ -1,0 +1,11 @@
+"""Alembic's entry point; the store hands over its connection."""
+
+from alembic import context
+
+from quantize_zoo.store.schema import Base
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,63 @@
+"""The database's tables. A change here needs a migration in ``migrations/versions``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import JSON, DateTime, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+
+class Run(Base):
+    """A run of a matrix."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16))
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    matrix: Mapped[str]
+    command: Mapped[str]
+    seed: Mapped[int]
+    require_targets: Mapped[bool]
+    on_missing_device: Mapped[str] = mapped_column(String(16))
+    version: Mapped[str] = mapped_column(String(32))
+
+
+class Cell(Base):
+    """A model on a device in a run; the JSON columns are the values of ``records``."""
+
+    __tablename__ = "cells"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    model: Mapped[str]
+    device: Mapped[str]
+    status: Mapped[str] = mapped_column(String(16))
+    method: Mapped[str] = mapped_column(String(16))
+    search_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    params: Mapped[dict[str, object]] = mapped_column(JSON)
+    error: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    reference: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    calibration_seconds: Mapped[float | None]
+    final: Mapped[dict[str, object] | None] = mapped_column(JSON)
+
+
+class TrialRow(Base):
+    """A finished trial; ``per_sample`` is the tuned metric of each sample in NumPy's own file format."""
+
+    __tablename__ = "trials"
+    __table_args__ = (UniqueConstraint("cell_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cell_id: Mapped[int] = mapped_column(ForeignKey("cells.id"), index=True)
+    number: Mapped[int]
+    option_hash: Mapped[str] = mapped_column(String(64))
+    loss: Mapped[float | None]
+    trial: Mapped[dict[str, object]] = mapped_column(JSON)
+    per_sample: Mapped[bytes | None] = mapped_column(LargeBinary)

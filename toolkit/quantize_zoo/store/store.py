@@ -1,0 +1,219 @@
+"""Reading and writing the store.
+
+Guarantees: every method is one transaction, so that a process killed at any moment leaves whole trials only; a trial is
+on disk when ``add_trial`` returns. A store may be used by several processes at once, a ``Store`` by one thread.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from quantize_zoo import __version__, errors
+from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
+from quantize_zoo.search import Trial
+from quantize_zoo.store.database import open_database
+from quantize_zoo.store.records import CellRecord, CellStatus, ErrorRecord, Final, Reference, RunRecord, RunStatus
+from quantize_zoo.store.schema import Cell, Run, TrialRow
+
+Value = TypeVar("Value")
+
+_TRIAL = TypeAdapter(Trial)
+_REFERENCE = TypeAdapter(Reference)
+_FINAL = TypeAdapter(Final)
+_ERROR = TypeAdapter(ErrorRecord)
+
+
+class Store:
+    """The trial store behind a database URL.
+
+    Raises:
+        ConfigurationError: the database cannot be opened, is another program's, or too new.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._engine = open_database(url)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._engine.dispose()
+
+    def start_run(
+        self, run_id: str, *, matrix: str, command: str, seed: int, require_targets: bool, on_missing_device: str
+    ) -> None:
+        """Begin a run."""
+        with self._transaction() as session:
+            session.add(
+                Run(
+                    id=run_id,
+                    status="running",
+                    started_at=datetime.now(timezone.utc),
+                    matrix=matrix,
+                    command=command,
+                    seed=seed,
+                    require_targets=require_targets,
+                    on_missing_device=on_missing_device,
+                    version=__version__,
+                )
+            )
+
+    def finish_run(self, run_id: str, status: RunStatus) -> None:
+        """End a run."""
+        with self._transaction() as session:
+            run = session.get_one(Run, run_id)
+            run.status = status
+            run.finished_at = datetime.now(timezone.utc)
+
+    def start_cell(
+        self, run_id: str, *, model: str, device: str, method: TrialsLoadMethod, params: OptimizerParams
+    ) -> int:
+        """Begin a cell and return its id."""
+        with self._transaction() as session:
+            cell = Cell(
+                run_id=run_id,
+                model=model,
+                device=device,
+                status="running",
+                method=method,
+                params=params.model_dump(mode="json"),
+            )
+            session.add(cell)
+            session.flush()
+            return cell.id
+
+    def set_reference(self, cell_id: int, reference: Reference) -> None:
+        """Keep what is known before the first trial; from now on ``searches`` finds the cell."""
+        with self._transaction() as session:
+            cell = session.get_one(Cell, cell_id)
+            cell.search_key = reference.search_key
+            cell.reference = _plain(_REFERENCE, reference)
+
+    def set_calibration_seconds(self, cell_id: int, seconds: float) -> None:
+        """Keep how long the statistics took."""
+        with self._transaction() as session:
+            session.get_one(Cell, cell_id).calibration_seconds = seconds
+
+    def add_trial(self, cell_id: int, trial: Trial) -> None:
+        """Keep a finished trial; it is on disk when this returns."""
+        per_sample = trial.measurement.per_sample if trial.measurement else None
+        stripped = replace(trial, measurement=trial.measurement and replace(trial.measurement, per_sample=None))
+        with self._transaction() as session:
+            session.add(
+                TrialRow(
+                    cell_id=cell_id,
+                    number=trial.number,
+                    option_hash=trial.option_hash,
+                    loss=trial.loss,
+                    trial=_plain(_TRIAL, stripped),
+                    per_sample=None if per_sample is None or trial.reused_from is not None else _to_bytes(per_sample),
+                )
+            )
+
+    def finish_cell(
+        self, cell_id: int, status: CellStatus, *, final: Final | None = None, error: ErrorRecord | None = None
+    ) -> None:
+        """End a cell."""
+        with self._transaction() as session:
+            cell = session.get_one(Cell, cell_id)
+            cell.status = status
+            cell.final = final and _plain(_FINAL, final)
+            cell.error = error and _plain(_ERROR, error)
+
+    def searches(self, search_key: str) -> list[Trial]:
+        """Return the trials of all searches with this key since the last cold start, the oldest first."""
+        with self._transaction() as session:
+            cells = session.scalars(select(Cell).where(Cell.search_key == search_key).order_by(Cell.id.desc()))
+            trials: list[Trial] = []
+            for cell in cells:
+                trials[:0] = self._trials(session, cell.id)
+                if cell.method == "cold_start" and trials:
+                    break
+            return trials
+
+    def per_sample(self, cell_id: int, number: int) -> NDArray[np.float64] | None:
+        """Return the tuned metric of each sample in a trial (samples,), None if it has no such values."""
+        with self._transaction() as session:
+            query = select(TrialRow.per_sample).where(TrialRow.cell_id == cell_id, TrialRow.number == number)
+            blob = session.scalar(query)
+        return None if blob is None else np.load(io.BytesIO(blob), allow_pickle=False)
+
+    def load_run(self, run_id: str | None = None) -> RunRecord:
+        """Return a run, the newest by default.
+
+        Raises:
+            ConfigurationError: there is no such run.
+        """
+        with self._transaction() as session:
+            known = list(session.scalars(select(Run.id).order_by(Run.started_at)))
+            if not known:
+                raise errors.no_runs(self.url)
+            if run_id is not None and run_id not in known:
+                raise errors.unknown_run(run_id, known)
+            run = session.get_one(Run, run_id or known[-1])
+            rows = session.scalars(select(Cell).where(Cell.run_id == run.id).order_by(Cell.id))
+            cells = tuple(self._cell_record(session, row) for row in rows)
+            return RunRecord(
+                id=run.id,
+                status=run.status,  # type: ignore[arg-type]  # the column holds what finish_run took
+                started_at=run.started_at,
+                finished_at=run.finished_at,
+                matrix=run.matrix,
+                command=run.command,
+                seed=run.seed,
+                require_targets=run.require_targets,
+                on_missing_device=run.on_missing_device,
+                version=run.version,
+                cells=cells,
+            )
+
+    def _cell_record(self, session: Session, row: Cell) -> CellRecord:
+        return CellRecord(
+            id=row.id,
+            run_id=row.run_id,
+            model=row.model,
+            device=row.device,
+            status=row.status,  # type: ignore[arg-type]  # the column holds what finish_cell took
+            method=row.method,  # type: ignore[arg-type]  # the column holds what start_cell took
+            params=OptimizerParams.model_validate(row.params),
+            error=None if row.error is None else _ERROR.validate_python(row.error),
+            reference=None if row.reference is None else _REFERENCE.validate_python(row.reference),
+            calibration_seconds=row.calibration_seconds,
+            final=None if row.final is None else _FINAL.validate_python(row.final),
+            trials=tuple(self._trials(session, row.id)),
+        )
+
+    @staticmethod
+    def _trials(session: Session, cell_id: int) -> list[Trial]:
+        rows = session.scalars(select(TrialRow.trial).where(TrialRow.cell_id == cell_id).order_by(TrialRow.number))
+        return [_TRIAL.validate_python(row) for row in rows]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine) as session, session.begin():
+                yield session
+        except SQLAlchemyError as error:
+            raise errors.store_write_failed(self.url, str(error).splitlines()[0]) from error
+
+
+def _plain(adapter: TypeAdapter[Value], value: Value) -> dict[str, Any]:
+    plain: dict[str, Any] = adapter.dump_python(value, mode="json")
+    return plain
+
+
+def _to_bytes(values: NDArray[np.float64]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
