@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -43,6 +43,10 @@ class MatrixConfig(Strict):
         chosen_models = tuple(known[name] for name in models) or self.models
         chosen_devices = tuple(DeviceSpec(device=device) for device in devices) or self.devices
         return self.model_copy(update={"models": chosen_models, "devices": chosen_devices})
+
+    def with_optimizer(self, changes: dict[str, Any]) -> MatrixConfig:
+        """Return the matrix with these parameters of Tpe changed in every model."""
+        return self.model_copy(update={"models": tuple(model.with_optimizer(changes) for model in self.models)})
 
 
 def load_matrix(path: Path) -> MatrixConfig:

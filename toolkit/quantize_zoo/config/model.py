@@ -124,6 +124,11 @@ class ModelConfig(Strict):
             raise ValueError("must be a path or the accuracy checker's own configuration")
         return value
 
+    def with_optimizer(self, changes: dict[str, Any]) -> ModelConfig:
+        """Return the configuration with these parameters of Tpe changed."""
+        params = self.optimizer.params.model_copy(update=changes)
+        return self.model_copy(update={"optimizer": self.optimizer.model_copy(update={"params": params})})
+
     @property
     def location(self) -> str:
         """The file that an error about this model points at."""

@@ -13,7 +13,7 @@ from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph import with_batch
 
-_INSTRUCTION_SET = re.compile(r"(avx512\w*|avx10\w*|avx2\w*|avx|sse\w*|amx\w*)")
+_INSTRUCTION_SET = re.compile(r"avx10|avx512|avx2|avx|sse|amx")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def describe_execution(compiled: Any) -> Execution:
         precisions[_text(info["runtimePrecision"])] += 1
         found = _INSTRUCTION_SET.search(_text(info["primitiveType"]))
         if found:
-            kernels[found.group(1)] += 1
+            kernels[found.group()] += 1
     try:
         precision = compiled.get_property("INFERENCE_PRECISION_HINT")
     except RuntimeError:

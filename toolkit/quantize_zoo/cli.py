@@ -1,0 +1,199 @@
+"""The command ``quantize-zoo``: parse, call, print, exit. No logic."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quantize_zoo import __version__, errors
+from quantize_zoo.config import MatrixConfig, OptimizerParams, TrialsLoadMethod, default_matrix_path, load_matrix
+from quantize_zoo.errors import ConfigurationError, QuantizeZooError
+from quantize_zoo.matrix import LocalExecutor, RunRequest, expand, run_matrix
+from quantize_zoo.progress import ConsoleProgress
+from quantize_zoo.report import RunReport, make_run_report, write_reports
+from quantize_zoo.report.json_document import json_value
+from quantize_zoo.report.wording import interval, percent
+from quantize_zoo.scoring import available_devices, checker_entry, describe_environment, find_checker, install_overlay
+from quantize_zoo.store import Store
+
+DEFAULT_REPORTS = Path("reports")
+BAD_USAGE = 2
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+MatrixArgument = Annotated[Path | None, typer.Argument(help="A matrix or one model's YAML; the embedded zoo by default.")]
+StoreOption = Annotated[
+    str | None, typer.Option(envvar="QUANTIZE_ZOO_STORE", help="Database URL of the store; store.db in the reports by default.")
+]  # fmt: skip
+ReportsOption = Annotated[Path, typer.Option(help="Folder for the reports.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+
+def main() -> None:
+    """Run the command; an error is a message and an exit status."""
+    try:
+        app()
+    except QuantizeZooError as error:
+        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(BAD_USAGE if isinstance(error, ConfigurationError) else 3)
+
+
+@app.command()
+def run(
+    matrix: MatrixArgument = None,
+    models: Annotated[list[str] | None, typer.Option(help="Only this model of the matrix; may be repeated.")] = None,
+    devices: Annotated[list[str] | None, typer.Option(help="This device, not the matrix's; may be repeated.")] = None,
+    max_trials: Annotated[int | None, typer.Option(min=1, help="Trials a cell.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes a cell.")] = None,
+    trials_load_method: Annotated[str | None, typer.Option(help="cold_start or fine_tune.")] = None,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune, score and report every cell of a matrix."""
+    changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
+    loaded = _load(matrix, models or [], devices or [], {key: value for key, value in changes.items() if value})
+    find_checker()
+    folder = _new_run_folder(reports)
+    opened = Store(store or _default_store(reports))
+    request = RunRequest(folder.name, loaded, folder, shlex.join(["quantize-zoo", *sys.argv[1:]]), seed)
+    with ConsoleProgress(Console(stderr=True)) as progress:
+        record = run_matrix(request, LocalExecutor(), opened, progress)
+    _report(make_run_report(record), folder, as_json=as_json)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a stored run; the newest by default.")] = None,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Render a stored run again."""
+    opened = Store(_existing_store(store, reports))
+    rendered = make_run_report(opened.load_run(run_id))
+    _report(rendered, reports / rendered.run.id, as_json=as_json)
+
+
+@app.command()
+def check(matrix: MatrixArgument = None, as_json: JsonOption = False) -> None:
+    """Validate a matrix and all that it names, without running."""
+    cells = [cell.name for cell in expand(_load(matrix, [], [], {}))]
+    if as_json:
+        print(json.dumps({"cells": cells}))
+        return
+    Console().print(f"{len(cells)} cells: {', '.join(cells)}", markup=False, highlight=False)
+
+
+@app.command()
+def doctor(
+    install_checker: Annotated[bool, typer.Option("--install-checker", help="Install the accuracy checker overlay if there is no accuracy checker.")] = False,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Tell what this machine has, and how to get what is missing."""
+    checker: str | None = None
+    problem: ConfigurationError | None = None
+    try:
+        found = find_checker()
+        checker = f"{found.version}, {found.origin}"
+    except ConfigurationError as error:
+        problem = error
+        if install_checker:
+            install_overlay()
+            found = find_checker()
+            checker, problem = f"{found.version}, {found.origin}", None
+    environment = describe_environment()
+    facts: dict[str, Any] = {
+        "quantize-zoo": __version__,
+        "OpenVINO": environment.openvino,
+        "devices": available_devices(),
+        "CPU": environment.cpu,
+        "cores": environment.cores,
+        "instruction sets": list(environment.instruction_sets),
+        "instruction set limit": environment.isa_limit or None,
+        "accuracy checker": checker,
+        "Python": environment.python,
+        "NumPy": environment.numpy,
+        "hyperopt": environment.hyperopt,
+    }
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        table = Table("what", "here", show_header=False, box=None)
+        for name, value in facts.items():
+            text = ", ".join(value) if isinstance(value, list) else "none" if value is None else str(value)
+            table.add_row(name, text)
+        Console().print(table)
+    if problem is not None:
+        raise problem
+
+
+def _load(path: Path | None, models: list[str], devices: list[str], changes: dict[str, Any]) -> MatrixConfig:
+    """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
+    matrix = load_matrix(path or default_matrix_path()).select(models, devices)
+    for model in matrix.models:
+        checker_entry(model)
+    if "trials_load_method" in changes and changes["trials_load_method"] not in TrialsLoadMethod.__args__:  # type: ignore[attr-defined]
+        method = changes["trials_load_method"]
+        allowed = errors.nearest(method, TrialsLoadMethod.__args__)  # type: ignore[attr-defined]
+        raise ConfigurationError(f"unknown load method {method!r}", where="--trials-load-method", remedy=allowed)
+    return matrix.with_optimizer(changes)
+
+
+def _new_run_folder(reports: Path) -> Path:
+    name = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    folder = reports / name
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise errors.reports_unwritable(reports, str(error)) from error
+    return folder
+
+
+def _default_store(reports: Path) -> str:
+    return f"sqlite:///{reports / 'store.db'}"
+
+
+def _existing_store(store: str | None, reports: Path) -> str:
+    url = store or _default_store(reports)
+    if store is None and not (reports / "store.db").is_file():
+        raise errors.no_runs(url)
+    return url
+
+
+def _report(report: RunReport, folder: Path, *, as_json: bool) -> None:
+    write_reports(report, folder)
+    if as_json:
+        print(json.dumps(json_value(report), allow_nan=False))
+    else:
+        Console(width=None if sys.stdout.isatty() else 160).print(_table(report))
+    Console(stderr=True).print(f"report: {folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(report.exit_status)
+
+
+def _table(report: RunReport) -> Table:
+    table = Table("cell", "verdict", "FP32", "INT8", "loss", "FP32 / INT8", title=f"run {report.run.id}")
+    for cell in report.cells:
+        record, best = cell.record, cell.best
+        if record.reference and best and best.measurement and best.score:
+            latency = record.final.latency if record.final else best.measurement.latency
+            figures = [
+                interval(record.reference.accuracy, 4),
+                interval(best.measurement.accuracy, 4),
+                percent(best.score.accuracy_loss),
+                interval(latency.ratio, 3),
+            ]
+        else:
+            figures = ["", "", "", ""]
+        table.add_row(record.name, cell.verdict.status, *figures)
+    return table

@@ -1,0 +1,83 @@
+"""Progress of a run on standard error: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
+from quantize_zoo.matrix import Cell
+from quantize_zoo.search import Trial
+from quantize_zoo.store import Reference
+
+
+class ConsoleProgress:
+    """Implements ``RunObserver``; a context manager around the run."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._started = time.monotonic()
+
+    def __enter__(self) -> ConsoleProgress:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def cell_started(self, cell: Cell, position: int, total: int) -> None:
+        """See ``RunObserver``."""
+        self._started = time.monotonic()
+        self._console.print(f"[{position + 1}/{total}] {cell.name}", markup=False, highlight=False)
+        self._task = self._live.add_task(escape(cell.name), total=cell.model.optimizer.params.max_trials, best="")
+
+    def reference_scored(self, cell: Cell, reference: Reference) -> None:
+        """See ``RunObserver``."""
+        accuracy, ran_in = reference.accuracy.value, reference.execution.inference_precision
+        self._print(f"FP32 {reference.metric} {accuracy:.4f} ({ran_in}), {reference.samples} samples")
+
+    def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:
+        """See ``RunObserver``."""
+        minutes = (time.monotonic() - self._started) / 60
+        count = f"trial {trial.number + 1}/{cell.model.optimizer.params.max_trials}"
+        best_text = f"best {_figures(best)}" if best else "none yet"
+        current = trial.failure or _figures(trial)
+        if self._live.disable:
+            self._print(f"{count}: {current}, {best_text}, {minutes:.1f} min")
+        elif self._task is not None:
+            self._live.update(self._task, advance=1, best=escape(best_text))
+
+    def cell_finished(self, cell: Cell, error: QuantizeZooError | None) -> None:
+        """See ``RunObserver``."""
+        if self._task is not None:
+            self._live.remove_task(self._task)
+        if isinstance(error, DeviceUnavailableError):
+            self._print(f"unavailable: {error.what}")
+        elif error is not None:
+            self._print(f"failed: {error}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _figures(trial: Trial) -> str:
+    if trial.score is None:
+        return "failed"
+    return f"loss {100 * trial.score.accuracy_loss:.2f} %, {trial.score.latency_ratio:.2f}x"

@@ -1,0 +1,19 @@
+"""Reports: pure functions of one ``RunReport``."""
+
+from quantize_zoo.report.html import render_html
+from quantize_zoo.report.json_document import render_json
+from quantize_zoo.report.junit import render_junit
+from quantize_zoo.report.markdown import render_markdown
+from quantize_zoo.report.run_report import CellReport, RunReport, make_run_report
+from quantize_zoo.report.write import write_reports
+
+__all__ = [
+    "CellReport",
+    "RunReport",
+    "make_run_report",
+    "render_html",
+    "render_json",
+    "render_junit",
+    "render_markdown",
+    "write_reports",
+]

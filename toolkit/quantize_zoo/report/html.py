@@ -1,0 +1,49 @@
+"""``index.html``: the matrix at a glance and each cell in detail, one page that opens from a folder without network."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from quantize_zoo.report import charts, wording
+from quantize_zoo.report.run_report import RunReport
+
+_HEADLINES = {
+    "met": "meet their targets",
+    "keep-fp32": "should keep FP32",
+    "missed": "miss a target",
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "unavailable": "unavailable",
+}
+
+
+def render_html(report: RunReport) -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=PackageLoader("quantize_zoo.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(
+        interval=wording.interval,
+        percent=wording.percent,
+        execution=wording.execution,
+        environment=wording.environment,
+    )
+    drawn = {cell.record.name: charts.cell_charts(cell) for cell in report.cells}
+    return environment.get_template("index.html.j2").render(
+        report=report,
+        run=report.run,
+        headline=_headline(report),
+        # Bokeh makes these two from numbers only, and escapes them itself.
+        scripts={name: Markup(script) for name, (script, _) in drawn.items()},  # noqa: S704
+        charts={name: {key: Markup(div) for key, div in divs.items()} for name, (_, divs) in drawn.items()},  # noqa: S704
+        chart_script=f"assets/{charts.SCRIPT_NAME}",
+        has_charts=any(divs for _, divs in drawn.values()),
+    )
+
+
+def _headline(report: RunReport) -> str:
+    counts = {status: sum(cell.verdict.status == status for cell in report.cells) for status in _HEADLINES}
+    parts = [f"{count} {_HEADLINES[status]}" for status, count in counts.items() if count]
+    return f"{len(report.cells)} cells: " + ", ".join(parts)

@@ -1,0 +1,43 @@
+"""``summary.md``: the table of cells for a pull request or a job summary."""
+
+from __future__ import annotations
+
+from quantize_zoo.report.run_report import CellReport, RunReport
+from quantize_zoo.report.wording import execution, interval, percent
+
+_HEADER = (
+    "| cell | verdict | accuracy FP32 | accuracy INT8 | loss | latency FP32 (us) | latency INT8 (us) | FP32 / INT8 |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+)
+
+
+def render_markdown(report: RunReport) -> str:
+    """Return the summary."""
+    rows = "".join(_row(cell) for cell in report.cells)
+    reasons = "".join(f"- **{_escape(cell.record.name)}**: {_escape(cell.verdict.reason)}\n" for cell in report.cells)
+    return f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{_HEADER}{rows}\n{reasons}"
+
+
+def _row(cell: CellReport) -> str:
+    record, best = cell.record, cell.best
+    columns = [_escape(record.name), cell.verdict.status]
+    if record.reference is None or best is None or best.measurement is None or best.score is None:
+        columns += ["", "", "", "", "", ""]
+    else:
+        latency = record.final.latency if record.final else best.measurement.latency
+        columns += [
+            f"{interval(record.reference.accuracy, 4)} {execution(record.reference.execution)}",
+            interval(best.measurement.accuracy, 4),
+            percent(best.score.accuracy_loss),
+            interval(latency.reference_us, 1),
+            interval(latency.candidate_us, 1),
+            interval(latency.ratio, 3),
+        ]
+    return f"| {' | '.join(columns)} |\n"
+
+
+def _escape(text: str) -> str:
+    """Neutralize what Markdown or the HTML in it would interpret."""
+    for character in "&\\`*_[]<>|":
+        text = text.replace(character, f"&#{ord(character)};" if character in "<>|&" else f"\\{character}")
+    return text.replace("\n", " ")

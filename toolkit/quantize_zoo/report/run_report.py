@@ -1,0 +1,107 @@
+"""The one value that all reports are made of. Every figure on a page is computed here or before, none in a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quantize_zoo.gate import Verdict, judge
+from quantize_zoo.search import Trial, best_trial, pareto_front
+from quantize_zoo.store import CellRecord, RunRecord
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class OperationRow:
+    """One operation of the best model, in graph order."""
+
+    name: str
+    type: str
+    quantized: bool
+    activations: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class CellReport:
+    """A cell, its verdict, and what the page draws."""
+
+    record: CellRecord
+    verdict: Verdict
+    best: Trial | None
+    pareto: tuple[int, ...]
+    best_so_far: tuple[int, ...]  # for each trial the number of the best one up to it; -1 before the first score
+    operations: tuple[OperationRow, ...]
+    minutes: float
+    overhead_share: float | None  # share of the trials' time that is not build, compile, accuracy or latency
+    trials_per_minute: float | None
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run with its verdicts."""
+
+    run: RunRecord
+    cells: tuple[CellReport, ...]
+
+    @property
+    def exit_status(self) -> int:
+        """Return the exit status of design: 130 interrupted, 3 a failed cell, 1 a missed target, 0 all well."""
+        statuses = {cell.verdict.status for cell in self.cells}
+        if self.run.status == "interrupted" or "interrupted" in statuses:
+            return 130
+        if "failed" in statuses or ("unavailable" in statuses and self.run.on_missing_device == "fail"):
+            return 3
+        if self.run.require_targets and statuses & {"missed", "keep-fp32"}:
+            return 1
+        return 0
+
+
+def make_run_report(run: RunRecord) -> RunReport:
+    """Judge all cells of a run and derive what the pages show."""
+    return RunReport(run, tuple(_cell_report(cell) for cell in run.cells))
+
+
+def _cell_report(cell: CellRecord) -> CellReport:
+    best = cell.trials[cell.final.trial] if cell.final else best_trial(cell.trials, cell.params)
+    seconds = [trial.seconds for trial in cell.trials]
+    total = sum(part.total for part in seconds)
+    overhead = sum(part.overhead for part in seconds)
+    return CellReport(
+        record=cell,
+        verdict=judge(cell),
+        best=best,
+        pareto=tuple(trial.number for trial in pareto_front(cell.trials)),
+        best_so_far=_best_so_far(cell),
+        operations=_operations(cell, best),
+        minutes=total / 60,
+        overhead_share=overhead / total if total else None,
+        trials_per_minute=60 * len(cell.trials) / total if total else None,
+    )
+
+
+def _best_so_far(cell: CellRecord) -> tuple[int, ...]:
+    numbers = []
+    for count in range(1, len(cell.trials) + 1):
+        best = best_trial(cell.trials[:count], cell.params)
+        numbers.append(-1 if best is None else best.number)
+    return tuple(numbers)
+
+
+def _operations(cell: CellRecord, best: Trial | None) -> tuple[OperationRow, ...]:
+    if best is None or cell.reference is None:
+        return ()
+    types = cell.reference.operation_types
+    # JSON objects come back in any order from some databases; the reference's is the graph's.
+    rows = []
+    for name in types:
+        option = best.option[name]
+        activations = weights = ""
+        if option.quantize:
+            config = option.activations.config
+            activations = f"INT{config.bits} {config.mode} {config.granularity}, {option.activations.range_estimator}"
+            if option.weights is not None:
+                config = option.weights.config
+                weights = f"INT{config.bits} {config.mode} {config.granularity}, {option.weights.range_estimator}"
+        rows.append(OperationRow(name, types[name], option.quantize, activations, weights))
+    return tuple(rows)
