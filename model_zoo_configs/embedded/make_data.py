@@ -49,7 +49,7 @@ def distort(image: Images, rng: np.random.Generator) -> NDArray[np.uint8]:
     shape = ndimage.affine_transform(
         image, matrix, offset=np.full(2, 3.5) - matrix @ centre, output_shape=(SIZE, SIZE), order=3, mode="constant"
     )
-    exposure = np.exp(rng.uniform(np.log(0.06), np.log(1.0)))
+    exposure = np.exp(rng.uniform(np.log(0.02), np.log(1.0)))
     background = rng.uniform(0.0, 0.25)
     scene = background + (1.0 - background) * np.clip(shape, 0.0, 1.0)
     noisy = exposure * (scene + rng.normal(0.0, 0.10, scene.shape))
