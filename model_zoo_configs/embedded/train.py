@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from make_data import FOLDER, SEED, distort, split_digits
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from make_data import FOLDER, SEED, distort, split_digits
 
 HERE = Path(__file__).parent
 INPUT_SIZE = 48
@@ -39,6 +40,7 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if same else conv_bn(inputs, outputs, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         branch = self.second(torch.relu(self.first(x)))
         return torch.relu(branch + self.shortcut(x))
 
@@ -55,6 +57,7 @@ class InvertedResidual(nn.Module):
         self.residual = inputs == outputs and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         return x + self.branch(x) if self.residual else self.branch(x)
 
 

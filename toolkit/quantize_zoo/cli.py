@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from datetime import datetime, timezone
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quantize_zoo import __version__, errors
-from quantize_zoo.config import MatrixConfig, OptimizerParams, TrialsLoadMethod, default_matrix_path, load_matrix
+from quantize_zoo.config import MatrixConfig, TrialsLoadMethod, default_matrix_path, load_matrix
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.matrix import LocalExecutor, RunRequest, expand, run_matrix
 from quantize_zoo.progress import ConsoleProgress
@@ -30,11 +29,16 @@ BAD_USAGE = 2
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-MatrixArgument = Annotated[Path | None, typer.Argument(help="A matrix or one model's YAML; the embedded zoo by default.")]
+MatrixArgument = Annotated[Path | None, typer.Argument(help="A matrix or one model's YAML; default: the embedded zoo.")]
+RunArgument = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a stored run; default: the newest.")]
 StoreOption = Annotated[
-    str | None, typer.Option(envvar="QUANTIZE_ZOO_STORE", help="Database URL of the store; store.db in the reports by default.")
-]  # fmt: skip
+    str | None,
+    typer.Option(envvar="QUANTIZE_ZOO_STORE", help="Database URL of the store; default: store.db in the reports."),
+]
 ReportsOption = Annotated[Path, typer.Option(help="Folder for the reports.")]
+InstallOption = Annotated[
+    bool, typer.Option("--install-checker", help="Install openvino-dev's accuracy checker if there is none.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 
@@ -54,7 +58,7 @@ def run(
     devices: Annotated[list[str] | None, typer.Option(help="This device, not the matrix's; may be repeated.")] = None,
     max_trials: Annotated[int | None, typer.Option(min=1, help="Trials a cell.")] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes a cell.")] = None,
-    trials_load_method: Annotated[str | None, typer.Option(help="cold_start or fine_tune.")] = None,
+    trials_load_method: Annotated[TrialsLoadMethod | None, typer.Option(help="Where the search starts.")] = None,
     store: StoreOption = None,
     reports: ReportsOption = DEFAULT_REPORTS,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
@@ -64,8 +68,10 @@ def run(
     changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
     loaded = _load(matrix, models or [], devices or [], {key: value for key, value in changes.items() if value})
     find_checker()
-    folder = _new_run_folder(reports)
+    _make_reports_folder(reports)
     opened = Store(store or _default_store(reports))
+    folder = reports / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    folder.mkdir()
     request = RunRequest(folder.name, loaded, folder, shlex.join(["quantize-zoo", *sys.argv[1:]]), seed)
     with ConsoleProgress(Console(stderr=True)) as progress:
         record = run_matrix(request, LocalExecutor(), opened, progress)
@@ -74,11 +80,11 @@ def run(
 
 @app.command()
 def report(
-    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a stored run; the newest by default.")] = None,
+    run_id: RunArgument = None,
     store: StoreOption = None,
     reports: ReportsOption = DEFAULT_REPORTS,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Render a stored run again."""
     opened = Store(_existing_store(store, reports))
     rendered = make_run_report(opened.load_run(run_id))
@@ -96,22 +102,12 @@ def check(matrix: MatrixArgument = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def doctor(
-    install_checker: Annotated[bool, typer.Option("--install-checker", help="Install the accuracy checker overlay if there is no accuracy checker.")] = False,
-    as_json: JsonOption = False,
-) -> None:  # fmt: skip
+def doctor(install_checker: InstallOption = False, as_json: JsonOption = False) -> None:
     """Tell what this machine has, and how to get what is missing."""
-    checker: str | None = None
-    problem: ConfigurationError | None = None
-    try:
-        found = find_checker()
-        checker = f"{found.version}, {found.origin}"
-    except ConfigurationError as error:
-        problem = error
-        if install_checker:
-            install_overlay()
-            found = find_checker()
-            checker, problem = f"{found.version}, {found.origin}", None
+    checker, problem = _look_for_checker()
+    if problem is not None and install_checker:
+        install_overlay()
+        checker, problem = _look_for_checker()
     environment = describe_environment()
     facts: dict[str, Any] = {
         "quantize-zoo": __version__,
@@ -138,26 +134,29 @@ def doctor(
         raise problem
 
 
+def _look_for_checker() -> tuple[str | None, ConfigurationError | None]:
+    try:
+        found = find_checker()
+    except ConfigurationError as error:
+        return None, error
+    return f"{found.version}, {found.origin}", None
+
+
 def _load(path: Path | None, models: list[str], devices: list[str], changes: dict[str, Any]) -> MatrixConfig:
     """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
     matrix = load_matrix(path or default_matrix_path()).select(models, devices)
     for model in matrix.models:
         checker_entry(model)
-    if "trials_load_method" in changes and changes["trials_load_method"] not in TrialsLoadMethod.__args__:  # type: ignore[attr-defined]
-        method = changes["trials_load_method"]
-        allowed = errors.nearest(method, TrialsLoadMethod.__args__)  # type: ignore[attr-defined]
-        raise ConfigurationError(f"unknown load method {method!r}", where="--trials-load-method", remedy=allowed)
     return matrix.with_optimizer(changes)
 
 
-def _new_run_folder(reports: Path) -> Path:
-    name = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    folder = reports / name
+def _make_reports_folder(reports: Path) -> None:
     try:
-        folder.mkdir(parents=True)
+        reports.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.reports_unwritable(reports, str(error)) from error
-    return folder
+    if not os.access(reports, os.W_OK):
+        raise errors.reports_unwritable(reports, "permission denied")
 
 
 def _default_store(reports: Path) -> str:

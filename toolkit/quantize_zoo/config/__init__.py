@@ -1,4 +1,4 @@
-"""Text into values: the YAML of models, matrices and hardware. Every error names file, line, key and what is allowed."""
+"""Text into values: the YAML of models, matrices and hardware; every error names file, line and key."""
 
 from quantize_zoo.config.hardware import HardwareConfig, OperationRule, QuantizationConfig, load_hardware
 from quantize_zoo.config.locations import default_matrix_path, hardware_path

@@ -23,7 +23,7 @@ class QuantizationConfig(Strict):
 
     def levels(self, *, weights: bool) -> int:
         """Number of quantization levels: 2^bits, one less for symmetric weights (-127..127 at 8 bits)."""
-        return 2**self.bits - (1 if weights and self.mode == "symmetric" else 0)
+        return (1 << self.bits) - (1 if weights and self.mode == "symmetric" else 0)
 
 
 class OperationRule(Strict):
@@ -35,7 +35,10 @@ class OperationRule(Strict):
 
 
 class HardwareConfig(Strict):
-    """All rules of a target. Types are OpenVINO's; ``DepthWiseConvolution`` is a GroupConvolution with one channel each."""
+    """All rules of a target.
+
+    Types are OpenVINO's; ``DepthWiseConvolution`` is a GroupConvolution with one channel a group.
+    """
 
     target: str
     operations: tuple[OperationRule, ...] = Field(min_length=1)
@@ -51,5 +54,6 @@ def load_hardware(path: Path) -> HardwareConfig:
 
     Raises:
         ConfigurationError: see ``read_yaml`` and ``validate``.
+
     """
     return validate(HardwareConfig, read_yaml(path))

@@ -35,6 +35,7 @@ class MatrixConfig(Strict):
 
         Raises:
             ConfigurationError: the matrix has no such model.
+
         """
         known = {model.name: model for model in self.models}
         for name in models:
@@ -54,6 +55,7 @@ def load_matrix(path: Path) -> MatrixConfig:
 
     Raises:
         ConfigurationError: anything that is wrong in one of the files.
+
     """
     source = read_yaml(path)
     if isinstance(source.data, dict) and "model" in source.data:

@@ -140,6 +140,7 @@ def load_model_config(path: Path, named_by: str = "") -> ModelConfig:
 
     Raises:
         ConfigurationError: see ``read_yaml`` and ``validate``; also a missing model or checker configuration.
+
     """
     return model_from_source(read_yaml(path, named_by))
 

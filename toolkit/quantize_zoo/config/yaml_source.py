@@ -38,6 +38,7 @@ def read_yaml(path: Path, named_by: str = "") -> YamlSource:
 
     Raises:
         ConfigurationError: the file is missing or unreadable, is not YAML, or has a key twice.
+
     """
     if not path.is_file():
         raise errors.file_missing(path, named_by)
@@ -67,6 +68,7 @@ def validate(schema: type[Schema], source: YamlSource) -> Schema:
 
     Raises:
         ConfigurationError: the first thing that does not fit, with file, line, key and what is allowed.
+
     """
     try:
         return schema.model_validate(source.data if source.data is not None else {})

@@ -1,4 +1,4 @@
-"""Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, and how a model is read and written."""
+"""Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, how it is read and written."""
 
 from quantize_zoo.graph.files import content_hash, read_model, save_model, with_batch
 from quantize_zoo.graph.operations import constant_value, nodes_by_name

@@ -15,6 +15,7 @@ def read_model(path: Path) -> ov.Model:
 
     Raises:
         CellError: OpenVINO cannot read the file.
+
     """
     try:
         return ov.Core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
@@ -27,6 +28,7 @@ def with_batch(model: ov.Model, batch: int) -> ov.Model:
 
     Raises:
         CellError: a dimension other than the first is dynamic, or the model cannot take this batch.
+
     """
     copy = model.clone()
     shapes = {}
@@ -50,6 +52,7 @@ def save_model(model: ov.Model, path: Path) -> None:
 
     Raises:
         CellError: it cannot be written.
+
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

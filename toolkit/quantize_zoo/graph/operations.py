@@ -41,10 +41,8 @@ def data_path(model: ov.Model) -> set[str]:
     names: set[str] = set()
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
-        if kind == "Parameter":
-            names.add(node.get_friendly_name())
-        elif kind != "ShapeOf" and any(
-            value.get_node().get_friendly_name() in names for value in node.input_values()
+        if kind == "Parameter" or (
+            kind != "ShapeOf" and any(value.get_node().get_friendly_name() in names for value in node.input_values())
         ):
             names.add(node.get_friendly_name())
     return names

@@ -75,6 +75,7 @@ def find_placement(model: ov.Model, hardware: HardwareConfig, model_name: str) -
 
     Raises:
         CellError: the model has nothing to quantize, or is quantized already.
+
     """
     ordered = model.get_ordered_ops()
     if any(node.get_type_name() == "FakeQuantize" for node in ordered):

@@ -50,6 +50,7 @@ class CellSession:
 
     Raises:
         QuantizeZooError: the device is missing, or the model cannot be read or has nothing to quantize.
+
     """
 
     def __init__(self, cell: Cell) -> None:

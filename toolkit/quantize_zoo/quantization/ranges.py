@@ -46,9 +46,7 @@ def shared_config(point: ActivationPoint, base: ModelOption) -> QuantizationConf
     )
 
 
-def wanted_statistics(
-    placement: Placement, base: ModelOption, presets: Collection[EstimatorPreset]
-) -> list[Statistic]:
+def wanted_statistics(placement: Placement, base: ModelOption, presets: Collection[EstimatorPreset]) -> list[Statistic]:
     """List the statistics that the ranges of these range estimator presets are computed from."""
     wanted: list[Statistic] = []
     for point in placement.activations:

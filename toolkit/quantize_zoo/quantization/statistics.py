@@ -56,6 +56,7 @@ def collect_statistics(model: ov.Model, wanted: Iterable[Statistic], samples: Sa
 
     Raises:
         CellError: there is no sample, an activation is NaN or infinite, or inference fails.
+
     """
     if not samples:
         raise errors.empty_dataset("calibration")

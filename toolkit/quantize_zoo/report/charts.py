@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import bokeh
 from bokeh.embed import components
-from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter, Span
+from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter
+from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 
 from quantize_zoo.report.run_report import CellReport
@@ -15,8 +16,9 @@ from quantize_zoo.search import Trial, meets_accuracy
 
 SCRIPT_NAME = f"bokeh-{bokeh.__version__}.min.js"
 # Okabe and Ito's colour-blind safe palette; each group also has a marker of its own.
-_COLOUR = {"trial": "#0072b2", "missed": "#999999", "front": "#e69f00", "best": "#d55e00"}
+_TRIAL, _MISSED, _FRONT, _BEST = "#0072b2", "#999999", "#e69f00", "#d55e00"
 _INK = "#7a7f87"  # readable on the light and on the dark page
+_RATIO = "latency: FP32 time / INT8 time"
 
 
 def script_source() -> Path:
@@ -33,50 +35,44 @@ def cell_charts(cell: CellReport) -> tuple[str, dict[str, str]]:
 
 
 def _scatter(cell: CellReport) -> Any:
-    plot = _figure("latency: FP32 time / INT8 time", "accuracy loss (%)", "Accuracy loss and latency of all trials")
-    trials = [trial for trial in cell.record.trials if trial.score and trial.reused_from is None]
-    valid = [trial for trial in trials if trial.score and meets_accuracy(trial.score.accuracy_loss, cell.record.params)]
-    missed = [trial for trial in trials if trial not in valid]
-    front = [trial for trial in trials if trial.number in cell.pareto]
+    params = cell.record.params
+    plot = _figure(_RATIO, "accuracy loss (%)", "Accuracy loss and latency of all trials")
+    measured = {trial.number: trial for trial in cell.record.trials if trial.score and trial.reused_from is None}
+    accurate = [
+        trial for trial in measured.values() if trial.score and meets_accuracy(trial.score.accuracy_loss, params)
+    ]
+    inaccurate = [trial for trial in measured.values() if trial not in accurate]
+    front = [measured[number] for number in cell.pareto]
+    best = [cell.best] if cell.best else []
     marks = [
-        plot.scatter("x", "y", source=_source(valid), size=8, color=_COLOUR["trial"], alpha=0.7, legend_label="within target"),
-        plot.scatter("x", "y", source=_source(missed), size=8, color=_COLOUR["missed"], marker="x", legend_label="too inaccurate"),
-    ]  # fmt: skip
-    plot.line("x", "y", source=_source(front), color=_COLOUR["front"], width=2, legend_label="Pareto front")
-    if cell.best is not None:
-        marks.append(
-            plot.scatter("x", "y", source=_source([cell.best]), size=16, color=_COLOUR["best"], marker="star", legend_label="best")
-        )  # fmt: skip
-    for dimension, value in (("width", cell.record.params.accuracy_loss), ("height", cell.record.params.latency_reduce)):
-        plot.add_layout(Span(location=value, dimension=dimension, line_color=_INK, line_dash="dashed"))
-    plot.add_tools(_hover(marks))
-    return plot
+        plot.scatter(source=_source(accurate), size=8, color=_TRIAL, alpha=0.7, legend_label="within target"),
+        plot.scatter(source=_source(inaccurate), size=8, color=_MISSED, marker="x", legend_label="too inaccurate"),
+        plot.scatter(source=_source(best), size=16, color=_BEST, marker="star", legend_label="best"),
+    ]
+    plot.line(source=_source(front), color=_FRONT, width=2, legend_label="Pareto front")
+    plot.add_layout(_target("width", params.accuracy_loss))
+    plot.add_layout(_target("height", params.latency_reduce))
+    return _finish(plot, marks)
 
 
 def _history(cell: CellReport) -> Any:
-    plot = _figure("trial", "latency: FP32 time / INT8 time", "Trial by trial, and the best so far")
-    trials = [trial for trial in cell.record.trials if trial.score]
-    marks = plot.scatter("number", "x", source=_source(trials), size=7, color=_COLOUR["trial"], alpha=0.7, legend_label="trial")
-    by_number = {trial.number: trial for trial in trials}
-    best = [
-        (number, by_number[best].score.latency_ratio)
-        for number, best in enumerate(cell.best_so_far)
-        if best in by_number
-    ]
-    plot.step([x for x, _ in best], [y for _, y in best], mode="after", color=_COLOUR["best"], width=2, legend_label="best so far")  # fmt: skip
-    plot.add_layout(
-        Span(location=cell.record.params.latency_reduce, dimension="width", line_color=_INK, line_dash="dashed")
-    )
-    plot.add_tools(_hover([marks]))
-    return plot
+    plot = _figure("trial", _RATIO, "Trial by trial, and the best so far")
+    scores = {trial.number: trial.score for trial in cell.record.trials if trial.score}
+    trials = [trial for trial in cell.record.trials if trial.number in scores]
+    marks = plot.scatter("number", "x", source=_source(trials), size=7, color=_TRIAL, alpha=0.7, legend_label="trial")
+    steps = [(number, scores[best].latency_ratio) for number, best in enumerate(cell.best_so_far) if best in scores]
+    numbers, ratios = [number for number, _ in steps], [ratio for _, ratio in steps]
+    plot.step(numbers, ratios, mode="after", color=_BEST, width=2, legend_label="best so far")
+    plot.add_layout(_target("width", cell.record.params.latency_reduce))
+    return _finish(plot, [marks])
 
 
 def _figure(x_label: str, y_label: str, title: str) -> Any:
-    plot = figure(height=320, sizing_mode="stretch_width", title=title, toolbar_location=None, tools="")
+    plot: Any = figure(height=340, sizing_mode="stretch_width", title=title, toolbar_location=None, tools="")
+    plot.title.text_color = _INK
     plot.xaxis.axis_label, plot.yaxis.axis_label = x_label, y_label
     plot.yaxis.formatter = NumeralTickFormatter(format="0.00")
     plot.background_fill_alpha = plot.border_fill_alpha = plot.outline_line_alpha = 0
-    plot.title.text_color = _INK
     plot.grid.grid_line_color, plot.grid.grid_line_alpha = _INK, 0.2
     for axis in plot.axis:
         axis.axis_label_text_color = axis.major_label_text_color = axis.axis_line_color = _INK
@@ -84,21 +80,34 @@ def _figure(x_label: str, y_label: str, title: str) -> Any:
     return plot
 
 
-def _source(trials: list[Trial]) -> Any:
-    scored = [(trial, trial.score) for trial in trials if trial.score]
-    return ColumnDataSource({
-        "number": [trial.number for trial, _ in scored],
-        "x": [score.latency_ratio for _, score in scored],
-        "y": [100 * score.accuracy_loss for _, score in scored],
-        "quantized": [100 * score.quantization_ratio for _, score in scored],
-    })  # fmt: skip
+def _target(dimension: Literal["width", "height"], value: float) -> Any:
+    return Span(location=value, dimension=dimension, line_color=_INK, line_dash="dashed")
 
 
-def _hover(renderers: list[Any]) -> Any:
+def _finish(plot: Any, marks: list[Any]) -> Any:
+    """Put the legend below, where it hides no trial, and let the marks tell their trial on hover."""
+    legend = plot.legend[0]
+    legend.orientation, legend.label_text_color = "horizontal", _INK
+    legend.background_fill_alpha = legend.border_line_alpha = 0
+    legend.label_text_font_size, legend.spacing, legend.margin = "11px", 6, 2
+    plot.add_layout(legend, "below")
     lines = [
         ("trial", "@number"),
         ("accuracy loss", "@y{0.00} %"),
         ("FP32 / INT8", "@x{0.000}"),
         ("quantized", "@quantized{0} %"),
     ]
-    return HoverTool(renderers=renderers, tooltips=lines)
+    plot.add_tools(HoverTool(renderers=marks, tooltips=lines))
+    return plot
+
+
+def _source(trials: list[Trial]) -> Any:
+    """Columns x (latency ratio), y (accuracy loss in percent), the trial's number and what share is quantized."""
+    scored = [(trial.number, trial.score) for trial in trials if trial.score]
+    columns = {
+        "number": [number for number, _ in scored],
+        "x": [score.latency_ratio for _, score in scored],
+        "y": [100 * score.accuracy_loss for _, score in scored],
+        "quantized": [100 * score.quantization_ratio for _, score in scored],
+    }
+    return ColumnDataSource(columns)

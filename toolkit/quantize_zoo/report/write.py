@@ -22,6 +22,7 @@ def write_reports(report: RunReport, folder: Path) -> None:
 
     Raises:
         ConfigurationError: the folder cannot be written.
+
     """
     summary = render_markdown(report)
     documents = {

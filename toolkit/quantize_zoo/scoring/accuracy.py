@@ -49,6 +49,7 @@ def checker_entry(config: ModelConfig) -> tuple[dict[str, Any], Path]:
 
     Raises:
         ConfigurationError: the configuration lacks what is needed.
+
     """
     if isinstance(config.accuracy_checker, Path):
         source = read_yaml(config.accuracy_checker, config.location)
@@ -84,6 +85,7 @@ class AccuracySession:
     Raises:
         ConfigurationError: the checker refuses its configuration.
         CellError: the dataset is empty or unreadable, or does not fit the model.
+
     """
 
     def __init__(self, checker: Checker, config: ModelConfig, model: ov.Model) -> None:
@@ -99,9 +101,10 @@ class AccuracySession:
             adapter_config = launcher_config.get("adapter")
             self._adapter = checker.module("adapters").create_adapter(adapter_config) if adapter_config else None
         except config_error as error:
-            if "annotation" in dataset_config or "annotation_conversion" in dataset_config:
-                if "path to converted annotation" in str(error):
-                    raise errors.empty_dataset(where) from error
+            # The checker has one message for an annotation that is not named and for one without samples.
+            named = "annotation" in dataset_config or "annotation_conversion" in dataset_config
+            if named and "path to converted annotation" in str(error):
+                raise errors.empty_dataset(where) from error
             raise errors.checker_configuration(where, str(error)) from error
         except Exception as error:  # converters raise what their file formats raise
             raise errors.dataset_unusable(f"{type(error).__name__}: {error}") from error
@@ -136,6 +139,7 @@ class AccuracySession:
 
         Raises:
             CellError: inference fails, the adapter does not fit, or a metric is not a single number.
+
         """
         self._metrics.reset()
         annotations: list[Any] = []
@@ -160,9 +164,7 @@ class AccuracySession:
         queue = ov.AsyncInferQueue(compiled)
 
         def keep(request: Any, index: int) -> None:
-            raw[index] = {
-                name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)
-            }
+            raw[index] = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)}
 
         queue.set_callback(keep)
         try:
@@ -220,7 +222,7 @@ def _with_prefixes(checker: Checker, entry: dict[str, Any], folder: Path) -> dic
     """Resolve the entry's relative paths as the checker's command does with its path options."""
     content = {"models": [copy.deepcopy(entry)]}
     reader = checker.module("config").ConfigReader
-    reader._merge_paths_with_prefixes({prefix: folder for prefix in PathPrefixes}, content)
+    reader._merge_paths_with_prefixes(dict.fromkeys(PathPrefixes, folder), content)
     resolved: dict[str, Any] = content["models"][0]
     return resolved
 

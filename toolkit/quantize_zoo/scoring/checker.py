@@ -42,6 +42,7 @@ def find_checker() -> Checker:
 
     Raises:
         ConfigurationError: there is none, or it cannot be imported.
+
     """
     if importlib.util.find_spec("accuracy_checker") is not None:
         return _import("accuracy_checker", "installed accuracy_checker")
@@ -58,6 +59,7 @@ def install_overlay() -> None:
 
     Raises:
         ConfigurationError: pip fails.
+
     """
     # The wheel is pure Python; its metadata exclude Pythons that came after it.
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]

@@ -45,6 +45,7 @@ def compile_pair(model: ov.Model, device: DeviceSpec, benchmark: BenchmarkParams
 
     Raises:
         CellError: the device refuses the model.
+
     """
     precision = {"INFERENCE_PRECISION_HINT": device.inference_precision} if device.inference_precision else {}
     pinned: dict[str, Any] = {}

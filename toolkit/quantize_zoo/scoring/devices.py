@@ -19,6 +19,7 @@ def require_device(device: str) -> None:
 
     Raises:
         DeviceUnavailableError: it, or one that it stands on, is not in OpenVINO's list.
+
     """
     available = available_devices()
     virtual, _, listed = device.partition(":")
@@ -29,7 +30,7 @@ def require_device(device: str) -> None:
 
 
 def hardware_target(device: str) -> str:
-    """Return the hardware configuration's name for a device: ``GPU.1`` is quantized as ``GPU``, ``AUTO:CPU`` as ``CPU``."""
+    """Return the name of a device's hardware configuration: ``GPU`` for ``GPU.1``, ``CPU`` for ``AUTO:CPU``."""
     virtual, _, listed = device.partition(":")
     first = listed.split(",")[0] if virtual in _VIRTUAL and listed else virtual
     return "CPU" if first in _VIRTUAL else first.split(".")[0]

@@ -53,6 +53,7 @@ def measure_in_turns(
 
     Raises:
         CellError: inference fails.
+
     """
     try:
         run_reference = _block_runner(reference, sample, benchmark)

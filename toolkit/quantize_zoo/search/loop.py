@@ -34,6 +34,7 @@ def iterate_trials(plan: SearchPlan, evaluate: Evaluate) -> Iterator[Trial]:
 
     Raises:
         CellError: the base option fails; a failure of any later option is a failed trial.
+
     """
     recorder = _Recorder(plan, evaluate)
     base = recorder.record(0, "base", plan.base)

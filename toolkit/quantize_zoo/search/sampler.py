@@ -13,7 +13,9 @@ from quantize_zoo.quantization import OperationSpace, SearchSpace
 
 STARTUP_TRIALS = 10
 GAMMA = 0.3
-EI_CANDIDATES = 24  # hyperopt's own; POT took the smallest number of choices, which leaves TPE hardly any to choose from
+EI_CANDIDATES = (
+    24  # hyperopt's own; POT took the smallest number of choices, which leaves TPE hardly any to choose from
+)
 
 Choices = Mapping[str, Mapping[str, object]]
 

@@ -34,8 +34,8 @@ class Seconds:
 class Measurement:
     """Accuracy and latency of one candidate.
 
-    ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` the tuned metric of each sample
-    where it has such values (samples,).
+    ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` (samples,) is the
+    tuned metric of each sample where it has such values.
     """
 
     accuracy: Estimate
@@ -64,7 +64,9 @@ class Trial:
 
 def best_trial(trials: Sequence[Trial], params: OptimizerParams) -> Trial | None:
     """Return the fastest trial within the accuracy target, else the one with the lowest loss; None if all failed."""
-    scored = [(rank(trial.score, trial.loss, params), trial) for trial in trials if trial.score and trial.loss is not None]
+    scored = [
+        (rank(trial.score, trial.loss, params), trial) for trial in trials if trial.score and trial.loss is not None
+    ]
     return min(scored, key=lambda pair: pair[0])[1] if scored else None
 
 

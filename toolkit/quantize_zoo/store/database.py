@@ -24,6 +24,7 @@ def open_database(url: str) -> Engine:
 
     Raises:
         ConfigurationError: it cannot be opened, is another program's, or a later release wrote it.
+
     """
     try:
         parsed = make_url(url)

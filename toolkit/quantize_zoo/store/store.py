@@ -40,6 +40,7 @@ class Store:
 
     Raises:
         ConfigurationError: the database cannot be opened, is another program's, or too new.
+
     """
 
     def __init__(self, url: str) -> None:
@@ -128,8 +129,8 @@ class Store:
         with self._transaction() as session:
             cell = session.get_one(Cell, cell_id)
             cell.status = status
-            cell.final = final and _plain(_FINAL, final)
-            cell.error = error and _plain(_ERROR, error)
+            cell.final = None if final is None else _plain(_FINAL, final)
+            cell.error = None if error is None else _plain(_ERROR, error)
 
     def searches(self, search_key: str) -> list[Trial]:
         """Return the trials of all searches with this key since the last cold start, the oldest first."""
@@ -154,6 +155,7 @@ class Store:
 
         Raises:
             ConfigurationError: there is no such run.
+
         """
         with self._transaction() as session:
             known = list(session.scalars(select(Run.id).order_by(Run.started_at)))
