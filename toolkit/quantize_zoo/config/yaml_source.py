@@ -46,20 +46,17 @@ def read_yaml(path: Path, named_by: str = "") -> YamlSource:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise errors.file_unreadable(path, str(error)) from error
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         lines: dict[tuple[Key, ...], int] = {}
         if node is not None:
             _collect_lines(path, node, (), lines)
-        data = loader.construct_document(node) if node is not None else None
+        data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise errors.yaml_syntax(f"{path}:{line}", error.problem or str(error)) from error
     except yaml.YAMLError as error:
         raise errors.yaml_syntax(str(path), str(error)) from error
-    finally:
-        loader.dispose()
     return YamlSource(path, data, lines)
 
 

@@ -19,7 +19,7 @@ from quantize_zoo import errors
 from quantize_zoo.graph import nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
 
-StatisticType = Literal["min", "abs_max", "abs_quantile"]
+StatisticType = Literal["min", "abs_max", "abs_quantile", "abs_sum"]
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input, batch size 1
 DEFAULT_OUTLIER_PROB = 1e-4
 
@@ -95,7 +95,10 @@ def _instrument(model: ov.Model, wanted: Iterable[Statistic]) -> tuple[ov.Model,
     outputs: list[Any] = []
     layout: list[_Columns] = []
     start = 0
-    for statistic in wanted:
+    wanted = list(wanted)
+    # Minimum and maximum ignore NaN on some instruction sets; a sum does not.
+    checks = [Statistic(tensor, "abs_sum", False) for tensor in dict.fromkeys(each.tensor for each in wanted)]
+    for statistic in [*wanted, *checks]:
         name, _, port = statistic.tensor.rpartition(":")
         values, weights = _reduce(nodes[name].output(int(port)), statistic)
         channels = math.prod(values.output(0).get_shape()) // len(weights)
@@ -116,6 +119,8 @@ def _reduce(tensor: Any, statistic: Statistic) -> tuple[Any, tuple[float, ...]]:
         return ops.reduce_min(flat, np.array([1], dtype=np.int64)), (1.0,)
     if statistic.type == "abs_max":
         return ops.reduce_max(ops.abs(flat), np.array([1], dtype=np.int64)), (1.0,)
+    if statistic.type == "abs_sum":
+        return ops.reduce_sum(ops.abs(flat), np.array([1], dtype=np.int64)), (1.0,)
     return _quantile(ops.abs(flat), size, 1.0 - DEFAULT_OUTLIER_PROB)
 
 

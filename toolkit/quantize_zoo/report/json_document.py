@@ -9,9 +9,11 @@ from pydantic import TypeAdapter
 
 from quantize_zoo.report.run_report import SCHEMA_VERSION, CellReport, RunReport
 from quantize_zoo.search import Trial
-from quantize_zoo.store import RunRecord
+from quantize_zoo.store import CellRecord, RunRecord
 
 _RUN = TypeAdapter(RunRecord)
+_CELL = TypeAdapter(CellRecord)
+_TRIAL = TypeAdapter(Trial)
 
 
 def json_value(report: RunReport) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def render_json(report: RunReport) -> str:
 
 
 def _cell(cell: CellReport) -> dict[str, Any]:
-    record = TypeAdapter(type(cell.record)).dump_python(cell.record, mode="json", exclude={"trials", "id", "run_id"})
+    record = _CELL.dump_python(cell.record, mode="json", exclude={"trials", "id", "run_id"})
     return {
         **record,
         "verdict": {"status": cell.verdict.status, "reason": cell.verdict.reason},
@@ -41,7 +43,7 @@ def _cell(cell: CellReport) -> dict[str, Any]:
 
 def _trial(trial: Trial) -> dict[str, Any]:
     measured = trial.measurement
-    plain = TypeAdapter(Trial).dump_python(trial, mode="json")
+    plain = _TRIAL.dump_python(trial, mode="json", exclude={"option": True, "measurement": {"per_sample"}})
     seconds = {f"{part}_s": value for part, value in plain["seconds"].items()}
     return {
         "number": trial.number,

@@ -1,0 +1,111 @@
+"""Small models in code, and values that several tests need."""
+
+import numpy as np
+import openvino as ov
+
+from quantize_zoo.config import OptimizerParams, QuantizationConfig
+from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.quantization import OperationOption, TensorOption, option_hash, quantization_ratio
+from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
+from quantize_zoo.search import Measurement, Score, Seconds, Trial
+from quantize_zoo.store import CellRecord, Final, Reference
+
+SYMMETRIC = QuantizationConfig(bits=8, mode="symmetric", granularity="pertensor")
+
+
+def named(node, name):
+    node.set_friendly_name(name)
+    return node
+
+
+def convolution(source, channels_in, channels_out, name, kernel=1, dtype=np.float32):
+    values = np.random.default_rng(len(name)).normal(size=(channels_out, channels_in, kernel, kernel)).astype(dtype)
+    weights = ops.constant(values)
+    if dtype != np.float32:
+        weights = ops.convert(weights, "f32")
+    pads = [kernel // 2] * 2
+    return named(ops.convolution(source, weights, [1, 1], pads, pads, [1, 1]), name)
+
+
+def parameter(shape=(1, 3, 8, 8), name="image"):
+    node = named(ops.parameter(list(shape), np.float32), name)
+    node.output(0).set_names({name})
+    return node
+
+
+def model(result, *parameters):
+    return ov.Model([ops.result(result)], list(parameters), "test")
+
+
+def residual_model():
+    """Two convolutions, the second in a residual branch, then pooling, Reshape and a fully connected layer."""
+    image = parameter()
+    first = named(ops.relu(convolution(image, 3, 8, "first")), "relu")
+    branch = convolution(first, 8, 8, "branch", kernel=3)
+    bias = named(ops.add(branch, ops.constant(np.ones((1, 8, 1, 1), np.float32))), "bias")
+    total = named(ops.add(first, bias), "add")
+    pooled = named(ops.reduce_mean(total, np.array([2, 3]), keep_dims=True), "pool")
+    flat = named(ops.reshape(pooled, np.array([0, -1]), special_zero=True), "flat")
+    weights = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
+    scores = named(ops.matmul(flat, ops.constant(weights), False, True), "scores")
+    return model(scores, image)
+
+
+def estimate(value, half=0.01, unit="x", samples=100):
+    return Estimate(value, value - half, value + half, unit, samples)
+
+
+def latency(ratio, half=0.01):
+    return PairedLatency(estimate(100.0, 1, "us"), estimate(100.0 / ratio, 1, "us"), estimate(ratio, half))
+
+
+EXECUTION = Execution("f32", {"avx2": 4}, {"u8": 3, "f32": 1})
+
+
+def option(*quantized, total=4):
+    tensor = TensorOption(SYMMETRIC)
+    return {f"op{index}": OperationOption(index in quantized, tensor, tensor) for index in range(total)}
+
+
+def measurement(accuracy, ratio, half=0.01):
+    per_sample = np.zeros(1000)
+    per_sample[: round(1000 * accuracy)] = 1
+    return Measurement(
+        estimate(accuracy, 0.01, ""), {"accuracy@top1": accuracy}, per_sample, latency(ratio, half), EXECUTION,
+        Seconds(0.01, 0.1, 0.3, 0.5),
+    )  # fmt: skip
+
+
+def trial(number, accuracy_loss, ratio, chosen=None, **changes):
+    chosen = chosen if chosen is not None else option(number % 4)
+    values = {
+        "kind": "base" if number == 0 else "search", "option": chosen, "option_hash": option_hash(chosen),
+        "measurement": measurement(1 - accuracy_loss, ratio), "loss": float(-ratio), "reused_from": None,
+        "score": Score(accuracy_loss, ratio, quantization_ratio(chosen)), "failure": None,
+        "seconds": Seconds(0.01, 0.1, 0.3, 0.5, 0.02),
+    }  # fmt: skip
+    return Trial(number=number, **{**values, **changes})
+
+
+def reference(**changes):
+    environment = Environment("Test CPU", 2, ("avx2",), "AVX2", "Linux", "3.11", "2026.4", "2.4", "0.3", "0.1")
+    values = {
+        "search_key": "key", "metric": "accuracy@top1", "accuracy": estimate(1.0, 0.01, ""),
+        "metrics": {"accuracy@top1": 1.0}, "execution": EXECUTION, "environment": environment, "checker": "0.9.5",
+        "samples": 1000, "calibration_samples": 300, "operation_types": {f"op{i}": "Convolution" for i in range(4)},
+        "seconds": 1.0,
+    }  # fmt: skip
+    return Reference(**{**values, **changes})
+
+
+def cell_record(trials=(), final=None, **changes):
+    values = {
+        "id": 1, "run_id": "run", "model": "net", "device": "CPU", "status": "done", "method": "cold_start",
+        "params": OptimizerParams(accuracy_loss=1.0, latency_reduce=1.2), "error": None, "reference": reference(),
+        "calibration_seconds": 0.5, "final": final, "trials": tuple(trials),
+    }  # fmt: skip
+    return CellRecord(**{**values, **changes})
+
+
+def final(number, ratio, half=0.01):
+    return Final(number, latency(ratio, half), "models/net-CPU.xml")

@@ -1,0 +1,149 @@
+"""Estimates, devices, latency in turns, and what a model ran in."""
+
+import numpy as np
+import openvino as ov
+import pytest
+from scipy import stats
+
+from builders import convolution, model, parameter, residual_model
+from quantize_zoo.config import BenchmarkParams, DeviceSpec
+from quantize_zoo.errors import CellError, DeviceUnavailableError
+from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.scoring import (
+    compile_pair,
+    describe_environment,
+    describe_execution,
+    hardware_target,
+    mean_estimate,
+    measure_in_turns,
+    median_estimate,
+    require_device,
+)
+
+CPU_F32 = DeviceSpec(device="CPU", inference_precision="f32")
+SHORT = BenchmarkParams(duration_seconds=0.2)
+SAMPLE = {"image": np.ones((1, 3, 8, 8), np.float32)}
+
+
+@pytest.mark.parametrize("count", [12, 48, 200])
+def test_median_interval_covers_the_median_as_often_as_it_says(count):
+    rng = np.random.default_rng(0)
+    runs = 2000
+    hits = 0
+    for _ in range(runs):
+        found = median_estimate(rng.exponential(size=count), "us")
+        hits += found.low <= np.log(2) <= found.high
+    # At least 95 %; the margin is four standard errors of the simulation.
+    assert hits / runs >= 0.95 - 4 * np.sqrt(0.05 * 0.95 / runs)
+
+
+def test_median_of_few_values_has_no_interval():
+    found = median_estimate(np.array([1.0, 2.0, 3.0]), "us")
+    assert (found.value, found.low, found.high) == (2.0, None, None)
+    assert found.half_width == float("inf")
+
+
+def test_accuracy_has_wilsons_interval():
+    per_sample = np.r_[np.ones(975), np.zeros(25)]
+    found = mean_estimate(0.975, per_sample)
+    expected = stats.binomtest(975, 1000).proportion_ci(0.95, method="wilson")
+    assert (found.low, found.high, found.samples) == (expected.low, expected.high, 1000)
+
+
+def test_continuous_metric_has_a_bootstrap_interval():
+    per_sample = np.random.default_rng(0).normal(30, 2, 400)
+    found = mean_estimate(float(per_sample.mean()), per_sample)
+    standard_error = 2 / np.sqrt(400)
+    assert found.low == pytest.approx(found.value - 1.96 * standard_error, abs=0.05)
+    assert found.high == pytest.approx(found.value + 1.96 * standard_error, abs=0.05)
+
+
+def test_metric_that_is_not_the_mean_of_its_samples_has_no_interval():
+    assert mean_estimate(0.5, np.array([1.0, 1.0, 1.0])).low is None
+    assert mean_estimate(0.5, None).low is None
+
+
+def test_constant_metric_has_a_degenerate_interval():
+    found = mean_estimate(3.5, np.full(10, 3.5))
+    assert (found.low, found.high) == (3.5, 3.5)
+
+
+@pytest.mark.parametrize(
+    ("device", "target"),
+    [("CPU", "CPU"), ("GPU.1", "GPU"), ("AUTO:GPU,CPU", "GPU"), ("HETERO:CPU", "CPU"), ("AUTO", "CPU")],
+)
+def test_hardware_configuration_of_a_device(device, target):
+    assert hardware_target(device) == target
+
+
+@pytest.mark.parametrize("device", ["CPU", "AUTO", "AUTO:CPU", "HETERO:CPU"])
+def test_device_that_openvino_has(device):
+    require_device(device)
+
+
+@pytest.mark.parametrize("device", ["TPU", "AUTO:TPU", "HETERO:CPU,TPU"])
+def test_missing_device_is_told_with_openvinos_list(device):
+    with pytest.raises(DeviceUnavailableError, match=r"no device TPU here; its devices: .*CPU"):
+        require_device(device)
+
+
+def test_environment_names_the_instruction_set_limit():
+    environment = describe_environment()
+    assert environment.isa_limit == "AVX2"
+    assert environment.cores >= 1
+    assert environment.openvino.startswith("20")
+
+
+def test_execution_tells_precision_and_kernels():
+    execution = describe_execution(compile_pair(residual_model(), CPU_F32, SHORT).latency)
+    assert execution.inference_precision == "f32"
+    assert execution.kernels
+    assert not any("avx512" in name for name in execution.kernels)
+
+
+def test_device_that_refuses_a_model_is_told():
+    with pytest.raises(CellError, match="compiling for TPU failed"):
+        compile_pair(residual_model(), DeviceSpec(device="TPU"), SHORT)
+
+
+def heavy_model():
+    image = parameter()
+    node = convolution(image, 3, 64, "a", kernel=3)
+    for name in ("bb", "ccc", "dddd"):
+        node = ops.relu(convolution(node, 64, 64, name, kernel=3))
+    return model(node, image)
+
+
+@pytest.mark.parametrize("api_type", ["sync", "async"])
+def test_ratio_above_one_means_that_the_candidate_is_faster(api_type):
+    benchmark = BenchmarkParams(duration_seconds=0.2, api_type=api_type)
+    slow, fast = (compile_pair(net, CPU_F32, benchmark).latency for net in (heavy_model(), residual_model()))
+    found = measure_in_turns(slow, fast, SAMPLE, benchmark)
+    assert found.ratio.low > 1
+    assert found.reference_us.value > found.candidate_us.value
+    assert measure_in_turns(fast, slow, SAMPLE, benchmark).ratio.high < 1
+
+
+def test_model_against_itself_is_neither_faster_nor_slower():
+    ratios = []
+    for _ in range(5):
+        one, other = (compile_pair(heavy_model(), CPU_F32, SHORT).latency for _ in range(2))
+        ratios.append(measure_in_turns(one, other, SAMPLE, SHORT).ratio.value)
+    assert np.median(ratios) == pytest.approx(1, abs=0.1)
+
+
+def test_batch_of_the_benchmark_is_measured():
+    benchmark = BenchmarkParams(duration_seconds=0.2, batch_size=4)
+    compiled = compile_pair(residual_model(), CPU_F32, benchmark)
+    assert list(compiled.latency.inputs[0].get_shape()) == [4, 3, 8, 8]
+    assert list(compiled.throughput.inputs[0].get_shape()) == [1, 3, 8, 8]
+
+
+def test_wrong_input_is_told_not_raised_raw():
+    compiled = compile_pair(residual_model(), CPU_F32, SHORT).latency
+    with pytest.raises(CellError, match="measuring latency failed"):
+        measure_in_turns(compiled, compiled, {"image": np.ones((1, 3, 9, 9), np.float32)}, SHORT)
+
+
+def test_result_of_openvino_is_not_needed_for_a_device_list():
+    assert "CPU" in ov.Core().available_devices
