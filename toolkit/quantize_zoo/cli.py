@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from quantize_zoo import __version__, errors
@@ -129,7 +130,7 @@ def doctor(install_checker: InstallOption = False, as_json: JsonOption = False) 
         table = Table("what", "here", show_header=False, box=None)
         for name, value in facts.items():
             text = ", ".join(value) if isinstance(value, list) else "none" if value is None else str(value)
-            table.add_row(name, text)
+            table.add_row(name, escape(text))
         Console().print(table)
     if problem is not None:
         raise problem
@@ -195,5 +196,5 @@ def _table(report: RunReport) -> Table:
             ]
         else:
             figures = ["", "", "", ""]
-        table.add_row(record.name, cell.verdict.status, *figures)
+        table.add_row(escape(record.name), cell.verdict.status, *figures)
     return table

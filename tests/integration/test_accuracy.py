@@ -1,0 +1,75 @@
+"""The checker's session against an independent computation, and against the checker's own command."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openvino as ov
+import pytest
+
+from quantize_zoo.config import BenchmarkParams, DeviceSpec, load_model_config
+from quantize_zoo.graph import read_model, save_model, with_batch
+from quantize_zoo.scoring import AccuracySession, compile_pair, find_checker
+
+F32 = DeviceSpec(device="CPU", inference_precision="f32")
+NAMES = ["digits-resnet", "digits-mobilenet"]
+
+
+def score(config, model):
+    session = AccuracySession(find_checker(), config, model)
+    return session.score(compile_pair(model, F32, BenchmarkParams()).throughput), session
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_accuracy_is_that_of_a_direct_computation(zoo, name):
+    folder = zoo / "embedded"
+    model = with_batch(read_model(folder / f"{name}.onnx"), 1)
+    result, _ = score(load_model_config(folder / f"{name}.yml"), model)
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    hits = []
+    for line in (folder / "data" / "digits.txt").read_text().splitlines():
+        file, label = line.split()
+        image = cv2.resize(cv2.imread(str(folder / "data" / "digits" / file)), (48, 48)).astype(np.float32)
+        scores = compiled(((image - 127.5) / 63.75).transpose(2, 0, 1)[None])[0]
+        hits.append(float(scores.argmax() == int(label)))
+    np.testing.assert_array_equal(result.per_sample["accuracy@top1"], hits)
+    assert result.metrics["accuracy@top1"] == np.mean(hits)
+    assert 0.90 <= result.metrics["accuracy@top1"] <= 0.985
+    assert len(hits) >= 1000
+
+
+def test_session_scores_models_one_after_the_other(mobilenet):
+    model = with_batch(read_model(mobilenet.model), 1)
+    first, session = score(mobilenet, model)
+    again = session.score(compile_pair(model, F32, BenchmarkParams()).throughput)
+    assert first.metrics == again.metrics
+
+
+def test_fingerprint_follows_the_data(small):
+    config = load_model_config(small.folder / "net.yml")
+    model = with_batch(read_model(config.model), 1)
+    before = AccuracySession(find_checker(), config, model).fingerprint()
+    assert AccuracySession(find_checker(), config, model).fingerprint() == before
+    labels = small.folder / "labels.txt"
+    labels.write_text(re.sub(r" \d\n", " 0\n", labels.read_text(), count=1))
+    assert AccuracySession(find_checker(), config, model).fingerprint() != before
+
+
+@pytest.mark.parity
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="openvino-dev 2023.3.0 installs on Python 3.8 to 3.11")
+@pytest.mark.parametrize("name", NAMES)
+def test_accuracy_is_that_of_the_checkers_own_command(zoo, name, tmp_path):
+    if find_checker().origin != "installed openvino-dev":
+        pytest.skip("needs openvino-dev 2023.3.0 installed with its own OpenVINO: tox -e checker-parity")
+    folder = zoo / "embedded"
+    model = with_batch(read_model(folder / f"{name}.onnx"), 1)
+    save_model(model, tmp_path / "model.xml")
+    command = [Path(sys.executable).parent / "accuracy_check", "-c", folder / "accuracy-check.yml"]
+    command += ["--models", tmp_path, "--source", folder, "--annotations", folder, "-td", "CPU"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = dict(re.findall(r"(accuracy@top\d): (\d+\.\d+)%", printed))
+    result, _ = score(load_model_config(folder / f"{name}.yml"), model)
+    assert found == {metric: f"{100 * value:.2f}" for metric, value in result.metrics.items()}

@@ -1,0 +1,189 @@
+"""The main job, end to end, on a small real matrix."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import openvino as ov
+import pytest
+import yaml
+
+from quantize_zoo.config import BenchmarkParams, DeviceSpec, load_model_config
+from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.scoring import AccuracySession, compile_pair, find_checker
+from quantize_zoo.store import Store
+
+F32 = DeviceSpec(device="CPU", inference_precision="f32")
+COMMAND = [sys.executable, "-m", "quantize_zoo"]
+
+
+@pytest.fixture(scope="module")
+def finished(shared_small):
+    """One run of the small matrix with a GPU cell beside it, as a user starts it."""
+    shared_small.edit("matrix.yml", lambda matrix: matrix["devices"].append("GPU"))
+    arguments = ["run", shared_small.path, "--reports", shared_small.reports, "--json", "--seed", "7"]
+    result = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return shared_small, json.loads(result.stdout), result.stderr
+
+
+def test_cells_are_scored_or_unavailable_with_openvinos_devices(finished):
+    _, document, _ = finished
+    cells = {f"{cell['model']}-{cell['device']}": cell for cell in document["cells"]}
+    assert cells["net-CPU[f32]"]["verdict"]["status"] in ("met", "keep-fp32")
+    assert len(cells["net-CPU[f32]"]["trials"]) == 4
+    assert cells["net-GPU"]["verdict"] == {
+        "status": "unavailable",
+        "reason": f"OpenVINO has no device GPU here; its devices: {', '.join(ov.Core().available_devices)}",
+    }
+
+
+def test_every_figure_has_its_interval_and_environment(finished):
+    cell = finished[1]["cells"][0]
+    assert cell["reference"]["execution"]["inference_precision"] == "f32"
+    assert cell["reference"]["environment"]["isa_limit"] == "AVX2"
+    for trial in cell["trials"]:
+        for figure in ("accuracy", "latency_us", "latency_ratio"):
+            assert trial[figure]["low"] <= trial[figure]["value"] <= trial[figure]["high"]
+
+
+def test_progress_is_plain_lines_without_a_terminal(finished):
+    lines = finished[2].splitlines()
+    assert lines[0] == "[1/2] net-CPU[f32]"
+    assert "accuracy@top1" in lines[1]
+    assert [line.split(":")[0].strip() for line in lines[2:6]] == [f"trial {number}/4" for number in range(1, 5)]
+    assert lines[-1].startswith("report: ")
+
+
+def test_files_of_a_run_are_those_of_the_design(finished):
+    small, document, _ = finished
+    folder = small.reports / document["run"]["id"]
+    assert (small.reports / "latest").resolve() == folder.resolve()
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    best = {f"models/net-CPU[f32].{kind}" for kind in ("xml", "bin", "yml")}
+    assert {"index.html", "results.json", "junit.xml", "summary.md"} | best <= names
+    assert ET.parse(folder / "junit.xml").getroot().tag == "testsuites"
+    assert json.loads((folder / "results.json").read_text()) == document
+
+
+def test_exported_model_has_the_accuracy_of_its_trial(finished):
+    small, document, _ = finished
+    cell = document["cells"][0]
+    config = load_model_config(small.folder / "net.yml")
+    exported = read_model(small.reports / "latest" / cell["final"]["model"])
+    assert exported.inputs[0].get_partial_shape()[0].is_dynamic
+    model = with_batch(exported, 1)
+    session = AccuracySession(find_checker(), config, model)
+    scored = session.score(compile_pair(model, F32, BenchmarkParams()).throughput)
+    assert scored.metrics["accuracy@top1"] == cell["trials"][cell["best"]]["accuracy"]["value"]
+    configuration = yaml.safe_load((small.reports / "latest" / "models" / "net-CPU[f32].yml").read_text())
+    assert configuration["option_hash"] == cell["trials"][cell["best"]]["option_hash"]
+
+
+def test_report_renders_the_stored_run_again(finished, quantize_zoo):
+    small, document, _ = finished
+    page = small.reports / document["run"]["id"] / "index.html"
+    page.unlink()
+    status, out, _ = quantize_zoo("report", document["run"]["id"], "--reports", small.reports, "--json")
+    assert status == 0
+    assert json.loads(out) == document
+    assert page.is_file()
+
+
+def test_fine_tune_starts_from_the_best_stored(finished, quantize_zoo):
+    small, document, _ = finished
+    best = document["cells"][0]["trials"][document["cells"][0]["best"]]
+    store = f"sqlite:///{small.reports / 'store.db'}"
+    small.edit("matrix.yml", lambda matrix: matrix["devices"].remove("GPU"))
+    changes = ["--trials-load-method", "fine_tune", "--max-trials", 1]
+    files = ["--reports", small.reports, "--store", store]
+    status, out, err = quantize_zoo("run", small.path, *changes, *files, "--json")
+    assert status == 0, err
+    (trial,) = json.loads(out)["cells"][0]["trials"]
+    assert trial["option_hash"] == best["option_hash"]
+    assert trial["accuracy"] == best["accuracy"]
+
+
+def test_table_is_printed_for_people(small, quantize_zoo):
+    status, out, err = quantize_zoo("run", small.path, "--max-trials", 1, "--reports", small.reports)
+    assert status == 0, err
+    assert "net-CPU[f32]" in out
+    assert "FP32 / INT8" in out
+
+
+def start(small, trials=500):
+    arguments = ["run", small.path, "--reports", small.reports, "--max-trials", trials]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if f"trial 3/{trials}" in line:
+            return process
+    pytest.fail(f"the run ended early: {''.join(seen)}")
+
+
+def stored(small):
+    return Store(f"sqlite:///{small.reports / 'store.db'}").load_run()
+
+
+def test_interrupt_keeps_and_reports_what_was_finished(small):
+    process = start(small)
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in output
+    run = stored(small)
+    assert run.status == "interrupted"
+    assert run.cells[0].status == "interrupted"
+    assert len(run.cells[0].trials) >= 3
+    assert "interrupted" in (small.reports / "latest" / "index.html").read_text()
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command_line(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_death_of_a_cells_process_ends_that_cell_only(small):
+    def two_cells(matrix):
+        matrix["devices"].append({"device": "GPU"})
+
+    small.edit("matrix.yml", two_cells)
+    process = start(small)
+    (worker,) = [child for child in children(process.pid) if b"spawn_main" in command_line(child)]
+    os.kill(worker, signal.SIGKILL)
+    output = process.communicate(timeout=60)[1]
+    assert process.returncode == 3
+    assert "the cell's process died: SIGKILL" in output
+    failed, unavailable = stored(small).cells
+    assert (failed.status, unavailable.status) == ("failed", "unavailable")
+    assert len(failed.trials) >= 3
+
+
+def test_kill_of_the_run_keeps_finished_trials(small):
+    process = start(small)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert len(stored(small).cells[0].trials) >= 3
+
+
+def test_worker_ends_when_the_run_is_gone(small):
+    process = start(small)
+    (worker,) = [child for child in children(process.pid) if b"spawn_main" in command_line(child)]
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{worker}").exists() and b"spawn_main" in command_line(worker):
+        assert time.monotonic() < deadline, "the worker outlived its run"
+        time.sleep(0.1)
