@@ -8,7 +8,7 @@ from typing import Literal
 
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
-from quantize_zoo.search import Seconds, Trial
+from quantize_zoo.search import Trial
 
 RunStatus = Literal["running", "finished", "interrupted"]
 CellStatus = Literal["running", "done", "unavailable", "failed", "interrupted"]
@@ -90,9 +90,3 @@ class RunRecord:
     on_missing_device: str
     version: str
     cells: tuple[CellRecord, ...]
-
-
-def trial_seconds(trials: tuple[Trial, ...]) -> Seconds:
-    """Add up the wall time of trials, part by part."""
-    parts = ("build", "compile", "accuracy", "latency", "overhead")
-    return Seconds(**{part: sum(getattr(trial.seconds, part) for trial in trials) for part in parts})
