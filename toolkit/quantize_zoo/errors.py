@@ -278,7 +278,9 @@ def worker_died(cause: str) -> WorkerDiedError:
 def unexpected(description: str) -> CellError:
     """An error that no module foresaw, told without a traceback; the log has it."""
     return CellError(
-        f"unexpected error: {description}", where="cell", remedy="please report it; --debug shows the traceback"
+        f"unexpected error: {description}",
+        where="cell",
+        remedy="please report it with the cell's log, which has the traceback",
     )
 
 
