@@ -20,7 +20,7 @@ def read_model(path: Path) -> ov.Model:
     try:
         return ov.Core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
     except Exception as error:  # OpenVINO raises RuntimeError and others, by release and frontend
-        raise errors.model_unreadable(path, _first_line(error)) from error
+        raise errors.model_unreadable(path, errors.message_of(error)) from error
 
 
 def with_batch(model: ov.Model, batch: int) -> ov.Model:
@@ -43,7 +43,7 @@ def with_batch(model: ov.Model, batch: int) -> ov.Model:
     try:
         copy.reshape(shapes)
     except RuntimeError as error:
-        raise errors.inference_failed(f"giving the model batch size {batch}", _first_line(error)) from error
+        raise errors.inference_failed(f"giving the model batch size {batch}", errors.message_of(error)) from error
     return copy
 
 
@@ -58,7 +58,7 @@ def save_model(model: ov.Model, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         ov.save_model(model, path, compress_to_fp16=False)
     except Exception as error:
-        raise errors.model_export_failed(path, _first_line(error)) from error
+        raise errors.model_export_failed(path, errors.message_of(error)) from error
 
 
 def content_hash(path: Path) -> str:
@@ -68,9 +68,3 @@ def content_hash(path: Path) -> str:
     if path.suffix == ".xml" and weights.is_file():
         digest.update(weights.read_bytes())
     return digest.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    """OpenVINO's messages start with the source line that threw; the last line says what is wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

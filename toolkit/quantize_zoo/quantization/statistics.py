@@ -77,7 +77,7 @@ def collect_statistics(model: ov.Model, wanted: Iterable[Statistic], samples: Sa
             queue.start_async(dict(sample), index)
         queue.wait_all()
     except RuntimeError as error:
-        raise errors.inference_failed("collecting statistics", str(error).splitlines()[-1]) from error
+        raise errors.inference_failed("collecting statistics", errors.message_of(error)) from error
     return {columns.statistic: _read(rows, columns) for columns in layout}
 
 

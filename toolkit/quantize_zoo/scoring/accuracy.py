@@ -172,7 +172,7 @@ class AccuracySession:
                 queue.start_async(sample.inputs, index)
             queue.wait_all()
         except RuntimeError as error:
-            raise errors.inference_failed("inference", str(error).strip().splitlines()[-1]) from error
+            raise errors.inference_failed("inference", errors.message_of(error)) from error
         return raw
 
     def _predict(self, sample: _Sample, raw: dict[str, NDArray[Any]]) -> tuple[list[Any], list[Any]]:

@@ -83,7 +83,7 @@ def _compile(model: ov.Model, device: str, properties: dict[str, Any]) -> Any:
     try:
         return ov.Core().compile_model(model, device, properties)
     except RuntimeError as error:
-        raise errors.inference_failed(f"compiling for {device}", str(error).strip().splitlines()[-1]) from error
+        raise errors.inference_failed(f"compiling for {device}", errors.message_of(error)) from error
 
 
 def _text(value: Any) -> str:

@@ -61,7 +61,7 @@ def measure_in_turns(
         count = _block_size(run_reference, run_candidate)
         return _alternate(run_reference, run_candidate, count, benchmark.duration_seconds)
     except RuntimeError as error:
-        raise errors.inference_failed("measuring latency", str(error).strip().splitlines()[-1]) from error
+        raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
 
 
 def _alternate(run_reference: Block, run_candidate: Block, count: int, budget_seconds: float) -> PairedLatency:
