@@ -3,9 +3,20 @@
 import numpy as np
 import openvino as ov
 
-from quantize_zoo.config import OptimizerParams, QuantizationConfig
+from quantize_zoo.config import OptimizerParams, QuantizationConfig, hardware_path, load_hardware
+from quantize_zoo.graph import find_placement
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.quantization import OperationOption, TensorOption, option_hash, quantization_ratio
+from quantize_zoo.quantization import (
+    OperationOption,
+    TensorOption,
+    base_option,
+    build_candidate,
+    collect_statistics,
+    compute_ranges,
+    option_hash,
+    quantization_ratio,
+    wanted_statistics,
+)
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
 from quantize_zoo.search import Measurement, Score, Seconds, Trial
 from quantize_zoo.store import CellRecord, Final, Reference
@@ -109,3 +120,11 @@ def cell_record(trials=(), final=None, **changes):
 
 def final(number, ratio, half=0.01):
     return Final(number, latency(ratio, half), "models/net-CPU.xml")
+
+
+def plain_int8(fp32, samples):
+    """The fully quantized model of preset performance for CPU."""
+    placement = find_placement(fp32, load_hardware(hardware_path("CPU")), "net")
+    base = base_option(placement)
+    statistics = collect_statistics(fp32, wanted_statistics(placement, base, ["default"]), samples)
+    return build_candidate(fp32, placement, base, compute_ranges(fp32, placement, base, ["default"], statistics))

@@ -1,6 +1,6 @@
 """The checker's session against an independent computation, and against the checker's own command."""
 
-import re
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import openvino as ov
 import pytest
+from builders import plain_int8
 
 from quantize_zoo.config import BenchmarkParams, DeviceSpec, load_model_config
 from quantize_zoo.graph import read_model, save_model, with_batch
@@ -60,16 +61,22 @@ def test_fingerprint_follows_the_data(small):
 
 @pytest.mark.parity
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="openvino-dev 2023.3.0 installs on Python 3.8 to 3.11")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("name", NAMES)
-def test_accuracy_is_that_of_the_checkers_own_command(zoo, name, tmp_path):
+def test_accuracy_is_that_of_the_checkers_own_command(zoo, name, precision, tmp_path):
     if find_checker().origin != "installed openvino-dev":
         pytest.skip("needs openvino-dev 2023.3.0 installed with its own OpenVINO: tox -e checker-parity")
     folder = zoo / "embedded"
     model = with_batch(read_model(folder / f"{name}.onnx"), 1)
+    config = load_model_config(folder / f"{name}.yml")
+    if precision == "int8":
+        model = plain_int8(model, AccuracySession(find_checker(), config, model).inputs(100))
     save_model(model, tmp_path / "model.xml")
+    results = tmp_path / "results.csv"
     command = [Path(sys.executable).parent / "accuracy_check", "-c", folder / "accuracy-check.yml"]
     command += ["--models", tmp_path, "--source", folder, "--annotations", folder, "-td", "CPU"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = dict(re.findall(r"(accuracy@top\d): (\d+\.\d+)%", printed))
-    result, _ = score(load_model_config(folder / f"{name}.yml"), model)
-    assert found == {metric: f"{100 * value:.2f}" for metric, value in result.metrics.items()}
+    subprocess.run([*command, "--csv_result", results], capture_output=True, check=True)
+    with results.open() as stream:
+        found = {row["metric_name"]: float(row["metric_value"]) for row in csv.DictReader(stream)}
+    result, _ = score(config, model)
+    assert found == result.metrics
