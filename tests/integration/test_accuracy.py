@@ -1,6 +1,7 @@
 """The checker's session against an independent computation, and against the checker's own command."""
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path

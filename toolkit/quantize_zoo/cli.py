@@ -185,9 +185,8 @@ def _report(report: RunReport, folder: Path, *, as_json: bool) -> None:
 def _table(report: RunReport) -> Table:
     table = Table("cell", "verdict", "FP32", "INT8", "loss", "FP32 / INT8", title=f"run {report.run.id}")
     for cell in report.cells:
-        record, best = cell.record, cell.best
-        if record.reference and best and best.measurement and best.score:
-            latency = record.final.latency if record.final else best.measurement.latency
+        record, best, latency = cell.record, cell.best, cell.latency
+        if record.reference and best and best.measurement and best.score and latency:
             figures = [
                 interval(record.reference.accuracy, 4),
                 interval(best.measurement.accuracy, 4),

@@ -47,11 +47,12 @@ def read_yaml(path: Path, named_by: str = "") -> YamlSource:
     except (OSError, UnicodeDecodeError) as error:
         raise errors.file_unreadable(path, str(error)) from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
         lines: dict[tuple[Key, ...], int] = {}
         if node is not None:
             _collect_lines(path, node, (), lines)
-        data = yaml.safe_load(text)
+        data = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise errors.yaml_syntax(f"{path}:{line}", error.problem or str(error)) from error

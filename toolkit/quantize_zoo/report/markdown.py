@@ -19,12 +19,11 @@ def render_markdown(report: RunReport) -> str:
 
 
 def _row(cell: CellReport) -> str:
-    record, best = cell.record, cell.best
+    record, best, latency = cell.record, cell.best, cell.latency
     columns = [_escape(record.name), cell.verdict.status]
-    if record.reference is None or best is None or best.measurement is None or best.score is None:
+    if record.reference is None or best is None or best.measurement is None or best.score is None or latency is None:
         columns += ["", "", "", "", "", ""]
     else:
-        latency = record.final.latency if record.final else best.measurement.latency
         columns += [
             f"{interval(record.reference.accuracy, 4)} {execution(record.reference.execution)}",
             interval(best.measurement.accuracy, 4),

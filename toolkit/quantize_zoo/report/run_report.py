@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quantize_zoo.gate import Verdict, judge
+from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import Trial, best_trial, pareto_front
 from quantize_zoo.store import CellRecord, RunRecord
 
@@ -35,6 +36,13 @@ class CellReport:
     minutes: float
     overhead_share: float | None  # share of the trials' time that is not build, compile, accuracy or latency
     trials_per_minute: float | None
+
+    @property
+    def latency(self) -> PairedLatency | None:
+        """The best model's latency: measured again at the end, or the trial's own where the cell did not get there."""
+        if self.record.final is not None:
+            return self.record.final.latency
+        return self.best.measurement.latency if self.best and self.best.measurement else None
 
 
 @dataclass(frozen=True)
