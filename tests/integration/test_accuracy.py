@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import openvino as ov
 import pytest
-from builders import plain_int8
 
+from builders import plain_int8
 from quantize_zoo.config import BenchmarkParams, DeviceSpec, load_model_config
 from quantize_zoo.graph import read_model, save_model, with_batch
 from quantize_zoo.scoring import AccuracySession, compile_pair, find_checker

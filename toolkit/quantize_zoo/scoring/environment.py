@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 import cpuinfo
 import openvino as ov
@@ -32,9 +33,15 @@ class Environment:
 
 
 @cache
+def _processor() -> dict[str, Any]:
+    """What the processor says of itself: asking takes a second, and the answer does not change."""
+    info: dict[str, Any] = cpuinfo.get_cpu_info()
+    return info
+
+
 def describe_environment() -> Environment:
     """Describe this process's environment."""
-    info = cpuinfo.get_cpu_info()
+    info = _processor()
     flags = set(info.get("flags", ()))
     return Environment(
         cpu=info.get("brand_raw", platform.processor()),
