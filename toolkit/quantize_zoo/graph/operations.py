@@ -22,7 +22,7 @@ def hardware_type(node: Node) -> str:
     A GroupConvolution with one channel a group (weights G, 1, 1, ...) is a ``DepthWiseConvolution``.
     """
     name: str = node.get_type_name()
-    if name == "GroupConvolution" and list(node.input(1).get_partial_shape().to_shape()[1:3]) == [1, 1]:
+    if name == "GroupConvolution" and list(node.input(1).get_partial_shape().to_shape())[1:3] == [1, 1]:
         return "DepthWiseConvolution"
     return name
 
