@@ -1,21 +1,21 @@
 """Small models in code, and values that several tests need."""
 
+from dataclasses import replace
+
 import numpy as np
 import openvino as ov
 
-from quantize_zoo.config import OptimizerParams, QuantizationConfig, hardware_path, load_hardware
-from quantize_zoo.graph import find_placement
+from quantize_zoo.config import CompressionParams, OptimizerParams, QuantizationConfig, hardware_path, load_hardware
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization import (
+    ModelOption,
     OperationOption,
+    Pipeline,
     TensorOption,
-    base_option,
-    build_candidate,
     collect_statistics,
-    compute_ranges,
     option_hash,
+    preset_estimator,
     quantization_ratio,
-    wanted_statistics,
 )
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
 from quantize_zoo.search import Measurement, Score, Seconds, Trial
@@ -74,8 +74,10 @@ EXECUTION = Execution("f32", {"avx2": 4}, {"u8": 3, "f32": 1})
 
 
 def option(*quantized, total=4):
-    tensor = TensorOption(SYMMETRIC)
-    return {f"op{index}": OperationOption(index in quantized, tensor, tensor) for index in range(total)}
+    activations = TensorOption(SYMMETRIC, preset_estimator(SYMMETRIC, "default", weights=False))
+    weights = TensorOption(SYMMETRIC, preset_estimator(SYMMETRIC, "default", weights=True))
+    operations = {f"op{index}": OperationOption(index in quantized, activations, weights) for index in range(total)}
+    return ModelOption(operations)
 
 
 def measurement(accuracy, ratio, half=0.01):
@@ -122,9 +124,36 @@ def final(number, ratio, half=0.01):
     return Final(number, latency(ratio, half), "models/net-CPU.xml")
 
 
+def compression(**params):
+    """The steps ``before``, TunableQuantization with these parameters, and the steps ``after``."""
+    before, after = params.pop("before", ()), params.pop("after", ())
+    names = [*before, "TunableQuantization", *after]
+    algorithms = [{"name": name, "params": params if name == "TunableQuantization" else {}} for name in names]
+    return CompressionParams.model_validate({"algorithms": algorithms})
+
+
+def pipeline(model, samples, params=None, target="CPU"):
+    """The pipeline of a model; statistics are collected anew each time, without a file."""
+    return Pipeline(
+        model,
+        "net",
+        load_hardware(hardware_path(target)),
+        params or compression(),
+        lambda variant, requests, size, _: collect_statistics(variant, requests, samples[:size]),
+        lambda size: samples[:size],
+    )
+
+
 def plain_int8(fp32, samples):
     """The fully quantized model of preset performance for CPU."""
-    placement = find_placement(fp32, load_hardware(hardware_path("CPU")), "net")
-    base = base_option(placement)
-    statistics = collect_statistics(fp32, wanted_statistics(placement, base, ["default"]), samples)
-    return build_candidate(fp32, placement, base, compute_ranges(fp32, placement, base, ["default"], statistics))
+    built = pipeline(fp32, samples)
+    return built.build(built.base)
+
+
+def switched_off(base, *names):
+    """The option with these operations not quantized."""
+    changed = {
+        name: replace(choice, quantize=choice.quantize and name not in names)
+        for name, choice in base.operations.items()
+    }
+    return replace(base, operations=changed)

@@ -1,14 +1,29 @@
 """Where FakeQuantize operations go."""
 
+import re
+
 import numpy as np
 import openvino as ov
 import pytest
 
-from builders import convolution, model, named, parameter, residual_model
+from builders import compression, convolution, model, named, parameter, pipeline, residual_model
 from quantize_zoo.config import hardware_path, load_hardware
 from quantize_zoo.errors import CellError
-from quantize_zoo.graph import find_placement, read_model, save_model, with_batch
+from quantize_zoo.graph import find_placement, ignored_operations, nodes_by_name, read_model, save_model, with_batch
 from quantize_zoo.graph.opset import opset13 as ops
+from zoo import (
+    ZOO,
+    attention,
+    branches,
+    compressed,
+    concat_tree,
+    layer_norm,
+    loop,
+    random_samples,
+    residual_chain,
+    transposed_convolution,
+    two_activations,
+)
 
 CPU = load_hardware(hardware_path("CPU"))
 
@@ -137,3 +152,142 @@ def test_dynamic_image_size_is_refused():
     image = parameter((1, 3, -1, 8))
     with pytest.raises(CellError, match="dynamic shape"):
         with_batch(model(ops.relu(image), image), 1)
+
+
+NPU = load_hardware(hardware_path("NPU"))
+
+
+def test_operations_of_several_activations_are_quantized_on_all_of_them():
+    found = points(attention())
+    assert found["query:0"].consumers == (("scores", 0),)
+    assert found["key:0"].consumers == (("scores", 1),)
+    assert found["tokens:0"].operations == ("query", "key", "value")
+
+
+def test_operation_on_a_constant_is_not_quantized():
+    names = [operation.name for operation in find_placement(two_activations(), CPU, "net").operations]
+    assert "gated" in names
+    assert "shifted" not in names
+
+
+def test_weights_behind_reshape_and_transpose_are_weights():
+    assert [point.operation for point in find_placement(compressed(), CPU, "net").weights] == ["first", "second"]
+
+
+def test_weights_on_the_left_of_a_matmul_count_channels_first():
+    image = parameter((1, 6, 16))
+    left = named(ops.matmul(ops.constant(np.ones((4, 6), np.float32)), image, False, False), "left")
+    weights = find_placement(model(left, image), CPU, "net").weights
+    assert [(point.port, point.channel_axes) for point in weights] == [(0, (0,))]
+
+
+def test_transposed_convolution_counts_channels_on_the_second_axis():
+    weights = {point.operation: point for point in find_placement(transposed_convolution(), CPU, "net").weights}
+    assert weights["up"].channel_axes == (1,)
+    # The GPU's configuration does not have it.
+    gpu = find_placement(transposed_convolution(), load_hardware(hardware_path("GPU")), "net")
+    assert [operation.name for operation in gpu.operations] == ["conv"]
+
+
+@pytest.mark.parametrize(("net", "body"), [(loop, "iterator"), (branches, "choose")])
+def test_bodies_are_left_alone_and_named(net, body):
+    placement = find_placement(net(), CPU, "net")
+    assert placement.bodies == (body,)
+    assert {operation.name for operation in placement.operations} == {"first", "last"}
+
+
+def test_shared_tensor_of_depthwise_convolution_and_addition_is_per_tensor():
+    image = parameter((1, 4, 8, 8))
+    entered = named(ops.relu(image), "entered")
+    weights = ops.constant(np.ones((4, 1, 1, 3, 3), np.float32))
+    depthwise = ops.group_convolution(entered, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+    shared = points(model(ops.add(entered, depthwise), image))["entered:0"]
+    assert {config.granularity for config in shared.configs} == {"pertensor"}
+
+
+def test_npu_has_one_scale_for_all_inputs_of_an_addition_or_concatenation():
+    additions = find_placement(residual_chain(), NPU, "net").unified
+    assert [(scale.tensors, scale.mean) for scale in additions] == [
+        (("image:0", "relu0:0"), False),
+        (("add0:0", "relu1:0"), False),
+        (("add1:0", "relu2:0"), False),
+    ]
+    concatenations = find_placement(concat_tree(), NPU, "net").unified
+    assert (concatenations[0].tensors, concatenations[0].mean) == (("relu0:0", "relu1:0"), True)
+    assert find_placement(concat_tree(), CPU, "net").unified == ()
+
+
+def ignored(net, hardware=CPU, **params):
+    return ignored_operations(net, hardware, compression(**params).tunable, "net")
+
+
+def test_ignored_by_name_and_by_type():
+    net = residual_model()
+    assert ignored(net, ignored={"scope": ["branch"]}) == {"branch"}
+    assert {"first", "branch"} == ignored(net, ignored={"operations": [{"type": "Convolution"}]})
+    wide = {"type": "Convolution", "attributes": {"pads_begin": [1, 1]}}
+    assert ignored(net, ignored={"operations": [wide]}) == {"branch"}
+
+
+def test_ignored_operation_is_not_quantized():
+    placement = find_placement(residual_model(), CPU, "net", frozenset({"branch", "add"}))
+    assert [operation.name for operation in placement.operations] == ["first", "pool", "scores"]
+    assert "relu:0" not in {point.key for point in placement.activations}
+
+
+def test_transformer_leaves_normalization_alone():
+    net = layer_norm()
+    names = [operation.name for operation in find_placement(net, CPU, "net").operations]
+    assert {"mean", "centered", "normalized"} <= set(names)
+    left = find_placement(net, CPU, "net", ignored(net, model_type="transformer")).operations
+    assert [operation.name for operation in left] == ["inner", "normalized", "outer"]
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"scope": ["brnch"]}, "no operation 'brnch'.*did you mean 'branch'"),
+        ({"operations": [{"type": "Convolutoin"}]}, "unknown type 'Convolutoin'.*did you mean 'Convolution'"),
+        ({"skip_model": True}, "model 'net' is skipped"),
+    ],
+)
+def test_wrong_name_in_ignored_is_told(what, message):
+    with pytest.raises(CellError) as caught:
+        ignored(residual_model(), ignored=what)
+    assert re.search(message, str(caught.value), re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("preset", ["performance", "accuracy"])
+def test_every_model_of_the_zoo_compiles_infers_and_survives_its_file(name, preset, tmp_path):
+    net = ZOO[name]()
+    samples = random_samples(net)
+    built = pipeline(net, samples, compression(preset=preset, saturation_fix="all"))  # no overflow without VNNI
+    candidate = built.build(built.base)
+    save_model(candidate, tmp_path / "int8.xml")
+    found, again = (infer(each, samples[0]) for each in (candidate, read_model(tmp_path / "int8.xml")))
+    assert len(found) == len(net.outputs)
+    for index, expected in enumerate(infer(net, samples[0])):
+        np.testing.assert_array_equal(found[index], again[index])
+        assert np.isfinite(found[index]).all()
+        assert np.abs(found[index] - expected).max() <= 0.35 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", ["concat_tree", "residual_chain"])
+def test_npu_models_have_unified_ranges(name):
+    net = ZOO[name]()
+    built = pipeline(net, random_samples(net), target="NPU")
+    nodes = nodes_by_name(built.build(built.base))
+    ranges = {}
+    for point in built.placement.activations:
+        consumer, port = point.consumers[0]
+        borders = nodes[consumer].input_value(port).get_node().input_values()[1:3]
+        ranges[point.key] = tuple(float(border.get_node().data.ravel()[0]) for border in borders)
+    assert built.placement.unified
+    for scale in built.placement.unified:
+        assert len({ranges[tensor] for tensor in scale.tensors}) == 1
+
+
+def infer(net, sample):
+    compiled = ov.Core().compile_model(net, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return [np.array(value) for value in compiled(sample).to_tuple()]

@@ -4,19 +4,33 @@ import itertools
 
 import pytest
 
-from builders import measurement, option, trial
+from builders import SYMMETRIC, measurement, option, trial
 from quantize_zoo import errors
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, WorkerDiedError
-from quantize_zoo.quantization import OperationSpace
+from quantize_zoo.quantization import Branch, SearchSpace, Variable, preset_estimator
 from quantize_zoo.search import SearchPlan, TpeSampler, best_trial, iterate_trials, pareto_front
 
 PARAMS = OptimizerParams(accuracy_loss=1.0, latency_reduce=1.2, max_trials=8)
-PRESETS = ("default", "quantile")
+
+
+def borders(estimator):
+    return tuple(
+        Variable(f"{name}.type", (Branch(border.type),))
+        for name, border in (("min", estimator.min), ("max", estimator.max))
+        if border
+    )
+
+
+def tensor(name):
+    presets = [preset_estimator(SYMMETRIC, preset, weights=name == "weights") for preset in ("default", "quantile")]
+    estimator = Variable("estimator", tuple(Branch(each, borders(each)) for each in presets))
+    return Variable(name, (Branch(SYMMETRIC, (estimator,)),))
 
 
 def space(count=6):
-    return tuple(OperationSpace(f"op{index}", (True, False), PRESETS, PRESETS) for index in range(count))
+    quantized = Branch(True, (tensor("activations"), tensor("weights")))
+    return SearchSpace({f"op{index}": Variable("quantize", (quantized, Branch(False))) for index in range(count)})
 
 
 def plan(params=PARAMS, operations=4, **changes):
@@ -26,7 +40,7 @@ def plan(params=PARAMS, operations=4, **changes):
 
 
 def quantized(chosen):
-    return sum(choice.quantize for choice in chosen.values())
+    return sum(choice.quantize for choice in chosen.operations.values())
 
 
 def test_best_is_the_fastest_within_the_accuracy_target():
@@ -60,7 +74,7 @@ def ask_and_tell(seed, count, losses=None):
     for index in range(count):
         ticket, choices = sampler.ask()
         asked.append(choices)
-        value = sum(bool(choice["quantize"]) for choice in choices.values())
+        value = sum(choice["value"] for choice in choices.operations.values())
         sampler.tell(ticket, losses[index] if losses else float(value))
     return asked
 
@@ -72,14 +86,14 @@ def test_same_seed_and_losses_ask_the_same():
 
 def test_estimators_are_chosen_for_quantized_operations_only():
     for choices in ask_and_tell(1, 12):
-        for choice in choices.values():
-            assert choice.keys() == ({"quantize", "activations", "weights"} if choice["quantize"] else {"quantize"})
+        for choice in choices.operations.values():
+            assert choice.keys() == ({"value", "activations", "weights"} if choice["value"] else {"value"})
 
 
 def test_sampler_learns_what_is_good():
     for seed in range(3):
         asked = ask_and_tell(seed, 50)
-        counts = [sum(bool(choice["quantize"]) for choice in choices.values()) for choices in asked]
+        counts = [sum(choice["value"] for choice in choices.operations.values()) for choices in asked]
         # The loss is the number of quantized operations; random choices have three of six.
         assert sum(counts[-20:]) / 20 < 2.2
 
@@ -89,8 +103,8 @@ def test_failed_trials_do_not_stop_the_sampler():
 
 
 def test_space_without_choices_says_so():
-    fixed = (OperationSpace("op0", (True,), ("default",), ()), OperationSpace("op1", (False,), (), ()))
-    assert not TpeSampler(fixed, 0).has_choices
+    fixed = SearchSpace({f"op{index}": Variable("quantize", (Branch(False),)) for index in range(4)})
+    assert not fixed.has_choices
     assert [each.kind for each in iterate_trials(plan(space=fixed), lambda chosen: measurement(0.99, 1.1))] == ["base"]
 
 

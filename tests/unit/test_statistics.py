@@ -1,17 +1,20 @@
-"""Statistics against a brute-force NumPy computation."""
+"""Statistics and aggregators against brute-force NumPy computations."""
+
+import itertools
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from builders import convolution, model, named, parameter
 from quantize_zoo.errors import CellError
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.quantization import collect_statistics
-from quantize_zoo.quantization.statistics import Statistic
+from quantize_zoo.quantization import ChannelMean, Extremes, collect_statistics, read_statistics, write_statistics
+from quantize_zoo.quantization.aggregators import aggregate
 
-QUANTILE = 1 - 1e-4
+PROBABILITIES = (1e-2, 1e-3, 1e-4, 1e-5)
 
 
 def identity_model(shape):
@@ -19,11 +22,31 @@ def identity_model(shape):
     return model(named(ops.multiply(image, ops.constant(np.float32(1))), "out"), image)
 
 
-def brute_force(kind, axes, sample):
-    if kind == "min":
-        return sample.min(axis=axes)
-    magnitude = np.abs(sample.astype(np.float64))
-    return magnitude.max(axis=axes) if kind == "abs_max" else np.quantile(magnitude, QUANTILE, axis=axes)
+def brute_force(kind, probability, lower, values):
+    """The statistic of (channels, values)."""
+    if kind.startswith("abs_"):
+        values = np.abs(values)
+    if kind.endswith("quantile"):
+        return np.quantile(values.astype(np.float64), probability if lower else 1 - probability, axis=1)
+    return values.min(axis=1) if kind == "min" else values.max(axis=1)
+
+
+def assert_all_statistics_are_numpys(found, samples, axis):
+    for kind, probability, lower in [
+        ("min", None, True),
+        ("max", None, False),
+        ("abs_max", None, False),
+        *(("quantile", each, lower) for each in PROBABILITIES for lower in (True, False)),
+        *(("abs_quantile", each, False) for each in PROBABILITIES),
+    ]:
+        rows = [sample.reshape(1, -1) if axis is None else channels_first(sample, axis) for sample in samples]
+        expected = np.stack([brute_force(kind, probability, lower, row) for row in rows])
+        values = found.extremes("out:0", axis).statistic(kind, probability, lower=lower)
+        np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-30, err_msg=f"{kind} {probability} {lower}")
+
+
+def channels_first(sample, axis):
+    return np.moveaxis(sample, axis, 0).reshape(sample.shape[axis], -1)
 
 
 @settings(max_examples=25, deadline=None)
@@ -31,30 +54,88 @@ def brute_force(kind, axes, sample):
     shape=st.tuples(st.just(1), st.integers(1, 5), st.integers(1, 40), st.integers(1, 12)),
     seed=st.integers(0, 2**16),
     scale=st.sampled_from([1e-6, 1.0, 1e6]),
+    shift=st.sampled_from([0.0, 3.0, -3.0]),
 )
-def test_statistics_equal_numpy(shape, seed, scale):
+def test_all_statistics_of_one_pass_equal_numpy(shape, seed, scale, shift):
     rng = np.random.default_rng(seed)
-    samples = [(scale * rng.standard_normal(shape)).astype(np.float32) for _ in range(3)]
-    wanted = [Statistic("out:0", kind, per) for kind in ("min", "abs_max", "abs_quantile") for per in (False, True)]
-    found = collect_statistics(identity_model(shape), wanted, [{"image": sample} for sample in samples])
-    for statistic in wanted:
-        axes = (0, 2, 3) if statistic.per_channel else None
-        expected = np.stack([np.atleast_1d(brute_force(statistic.type, axes, sample)) for sample in samples])
-        np.testing.assert_allclose(found[statistic], expected, rtol=2e-7, atol=1e-12 * scale)
+    samples = [(scale * (shift + rng.standard_normal(shape))).astype(np.float32) for _ in range(3)]
+    requests = [Extremes("out:0", axis, max(PROBABILITIES)) for axis in (None, 1, 3)]
+    requests.append(ChannelMean("out:0", 1))
+    found = collect_statistics(identity_model(shape), requests, [{"image": sample} for sample in samples])
+    for axis in (None, 1, 3):
+        assert_all_statistics_are_numpys(found, samples, axis)
+    np.testing.assert_allclose(
+        found.mean("out:0", 1), np.mean(samples, axis=(0, 1, 3, 4)), rtol=1e-4, atol=1e-6 * scale * (1 + abs(shift))
+    )
 
 
-def test_quantile_of_a_large_tensor_interpolates_like_numpy():
-    shape = (1, 4, 150, 100)
-    sample = np.random.default_rng(1).exponential(size=shape).astype(np.float32)
-    wanted = [Statistic("out:0", "abs_quantile", False), Statistic("out:0", "abs_quantile", True)]
-    found = collect_statistics(identity_model(shape), wanted, [{"image": sample}])
-    np.testing.assert_allclose(found[wanted[0]][0, 0], np.quantile(sample, QUANTILE), rtol=1e-6)
-    np.testing.assert_allclose(found[wanted[1]][0], np.quantile(sample, QUANTILE, axis=(0, 2, 3)), rtol=1e-6)
+@pytest.mark.parametrize("shape", [(1, 4, 150, 100), (1, 3, 101, 103), (1, 2, 127, 127)])
+def test_tails_of_large_tensors_equal_numpy(shape):
+    """Long rows are searched block by block, whatever their divisors are."""
+    samples = [np.random.default_rng(seed).standard_normal(shape).astype(np.float32) for seed in range(2)]
+    samples.append(np.round(samples[0]))  # with many equal values
+    requests = [Extremes("out:0", axis, max(PROBABILITIES)) for axis in (None, 1)]
+    found = collect_statistics(identity_model(shape), requests, [{"image": sample} for sample in samples])
+    for axis in (None, 1):
+        assert_all_statistics_are_numpys(found, samples, axis)
+
+
+VALUES = hnp.arrays(
+    np.float64, st.tuples(st.integers(1, 25), st.integers(1, 3)), elements=st.floats(-1e3, 1e3, width=32)
+)
+
+
+def pairs_median(column):
+    if len(column) == 1:
+        return column[0]
+    return np.median([a + b for a, b in itertools.combinations(column, 2)]) / 2
+
+
+def inner(column):
+    low, high = np.quantile(column, [0.01, 0.99])
+    kept = [value for value in column if low <= value <= high]
+    return kept or list(column)
+
+
+@given(VALUES)
+def test_aggregators_equal_their_definitions(values):
+    definitions = {
+        "mean": np.mean,
+        "batch_mean": np.mean,
+        "max": np.max,
+        "min": np.min,
+        "median": np.median,
+        "mean_no_outliers": lambda column: np.mean(inner(column)),
+        "median_no_outliers": lambda column: np.median(inner(column)),
+        "hl_estimator": pairs_median,
+    }
+    for name, definition in definitions.items():
+        expected = [definition(column) for column in values.T]
+        np.testing.assert_allclose(aggregate(values, name), expected, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_statistics_survive_their_file(tmp_path):
+    sample = np.random.default_rng(0).standard_normal((1, 3, 20, 20)).astype(np.float32)
+    requests = [Extremes("out:0", None, 1e-2), Extremes("out:0", 1, 0.0), ChannelMean("out:0", 1)]
+    found = collect_statistics(identity_model(sample.shape), requests, [{"image": sample}])
+    write_statistics(tmp_path / "kept" / "statistics.npz", found, requests)
+    again = read_statistics(tmp_path / "kept" / "statistics.npz", requests)
+    np.testing.assert_array_equal(again.mean("out:0", 1), found.mean("out:0", 1))
+    for axis, kind in ((None, "quantile"), (None, "abs_quantile"), (1, "max")):
+        values = [each.extremes("out:0", axis).statistic(kind, 1e-2) for each in (again, found)]
+        np.testing.assert_array_equal(*values)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of arrays", b"PK\x03\x04 cut short"])
+def test_broken_statistics_file_is_as_if_it_were_not_there(tmp_path, content):
+    (tmp_path / "broken.npz").write_bytes(content)
+    assert read_statistics(tmp_path / "broken.npz", [ChannelMean("out:0", 1)]) is None
+    assert read_statistics(tmp_path / "missing.npz", [ChannelMean("out:0", 1)]) is None
 
 
 def test_no_calibration_sample_is_an_error():
     with pytest.raises(CellError, match="dataset is empty"):
-        collect_statistics(identity_model((1, 2, 2, 2)), [Statistic("out:0", "min", False)], [])
+        collect_statistics(identity_model((1, 2, 2, 2)), [Extremes("out:0", None, 0.0)], [])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -62,6 +143,13 @@ def test_value_that_is_not_finite_names_its_operation(bad):
     image = parameter((1, 3, 4, 4))
     net = model(named(ops.relu(convolution(image, 3, 2, "conv")), "relu"), image)
     sample = np.full((1, 3, 4, 4), bad, np.float32)
-    wanted = [Statistic("image:0", "min", False), Statistic("image:0", "abs_max", False)]
     with pytest.raises(CellError, match="'image' has NaN or infinite"):
-        collect_statistics(net, wanted, [{"image": sample}])
+        collect_statistics(net, [Extremes("image:0", None, 0.0)], [{"image": sample}])
+
+
+def test_shape_that_depends_on_the_data_names_its_operation():
+    image = parameter((1, 8))
+    indices = ops.reshape(ops.non_zero(ops.greater(image, ops.constant(np.float32(0)))), np.array([-1]), False)
+    chosen = named(ops.gather(ops.reshape(image, np.array([8]), False), indices, np.int64(0)), "chosen")
+    with pytest.raises(CellError, match="'chosen' has the dynamic shape"):
+        collect_statistics(model(chosen, image), [Extremes("chosen:0", None, 0.0)], [{"image": np.ones((1, 8))}])

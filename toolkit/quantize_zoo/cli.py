@@ -76,7 +76,7 @@ def run(
     folder.mkdir()
     request = RunRequest(folder.name, loaded, folder, shlex.join(["quantize-zoo", *sys.argv[1:]]), seed)
     with ConsoleProgress(Console(stderr=True)) as progress:
-        record = run_matrix(request, LocalExecutor(), opened, progress)
+        record = run_matrix(request, LocalExecutor(reports / "statistics"), opened, progress)
     _report(make_run_report(record), folder, as_json=as_json)
 
 

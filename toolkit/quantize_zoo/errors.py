@@ -97,6 +97,11 @@ def bad_value(where: str, key: str, value: object, problem: str) -> Configuratio
     return ConfigurationError(f"{key}: {problem}, not {value!r}", where=where, remedy="correct the value")
 
 
+def unknown_value(where: str, key: str, value: str, known: Iterable[str]) -> ConfigurationError:
+    """A name that is not among those that the key takes."""
+    return ConfigurationError(f"{key}: unknown value {value!r}", where=where, remedy=nearest(value, known))
+
+
 def missing_key(where: str, key: str) -> ConfigurationError:
     """A required key is absent."""
     return ConfigurationError(f"key {key!r} is missing", where=where, remedy="add it")
@@ -203,6 +208,15 @@ def dynamic_shape(name: str, shape: str) -> CellError:
     )
 
 
+def dynamic_tensor(operation: str, shape: str) -> CellError:
+    """A tensor to quantize has a shape that depends on the data."""
+    return CellError(
+        f"the output of operation {operation!r} has the dynamic shape {shape}, which cannot be calibrated",
+        where="statistics",
+        remedy="exclude the operations that it feeds with ignored.scope",
+    )
+
+
 def input_mismatch(name: str, wanted: str, given: str) -> CellError:
     """The preprocessed data do not fit the model."""
     return CellError(
@@ -221,6 +235,39 @@ def nothing_to_quantize(model: str, hardware: str) -> CellError:
     )
 
 
+def model_skipped(model: str) -> CellError:
+    """``ignored: skip_model`` excludes everything."""
+    return CellError(
+        f"model {model!r} is skipped: ignored.skip_model is true",
+        where="compression",
+        remedy="leave the model out of the matrix, or remove skip_model",
+    )
+
+
+def unknown_operation(name: str, known: Iterable[str]) -> CellError:
+    """``ignored: scope`` names what the model does not have."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return CellError(
+        f"ignored.scope: the model has no operation {name!r}",
+        where="compression",
+        remedy=f"did you mean {', '.join(map(repr, close))}?" if close else "look the names up in the model's IR",
+    )
+
+
+def unknown_operation_type(kind: str, known: Iterable[str]) -> CellError:
+    """``ignored: operations`` names a type that nothing has."""
+    return CellError(f"ignored.operations: unknown type {kind!r}", where="compression", remedy=nearest(kind, known))
+
+
+def not_in_hardware(what: str, target: str, known: Iterable[str]) -> CellError:
+    """An override asks for what the hardware configuration lists for no operation."""
+    return CellError(
+        f"{what} is not in the hardware configuration {target}",
+        where="compression",
+        remedy=f"it has: {', '.join(known)}; or name another configuration with compression.hardware",
+    )
+
+
 def already_quantized(model: str) -> CellError:
     """The model has FakeQuantize operations before tuning."""
     return CellError(
@@ -236,6 +283,15 @@ def not_finite(operation: str) -> CellError:
         f"the input of operation {operation!r} has NaN or infinite values on the calibration data",
         where="statistics",
         remedy="check the preprocessing (mean, scale) and the model's weights",
+    )
+
+
+def weights_not_finite(operation: str) -> CellError:
+    """A model was exported with NaN or infinite weights."""
+    return CellError(
+        f"the weights of operation {operation!r} have NaN or infinite values",
+        where="model",
+        remedy="export the model again, or exclude the operation with ignored.scope",
     )
 
 

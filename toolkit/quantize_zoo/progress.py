@@ -52,6 +52,8 @@ class ConsoleProgress:
         """See ``RunObserver``."""
         accuracy, ran_in = reference.accuracy.value, reference.execution.inference_precision
         self._print(f"FP32 {reference.metric} {accuracy:.4f} ({ran_in}), {reference.samples} samples")
+        for note in reference.notes:
+            self._print(f"note: {note}")
 
     def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:
         """See ``RunObserver``."""

@@ -1,11 +1,33 @@
 """Text into values: the YAML of models, matrices and hardware; every error names file, line and key."""
 
-from quantize_zoo.config.hardware import HardwareConfig, OperationRule, QuantizationConfig, load_hardware
+from quantize_zoo.config.compression import (
+    BiasCorrection,
+    CompressionParams,
+    FastBiasCorrection,
+    SaturationFix,
+    TunableQuantizationParams,
+)
+from quantize_zoo.config.estimators import (
+    Aggregator,
+    EstimatorPreset,
+    MaxParams,
+    MinParams,
+    RangeEstimatorParams,
+    StatisticType,
+    TensorParams,
+)
+from quantize_zoo.config.hardware import (
+    Granularity,
+    HardwareConfig,
+    Mode,
+    OperationRule,
+    QuantizationConfig,
+    load_hardware,
+)
 from quantize_zoo.config.locations import default_matrix_path, hardware_path
 from quantize_zoo.config.matrix import MatrixConfig, load_matrix
 from quantize_zoo.config.model import (
     BenchmarkParams,
-    CompressionParams,
     DeviceSpec,
     ModelConfig,
     OptimizerParams,
@@ -14,16 +36,29 @@ from quantize_zoo.config.model import (
 )
 
 __all__ = [
+    "Aggregator",
     "BenchmarkParams",
+    "BiasCorrection",
     "CompressionParams",
     "DeviceSpec",
+    "EstimatorPreset",
+    "FastBiasCorrection",
+    "Granularity",
     "HardwareConfig",
     "MatrixConfig",
+    "MaxParams",
+    "MinParams",
+    "Mode",
     "ModelConfig",
     "OperationRule",
     "OptimizerParams",
     "QuantizationConfig",
+    "RangeEstimatorParams",
+    "SaturationFix",
+    "StatisticType",
+    "TensorParams",
     "TrialsLoadMethod",
+    "TunableQuantizationParams",
     "default_matrix_path",
     "hardware_path",
     "load_hardware",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from quantize_zoo.config.model import Strict
+from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import read_yaml, validate
 
 Mode = Literal["symmetric", "asymmetric"]
@@ -27,11 +27,15 @@ class QuantizationConfig(Strict):
 
 
 class OperationRule(Strict):
-    """What the target does with some operation types; the first configuration is the fastest."""
+    """What the target does with some operation types; the first configuration is the fastest.
+
+    With ``scales: unified`` all inputs of such an operation share one range.
+    """
 
     types: tuple[str, ...] = Field(min_length=1)
     activations: tuple[QuantizationConfig, ...] = Field(min_length=1)
     weights: tuple[QuantizationConfig, ...] = ()
+    scales: Literal["unified"] | None = None
 
 
 class HardwareConfig(Strict):

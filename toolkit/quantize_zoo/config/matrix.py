@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quantize_zoo import errors
-from quantize_zoo.config.model import DeviceSpec, ModelConfig, Strict, load_model_config, model_from_source
+from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
+from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import read_yaml, validate
 
 OnMissingDevice = Literal["skip", "fail"]

@@ -5,20 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from quantize_zoo import errors
+from quantize_zoo.config.compression import CompressionParams
+from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import YamlSource, read_yaml, validate
 
 TrialsLoadMethod = Literal["cold_start", "fine_tune"]
 InferencePrecision = Literal["f32", "bf16", "f16"]
 Positive = Annotated[int, Field(gt=0)]
-
-
-class Strict(BaseModel):
-    """A frozen value whose unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DeviceSpec(Strict):
@@ -46,42 +42,6 @@ class BenchmarkParams(Strict):
     api_type: Literal["sync", "async"] = "sync"
     batch_size: Positive = 1
     duration_seconds: float = Field(default=1.0, gt=0, description="time budget of one comparison with FP32")
-
-
-class TunableQuantizationParams(Strict):
-    """Parameters of TunableQuantization."""
-
-    preset: Literal["performance"] = "performance"
-    stat_subset_size: Positive = 300
-    tuning_scope: tuple[Literal["layer", "range_estimator"], ...] = ("layer",)
-    estimator_tuning_scope: tuple[Literal["preset"], ...] = ()
-
-    @model_validator(mode="after")
-    def _scopes_agree(self) -> TunableQuantizationParams:
-        if not self.tuning_scope:
-            raise ValueError("tuning_scope must name at least one of layer, range_estimator")
-        if ("range_estimator" in self.tuning_scope) != bool(self.estimator_tuning_scope):
-            raise ValueError("estimator_tuning_scope goes with range_estimator in tuning_scope, and only with it")
-        return self
-
-
-class TunableQuantization(Strict):
-    """The algorithm entry of the compression pipeline."""
-
-    name: Literal["TunableQuantization"]
-    params: TunableQuantizationParams = TunableQuantizationParams()
-
-
-class CompressionParams(Strict):
-    """The compression pipeline."""
-
-    target_device: str = "CPU"
-    algorithms: tuple[TunableQuantization, ...] = Field(min_length=1, max_length=1)
-
-    @property
-    def tunable(self) -> TunableQuantizationParams:
-        """The parameters of TunableQuantization."""
-        return self.algorithms[0].params
 
 
 class OptimizerParams(Strict):
@@ -152,9 +112,16 @@ def model_from_source(source: YamlSource) -> ModelConfig:
     changes: dict[str, Any] = {"source": source.path.resolve(), "model": folder / config.model}
     if isinstance(config.accuracy_checker, Path):
         changes["accuracy_checker"] = folder / config.accuracy_checker
+    hardware = config.compression.hardware
+    if hardware is not None:
+        changes["compression"] = config.compression.model_copy(update={"hardware": folder / hardware})
     resolved = config.model_copy(update=changes)
-    for key in ("model", "accuracy_checker"):
-        file = getattr(resolved, key)
+    named = {
+        ("model",): resolved.model,
+        ("accuracy_checker",): resolved.accuracy_checker,
+        ("compression", "hardware"): resolved.compression.hardware,
+    }
+    for keys, file in named.items():
         if isinstance(file, Path) and not file.is_file():
-            raise errors.file_missing(file, f"{source.where((key,))}: {key}")
+            raise errors.file_missing(file, f"{source.where(keys)}: {'.'.join(keys)}")
     return resolved

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -90,32 +91,53 @@ def _collect_lines(path: Path, node: yaml.Node, keys: tuple[Key, ...], lines: di
 
 
 def _translate(schema: type[BaseModel], source: YamlSource, detail: ErrorDetails) -> errors.ConfigurationError:
-    location = detail["loc"]
+    location, fields = _locate(schema, source.data, detail["loc"])
     where = source.where(location)
     key = ".".join(str(part) for part in location) or "the file"
+    value, context = detail["input"], detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
-        return errors.unknown_key(where, key, _fields_at(schema, location[:-1]))
+        return errors.unknown_key(where, key, fields)
     if detail["type"] == "missing":
         return errors.missing_key(where, key)
+    if detail["type"] == "literal_error" and isinstance(value, str):
+        return errors.unknown_value(where, key, value, _quoted(context["expected"]))
+    if detail["type"] == "union_tag_invalid":
+        return errors.unknown_value(where, f"{key}.name", str(context["tag"]), _quoted(context["expected_tags"]))
     problem = detail["msg"].removeprefix("Value error, ")
-    return errors.bad_value(where, key, detail["input"], problem[:1].lower() + problem[1:])
+    return errors.bad_value(where, key, value, problem[:1].lower() + problem[1:])
 
 
-def _fields_at(schema: type[BaseModel], location: Sequence[Key]) -> list[str]:
-    """Return the keys that the schema allows at a location."""
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"'([^']*)'", text)
+
+
+def _locate(schema: type[BaseModel], data: Any, location: Sequence[Key]) -> tuple[tuple[Key, ...], list[str]]:
+    """Return the location in the file, without the tags of unions, and the keys allowed where its last one stands."""
+    keys: list[Key] = []
     current: Any = schema
-    for key in location:
-        if isinstance(key, str):
-            field = current.model_fields[key].annotation
-            current = _first_model(field) or current
-    return list(current.model_fields)
+    fields: list[str] = list(schema.model_fields)
+    for index, key in enumerate(location):
+        members = _models(current)
+        if isinstance(data, dict) and data.get("name") == key and index and isinstance(location[index - 1], int):
+            current = next(member for member in members if member.__name__ == key)
+            continue
+        keys.append(key)
+        if isinstance(key, str) and members:
+            fields = list(members[0].model_fields)
+            current = members[0].model_fields[key].annotation if key in members[0].model_fields else None
+        data = _child(data, key)
+    return tuple(keys), fields
 
 
-def _first_model(annotation: Any) -> type[BaseModel] | None:
+def _child(data: Any, key: Key) -> Any:
+    try:
+        return data[key]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that an annotation names, however deep."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _first_model(argument)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]

@@ -1,19 +1,48 @@
 """Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, how it is read and written."""
 
 from quantize_zoo.graph.files import content_hash, read_model, save_model, with_batch
-from quantize_zoo.graph.operations import constant_value, nodes_by_name
-from quantize_zoo.graph.placement import ActivationPoint, Placement, QuantizableOperation, WeightPoint, find_placement
+from quantize_zoo.graph.ignored import ignored_operations
+from quantize_zoo.graph.operations import (
+    Bias,
+    Node,
+    Output,
+    WeightPoint,
+    constant_value,
+    data_path,
+    find_bias,
+    hardware_type,
+    nodes_by_name,
+    output_channel_axis,
+)
+from quantize_zoo.graph.placement import (
+    ActivationPoint,
+    Placement,
+    QuantizableOperation,
+    UnifiedScale,
+    find_placement,
+    shared_configs,
+)
 
 __all__ = [
     "ActivationPoint",
+    "Bias",
+    "Node",
+    "Output",
     "Placement",
     "QuantizableOperation",
+    "UnifiedScale",
     "WeightPoint",
     "constant_value",
     "content_hash",
+    "data_path",
+    "find_bias",
     "find_placement",
+    "hardware_type",
+    "ignored_operations",
     "nodes_by_name",
+    "output_channel_axis",
     "read_model",
     "save_model",
+    "shared_configs",
     "with_batch",
 ]

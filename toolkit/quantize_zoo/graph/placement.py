@@ -6,20 +6,29 @@ of its tensor. The result names operations and ports only, so that it holds for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.config import HardwareConfig, OperationRule, QuantizationConfig
-from quantize_zoo.graph.operations import Node, constant_value, data_path, hardware_type
+from quantize_zoo.config import HardwareConfig, Mode, QuantizationConfig
+from quantize_zoo.graph.operations import (
+    CONVOLUTIONS,
+    WEIGHTED,
+    Node,
+    WeightPoint,
+    data_path,
+    hardware_type,
+    weight_point,
+)
 
 Port = Any  # openvino.Input
 
-_WEIGHTED = frozenset({"Convolution", "GroupConvolution", "DepthWiseConvolution", "MatMul"})
-_CONVOLUTIONS = frozenset({"Convolution", "GroupConvolution", "DepthWiseConvolution"})
-_SINGLE_INPUT = frozenset({"AvgPool", "ReduceMean"})
+_ACTIVATIONS_ONLY = frozenset({"Power", "AvgPool", "NormalizeL2", "ReduceMean", "Interpolate", "MVN"})
+_MODES: tuple[Mode, ...] = ("symmetric", "asymmetric")
+_WITH_BODIES = frozenset({"If", "Loop", "TensorIterator"})
 
 
 @dataclass(frozen=True)
@@ -37,13 +46,14 @@ class ActivationPoint:
     """A tensor to quantize: output ``output`` of ``producer``.
 
     ``consumers`` are the (operation, port) pairs that then read the quantized tensor; ``operations`` the quantizable
-    operations that they belong to or lead to, in graph order.
+    operations that they belong to or lead to, in graph order; ``configs`` what all of these allow.
     """
 
     producer: str
     output: int
     consumers: tuple[tuple[str, int], ...]
     operations: tuple[str, ...]
+    configs: tuple[QuantizationConfig, ...]
 
     @property
     def key(self) -> str:
@@ -52,26 +62,32 @@ class ActivationPoint:
 
 
 @dataclass(frozen=True)
-class WeightPoint:
-    """Constant weights to quantize, and the axes that count their output channels."""
+class UnifiedScale:
+    """Tensors that share one range, since an operation needs it: their mean, or what covers all of them."""
 
-    operation: str
-    port: int
-    channel_axes: tuple[int, ...]
+    tensors: tuple[str, ...]
+    mean: bool
 
 
 @dataclass(frozen=True)
 class Placement:
-    """All quantizable operations in graph order, the tensors to quantize, and the first convolutions."""
+    """All quantizable operations in graph order, the tensors to quantize, and what else was seen on the way.
+
+    ``bodies`` are the operations whose bodies are left alone: If, Loop and TensorIterator.
+    """
 
     operations: tuple[QuantizableOperation, ...]
     activations: tuple[ActivationPoint, ...]
     weights: tuple[WeightPoint, ...]
+    unified: tuple[UnifiedScale, ...]
     first_convolutions: frozenset[str]
+    bodies: tuple[str, ...]
 
 
-def find_placement(model: ov.Model, hardware: HardwareConfig, model_name: str) -> Placement:
-    """Find what the hardware can quantize in the model.
+def find_placement(
+    model: ov.Model, hardware: HardwareConfig, model_name: str, ignored: frozenset[str] = frozenset()
+) -> Placement:
+    """Find what the hardware can quantize in the model; ``ignored`` operations have no choice and are not quantized.
 
     Raises:
         CellError: the model has nothing to quantize, or is quantized already.
@@ -85,55 +101,50 @@ def find_placement(model: ov.Model, hardware: HardwareConfig, model_name: str) -
     weights: list[WeightPoint] = []
     ports: list[Port] = []
     for node in ordered:
-        rule = hardware.rule(hardware_type(node)) if node.get_friendly_name() in on_data else None
-        if rule is None or not _has_quantizable_inputs(node):
+        name, kind = node.get_friendly_name(), hardware_type(node)
+        rule = hardware.rule(kind)
+        if rule is None or name not in on_data or name in ignored or not _has_quantizable_inputs(node, on_data):
             continue
-        name = node.get_friendly_name()
-        weight_point = _weight_point(node)
-        ports += [port for port in _data_ports(node) if weight_point is None or port.get_index() != weight_point.port]
-        if weight_point is not None:
-            weights.append(weight_point)
-        operations.append(_operation(name, hardware_type(node), rule, has_weights=weight_point is not None))
+        point = weight_point(node, on_data)
+        ports += [port for port in _data_ports(node) if point is None or port.get_index() != point.port]
+        if point is not None:
+            weights.append(point)
+        operations.append(QuantizableOperation(name, kind, rule.activations, () if point is None else rule.weights))
     if not operations:
         raise errors.nothing_to_quantize(model_name, hardware.target)
+    activations = _activation_points(ports, hardware, {operation.name: operation for operation in operations})
+    unified = {operation.name for operation in operations if _unified(hardware, operation.type)}
     return Placement(
-        tuple(operations), _activation_points(ports, hardware), tuple(weights), _first_convolutions(ordered)
+        tuple(operations),
+        activations,
+        tuple(weights),
+        _unified_scales(activations, unified, {op.name for op in operations if op.type == "Concat"}),
+        _first_convolutions(ordered),
+        tuple(node.get_friendly_name() for node in ordered if node.get_type_name() in _WITH_BODIES),
     )
 
 
-def _operation(name: str, kind: str, rule: OperationRule, *, has_weights: bool) -> QuantizableOperation:
-    return QuantizableOperation(name, kind, rule.activations, rule.weights if has_weights else ())
-
-
 def _data_ports(node: Node) -> list[Port]:
-    return [node.input(0)] if node.get_type_name() in _SINGLE_INPUT else [node.input(0), node.input(1)]
+    kind = node.get_type_name()
+    if kind == "Concat":
+        return list(node.inputs())
+    return [node.input(0)] if kind in _ACTIVATIONS_ONLY or len(node.inputs()) == 1 else [node.input(0), node.input(1)]
 
 
-def _has_quantizable_inputs(node: Node) -> bool:
+def _has_quantizable_inputs(node: Node, on_data: frozenset[str]) -> bool:
     """Floating point in, and no constant besides weights: an Add of a constant is a bias or preprocessing."""
-    if not node.output(0).get_element_type().is_real():
+    sources = [port.get_source_output() for port in _data_ports(node)]
+    if not all(source.get_element_type().is_real() for source in sources):
         return False
-    if hardware_type(node) in _CONVOLUTIONS:
-        return constant_value(node.input_value(1).get_node()) is not None
-    if hardware_type(node) == "MatMul":
-        return constant_value(node.input_value(0).get_node()) is None
-    return all(constant_value(port.get_source_output().get_node()) is None for port in _data_ports(node))
+    on_path = [source.get_node().get_friendly_name() in on_data for source in sources]
+    if hardware_type(node) in CONVOLUTIONS:
+        return on_path == [True, False]
+    return any(on_path) if node.get_type_name() == "MatMul" else all(on_path)
 
 
-def _weight_point(node: Node) -> WeightPoint | None:
-    kind = hardware_type(node)
-    if kind not in _WEIGHTED or constant_value(node.input_value(1).get_node()) is None:
-        return None
-    if kind == "MatMul":
-        rank = len(node.input_value(1).get_shape())
-        transposed = node.get_attributes()["transpose_b"]
-        axes: tuple[int, ...] = (rank - 2 if transposed else rank - 1,) if rank > 1 else ()
-    else:
-        axes = (0,) if kind == "Convolution" else (0, 1)
-    return WeightPoint(node.get_friendly_name(), 1, axes)
-
-
-def _activation_points(ports: list[Port], hardware: HardwareConfig) -> tuple[ActivationPoint, ...]:
+def _activation_points(
+    ports: list[Port], hardware: HardwareConfig, operations: dict[str, QuantizableOperation]
+) -> tuple[ActivationPoint, ...]:
     quantizable = {(port.get_node().get_friendly_name(), port.get_index()) for port in ports}
     consumers: dict[tuple[str, int], list[tuple[str, int]]] = {}
     served: dict[tuple[str, int], list[str]] = {}
@@ -145,9 +156,35 @@ def _activation_points(ports: list[Port], hardware: HardwareConfig) -> tuple[Act
             _append_new(consumers.setdefault(tensor, []), consumer)
             _append_new(served.setdefault(tensor, []), port.get_node().get_friendly_name())
     return tuple(
-        ActivationPoint(producer, output, tuple(consumers[producer, output]), tuple(served[producer, output]))
-        for producer, output in consumers
+        ActivationPoint(
+            *tensor,
+            tuple(consumers[tensor]),
+            tuple(served[tensor]),
+            shared_configs([operations[name].activations for name in served[tensor]]),
+        )
+        for tensor in consumers
     )
+
+
+def shared_configs(allowed: Sequence[Sequence[QuantizationConfig]]) -> tuple[QuantizationConfig, ...]:
+    """Return what all operations that share a FakeQuantize allow: same mode and granularity, the smaller width.
+
+    Where nothing is common, per tensor takes the place of per channel, and then asymmetric that of symmetric.
+    """
+    exact = tuple(config for config in allowed[0] if all(config in each for each in allowed))
+    if exact:
+        return exact
+    kinds = dict.fromkeys((config.mode, config.granularity) for config in allowed[0])
+    narrowed = [
+        QuantizationConfig(bits=min(max(each) for each in widths), mode=mode, granularity=granularity)
+        for mode, granularity in kinds
+        if all(widths := [[c.bits for c in each if (c.mode, c.granularity) == (mode, granularity)] for each in allowed])
+    ]
+    if narrowed:
+        return tuple(narrowed)
+    bits = min(max(config.bits for config in each) for each in allowed)
+    modes: list[Mode] = [mode for mode in _MODES if all(any(c.mode == mode for c in each) for each in allowed)]
+    return tuple(QuantizationConfig(bits=bits, mode=mode, granularity="pertensor") for mode in modes or _MODES[-1:])
 
 
 def _append_new(items: list[Any], item: Any) -> None:
@@ -175,6 +212,32 @@ def _feeds_only(node: Node, agnostic: tuple[str, ...], quantizable: set[tuple[st
     return True
 
 
+def _unified(hardware: HardwareConfig, kind: str) -> bool:
+    rule = hardware.rule(kind)
+    return rule is not None and rule.scales == "unified"
+
+
+def _unified_scales(
+    points: tuple[ActivationPoint, ...], operations: set[str], concatenations: set[str]
+) -> tuple[UnifiedScale, ...]:
+    """Group the tensors that feed the same operations, directly or through a tensor in common."""
+    groups: list[tuple[set[str], set[str]]] = []  # tensors, operations
+    for point in points:
+        touched = operations & set(point.operations)
+        if not touched:
+            continue
+        joined = [group for group in groups if group[1] & touched]
+        groups = [group for group in groups if group not in joined]
+        tensors = {point.key}.union(*(group[0] for group in joined))
+        groups.append((tensors, touched.union(*(group[1] for group in joined))))
+    order = [point.key for point in points]
+    return tuple(
+        UnifiedScale(tuple(sorted(tensors, key=order.index)), bool(fed & concatenations))
+        for tensors, fed in groups
+        if len(tensors) > 1
+    )
+
+
 def _first_convolutions(ordered: list[Node]) -> frozenset[str]:
     """Return the convolutions that no other convolution or matrix multiplication comes before."""
     below: set[str] = set()
@@ -184,8 +247,8 @@ def _first_convolutions(ordered: list[Node]) -> frozenset[str]:
         kind = hardware_type(node)
         if any(value.get_node().get_friendly_name() in below for value in node.input_values()):
             below.add(name)
-        elif kind in _WEIGHTED:
+        elif kind in WEIGHTED:
             below.add(name)
-            if kind in _CONVOLUTIONS:
+            if kind in CONVOLUTIONS:
                 first.add(name)
     return frozenset(first)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from quantize_zoo.graph import Placement
 from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.quantization import EstimatorPreset, ModelOption
+from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import Measurement
 from quantize_zoo.store import Reference
@@ -17,9 +17,10 @@ from quantize_zoo.store import Reference
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a worker knows before the first trial: the reference, and the option that the preset gives."""
+    """What a worker knows before the first trial: the reference, what can be quantized, and the preset's option."""
 
     reference: Reference
+    placement: Placement
     base: ModelOption
 
 
@@ -34,8 +35,8 @@ class CellWorker(Protocol):
         """Read model and data, score the FP32 model."""
         ...
 
-    def calibrate(self, base: ModelOption, presets: Collection[EstimatorPreset]) -> float:
-        """Collect the statistics of all options that name these range estimator presets; return the seconds spent."""
+    def calibrate(self, base: ModelOption) -> float:
+        """Collect the statistics of all options of the search space around the base; return the seconds spent."""
         ...
 
     def evaluate(self, option: ModelOption) -> Measurement:

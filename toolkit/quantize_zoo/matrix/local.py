@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +22,7 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.matrix.executor import CellWorker, Prepared
 from quantize_zoo.matrix.session import CellSession
-from quantize_zoo.quantization import EstimatorPreset, ModelOption
+from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import Measurement
 
@@ -30,14 +30,19 @@ _GRACE_SECONDS = 5
 
 
 class LocalExecutor:
-    """Implements ``Executor`` with a spawned process."""
+    """Implements ``Executor`` with a spawned process; collected statistics are kept in the folder ``statistics``."""
+
+    def __init__(self, statistics: Path) -> None:
+        self._statistics = statistics
 
     @contextmanager
     def open(self, cell: Cell, log: Path) -> Iterator[CellWorker]:
         """See ``Executor``."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, cell, log), name=cell.name, daemon=True)
+        process = context.Process(
+            target=_serve, args=(theirs, cell, self._statistics, log), name=cell.name, daemon=True
+        )
         process.start()
         theirs.close()
         try:
@@ -62,8 +67,8 @@ class _ProcessWorker:
         prepared: Prepared = self._call("prepare")
         return prepared
 
-    def calibrate(self, base: ModelOption, presets: Collection[EstimatorPreset]) -> float:
-        seconds: float = self._call("calibrate", base, presets)
+    def calibrate(self, base: ModelOption) -> float:
+        seconds: float = self._call("calibrate", base)
         return seconds
 
     def evaluate(self, option: ModelOption) -> Measurement:
@@ -95,7 +100,7 @@ def _cause_of_death(exit_code: int | None) -> str:
     return f"{name} (out of memory?)" if name == "SIGKILL" else name
 
 
-def _serve(connection: Connection, cell: Cell, log: Path) -> None:
+def _serve(connection: Connection, cell: Cell, statistics: Path, log: Path) -> None:
     """Run in the cell's process: answer calls until the pipe is closed."""
     # Ctrl-C reaches the whole process group; the main process decides what it means and closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -108,7 +113,7 @@ def _serve(connection: Connection, cell: Cell, log: Path) -> None:
             return
         try:
             if session is None:
-                session = CellSession(cell)
+                session = CellSession(cell, statistics)
             reply = (True, getattr(session, method)(*arguments))
         except QuantizeZooError as error:
             traceback.print_exc()

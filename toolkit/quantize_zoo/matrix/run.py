@@ -13,11 +13,11 @@ from quantize_zoo.config import MatrixConfig, OptimizerParams
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.executor import CellWorker, Executor
-from quantize_zoo.quantization import ModelOption, OperationOption, derive_space, presets_in_scope
+from quantize_zoo.quantization import ModelOption, derive_space
 from quantize_zoo.search import SearchPlan, Trial, best_trial, iterate_trials
 from quantize_zoo.store import ErrorRecord, Final, Reference, RunRecord, RunStatus, Store
 
-_OPTION = TypeAdapter(dict[str, OperationOption])
+_OPTION = TypeAdapter(ModelOption)
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,9 @@ def _run_cell(
     params = cell.model.optimizer.params
     tunable = cell.model.compression.tunable
     base = _start_option(prepared.base, prepared.reference.search_key, params, store)
-    store.set_calibration_seconds(cell_id, worker.calibrate(base, presets_in_scope(base, tunable)))
-    plan = SearchPlan(base, derive_space(base, tunable), prepared.reference.accuracy.value, params, request.seed)
+    store.set_calibration_seconds(cell_id, worker.calibrate(base))
+    space = derive_space(prepared.placement, base, tunable)
+    plan = SearchPlan(base, space, prepared.reference.accuracy.value, params, request.seed)
     trials: list[Trial] = []
     for trial in iterate_trials(plan, worker.evaluate):
         store.add_trial(cell_id, trial)
@@ -132,7 +133,7 @@ def _finish(folder: Path, cell: Cell, best: Trial, worker: CellWorker) -> Final:
         "device": cell.device.label,
         "trial": best.number,
         "option_hash": best.option_hash,
-        "operations": _OPTION.dump_python(dict(best.option), mode="json"),
+        **_OPTION.dump_python(best.option, mode="json"),
     }
     text = yaml.safe_dump(configuration, sort_keys=False)
     (folder / model).with_suffix(".yml").write_text(text, encoding="utf-8")

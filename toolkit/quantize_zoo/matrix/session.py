@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,19 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import hardware_path, load_hardware
-from quantize_zoo.graph import content_hash, find_placement, read_model, save_model, with_batch
+from quantize_zoo.graph import content_hash, read_model, save_model, with_batch
 from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.matrix.executor import Prepared
 from quantize_zoo.quantization import (
-    EstimatorPreset,
+    ActivationStatistics,
     ModelOption,
-    RangeTable,
-    base_option,
-    build_candidate,
+    Pipeline,
+    Request,
+    Samples,
     collect_statistics,
-    compute_ranges,
-    wanted_statistics,
+    read_statistics,
+    requests_text,
+    write_statistics,
 )
 from quantize_zoo.scoring import (
     AccuracySession,
@@ -53,16 +54,20 @@ class CellSession:
 
     """
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, statistics: Path) -> None:
         self._cell = cell
+        self._statistics = statistics
+        compression = cell.model.compression
         self._benchmark = cell.model.optimizer.params.benchmark
         require_device(cell.device.device)
-        self._hardware = load_hardware(hardware_path(hardware_target(cell.device.device)))
+        target = hardware_path(hardware_target(cell.device.device))
+        self._hardware = load_hardware(compression.hardware or target)
         self._original = read_model(cell.model.model)
         self._model = with_batch(self._original, 1)
-        self._placement = find_placement(self._model, self._hardware, cell.model.name)
+        self._pipeline = Pipeline(
+            self._model, cell.model.name, self._hardware, compression, self._collect, self._calibration_samples
+        )
         self._checker = find_checker()
-        self._ranges: RangeTable | None = None
 
     def prepare(self) -> Prepared:
         """See ``CellWorker``."""
@@ -75,6 +80,7 @@ class CellSession:
         if accuracy.value == 0:
             raise errors.fp32_metric_unusable(metric, accuracy.value)
         wanted = self._cell.model.compression.tunable.stat_subset_size
+        placement = self._pipeline.placement
         reference = Reference(
             search_key=self._search_key(),
             metric=metric,
@@ -85,23 +91,22 @@ class CellSession:
             checker=f"{self._checker.version}, {self._checker.origin}",
             samples=len(self._accuracy),
             calibration_samples=min(wanted, len(self._accuracy)),
-            operation_types={operation.name: operation.type for operation in self._placement.operations},
+            operation_types={operation.name: operation.type for operation in placement.operations},
+            notes=tuple(self._notes(wanted)),
             seconds=time.perf_counter() - start,
         )
-        return Prepared(reference, base_option(self._placement))
+        return Prepared(reference, placement, self._pipeline.base)
 
-    def calibrate(self, base: ModelOption, presets: Collection[EstimatorPreset]) -> float:
+    def calibrate(self, base: ModelOption) -> float:
         """See ``CellWorker``."""
         start = time.perf_counter()
-        samples = self._accuracy.inputs(self._cell.model.compression.tunable.stat_subset_size)
-        statistics = collect_statistics(self._model, wanted_statistics(self._placement, base, presets), samples)
-        self._ranges = compute_ranges(self._model, self._placement, base, presets, statistics)
+        self._pipeline.prepare(base)
         return time.perf_counter() - start
 
     def evaluate(self, option: ModelOption) -> Measurement:
         """See ``CellWorker``."""
         started = time.perf_counter()
-        candidate = self._build(self._model, option)
+        candidate = self._pipeline.build(option)
         built = time.perf_counter()
         compiled = compile_pair(candidate, self._cell.device, self._benchmark)
         compiled_at = time.perf_counter()
@@ -123,13 +128,42 @@ class CellSession:
 
     def finish(self, option: ModelOption, path: Path) -> PairedLatency:
         """See ``CellWorker``."""
-        save_model(self._build(self._original, option), path)
-        compiled = compile_pair(self._build(self._model, option), self._cell.device, self._benchmark)
+        save_model(self._pipeline.build(option, self._original), path)
+        compiled = compile_pair(self._pipeline.build(option), self._cell.device, self._benchmark)
         return self._measure(compiled.latency, budget=CONFIRMATION_BUDGET)
 
-    def _build(self, model: ov.Model, option: ModelOption) -> ov.Model:
-        assert self._ranges is not None, "calibrate comes before"
-        return build_candidate(model, self._placement, option, self._ranges)
+    def _notes(self, wanted: int) -> Iterator[str]:
+        samples = len(self._accuracy)
+        if wanted > samples:
+            yield f"stat_subset_size {wanted} is larger than the dataset: all {samples} samples are used"
+        for name in self._pipeline.placement.bodies:
+            yield f"the body of {name!r} is left as it is: operations in it are not quantized"
+
+    def _calibration_samples(self, size: int) -> Samples:
+        return self._accuracy.inputs(size)
+
+    def _collect(self, model: ov.Model, requests: Iterable[Request], size: int, variant: str) -> ActivationStatistics:
+        """Collect statistics, or take those that an earlier search on the same model and data has left."""
+        requests = list(dict.fromkeys(requests))
+        environment = describe_environment()
+        depends_on = [
+            content_hash(self._cell.model.model),
+            self._accuracy.fingerprint(),
+            str(min(size, len(self._accuracy))),
+            variant and self._cell.model.compression.model_dump_json(include={"algorithms"}),
+            f"{variant} {environment.openvino} {environment.isa_limit}",
+            requests_text(requests),
+        ]
+        path = self._statistics / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()}.npz"
+        known = read_statistics(path, requests)
+        if known is not None:
+            return known
+        collected = collect_statistics(model, requests, self._calibration_samples(size))
+        try:
+            write_statistics(path, collected, requests)
+        except OSError as error:
+            print(f"statistics are not kept: {error}")  # to the cell's log; the search goes on without
+        return collected
 
     def _measure(self, candidate: Any, *, budget: int) -> PairedLatency:
         benchmark = self._benchmark

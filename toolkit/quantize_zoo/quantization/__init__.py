@@ -1,8 +1,7 @@
 """TunableQuantization: options and how they are derived, statistics, ranges, and the model that an option makes."""
 
-from quantize_zoo.quantization.candidate import build_candidate
+from quantize_zoo.quantization.estimators import Border, RangeEstimator, preset_estimator
 from quantize_zoo.quantization.options import (
-    EstimatorPreset,
     ModelOption,
     OperationOption,
     TensorOption,
@@ -10,29 +9,42 @@ from quantize_zoo.quantization.options import (
     option_hash,
     quantization_ratio,
 )
-from quantize_zoo.quantization.ranges import Range, RangeTable, compute_ranges, wanted_statistics
-from quantize_zoo.quantization.statistics import ActivationStatistics, Samples, collect_statistics
-from quantize_zoo.quantization.tunable import OperationSpace, SearchSpace, assemble, derive_space, presets_in_scope
+from quantize_zoo.quantization.pipeline import Pipeline
+from quantize_zoo.quantization.statistics import (
+    ActivationStatistics,
+    ChannelMean,
+    Extremes,
+    Request,
+    Samples,
+    collect_statistics,
+)
+from quantize_zoo.quantization.statistics_file import read_statistics, requests_text, write_statistics
+from quantize_zoo.quantization.tunable import Branch, Choice, SearchSpace, Variable, assemble, derive_space
 
 __all__ = [
     "ActivationStatistics",
-    "EstimatorPreset",
+    "Border",
+    "Branch",
+    "ChannelMean",
+    "Choice",
+    "Extremes",
     "ModelOption",
     "OperationOption",
-    "OperationSpace",
-    "Range",
-    "RangeTable",
+    "Pipeline",
+    "RangeEstimator",
+    "Request",
     "Samples",
     "SearchSpace",
     "TensorOption",
+    "Variable",
     "assemble",
     "base_option",
-    "build_candidate",
     "collect_statistics",
-    "compute_ranges",
     "derive_space",
     "option_hash",
-    "presets_in_scope",
+    "preset_estimator",
     "quantization_ratio",
-    "wanted_statistics",
+    "read_statistics",
+    "requests_text",
+    "write_statistics",
 ]

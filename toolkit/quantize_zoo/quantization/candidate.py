@@ -2,70 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import ActivationPoint, Placement, WeightPoint, constant_value, nodes_by_name
+from quantize_zoo.graph import ActivationPoint, Bias, Placement, WeightPoint, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.quantization.options import EstimatorPreset, ModelOption
-from quantize_zoo.quantization.ranges import Range, RangeTable
+from quantize_zoo.quantization.options import ModelOption
+from quantize_zoo.quantization.ranges import Range, RangeFinder
 
-# CPUs without VNNI add pairs of 8 bit products in 16 bits, which can overflow. The weights of the first convolutions
-# therefore use half of their levels: weights / 2 with the FakeQuantize's output range * 2.
+# CPUs without VNNI add pairs of 8 bit products in 16 bits, which can overflow. Weights that are rescaled therefore use
+# half of their levels: weights / 2 with the FakeQuantize's output range * 2.
 SATURATION_SCALE = np.float32(2.0)
 
 
-def build_candidate(model: ov.Model, placement: Placement, option: ModelOption, ranges: RangeTable) -> ov.Model:
-    """Return the quantized copy; the model itself is not changed."""
+def insert_fake_quantizes(
+    model: ov.Model,
+    placement: Placement,
+    option: ModelOption,
+    ranges: RangeFinder,
+    weights: Mapping[str, NDArray[np.float32]],
+    rescaled: frozenset[str],
+) -> ov.Model:
+    """Return the quantized copy; the model itself is not changed.
+
+    ``weights`` has the FP32 weights by operation; those of ``rescaled`` operations use half of their levels.
+    """
     candidate = model.clone()
     nodes = nodes_by_name(candidate)
-    for activation in placement.activations:
-        preset = _activation_preset(activation, option)
-        if preset is not None:
-            _quantize_activation(nodes, activation, ranges.activations[activation.key, preset])
-    for weights in placement.weights:
-        choice = option[weights.operation]
+    activations = ranges.activations(option)
+    for point in placement.activations:
+        if point.key in activations:
+            _quantize_activation(nodes, point, activations[point.key])
+    for weight_point in placement.weights:
+        choice = option.operations[weight_point.operation]
         if choice.quantize and choice.weights is not None:
-            value_range = ranges.weights[weights.operation, choice.weights.range_estimator]
-            halve = weights.operation in placement.first_convolutions
-            _quantize_weights(nodes, weights, value_range, halve=halve)
+            found = ranges.weights(weight_point.operation, choice.weights)
+            value = weights[weight_point.operation] if weight_point.operation in rescaled else None
+            quantize_weights(nodes, weight_point, found, value)
     candidate.validate_nodes_and_infer_types()
     return candidate
 
 
-def _activation_preset(point: ActivationPoint, option: ModelOption) -> EstimatorPreset | None:
-    """Return the range estimator of the first quantized operation that the point serves; None if it serves none."""
-    for operation in point.operations:
-        if option[operation].quantize:
-            return option[operation].activations.range_estimator
-    return None
+def quantize_weights(
+    nodes: Mapping[str, Any], point: WeightPoint, found: Range, rescaled: NDArray[np.float32] | None
+) -> None:
+    """Put a FakeQuantize between an operation and its weights; ``rescaled`` are weights that use half of the levels."""
+    port = nodes[point.operation].input(point.port)
+    source, scale = port.get_source_output(), np.float32(1.0)
+    if rescaled is not None:
+        source, scale = ops.constant(rescaled / SATURATION_SCALE).output(0), SATURATION_SCALE
+    low, high = found.low, found.high
+    fake_quantize = ops.fake_quantize(source, low, high, low * scale, high * scale, found.levels)
+    fake_quantize.set_friendly_name(f"{point.operation}/fq_weights_{point.port}")
+    port.replace_source_output(fake_quantize.output(0))
 
 
-def _quantize_activation(nodes: dict[str, Any], point: ActivationPoint, value_range: Range) -> None:
+def set_biases(model: ov.Model, biases: Mapping[str, Bias], values: Mapping[str, NDArray[np.float32]]) -> None:
+    """Replace biases in place; values (channels,) by operation."""
+    nodes = nodes_by_name(model)
+    for operation, value in values.items():
+        bias = biases[operation]
+        addition = nodes[bias.addition]
+        rank = len(addition.output(0).get_partial_shape())
+        shape = [1] * rank
+        shape[bias.axis] = -1
+        constant = ops.constant(value.astype(np.float32).reshape(shape))
+        addition.input(bias.port).replace_source_output(constant.output(0))
+
+
+def _quantize_activation(nodes: dict[str, Any], point: ActivationPoint, found: Range) -> None:
     source = nodes[point.producer].output(point.output)
-    rank = source.get_partial_shape().rank.get_length()
+    rank = source.get_partial_shape().rank
     # Channels are axis 1; a range of one value broadcasts as a scalar shape (1, 1, ...).
-    shape = [1, -1, *([1] * (rank - 2))] if rank > 1 else [-1]
-    low, high = value_range.low.reshape(shape), value_range.high.reshape(shape)
-    fake_quantize = ops.fake_quantize(source, low, high, low, high, value_range.levels)
+    shape = [1, -1, *([1] * (rank.get_length() - 2))] if rank.is_static and rank.get_length() > 1 else [-1]
+    low, high = found.low.reshape(shape), found.high.reshape(shape)
+    fake_quantize = ops.fake_quantize(source, low, high, low, high, found.levels)
     fake_quantize.set_friendly_name(f"{point.consumers[0][0]}/fq_input_{point.consumers[0][1]}")
     for consumer, port in point.consumers:
         nodes[consumer].input(port).replace_source_output(fake_quantize.output(0))
-
-
-def _quantize_weights(nodes: dict[str, Any], point: WeightPoint, value_range: Range, *, halve: bool) -> None:
-    port = nodes[point.operation].input(point.port)
-    source = port.get_source_output()
-    scale = np.float32(1.0)
-    if halve:
-        value: NDArray[np.float32] | None = constant_value(source.get_node())
-        assert value is not None, "find_placement only makes points of constants"
-        source = ops.constant(value / SATURATION_SCALE).output(0)
-        scale = SATURATION_SCALE
-    low, high = value_range.low, value_range.high
-    fake_quantize = ops.fake_quantize(source, low, high, low * scale, high * scale, value_range.levels)
-    fake_quantize.set_friendly_name(f"{point.operation}/fq_weights_{point.port}")
-    port.replace_source_output(fake_quantize.output(0))

@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
 
-from quantize_zoo.config import QuantizationConfig
-from quantize_zoo.graph import Placement, QuantizableOperation
-
-EstimatorPreset = Literal["default", "quantile"]
+from quantize_zoo import errors
+from quantize_zoo.config import (
+    HardwareConfig,
+    Mode,
+    QuantizationConfig,
+    RangeEstimatorParams,
+    TensorParams,
+    TunableQuantizationParams,
+)
+from quantize_zoo.graph import Placement
+from quantize_zoo.quantization.estimators import RangeEstimator, configured_estimator
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class TensorOption:
     """How one tensor is quantized (``config``) and how its range is estimated."""
 
     config: QuantizationConfig
-    range_estimator: EstimatorPreset = "default"
+    range_estimator: RangeEstimator
 
 
 @dataclass(frozen=True)
@@ -31,31 +37,63 @@ class OperationOption:
     weights: TensorOption | None
 
 
-ModelOption = Mapping[str, OperationOption]
+@dataclass(frozen=True)
+class ModelOption:
+    """The choice for a model: for each operation, and which of the pipeline's other steps are applied."""
+
+    operations: Mapping[str, OperationOption]
+    steps: tuple[str, ...] = field(default=())
 
 
-def base_option(placement: Placement) -> ModelOption:
-    """Return the option that preset *performance* gives: everything symmetric, default range estimators."""
-    return {operation.name: _symmetric(operation) for operation in placement.operations}
+def base_option(
+    placement: Placement,
+    hardware: HardwareConfig,
+    params: TunableQuantizationParams,
+    steps: tuple[str, ...] = (),
+) -> ModelOption:
+    """Return the option that the preset and the overrides give: everything quantized, all steps applied.
+
+    Raises:
+        CellError: an override asks for a configuration that the hardware has for no operation.
+
+    """
+    activations_mode: Mode = "symmetric" if params.preset == "performance" else "asymmetric"
+    weights_mode: Mode = "asymmetric" if params.preset == "accuracy" else "symmetric"
+    rules = [(rule.activations, rule.weights) for rule in hardware.operations]
+    _check("activations", params.activations, [c for rule in rules for c in rule[0]], hardware.target)
+    _check("weights", params.weights, [c for rule in rules for c in rule[1]], hardware.target)
+    operations = {}
+    for operation in placement.operations:
+        config = _choose(operation.activations, activations_mode, params.activations)
+        activations = _tensor(config, params.activations, params.range_estimator, weights=False)
+        weights = None
+        if operation.weights:
+            config = _choose(operation.weights, weights_mode, params.weights)
+            weights = _tensor(config, params.weights, params.range_estimator, weights=True)
+        operations[operation.name] = OperationOption(True, activations, weights)
+    return ModelOption(operations, steps)
 
 
 def option_hash(option: ModelOption) -> str:
     """Return a hash that is equal for options that make the same model.
 
-    The tensors of an operation that is not quantized do not count.
+    The tensors of an operation that is not quantized do not count, and for samples of batch size 1 batch_mean is mean.
     """
     values = {
         name: (
-            {"activations": _plain(choice.activations), "weights": _plain(choice.weights)} if choice.quantize else None
+            {"activations": asdict(choice.activations), "weights": choice.weights and asdict(choice.weights)}
+            if choice.quantize
+            else None
         )
-        for name, choice in option.items()
+        for name, choice in option.operations.items()
     }
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    text = json.dumps([values, option.steps], sort_keys=True, default=QuantizationConfig.model_dump)
+    return hashlib.sha256(text.replace('"batch_mean"', '"mean"').encode()).hexdigest()
 
 
 def quantization_ratio(option: ModelOption) -> float:
     """Return the share of operations that are quantized."""
-    return sum(choice.quantize for choice in option.values()) / len(option)
+    return sum(choice.quantize for choice in option.operations.values()) / len(option.operations)
 
 
 def without_quantization(choice: OperationOption) -> OperationOption:
@@ -63,14 +101,29 @@ def without_quantization(choice: OperationOption) -> OperationOption:
     return replace(choice, quantize=False)
 
 
-def _symmetric(operation: QuantizableOperation) -> OperationOption:
-    weights = TensorOption(_first_symmetric(operation.weights)) if operation.weights else None
-    return OperationOption(True, TensorOption(_first_symmetric(operation.activations)), weights)
+def _check(tensor: str, wanted: TensorParams, known: list[QuantizationConfig], target: str) -> None:
+    if not any(_agrees(config, wanted) for config in known):
+        named = {key: value for key, value in wanted.model_dump(exclude={"range_estimator"}).items() if value}
+        text = ", ".join(f"{key} {value}" for key, value in named.items())
+        listed = dict.fromkeys(f"{config.bits} bits {config.mode} {config.granularity}" for config in known)
+        raise errors.not_in_hardware(f"{tensor}: {text}", target, listed)
 
 
-def _first_symmetric(configs: tuple[QuantizationConfig, ...]) -> QuantizationConfig:
-    return next((config for config in configs if config.mode == "symmetric"), configs[0])
+def _agrees(config: QuantizationConfig, wanted: TensorParams) -> bool:
+    return (
+        wanted.bits in (None, config.bits)
+        and wanted.mode in (None, config.mode)
+        and wanted.granularity in (None, config.granularity)
+    )
 
 
-def _plain(tensor: TensorOption | None) -> dict[str, object] | None:
-    return None if tensor is None else {**asdict(tensor), "config": tensor.config.model_dump()}
+def _choose(configs: tuple[QuantizationConfig, ...], mode: Mode, wanted: TensorParams) -> QuantizationConfig:
+    """Return the fastest configuration that agrees with the override, else with the preset's mode."""
+    allowed = [config for config in configs if _agrees(config, wanted)] or list(configs)
+    return next((config for config in allowed if config.mode == mode), allowed[0])
+
+
+def _tensor(
+    config: QuantizationConfig, params: TensorParams, common: RangeEstimatorParams, *, weights: bool
+) -> TensorOption:
+    return TensorOption(config, configured_estimator(config, params.range_estimator or common, weights=weights))

@@ -1,21 +1,29 @@
-"""From statistics to the ranges of FakeQuantize; the formulas are POT's (``docs`` of MinMaxQuantization)."""
+"""From statistics to the ranges of FakeQuantize; the formulas are POT's (MinMaxQuantization).
+
+Ranges are computed when an option first asks for them, and kept: a search space can reach thousands for each tensor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.config import QuantizationConfig
-from quantize_zoo.graph import ActivationPoint, Placement, WeightPoint, constant_value, nodes_by_name
-from quantize_zoo.quantization.options import EstimatorPreset, ModelOption
-from quantize_zoo.quantization.statistics import DEFAULT_OUTLIER_PROB, ActivationStatistics, Statistic, StatisticType
+from quantize_zoo.graph import ActivationPoint, Placement, WeightPoint
+from quantize_zoo.quantization.aggregators import aggregate
+from quantize_zoo.quantization.estimators import Border, moved_to
+from quantize_zoo.quantization.options import ModelOption, TensorOption
+from quantize_zoo.quantization.statistics import ActivationStatistics, ExtremeValues
 
 SMALLEST_RANGE = 8e-5
 SMALLEST_SHARE_OF_LARGEST_CHANNEL = 0.01
+SMALLEST_ASYMMETRIC_RANGE = 8e-4
+CHANNEL_AXIS = 1  # of activations
+
+Bounds = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -27,94 +35,162 @@ class Range:
     levels: int
 
 
-@dataclass(frozen=True)
-class RangeTable:
-    """The range of every tensor for every range estimator preset, keyed by tensor name and by operation name."""
+class RangeFinder:
+    """Ranges of a model's activations and weights, each computed once.
 
-    activations: Mapping[tuple[str, EstimatorPreset], Range]
-    weights: Mapping[tuple[str, EstimatorPreset], Range]
+    ``weights`` has the FP32 weights by operation.
+    """
 
+    def __init__(
+        self, placement: Placement, statistics: ActivationStatistics, weights: Mapping[str, NDArray[np.float32]]
+    ) -> None:
+        self._points = {point.key: point for point in placement.activations}
+        self._weight_points = {point.operation: point for point in placement.weights}
+        self._unified = {tensor: scale for scale in placement.unified for tensor in scale.tensors}
+        self._statistics = statistics
+        self._weights = weights
+        self._found: dict[tuple[str, TensorOption], Range] = {}
 
-def shared_config(point: ActivationPoint, base: ModelOption) -> QuantizationConfig:
-    """Return what all operations that share the FakeQuantize allow: the smaller width, per tensor if any needs it."""
-    configs = [base[operation].activations.config for operation in point.operations]
-    per_tensor = any(config.granularity == "pertensor" for config in configs)
-    return QuantizationConfig(
-        bits=min(config.bits for config in configs),
-        mode="symmetric",
-        granularity="pertensor" if per_tensor else "perchannel",
-    )
+    def activations(self, option: ModelOption) -> dict[str, Range]:
+        """Return the range of every tensor that the option quantizes, by the tensor's name."""
+        chosen = {key: tensor for key, point in self._points.items() if (tensor := point_option(point, option))}
+        ranges = {key: self._activation(key, tensor) for key, tensor in chosen.items()}
+        for scale in dict.fromkeys(self._unified[key] for key in chosen if key in self._unified):
+            members = [ranges[tensor] for tensor in scale.tensors if tensor in ranges]
+            ranges.update(dict.fromkeys((t for t in scale.tensors if t in ranges), unify(members, mean=scale.mean)))
+        return ranges
 
+    def weights(self, operation: str, tensor: TensorOption) -> Range:
+        """Return the range of an operation's weights, shaped to broadcast against them (one value a channel)."""
+        key = (operation, tensor)
+        if key not in self._found:
+            self._found[key] = weights_range(self._weights[operation], self._weight_points[operation], tensor)
+        return self._found[key]
 
-def wanted_statistics(placement: Placement, base: ModelOption, presets: Collection[EstimatorPreset]) -> list[Statistic]:
-    """List the statistics that the ranges of these range estimator presets are computed from."""
-    wanted: list[Statistic] = []
-    for point in placement.activations:
-        per_channel = shared_config(point, base).granularity == "perchannel"
-        wanted.append(Statistic(point.key, "min", per_channel=False))
-        wanted += [Statistic(point.key, _max_type(preset), per_channel) for preset in presets]
-    return wanted
-
-
-def compute_ranges(
-    model: ov.Model,
-    placement: Placement,
-    base: ModelOption,
-    presets: Collection[EstimatorPreset],
-    statistics: ActivationStatistics,
-) -> RangeTable:
-    """Compute all ranges that an option of the model can need."""
-    activations = {
-        (point.key, preset): _activation_range(point, shared_config(point, base), preset, statistics)
-        for point in placement.activations
-        for preset in presets
-    }
-    nodes = nodes_by_name(model)
-    weights = {}
-    for point in placement.weights:
-        tensor = base[point.operation].weights
-        value = constant_value(nodes[point.operation].input_value(point.port).get_node())
-        if tensor is not None and value is not None:
-            for preset in presets:
-                weights[point.operation, preset] = weights_range(value, point, tensor.config, preset)
-    return RangeTable(activations, weights)
+    def _activation(self, key: str, tensor: TensorOption) -> Range:
+        if (key, tensor) not in self._found:
+            self._found[key, tensor] = activation_range(key, tensor, self._statistics)
+        return self._found[key, tensor]
 
 
-def symmetric_high(statistic: NDArray[np.float64]) -> NDArray[np.float64]:
+def point_option(point: ActivationPoint, option: ModelOption) -> TensorOption | None:
+    """Return how a tensor is quantized that several operations may share; None if none of them is quantized.
+
+    The first quantized operation decides whose configuration all of them allow; where there is none, the first one
+    does, moved to the nearest configuration that they allow.
+    """
+    quantized = [choice for name in point.operations if (choice := option.operations[name]).quantize]
+    if not quantized:
+        return None
+    fitting = [choice.activations for choice in quantized if choice.activations.config in point.configs]
+    if fitting:
+        return fitting[0]
+    wanted = quantized[0].activations
+    nearest = min(point.configs, key=lambda config: _distance(config, wanted.config))
+    return TensorOption(nearest, moved_to(wanted.range_estimator, wanted.config, nearest))
+
+
+def _distance(config: QuantizationConfig, wanted: QuantizationConfig) -> tuple[bool, bool, int]:
+    return (config.mode != wanted.mode, config.granularity != wanted.granularity, abs(config.bits - wanted.bits))
+
+
+def activation_range(key: str, tensor: TensorOption, statistics: ActivationStatistics) -> Range:
+    """Return the range of a tensor, (1,) or (channels,)."""
+    low, high = tensor.range_estimator.min, tensor.range_estimator.max
+    assert low is not None, "activations have both borders"
+    axis = CHANNEL_AXIS if tensor.config.granularity == "perchannel" else None
+    values = statistics.extremes(key, axis)
+    upper = _estimate(values, high, lower=False)
+    levels = tensor.config.levels(weights=False)
+    if tensor.config.mode == "asymmetric":
+        return asymmetric_range(_estimate(values, low, lower=True), upper, levels)
+    # Whether there are negative values is asked of the whole tensor.
+    lowest = _estimate(statistics.extremes(key, None), low, lower=True)
+    bound = symmetric_high(upper)
+    bottom = symmetric_low(bound, levels, negative=bool(lowest.min() < 0))
+    return _range(bottom, bound, levels)
+
+
+def weights_range(value: NDArray[np.float32], point: WeightPoint, tensor: TensorOption) -> Range:
+    """Return the range of weights, shaped to broadcast against them."""
+    axes = tuple(axis for axis in range(value.ndim) if axis not in point.channel_axes)
+    if tensor.config.granularity == "pertensor":
+        axes = tuple(range(value.ndim))
+    low, high = tensor.range_estimator.min, tensor.range_estimator.max
+    upper = _weights_statistic(value, high, axes, lower=False)
+    levels = tensor.config.levels(weights=True)
+    if low is None:
+        bound = symmetric_high(upper)
+        return _range(-bound, bound, levels)
+    return asymmetric_range(_weights_statistic(value, low, axes, lower=True), upper, levels)
+
+
+def symmetric_high(statistic: Bounds) -> Bounds:
     """Return the upper bound: the statistic, but at least 8e-5 and 1 % of the largest channel."""
     return np.maximum(statistic, max(SMALLEST_RANGE, SMALLEST_SHARE_OF_LARGEST_CHANNEL * float(statistic.max())))
 
 
-def symmetric_low(high: NDArray[np.float64], levels: int, *, negative: bool) -> NDArray[np.float64]:
+def symmetric_low(high: Bounds, levels: int, *, negative: bool) -> Bounds:
     """Return the lower bound for activations: 0 if nothing is negative, else one level more than the upper bound."""
     return -high * levels / (levels - 2) if negative else np.zeros_like(high)
 
 
-def weights_range(
-    value: NDArray[np.float32], point: WeightPoint, config: QuantizationConfig, preset: EstimatorPreset
-) -> Range:
-    """Return the symmetric range of weights, shaped to broadcast against them (one value an output channel)."""
-    axes = tuple(axis for axis in range(value.ndim) if axis not in point.channel_axes)
-    magnitude = np.abs(value).astype(np.float64)
-    if preset == "default":
-        statistic = magnitude.max(axis=axes, keepdims=True)
+def asymmetric_range(low: Bounds, high: Bounds, levels: int) -> Range:
+    """Return the range that contains zero and has zero exactly on a level.
+
+    A degenerate range is widened first. Of the two ways to move a border to where zero is on a level, the one that
+    widens is taken.
+    """
+    degenerate = high - low <= SMALLEST_ASYMMETRIC_RANGE
+    low = np.minimum(np.where(degenerate, low - SMALLEST_ASYMMETRIC_RANGE, low), 0.0)
+    high = np.maximum(np.where(degenerate, high + SMALLEST_ASYMMETRIC_RANGE, high), 0.0)
+    zero = np.round(-low * (levels - 1) / (high - low))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        high_moved = low * (zero - (levels - 1)) / zero
+        low_moved = high * zero / (zero - (levels - 1))
+    inside = (zero > 0) & (zero < levels - 1)
+    move_high = inside & (high_moved > high)
+    low, high = (
+        np.where(inside & ~move_high, low_moved, np.where(zero == 0, 0.0, low)),
+        np.where(move_high, high_moved, np.where(zero == levels - 1, 0.0, high)),
+    )
+    return _range(low, high, levels)
+
+
+def unify(ranges: list[Range], *, mean: bool) -> Range:
+    """Return the one range for tensors that an operation needs on one scale: their mean, or what covers all."""
+    lows = np.stack([np.broadcast_to(each.low, _widest(ranges)) for each in ranges])
+    highs = np.stack([np.broadcast_to(each.high, _widest(ranges)) for each in ranges])
+    low = lows.mean(axis=0) if mean else lows.min(axis=0)
+    high = highs.mean(axis=0) if mean else highs.max(axis=0)
+    return Range(low.astype(np.float32), high.astype(np.float32), min(each.levels for each in ranges))
+
+
+def _widest(ranges: list[Range]) -> tuple[int, ...]:
+    return max((each.low.shape for each in ranges), key=np.prod)
+
+
+def _estimate(values: ExtremeValues, border: Border, *, lower: bool) -> Bounds:
+    assert border.aggregator is not None, "activations have an aggregator"
+    found = aggregate(values.statistic(border.type, border.outlier_prob, lower=lower), border.aggregator)
+    return _clip(found, border.clipping_value, lower=lower)
+
+
+def _weights_statistic(value: NDArray[np.float32], border: Border, axes: tuple[int, ...], *, lower: bool) -> Bounds:
+    values = np.abs(value) if border.type.startswith("abs_") else value
+    if border.outlier_prob is not None:
+        probability = border.outlier_prob if lower else 1 - border.outlier_prob
+        found = np.quantile(values.astype(np.float64), probability, axis=axes, keepdims=True)
     else:
-        statistic = np.quantile(magnitude, 1.0 - DEFAULT_OUTLIER_PROB, axis=axes, keepdims=True)
-    high = symmetric_high(statistic)
-    return Range((-high).astype(np.float32), high.astype(np.float32), config.levels(weights=True))
+        found = (values.min if lower else values.max)(axis=axes, keepdims=True).astype(np.float64)
+    return _clip(found, border.clipping_value, lower=lower)
 
 
-def _activation_range(
-    point: ActivationPoint, config: QuantizationConfig, preset: EstimatorPreset, statistics: ActivationStatistics
-) -> Range:
-    per_channel = config.granularity == "perchannel"
-    lowest = statistics[Statistic(point.key, "min", per_channel=False)].min()
-    largest = statistics[Statistic(point.key, _max_type(preset), per_channel)]
-    high = symmetric_high(largest.max(axis=0) if per_channel else largest.mean(axis=0))
-    levels = config.levels(weights=False)
-    low = symmetric_low(high, levels, negative=bool(lowest < 0))
+def _clip(values: Bounds, limit: float | None, *, lower: bool) -> Bounds:
+    if limit is None:
+        return values
+    return np.maximum(values, limit) if lower else np.minimum(values, limit)
+
+
+def _range(low: Bounds, high: Bounds, levels: int) -> Range:
     return Range(low.astype(np.float32), high.astype(np.float32), levels)
-
-
-def _max_type(preset: EstimatorPreset) -> StatisticType:
-    return "abs_max" if preset == "default" else "abs_quantile"

@@ -1,7 +1,10 @@
 """Activation statistics of everything that the search space can ask for, in one pass over the calibration data.
 
-The statistics are reduced inside the graph and leave it as one concatenated output, because an output costs more than
-the reduction that it carries. Always computed at f32, whatever the device's default: bf16 moves ranges by up to 0.4 %.
+What is collected of a tensor are its extreme values: as many of the smallest and of the largest as the widest outlier
+probability needs. All statistic types follow from them exactly, those of absolute values too, since the largest
+magnitudes are among the largest and the smallest values. They are reduced inside the graph and leave it as one
+concatenated output, because an output costs more than the reduction that it carries. Always computed at f32, whatever
+the device's default: bf16 moves ranges by up to 0.4 %.
 """
 
 from __future__ import annotations
@@ -9,50 +12,95 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
-from quantize_zoo.graph import nodes_by_name
+from quantize_zoo.config import StatisticType
+from quantize_zoo.graph import Node, Output, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
 
-StatisticType = Literal["min", "abs_max", "abs_quantile", "abs_sum"]
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input, batch size 1
-DEFAULT_OUTLIER_PROB = 1e-4
+# Below this size, sorting a whole row costs less than looking for the blocks that hold its extremes.
+_BLOCKED_FROM = 512
 
 
 @dataclass(frozen=True)
-class Statistic:
-    """One statistic of one tensor (``producer:output``), over the whole tensor or for each channel (axis 1)."""
+class Extremes:
+    """What to collect of a tensor: its smallest and largest values, of each channel or of all of it.
+
+    ``channel_axis`` is None for the whole tensor; ``tail`` is the largest outlier probability that a quantile is asked
+    for, 0 where only minimum and maximum are.
+    """
 
     tensor: str
-    type: StatisticType
-    per_channel: bool
-
-
-# For each statistic the value of every sample: (samples, 1) or (samples, channels), float64.
-ActivationStatistics = Mapping[Statistic, NDArray[np.float64]]
+    channel_axis: int | None
+    tail: float
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """The columns of the concatenated output that hold a statistic: one or two values for each of ``channels``."""
+class ChannelMean:
+    """What to collect of a tensor: the mean of each channel."""
 
-    statistic: Statistic
-    start: int
-    channels: int
-    weights: tuple[float, ...]  # the statistic is the weighted sum of its values (quantiles interpolate between two)
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.channels * len(self.weights)
+    tensor: str
+    channel_axis: int
 
 
-def collect_statistics(model: ov.Model, wanted: Iterable[Statistic], samples: Samples) -> ActivationStatistics:
-    """Compute the statistics on the CPU at f32; the model has static shapes and batch size 1.
+Request = Extremes | ChannelMean
+
+
+@dataclass(frozen=True)
+class ExtremeValues:
+    """The smallest values ascending and the largest descending (samples, channels, count), of ``size`` a channel."""
+
+    smallest: NDArray[np.float32]
+    largest: NDArray[np.float32]
+    size: int
+
+    def statistic(self, kind: StatisticType, outlier_prob: float | None = None, *, lower: bool = False) -> Any:
+        """Return the statistic of every sample (samples, channels): float32, quantiles float64, as NumPy and so POT.
+
+        ``lower`` asks for the quantile at the outlier probability, else it is at one minus that probability.
+        Quantiles interpolate linearly, as ``numpy.quantile`` does.
+        """
+        if kind == "min":
+            return self.smallest[..., 0]
+        if kind == "max":
+            return self.largest[..., 0]
+        if kind == "abs_max":
+            return np.maximum(np.abs(self.smallest[..., 0]), np.abs(self.largest[..., 0]))
+        assert outlier_prob is not None, "a quantile has a probability"
+        if kind == "abs_quantile":
+            return _interpolate(self._largest_magnitudes(), (self.size - 1) * outlier_prob)
+        return _interpolate(self.smallest if lower else self.largest, (self.size - 1) * outlier_prob)
+
+    def _largest_magnitudes(self) -> NDArray[np.float32]:
+        # A positive value counts where it is among the largest, a negative one where it is among the smallest.
+        both = np.concatenate([np.maximum(self.largest, 0), np.maximum(-self.smallest, 0)], axis=-1)
+        return -np.sort(-both, axis=-1)[..., : self.largest.shape[-1]]
+
+
+class ActivationStatistics:
+    """What a pass collected, by what was asked for."""
+
+    def __init__(self, extremes: dict[Extremes, ExtremeValues], means: dict[ChannelMean, NDArray[np.float32]]) -> None:
+        self._extremes = {(each.tensor, each.channel_axis): values for each, values in extremes.items()}
+        self._means = means
+
+    def extremes(self, tensor: str, channel_axis: int | None) -> ExtremeValues:
+        """Return the extreme values of a tensor."""
+        return self._extremes[tensor, channel_axis]
+
+    def mean(self, tensor: str, channel_axis: int) -> NDArray[np.float32]:
+        """Return the mean of each channel over samples and positions (channels,)."""
+        return self._means[ChannelMean(tensor, channel_axis)]
+
+
+def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Samples) -> ActivationStatistics:
+    """Collect the statistics on the CPU at f32; the model has static shapes and batch size 1.
 
     Raises:
         CellError: there is no sample, an activation is NaN or infinite, or inference fails.
@@ -60,9 +108,11 @@ def collect_statistics(model: ov.Model, wanted: Iterable[Statistic], samples: Sa
     """
     if not samples:
         raise errors.empty_dataset("calibration")
-    instrumented, layout = _instrument(model, wanted)
-    width = layout[-1].stop if layout else 0
-    rows = np.empty((len(samples), width), dtype=np.float32)
+    requests = list(dict.fromkeys(requests))
+    if not requests:
+        return ActivationStatistics({}, {})
+    instrumented, layout = _instrument(model, requests)
+    rows = np.empty((len(samples), layout[-1].stop), dtype=np.float32)
 
     def keep(request: Any, index: int) -> None:
         rows[index] = request.get_output_tensor(0).data
@@ -78,58 +128,115 @@ def collect_statistics(model: ov.Model, wanted: Iterable[Statistic], samples: Sa
         queue.wait_all()
     except RuntimeError as error:
         raise errors.inference_failed("collecting statistics", errors.message_of(error)) from error
-    return {columns.statistic: _read(rows, columns) for columns in layout}
+    extremes: dict[Extremes, ExtremeValues] = {}
+    means: dict[ChannelMean, NDArray[np.float32]] = {}
+    for columns in layout:
+        values = rows[:, columns.start : columns.stop]
+        if not np.isfinite(values).all():
+            raise errors.not_finite(columns.tensor.rpartition(":")[0])
+        if isinstance(columns.request, ChannelMean):
+            means[columns.request] = values.mean(axis=0)  # in float32, as POT: biases then agree to 3e-6
+        elif columns.request is not None:
+            shaped = values.reshape(len(rows), 2, columns.channels, -1)
+            extremes[columns.request] = ExtremeValues(shaped[:, 0], shaped[:, 1], columns.size)
+    return ActivationStatistics(extremes, means)
 
 
-def _read(rows: NDArray[np.float32], columns: _Columns) -> NDArray[np.float64]:
-    values = rows[:, columns.start : columns.stop].astype(np.float64)
-    if not np.isfinite(values).all():
-        raise errors.not_finite(columns.statistic.tensor.rpartition(":")[0])
-    per_channel = values.reshape(len(rows), columns.channels, len(columns.weights))
-    return np.asarray(per_channel @ np.asarray(columns.weights))
+def _interpolate(values: NDArray[np.float32], position: float) -> NDArray[np.float64]:
+    below = math.floor(position)
+    first = values[..., below].astype(np.float64)
+    if below == position:
+        return first
+    return first + (values[..., below + 1].astype(np.float64) - first) * (position - below)
 
 
-def _instrument(model: ov.Model, wanted: Iterable[Statistic]) -> tuple[ov.Model, list[_Columns]]:
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of the concatenated output that answer a request; without one they only tell what is not finite."""
+
+    tensor: str
+    request: Request | None
+    start: int
+    stop: int
+    channels: int
+    size: int
+
+
+def _instrument(model: ov.Model, requests: list[Request]) -> tuple[ov.Model, list[_Columns]]:
     copy = model.clone()
     nodes = nodes_by_name(copy)
-    outputs: list[Any] = []
+    outputs: list[Node] = []
     layout: list[_Columns] = []
-    start = 0
-    wanted = list(wanted)
+
+    def add(tensor: str, request: Request | None, values: list[Output], channels: int, size: int) -> None:
+        start = layout[-1].stop if layout else 0
+        width = sum(math.prod(value.get_shape()) for value in values)
+        outputs.extend(ops.reshape(value, np.array([-1], dtype=np.int64), special_zero=False) for value in values)
+        layout.append(_Columns(tensor, request, start, start + width, channels, size))
+
     # Minimum and maximum ignore NaN on some instruction sets; a sum does not.
-    checks = [Statistic(tensor, "abs_sum", False) for tensor in dict.fromkeys(each.tensor for each in wanted)]
-    for statistic in [*wanted, *checks]:
-        name, _, port = statistic.tensor.rpartition(":")
-        values, weights = _reduce(nodes[name].output(int(port)), statistic)
-        channels = math.prod(values.output(0).get_shape()) // len(weights)
-        outputs.append(ops.reshape(values, np.array([-1], dtype=np.int64), special_zero=False))
-        layout.append(_Columns(statistic, start, channels, weights))
-        start = layout[-1].stop
+    for tensor in dict.fromkeys(request.tensor for request in requests):
+        rows = _rows(nodes, tensor, None)
+        add(tensor, None, [ops.reduce_sum(rows, _LAST).output(0)], 1, rows.output(0).get_shape()[1])
+    for request in requests:
+        rows = _rows(nodes, request.tensor, request.channel_axis)
+        channels, size = rows.output(0).get_shape()
+        if isinstance(request, ChannelMean):
+            values = [ops.reduce_mean(rows, _LAST).output(0)]
+        else:
+            count = min(size, math.floor((size - 1) * request.tail) + 2) if request.tail else 1
+            values = [_tail(rows, count, "min"), _tail(rows, count, "max")]
+        add(request.tensor, request, values, channels, size)
     merged = ops.concat(outputs, axis=0)
     return ov.Model([ops.result(merged)], copy.get_parameters(), "statistics"), layout
 
 
-def _reduce(tensor: Any, statistic: Statistic) -> tuple[Any, tuple[float, ...]]:
-    """Return a node whose values are (channels, values each), and the weights that make the statistic of the values."""
-    shape = list(tensor.get_shape())
-    channels = shape[1] if statistic.per_channel else 1
+_LAST = np.array([1], dtype=np.int64)
+
+
+def _rows(nodes: Mapping[str, Node], tensor: str, channel_axis: int | None) -> Node:
+    """Return the tensor as (channels, values of a channel)."""
+    name, _, port = tensor.rpartition(":")
+    source = nodes[name].output(int(port))
+    if source.get_partial_shape().is_dynamic:
+        raise errors.dynamic_tensor(name, str(source.get_partial_shape()))
+    shape = list(source.get_shape())
+    axis = 0 if channel_axis is None else channel_axis
+    channels = 1 if channel_axis is None else shape[axis]
+    if channel_axis is not None and math.prod(shape[:axis]) != 1:
+        order = [axis, *(other for other in range(len(shape)) if other != axis)]
+        source = ops.transpose(source, np.array(order, dtype=np.int64)).output(0)
     size = math.prod(shape) // channels
-    flat = ops.reshape(tensor, np.array([channels, size], dtype=np.int64), special_zero=False)
-    if statistic.type == "min":
-        return ops.reduce_min(flat, np.array([1], dtype=np.int64)), (1.0,)
-    if statistic.type == "abs_max":
-        return ops.reduce_max(ops.abs(flat), np.array([1], dtype=np.int64)), (1.0,)
-    if statistic.type == "abs_sum":
-        return ops.reduce_sum(ops.abs(flat), np.array([1], dtype=np.int64)), (1.0,)
-    return _quantile(ops.abs(flat), size, 1.0 - DEFAULT_OUTLIER_PROB)
+    flat = ops.reshape(source, np.array([channels, size], dtype=np.int64), special_zero=False)
+    return flat if source.get_element_type() == ov.Type.f32 else ops.convert(flat, "f32")
 
 
-def _quantile(flat: Any, size: int, probability: float) -> tuple[Any, tuple[float, ...]]:
-    """``numpy.quantile`` (linear) along axis 1: the two order statistics around it, from a TopK with a small k."""
-    position = (size - 1) * probability
-    below = math.floor(position)
-    largest = ops.topk(flat, np.int64(size - below), 1, "max", "value").output(0)
-    if size - below == 1:
-        return ops.squeeze(largest, np.array([1], dtype=np.int64)), (1.0,)
-    last = np.array([size - below - 1, size - below - 2], dtype=np.int64)
-    return ops.gather(largest, last, np.int64(1)), (1.0 - (position - below), position - below)
+def _tail(rows: Node, count: int, mode: str) -> Output:
+    """Return the ``count`` smallest (mode min, ascending) or largest (max, descending) values of each row.
+
+    The k extremes of a long row lie in the k blocks with the most extreme block extremes: only those are sorted.
+    """
+    channels, size = rows.output(0).get_shape()
+    reduce = ops.reduce_min if mode == "min" else ops.reduce_max
+    if count == 1:
+        return reduce(rows, _LAST, keep_dims=True).output(0)
+    block = _block_size(size, count)
+    if block > 1:
+        blocks = ops.reshape(rows, np.array([channels, size // block, block], dtype=np.int64), special_zero=False)
+        best = ops.topk(reduce(blocks, np.array([2], dtype=np.int64)), np.int64(count), 1, mode, "none").output(1)
+        rows = ops.reshape(
+            ops.gather(blocks, best, np.int64(1), batch_dims=1),
+            np.array([channels, count * block], dtype=np.int64),
+            special_zero=False,
+        )
+    return ops.topk(rows, np.int64(count), 1, mode, "value").output(0)
+
+
+def _block_size(size: int, count: int) -> int:
+    """Return the divisor of the size that makes both sorts short; 1 if none does."""
+    if size < _BLOCKED_FROM:
+        return 1
+    divisors = [each for each in range(1, math.isqrt(size) + 1) if size % each == 0]
+    divisors += [size // each for each in divisors]
+    usable = [each for each in divisors if size // each >= count]
+    return min(usable, key=lambda each: size // each + count * each, default=1)

@@ -1,88 +1,192 @@
 """TunableQuantization's derivation of the search space, factored.
 
 POT crosses all variables of an operation into one list of options. Here each dimension is a variable of its own, and
-those that only mean something for a quantized operation hang below its ``quantize`` choice; what can be reached is
-the same, and the size is a sum instead of a product.
+those that only mean something for a certain choice hang below it: estimators below the configuration, probabilities
+below a quantile. What can be reached is the same, and the size is a sum instead of a product.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any, get_args
 
-from quantize_zoo.config.model import TunableQuantizationParams
-from quantize_zoo.quantization.options import (
-    EstimatorPreset,
-    ModelOption,
-    OperationOption,
-    TensorOption,
-    without_quantization,
+from quantize_zoo.config import Aggregator, EstimatorPreset, QuantizationConfig, TunableQuantizationParams
+from quantize_zoo.config.estimators import MaxType, MinType
+from quantize_zoo.graph import Placement, QuantizableOperation
+from quantize_zoo.quantization.estimators import (
+    PRESETS,
+    QUANTILE_TYPES,
+    Border,
+    RangeEstimator,
+    border,
+    preset_estimator,
 )
+from quantize_zoo.quantization.options import ModelOption, OperationOption, TensorOption, without_quantization
 
 
 @dataclass(frozen=True)
-class OperationSpace:
-    """The choices of one operation; the first of each is the base option's."""
+class Branch:
+    """One choice of a variable, and the variables that exist only below it."""
 
-    operation: str
-    quantize: tuple[bool, ...]
-    activations: tuple[EstimatorPreset, ...]
-    weights: tuple[EstimatorPreset, ...]
+    value: Any
+    below: tuple[Variable, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One dimension; the first branch is the base option's."""
+
+    name: str
+    branches: tuple[Branch, ...]
 
     @property
     def reachable(self) -> int:
-        """Number of different options of this operation."""
-        quantized = len(self.activations) * max(1, len(self.weights)) if True in self.quantize else 0
-        return quantized + (False in self.quantize)
+        """Number of different values, counting what is below."""
+        return sum(math.prod(variable.reachable for variable in branch.below) for branch in self.branches)
 
 
-SearchSpace = tuple[OperationSpace, ...]
-Choice = Mapping[str, object]  # quantize: bool, activations and weights: EstimatorPreset
+@dataclass(frozen=True)
+class SearchSpace:
+    """One variable ``quantize`` an operation with all others of the operation below it, and one a tunable step."""
+
+    operations: Mapping[str, Variable]
+    steps: tuple[Variable, ...] = ()
+
+    @property
+    def has_choices(self) -> bool:
+        """Tell whether anything can be chosen."""
+        return any(variable.reachable > 1 for variable in (*self.operations.values(), *self.steps))
 
 
-def derive_space(base: ModelOption, params: TunableQuantizationParams) -> SearchSpace:
+Choice = Mapping[str, Any]  # of a variable: "value", and for each variable below that branch its own choice
+
+
+def derive_space(placement: Placement, base: ModelOption, params: TunableQuantizationParams) -> SearchSpace:
     """Derive the variables of each operation from the base option.
 
     An operation that the base leaves unquantized (fine_tune after it was best so) stays so.
     """
-    return tuple(_operation_space(name, choice, params) for name, choice in base.items())
+    operations = {
+        operation.name: _operation_variable(operation, base.operations[operation.name], params)
+        for operation in placement.operations
+    }
+    steps: tuple[Variable, ...] = ()
+    if "pipeline" in params.tuning_scope:
+        steps = tuple(Variable(step, (Branch(True), Branch(False))) for step in base.steps)
+    return SearchSpace(operations, steps)
 
 
-def presets_in_scope(base: ModelOption, params: TunableQuantizationParams) -> frozenset[EstimatorPreset]:
-    """Return the range estimator presets that options of this space can name."""
-    tensors = [tensor for choice in base.values() for tensor in (choice.activations, choice.weights) if tensor]
-    named = {tensor.range_estimator for tensor in tensors}
-    return frozenset(named | {"default", "quantile"} if "preset" in params.estimator_tuning_scope else named)
-
-
-def assemble(base: ModelOption, choices: Mapping[str, Choice]) -> ModelOption:
-    """Apply what was chosen for each operation to the base option."""
-    return {name: _apply(option, choices.get(name, {})) for name, option in base.items()}
-
-
-def _operation_space(name: str, base: OperationOption, params: TunableQuantizationParams) -> OperationSpace:
-    if not base.quantize:
-        return OperationSpace(name, (False,), (), ())
-    layer = (True, False) if "layer" in params.tuning_scope else (True,)
-    tune_estimator = "preset" in params.estimator_tuning_scope
-    weights = _presets(base.weights, tune_estimator) if base.weights else ()
-    return OperationSpace(name, layer, _presets(base.activations, tune_estimator), weights)
-
-
-def _presets(tensor: TensorOption, tune: bool) -> tuple[EstimatorPreset, ...]:
-    other: EstimatorPreset = "quantile" if tensor.range_estimator == "default" else "default"
-    return (tensor.range_estimator, other) if tune else (tensor.range_estimator,)
-
-
-def _apply(option: OperationOption, choice: Choice) -> OperationOption:
-    if choice.get("quantize") is False:
-        return without_quantization(option)
-    return replace(
-        option,
-        activations=_with_preset(option.activations, choice.get("activations")),
-        weights=option.weights and _with_preset(option.weights, choice.get("weights")),
+def assemble(base: ModelOption, operations: Mapping[str, Choice], steps: Mapping[str, Choice]) -> ModelOption:
+    """Return the option that the choices of all operations and of the tunable steps make."""
+    return ModelOption(
+        {name: _operation_option(option, operations[name]) for name, option in base.operations.items()},
+        tuple(step for step in base.steps if step not in steps or steps[step]["value"]),
     )
 
 
-def _with_preset(tensor: TensorOption, preset: object) -> TensorOption:
-    return replace(tensor, range_estimator=preset) if preset in ("default", "quantile") else tensor
+def _operation_variable(
+    operation: QuantizableOperation, base: OperationOption, params: TunableQuantizationParams
+) -> Variable:
+    if not base.quantize:
+        return Variable("quantize", (Branch(False),))
+    below = [_tensor_variable("activations", base.activations, operation.activations, params)]
+    if base.weights is not None:
+        below.append(_tensor_variable("weights", base.weights, operation.weights, params))
+    branches = [Branch(True, tuple(below))]
+    if "layer" in params.tuning_scope:
+        branches.append(Branch(False))
+    return Variable("quantize", tuple(branches))
+
+
+def _tensor_variable(
+    name: str, base: TensorOption, allowed: tuple[QuantizationConfig, ...], params: TunableQuantizationParams
+) -> Variable:
+    configs = [base.config, *(c for c in allowed if c != base.config and _in_scope(c, base.config, params))]
+    return Variable(
+        name, tuple(Branch(config, _estimator_variables(base, config, params, name == "weights")) for config in configs)
+    )
+
+
+def _in_scope(config: QuantizationConfig, base: QuantizationConfig, params: TunableQuantizationParams) -> bool:
+    """Tell whether the configurations differ only in what the scope names."""
+    scope = params.tuning_scope
+    return (
+        (config.bits == base.bits or "bits" in scope)
+        and (config.mode == base.mode or "mode" in scope)
+        and (config.granularity == base.granularity or "granularity" in scope)
+    )
+
+
+def _estimator_variables(
+    base: TensorOption, config: QuantizationConfig, params: TunableQuantizationParams, weights: bool
+) -> tuple[Variable, ...]:
+    """Return the variables of the range estimator, starting from the base's, or its equal for another configuration."""
+    start = base.range_estimator
+    if config != base.config:
+        start = preset_estimator(config, _preset_of(base, weights), weights=weights)
+    scope = params.estimator_tuning_scope
+    if "preset" in scope and "type" not in scope:
+        presets = [preset_estimator(config, preset, weights=weights) for preset in PRESETS]
+        starts = [start, *(preset for preset in presets if preset != start)]
+        kinds = tuple(Branch(each, _borders(each, params, weights)) for each in starts)
+        return (Variable("estimator", kinds),)
+    return (Variable("estimator", (Branch(start, _borders(start, params, weights)),)),)
+
+
+def _preset_of(base: TensorOption, weights: bool) -> EstimatorPreset:
+    for preset in PRESETS:
+        if base.range_estimator == preset_estimator(base.config, preset, weights=weights):
+            return preset
+    return "default"
+
+
+def _borders(start: RangeEstimator, params: TunableQuantizationParams, weights: bool) -> tuple[Variable, ...]:
+    variables = [] if start.min is None else _border_variables("min", start.min, get_args(MinType), params, weights)
+    return (*variables, *_border_variables("max", start.max, get_args(MaxType), params, weights))
+
+
+def _border_variables(
+    name: str, start: Border, types: tuple[Any, ...], params: TunableQuantizationParams, weights: bool
+) -> list[Variable]:
+    scope = params.estimator_tuning_scope
+    kinds = [start.type, *(kind for kind in types if kind != start.type)] if "type" in scope else [start.type]
+    branches = tuple(Branch(kind, _probabilities(name, kind, start, params)) for kind in kinds)
+    variables = [Variable(f"{name}.type", branches)]
+    if "aggregator" in scope and not weights:
+        others = (each for each in get_args(Aggregator) if each != start.aggregator)
+        aggregators = tuple(Branch(each) for each in (start.aggregator, *others))
+        variables.append(Variable(f"{name}.aggregator", aggregators))
+    return variables
+
+
+def _probabilities(name: str, kind: str, start: Border, params: TunableQuantizationParams) -> tuple[Variable, ...]:
+    if kind not in QUANTILE_TYPES or "outlier_prob" not in params.estimator_tuning_scope:
+        return ()
+    first = border("quantile").outlier_prob if start.outlier_prob is None else start.outlier_prob
+    choices = dict.fromkeys((first, *params.outlier_prob_choices))
+    if start.outlier_prob is None and first not in params.outlier_prob_choices:
+        choices.pop(first)
+    return (Variable(f"{name}.outlier_prob", tuple(Branch(each) for each in choices)),)
+
+
+def _operation_option(base: OperationOption, choice: Choice) -> OperationOption:
+    if not choice["value"]:
+        return without_quantization(base)
+    weights = None if base.weights is None else _tensor_option(choice["weights"])
+    return OperationOption(True, _tensor_option(choice["activations"]), weights)
+
+
+def _tensor_option(choice: Choice) -> TensorOption:
+    estimator = choice["estimator"]
+    start: RangeEstimator = estimator["value"]
+    low = None if start.min is None else _border(start.min, estimator, "min")
+    return TensorOption(choice["value"], RangeEstimator(low, _border(start.max, estimator, "max")))
+
+
+def _border(start: Border, choice: Choice, name: str) -> Border:
+    kind = choice[f"{name}.type"]
+    probability = kind.get(f"{name}.outlier_prob", {"value": start.outlier_prob})["value"]
+    aggregator = choice.get(f"{name}.aggregator", {"value": start.aggregator})["value"]
+    return border(kind["value"], aggregator, probability, start.clipping_value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quantize_zoo.gate import Verdict, judge
+from quantize_zoo.quantization import TensorOption
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import Trial, best_trial, pareto_front
 from quantize_zoo.store import CellRecord, RunRecord
@@ -103,13 +104,13 @@ def _operations(cell: CellRecord, best: Trial | None) -> tuple[OperationRow, ...
     # JSON objects come back in any order from some databases; the reference's is the graph's.
     rows = []
     for name in types:
-        option = best.option[name]
-        activations = weights = ""
-        if option.quantize:
-            config = option.activations.config
-            activations = f"INT{config.bits} {config.mode} {config.granularity}, {option.activations.range_estimator}"
-            if option.weights is not None:
-                config = option.weights.config
-                weights = f"INT{config.bits} {config.mode} {config.granularity}, {option.weights.range_estimator}"
+        option = best.option.operations[name]
+        activations = _tensor(option.activations) if option.quantize else ""
+        weights = _tensor(option.weights) if option.quantize and option.weights is not None else ""
         rows.append(OperationRow(name, types[name], option.quantize, activations, weights))
     return tuple(rows)
+
+
+def _tensor(tensor: TensorOption) -> str:
+    config = tensor.config
+    return f"INT{config.bits} {config.mode} {config.granularity}, {tensor.range_estimator}"

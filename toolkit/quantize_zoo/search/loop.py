@@ -41,15 +41,15 @@ def iterate_trials(plan: SearchPlan, evaluate: Evaluate) -> Iterator[Trial]:
     if base.failure is not None or base.loss is None:
         raise CellError(base.failure or "", where="the fully quantized model", remedy="see the cell's log")
     yield base
-    sampler = TpeSampler(plan.space, plan.seed)
-    if not sampler.has_choices:
+    if not plan.space.has_choices:
         return
+    sampler = TpeSampler(plan.space, plan.seed)
     sampler.observe_base(base.loss)
     for number in range(1, plan.params.max_trials):
         if plan.params.max_minutes is not None and recorder.minutes() >= plan.params.max_minutes:
             return
         ticket, choices = sampler.ask()
-        trial = recorder.record(number, "search", assemble(plan.base, choices))
+        trial = recorder.record(number, "search", assemble(plan.base, choices.operations, choices.steps))
         sampler.tell(ticket, trial.loss)
         yield trial
 

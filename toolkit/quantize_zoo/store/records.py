@@ -28,6 +28,7 @@ class Reference:
     """What is known of a cell before its first trial: the FP32 model's scores and what it ran on.
 
     ``search_key`` identifies what a search belongs to: model, data, metric, hardware configuration and device.
+    ``notes`` tell what the user should know of how the cell was treated.
     """
 
     search_key: str
@@ -41,6 +42,7 @@ class Reference:
     calibration_samples: int
     operation_types: dict[str, str]
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

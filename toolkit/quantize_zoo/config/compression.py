@@ -1,0 +1,158 @@
+"""The compression pipeline: what prepares the model, TunableQuantization, and bias correction after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from quantize_zoo.config.estimators import RangeEstimatorParams, TensorParams, WeightsParams
+from quantize_zoo.config.strict import Strict
+
+Preset = Literal["performance", "mixed", "accuracy"]
+SaturationFix = Literal["all", "first_layer", "no"]
+Positive = Annotated[int, Field(gt=0)]
+OutlierProbability = Annotated[float, Field(gt=0, lt=0.5)]
+DEFAULT_OUTLIER_PROB = 1e-4
+# The order in which the pipeline runs; what prepares the model comes before its statistics are collected.
+PIPELINE_ORDER = (
+    "ActivationChannelAlignment",
+    "SmoothQuant",
+    "TunableQuantization",
+    "FastBiasCorrection",
+    "BiasCorrection",
+)
+
+
+class IgnoredOperations(Strict):
+    """Operations of one type, of those only the ones with these attributes."""
+
+    type: str
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Ignored(Strict):
+    """What is never quantized: operations by name, by type, or the whole model."""
+
+    scope: tuple[str, ...] = ()
+    operations: tuple[IgnoredOperations, ...] = ()
+    skip_model: bool = False
+
+
+class TunableQuantizationParams(Strict):
+    """Parameters of TunableQuantization; ``pipeline`` in the scope makes the other steps of the pipeline tunable."""
+
+    preset: Preset = "performance"
+    stat_subset_size: Positive = 300
+    tuning_scope: tuple[Literal["bits", "mode", "granularity", "layer", "range_estimator", "pipeline"], ...] = (
+        "layer",
+    )
+    estimator_tuning_scope: tuple[Literal["preset", "type", "aggregator", "outlier_prob"], ...] = ()
+    outlier_prob_choices: tuple[OutlierProbability, ...] = (1e-3, 1e-4, 1e-5)
+    range_estimator: RangeEstimatorParams = RangeEstimatorParams()
+    activations: TensorParams = TensorParams()
+    weights: WeightsParams = WeightsParams()
+    ignored: Ignored = Ignored()
+    model_type: Literal["transformer"] | None = None
+    saturation_fix: SaturationFix = "first_layer"
+
+    @model_validator(mode="after")
+    def _scopes_agree(self) -> TunableQuantizationParams:
+        if not self.tuning_scope:
+            raise ValueError("tuning_scope must name at least one of bits, mode, granularity, layer, range_estimator")
+        if ("range_estimator" in self.tuning_scope) != bool(self.estimator_tuning_scope):
+            raise ValueError("estimator_tuning_scope goes with range_estimator in tuning_scope, and only with it")
+        return self
+
+
+class AlignmentParams(Strict):
+    """Parameters of ActivationChannelAlignment."""
+
+    stat_subset_size: Positive = 300
+
+
+class SmoothQuantParams(Strict):
+    """Parameters of SmoothQuant; ``alpha`` is how much of the difficulty moves from activations to weights."""
+
+    stat_subset_size: Positive = 300
+    alpha: float = Field(default=0.5, ge=0, le=1)
+
+
+class BiasCorrectionParams(Strict):
+    """Parameters of both bias corrections; a larger relative change than ``threshold`` is not applied."""
+
+    stat_subset_size: Positive = 300
+    threshold: float = Field(default=2.0, gt=0)
+
+
+class ActivationChannelAlignment(Strict):
+    """Levels the ranges of channels between pairs of convolutions."""
+
+    name: Literal["ActivationChannelAlignment"]
+    params: AlignmentParams = AlignmentParams()
+
+
+class SmoothQuant(Strict):
+    """Levels the ranges of channels before matrix multiplications."""
+
+    name: Literal["SmoothQuant"]
+    params: SmoothQuantParams = SmoothQuantParams()
+
+
+class TunableQuantization(Strict):
+    """The step whose choices the search makes."""
+
+    name: Literal["TunableQuantization"]
+    params: TunableQuantizationParams = TunableQuantizationParams()
+
+
+class FastBiasCorrection(Strict):
+    """Corrects each bias by itself, from means of the FP32 model."""
+
+    name: Literal["FastBiasCorrection"]
+    params: BiasCorrectionParams = BiasCorrectionParams()
+
+
+class BiasCorrection(Strict):
+    """Corrects the biases one after the other, each with all operations before it quantized: slower, more accurate."""
+
+    name: Literal["BiasCorrection"]
+    params: BiasCorrectionParams = BiasCorrectionParams()
+
+
+Algorithm = Annotated[
+    ActivationChannelAlignment | SmoothQuant | TunableQuantization | FastBiasCorrection | BiasCorrection,
+    Field(discriminator="name"),
+]
+
+
+class CompressionParams(Strict):
+    """The compression pipeline; ``hardware`` names a hardware configuration instead of the device's own."""
+
+    target_device: str = "CPU"
+    hardware: Path | None = None
+    algorithms: tuple[Algorithm, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _order(self) -> CompressionParams:
+        names = [algorithm.name for algorithm in self.algorithms]
+        if "TunableQuantization" not in names:
+            raise ValueError("algorithms must have a TunableQuantization")
+        if names != sorted(set(names), key=PIPELINE_ORDER.index):
+            raise ValueError(f"algorithms must be in this order, each at most once: {', '.join(PIPELINE_ORDER)}")
+        if {"FastBiasCorrection", "BiasCorrection"} <= set(names):
+            raise ValueError("algorithms can have FastBiasCorrection or BiasCorrection, not both")
+        if "pipeline" in self.tunable.tuning_scope and not self.steps:
+            raise ValueError("tuning_scope: pipeline needs another algorithm beside TunableQuantization")
+        return self
+
+    @property
+    def tunable(self) -> TunableQuantizationParams:
+        """The parameters of TunableQuantization."""
+        return next(each.params for each in self.algorithms if isinstance(each, TunableQuantization))
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of the other steps, in order."""
+        return tuple(each.name for each in self.algorithms if not isinstance(each, TunableQuantization))

@@ -1,0 +1,45 @@
+"""Which operations are never quantized: those that the configuration names, by name, type or kind of model."""
+
+from __future__ import annotations
+
+import openvino as ov
+
+from quantize_zoo import errors
+from quantize_zoo.config import HardwareConfig, TunableQuantizationParams
+from quantize_zoo.graph.operations import hardware_type
+
+# Layer normalization and the arithmetic around attention, which lose the most and gain nothing.
+_TRANSFORMER = frozenset({"Add", "Power", "Squeeze", "Multiply", "Subtract", "ReduceMean", "SquaredDifference"})
+
+
+def ignored_operations(
+    model: ov.Model, hardware: HardwareConfig, params: TunableQuantizationParams, model_name: str
+) -> frozenset[str]:
+    """Return the names of the operations that the parameters exclude.
+
+    Raises:
+        CellError: the whole model is skipped, or a name or type is not in the model or in the hardware configuration.
+
+    """
+    ignored = params.ignored
+    if ignored.skip_model:
+        raise errors.model_skipped(model_name)
+    nodes = model.get_ordered_ops()
+    names = {node.get_friendly_name() for node in nodes}
+    for name in ignored.scope:
+        if name not in names:
+            raise errors.unknown_operation(name, names)
+    known = {kind for rule in hardware.operations for kind in rule.types} | {hardware_type(node) for node in nodes}
+    for operation in ignored.operations:
+        if operation.type not in known:
+            raise errors.unknown_operation_type(operation.type, known)
+    found = set(ignored.scope)
+    for node in nodes:
+        kind = hardware_type(node)
+        if params.model_type == "transformer" and kind in _TRANSFORMER:
+            found.add(node.get_friendly_name())
+        for operation in ignored.operations:
+            attributes = node.get_attributes() if operation.attributes else {}
+            if operation.type == kind and all(attributes.get(k) == v for k, v in operation.attributes.items()):
+                found.add(node.get_friendly_name())
+    return frozenset(found)

@@ -1,0 +1,239 @@
+"""The pipeline of a cell: from a model, its data and an option to the quantized model.
+
+Steps that change the FP32 model (ActivationChannelAlignment, SmoothQuant) give variants of it, each with statistics of
+its own; a variant is prepared when an option first asks for it, and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+from quantize_zoo.config import CompressionParams, HardwareConfig, TunableQuantizationParams
+from quantize_zoo.config.compression import (
+    DEFAULT_OUTLIER_PROB,
+    ActivationChannelAlignment,
+    Algorithm,
+    BiasCorrection,
+    BiasCorrectionParams,
+    FastBiasCorrection,
+    SmoothQuant,
+)
+from quantize_zoo.graph import (
+    ActivationPoint,
+    Placement,
+    constant_value,
+    find_placement,
+    ignored_operations,
+    nodes_by_name,
+)
+from quantize_zoo.quantization.alignment import alignment_requests, apply_alignment, compute_alignment, find_pairs
+from quantize_zoo.quantization.bias_correction import (
+    FastBiasCorrections,
+    correct_sequentially,
+    find_biases,
+    mean_requests,
+)
+from quantize_zoo.quantization.candidate import insert_fake_quantizes, set_biases
+from quantize_zoo.quantization.options import ModelOption, base_option
+from quantize_zoo.quantization.ranges import CHANNEL_AXIS, RangeFinder
+from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
+from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes, Request, Samples
+
+# Collects statistics of a model over the first samples; ``variant`` names what was done to the cell's model.
+Collect = Callable[[ov.Model, Iterable[Request], int, str], ActivationStatistics]
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """The FP32 model after some of the preparing steps, with everything that options need of it."""
+
+    model: ov.Model
+    changes: tuple[Callable[[ov.Model], None], ...]
+    placement: Placement
+    weights: Mapping[str, NDArray[np.float32]]
+    rescaled: frozenset[str]
+    ranges: RangeFinder
+    means: ActivationStatistics
+    fast_corrections: FastBiasCorrections | None
+
+
+class Pipeline:
+    """Builds candidates of one model (static shapes, batch size 1).
+
+    ``collect`` collects statistics, ``samples`` gives the first samples of the calibration data.
+
+    Raises:
+        CellError: the model has nothing to quantize, is quantized already, or the parameters do not fit it.
+
+    """
+
+    def __init__(
+        self,
+        model: ov.Model,
+        name: str,
+        hardware: HardwareConfig,
+        params: CompressionParams,
+        collect: Collect,
+        samples: Callable[[int], Samples],
+    ) -> None:
+        self._model = model
+        self._name = name
+        self._hardware = hardware
+        self._params = params
+        self._collect = collect
+        self._samples = samples
+        self._ignored = ignored_operations(model, hardware, params.tunable, name)
+        self.placement = find_placement(model, hardware, name, self._ignored)
+        self.base = base_option(self.placement, hardware, params.tunable, params.steps)
+        self._steps: dict[str, Algorithm] = {each.name: each for each in params.algorithms}
+        self._tail = largest_probability(self.base, params.tunable)
+        self._variants: dict[tuple[str, ...], _Variant] = {}
+
+    def prepare(self, base: ModelOption) -> None:
+        """Collect what all options of the search space around a base need, if it was not collected yet.
+
+        Raises:
+            CellError: see ``collect_statistics``.
+
+        """
+        tail = largest_probability(base, self._params.tunable)
+        if tail > self._tail:
+            self._tail = tail
+            self._variants.clear()
+        self._variant(base)
+
+    def build(self, option: ModelOption, model: ov.Model | None = None) -> ov.Model:
+        """Return the quantized model; of ``model``, another shape of the same model, where it is given.
+
+        Raises:
+            CellError: see ``collect_statistics``.
+
+        """
+        variant = self._variant(option)
+        biases = {}
+        candidate = self._quantize(variant, option, variant.model)
+        if variant.fast_corrections is not None and "FastBiasCorrection" in option.steps:
+            biases = variant.fast_corrections.of(option, variant.weights, variant.rescaled)
+            set_biases(candidate, variant.fast_corrections.biases, biases)
+        if "BiasCorrection" in option.steps:
+            biases = self._correct_sequentially(variant, option, candidate)
+        if model is None:
+            return candidate
+        other = model.clone()
+        for change in variant.changes:
+            change(other)
+        reshaped = self._quantize(variant, option, other)
+        set_biases(reshaped, find_biases(variant.model, variant.placement), biases)
+        return reshaped
+
+    def _quantize(self, variant: _Variant, option: ModelOption, model: ov.Model) -> ov.Model:
+        return insert_fake_quantizes(
+            model, variant.placement, option, variant.ranges, variant.weights, variant.rescaled
+        )
+
+    def _correct_sequentially(
+        self, variant: _Variant, option: ModelOption, candidate: ov.Model
+    ) -> dict[str, NDArray[np.float32]]:
+        correction = self._correction
+        assert correction is not None, "the step comes from the parameters"
+        biases = find_biases(variant.model, variant.placement)
+        samples = self._samples(correction.stat_subset_size)
+        return correct_sequentially(variant.means, candidate, biases, option, samples, correction.threshold)
+
+    @property
+    def _correction(self) -> BiasCorrectionParams | None:
+        found = (each.params for each in self._steps.values() if isinstance(each, FastBiasCorrection | BiasCorrection))
+        return next(found, None)
+
+    def _variant(self, option: ModelOption) -> _Variant:
+        preparing = tuple(step for step in option.steps if step in ("ActivationChannelAlignment", "SmoothQuant"))
+        if preparing not in self._variants:
+            self._variants[preparing] = self._make_variant(preparing)
+        return self._variants[preparing]
+
+    def _make_variant(self, preparing: tuple[str, ...]) -> _Variant:
+        model = self._model.clone()
+        changes: list[Callable[[ov.Model], None]] = []
+        grown: frozenset[str] = frozenset()
+        for position, name in enumerate(preparing):
+            step = self._steps[name]
+            before = "+".join(preparing[:position])
+            if isinstance(step, ActivationChannelAlignment):
+                pairs = find_pairs(model)
+                found = self._collect(model, alignment_requests(pairs), step.params.stat_subset_size, before)
+                alignment = compute_alignment(model, pairs, found)
+                grown = alignment.consumers
+                changes.append(partial(apply_alignment, alignment=alignment))
+            elif isinstance(step, SmoothQuant):
+                tensors = find_smoothed(model)
+                found = self._collect(model, smoothing_requests(tensors), step.params.stat_subset_size, before)
+                smoothing = compute_smoothing(model, tensors, found, step.params.alpha)
+                changes.append(partial(apply_smoothing, smoothing=smoothing))
+            changes[-1](model)
+        model.validate_nodes_and_infer_types()
+        placement = find_placement(model, self._hardware, self._name, self._ignored)
+        weights = _weights(model, placement)
+        statistics, means = self._statistics(model, placement, "+".join(preparing))
+        ranges = RangeFinder(placement, statistics, weights)
+        fast = None
+        if "FastBiasCorrection" in self._steps and self._correction is not None:
+            fast = FastBiasCorrections(model, placement, means, ranges, self._correction.threshold)
+        rescaled = {
+            "all": frozenset(weights),
+            "first_layer": (placement.first_convolutions | grown) & frozenset(weights),
+            "no": frozenset[str](),
+        }[self._params.tunable.saturation_fix]
+        return _Variant(model, tuple(changes), placement, weights, rescaled, ranges, means, fast)
+
+    def _statistics(
+        self, model: ov.Model, placement: Placement, name: str
+    ) -> tuple[ActivationStatistics, ActivationStatistics]:
+        """Return the statistics for ranges, and those for biases: in one pass where both take the same samples."""
+        size = self._params.tunable.stat_subset_size
+        extremes = [request for point in placement.activations for request in _point_extremes(point, self._tail)]
+        correction = self._correction
+        means = [] if correction is None else mean_requests(model, find_biases(model, placement))
+        if correction is None or correction.stat_subset_size == size:
+            both = self._collect(model, [*extremes, *means], size, name)
+            return both, both
+        return self._collect(model, extremes, size, name), self._collect(
+            model, means, correction.stat_subset_size, name
+        )
+
+
+def _weights(model: ov.Model, placement: Placement) -> dict[str, NDArray[np.float32]]:
+    nodes = nodes_by_name(model)
+    weights = {}
+    for point in placement.weights:
+        value = constant_value(nodes[point.operation].input_value(point.port))
+        assert value is not None, "find_placement only makes points of constants"
+        if not np.isfinite(value).all():
+            raise errors.weights_not_finite(point.operation)
+        weights[point.operation] = value
+    return weights
+
+
+def _point_extremes(point: ActivationPoint, tail: float) -> list[Extremes]:
+    requests = [Extremes(point.key, None, tail)]
+    if any(config.granularity == "perchannel" for config in point.configs):
+        requests.append(Extremes(point.key, CHANNEL_AXIS, tail))
+    return requests
+
+
+def largest_probability(base: ModelOption, params: TunableQuantizationParams) -> float:
+    """Return the largest outlier probability of activations in the search space; 0 if none has a quantile."""
+    estimators = [choice.activations.range_estimator for choice in base.operations.values()]
+    borders = [each for estimator in estimators for each in (estimator.min, estimator.max) if each]
+    found = {each.outlier_prob or 0.0 for each in borders}
+    if {"preset", "type"} & set(params.estimator_tuning_scope):
+        found.add(DEFAULT_OUTLIER_PROB)
+    if "outlier_prob" in params.estimator_tuning_scope:
+        found.update(params.outlier_prob_choices)
+    return max(found)

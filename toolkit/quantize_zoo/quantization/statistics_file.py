@@ -1,0 +1,60 @@
+"""Collected statistics as a file, so that a second search on the same model and data does not collect again.
+
+Arrays only, never code: the file is read without pickle. One that cannot be read is collected again and replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from quantize_zoo.quantization.statistics import ActivationStatistics, ChannelMean, Extremes, ExtremeValues, Request
+
+
+def requests_text(requests: Iterable[Request]) -> str:
+    """Return a text that is equal for equal requests."""
+    return json.dumps([[type(request).__name__, asdict(request)] for request in requests])
+
+
+def write_statistics(path: Path, statistics: ActivationStatistics, requests: Iterable[Request]) -> None:
+    """Write the answers to the requests; a process killed meanwhile leaves no half file.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for index, request in enumerate(requests):
+        if isinstance(request, ChannelMean):
+            arrays[f"{index}.mean"] = statistics.mean(request.tensor, request.channel_axis)
+        else:
+            values = statistics.extremes(request.tensor, request.channel_axis)
+            arrays[f"{index}.smallest"] = values.smallest
+            arrays[f"{index}.largest"] = values.largest
+            arrays[f"{index}.size"] = np.array(values.size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
+    partial.replace(path)
+
+
+def read_statistics(path: Path, requests: Iterable[Request]) -> ActivationStatistics | None:
+    """Return what a file has for the requests; None if there is none that can be read."""
+    extremes: dict[Extremes, ExtremeValues] = {}
+    means = {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for index, request in enumerate(requests):
+                if isinstance(request, ChannelMean):
+                    means[request] = arrays[f"{index}.mean"]
+                else:
+                    smallest, largest = arrays[f"{index}.smallest"], arrays[f"{index}.largest"]
+                    extremes[request] = ExtremeValues(smallest, largest, int(arrays[f"{index}.size"]))
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+    return ActivationStatistics(extremes, means)
