@@ -72,7 +72,7 @@ def layer_norm():
     variance = named(
         ops.reduce_mean(ops.power(centered, ops.constant(np.float32(2))), axis, keep_dims=True), "variance"
     )
-    deviation = ops.sqrt(ops.add(variance, ops.constant(np.float32(1e-5))))
+    deviation = named(ops.sqrt(ops.add(variance, ops.constant(np.float32(1e-5)))), "deviation")
     normalized = named(ops.divide(centered, deviation), "normalized")
     scaled = ops.add(ops.multiply(normalized, constant(16)), constant(16, seed=1))
     return model(named(ops.matmul(scaled, constant(8, 16, seed=2), False, True), "outer"), tokens)
@@ -166,6 +166,15 @@ ZOO = {
         split_and_join,
     )
 }  # fmt: skip
+
+
+def with_tensor_names(net):
+    """NNCF asks every tensor for a name."""
+    for node in net.get_ordered_ops():
+        for output in node.outputs():
+            if not output.get_names():
+                output.set_names({f"{node.get_friendly_name()}.{output.get_index()}"})
+    return net
 
 
 def random_samples(net, count=8):
