@@ -130,18 +130,16 @@ def test_deriving_the_full_space_of_200_operations(benchmark):
     net = wide_model(200)
     params = compression(**FULL_SCOPE)
     built = pipeline(net, [], params)
-    space = benchmark(derive_space, built.placement, built.base, params.tunable)
+    space = benchmark(derive_space, built.placement, built.base, params)
     assert len(space.operations) == 200
     tracemalloc.start()
-    derive_space(built.placement, built.base, params.tunable)
+    derive_space(built.placement, built.base, params)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100e6
     # Against what it replaces: crossing the options of a single operation, as POT does.
     variable = space.operations["conv0"]
-    ratio = median_ratio(
-        lambda: derive_space(built.placement, built.base, params.tunable), lambda: crossed(variable), rounds=3
-    )
+    ratio = median_ratio(lambda: derive_space(built.placement, built.base, params), lambda: crossed(variable), rounds=3)
     benchmark.extra_info["factored, 200 operations / crossed, one operation"] = ratio
     assert ratio < 1
 
@@ -165,7 +163,7 @@ def wide_model(count):
 
 def test_asking_the_sampler(benchmark, cell):
     model, session, built, config = cell
-    space = derive_space(built.placement, built.base, config.compression.tunable)
+    space = derive_space(built.placement, built.base, config.compression)
     sampler = TpeSampler(space, seed=0)
     sampler.observe_base(1.0)
     losses = iter(range(10_000))

@@ -128,7 +128,7 @@ def test_batch_mean_is_mean(prepared):
 def test_operation_that_was_best_unquantized_stays_so(prepared):
     _, built, _ = prepared
     off = switched_off(built.base, "scores")
-    space = derive_space(built.placement, off, compression(**LAYER_AND_PRESET).tunable).operations
+    space = derive_space(built.placement, off, compression(**LAYER_AND_PRESET)).operations
     assert [branch.value for branch in space["scores"].branches] == [False]
     assert space["scores"].reachable == 1
     assert space["first"].reachable == 5

@@ -11,8 +11,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from builders import pipeline
-from quantize_zoo.config import CompressionParams, OptimizerParams, TunableQuantizationParams
+from builders import compression, pipeline
+from quantize_zoo.config import CompressionParams, OptimizerParams
 from quantize_zoo.graph import constant_value, nodes_by_name, read_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization import derive_space
@@ -150,10 +150,9 @@ def scopes(case):
 
 def option_counts(case):
     preset, tuning, estimator = scopes(case)
-    params = TunableQuantizationParams(preset=preset, tuning_scope=tuning, estimator_tuning_scope=estimator)
-    algorithms = [{"name": "TunableQuantization", "params": params.model_dump()}]
-    built = pipeline(oracle_model(), [], CompressionParams.model_validate({"algorithms": algorithms}))
-    space = derive_space(built.placement, built.base, params)
+    compressed = compression(preset=preset, tuning_scope=tuning, estimator_tuning_scope=estimator)
+    built = pipeline(oracle_model(), [], compressed)
+    space = derive_space(built.placement, built.base, compressed)
     return {name: variable.reachable for name, variable in space.operations.items()}
 
 

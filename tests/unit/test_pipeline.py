@@ -237,7 +237,7 @@ def test_whether_a_step_is_applied_can_be_tuned():
     params = compression(before=["SmoothQuant"], after=["FastBiasCorrection"], tuning_scope=["layer", "pipeline"])
     samples = outlier_samples(net)
     built, passes = counting_pipeline(net, samples, params)
-    space = derive_space(built.placement, built.base, params.tunable)
+    space = derive_space(built.placement, built.base, params)
     assert [variable.name for variable in space.steps] == ["SmoothQuant", "FastBiasCorrection"]
     assert built.base.steps == ("SmoothQuant", "FastBiasCorrection")
     candidates = [
@@ -295,6 +295,6 @@ def test_bits_are_tuned_where_the_hardware_has_them():
     params = compression(tuning_scope=["bits"])
     for target, widths in (("CPU", {8}), ("NPU", {2, 4, 8})):
         built = pipeline(uneven_pair(), [], params, target=target)
-        variable = derive_space(built.placement, built.base, params.tunable).operations["second"]
+        variable = derive_space(built.placement, built.base, params).operations["second"]
         weights = variable.branches[0].below[1]
         assert {branch.value.bits for branch in weights.branches} == widths

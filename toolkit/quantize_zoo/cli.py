@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,14 +17,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from quantize_zoo import __version__, errors
-from quantize_zoo.config import MatrixConfig, TrialsLoadMethod, default_matrix_path, load_matrix
+from quantize_zoo.config import MatrixConfig, TrialsLoadMethod, default_matrix_path, load_matrix, load_pot
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.matrix import LocalExecutor, RunRequest, expand, run_matrix
+from quantize_zoo.matrix import LocalExecutor, RunRequest, copy_best, expand, pot_matrix, quantize_once, run_matrix
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, make_run_report, write_reports
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.wording import interval, percent
-from quantize_zoo.scoring import available_devices, checker_entry, describe_environment, find_checker, install_overlay
+from quantize_zoo.scoring import available_devices, describe_environment, find_checker, install_overlay, require_metric
 from quantize_zoo.store import Store
 
 DEFAULT_REPORTS = Path("reports")
@@ -69,15 +70,8 @@ def run(
     """Tune, score and report every cell of a matrix."""
     changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
     loaded = _load(matrix, models or [], devices or [], {key: value for key, value in changes.items() if value})
-    find_checker()
-    _make_reports_folder(reports)
-    opened = Store(store or _default_store(reports))
-    folder = reports / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    folder.mkdir()
-    request = RunRequest(folder.name, loaded, folder, shlex.join(["quantize-zoo", *sys.argv[1:]]), seed)
-    with ConsoleProgress(Console(stderr=True)) as progress:
-        record = run_matrix(request, LocalExecutor(reports / "statistics"), opened, progress)
-    _report(make_run_report(record), folder, as_json=as_json)
+    rendered, folder = _run(loaded, reports, store, seed)
+    _report(rendered, folder, as_json=as_json)
 
 
 @app.command()
@@ -91,6 +85,34 @@ def report(
     opened = Store(_existing_store(store, reports))
     rendered = make_run_report(opened.load_run(run_id))
     _report(rendered, reports / rendered.run.id, as_json=as_json)
+
+
+@app.command()
+def pot(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.json", help="A configuration of POT, with comments.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder for the quantized model.")] = Path("results"),
+    name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the model, not the file's.")] = None,
+    evaluate: Annotated[bool, typer.Option("--evaluate", "-e", help="Score the quantized model.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+) -> None:
+    """Run a configuration file of POT as it is."""
+    job = load_pot(config)
+    job = replace(job, name=name or job.name)
+    console = Console(stderr=True)
+    for warning in job.warnings:
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    _make_reports_folder(output_dir)
+    if job.optimizer is None:
+        for metric, value in quantize_once(job, output_dir, evaluate=evaluate).items():
+            print(f"{metric}: {value}")
+        console.print(f"model: {output_dir / job.name}.xml", markup=False, highlight=False, soft_wrap=True)
+    else:
+        rendered, folder = _run(pot_matrix(job), output_dir / "reports", None, seed)
+        final = rendered.run.cells[0].final
+        if final is not None:
+            copy_best(folder / final.model, output_dir, job.name)
+            console.print(f"model: {output_dir / job.name}.xml", markup=False, highlight=False, soft_wrap=True)
+        _report(rendered, folder, as_json=False)
 
 
 @app.command()
@@ -136,6 +158,19 @@ def doctor(install_checker: InstallOption = False, as_json: JsonOption = False) 
         raise problem
 
 
+def _run(matrix: MatrixConfig, reports: Path, store: str | None, seed: int) -> tuple[RunReport, Path]:
+    """Run a matrix; return its report and the folder where that belongs."""
+    find_checker()
+    _make_reports_folder(reports)
+    opened = Store(store or _default_store(reports))
+    folder = reports / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    folder.mkdir()
+    request = RunRequest(folder.name, matrix, folder, shlex.join(["quantize-zoo", *sys.argv[1:]]), seed)
+    with ConsoleProgress(Console(stderr=True)) as progress:
+        record = run_matrix(request, LocalExecutor(reports / "statistics"), opened, progress)
+    return make_run_report(record), folder
+
+
 def _look_for_checker() -> tuple[str | None, ConfigurationError | None]:
     try:
         found = find_checker()
@@ -148,7 +183,7 @@ def _load(path: Path | None, models: list[str], devices: list[str], changes: dic
     """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
     matrix = load_matrix(path or default_matrix_path()).select(models, devices)
     for model in matrix.models:
-        checker_entry(model)
+        require_metric(model)
     return matrix.with_optimizer(changes)
 
 

@@ -82,6 +82,16 @@ def yaml_syntax(where: str, problem: str) -> ConfigurationError:
     return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy="correct the line named above")
 
 
+def json_syntax(where: str, problem: str) -> ConfigurationError:
+    """The file is not JSON, not even with comments."""
+    return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy="correct the line named above")
+
+
+def pot_unsupported(where: str, what: str, remedy: str) -> ConfigurationError:
+    """A POT configuration asks for what is not here."""
+    return ConfigurationError(what, where=where, remedy=remedy)
+
+
 def duplicate_key(where: str, key: str) -> ConfigurationError:
     """A mapping names one key twice; YAML would keep the last one silently."""
     return ConfigurationError(f"key {key!r} appears twice", where=where, remedy="remove one of the two")
@@ -274,6 +284,22 @@ def already_quantized(model: str) -> CellError:
         f"model {model!r} is quantized already: it has FakeQuantize operations",
         where="model",
         remedy="name the FP32 model that it was made from",
+    )
+
+
+def no_images(folder: Path) -> CellError:
+    """The simplified engine's folder has no image that can be read."""
+    return CellError(
+        f"no readable image in {folder}", where="engine", remedy="name a folder of png, jpg or bmp files as data_source"
+    )
+
+
+def not_an_image_model(problem: str) -> CellError:
+    """The simplified engine feeds images; this model takes something else."""
+    return CellError(
+        f"the simplified engine feeds images: {problem}",
+        where="engine",
+        remedy="use the accuracy_checker engine, which knows how to feed this model",
     )
 
 

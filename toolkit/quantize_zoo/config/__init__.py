@@ -34,6 +34,7 @@ from quantize_zoo.config.model import (
     TrialsLoadMethod,
     load_model_config,
 )
+from quantize_zoo.config.pot import PotJob, load_pot
 
 __all__ = [
     "Aggregator",
@@ -52,6 +53,7 @@ __all__ = [
     "ModelConfig",
     "OperationRule",
     "OptimizerParams",
+    "PotJob",
     "QuantizationConfig",
     "RangeEstimatorParams",
     "SaturationFix",
@@ -64,4 +66,5 @@ __all__ = [
     "load_hardware",
     "load_matrix",
     "load_model_config",
+    "load_pot",
 ]

@@ -13,6 +13,7 @@ from quantize_zoo.config.strict import Strict
 Preset = Literal["performance", "mixed", "accuracy"]
 SaturationFix = Literal["all", "first_layer", "no"]
 Positive = Annotated[int, Field(gt=0)]
+SubsetSize = Positive | None  # the first samples of the dataset; None is all of them
 OutlierProbability = Annotated[float, Field(gt=0, lt=0.5)]
 DEFAULT_OUTLIER_PROB = 1e-4
 # The order in which the pipeline runs; what prepares the model comes before its statistics are collected.
@@ -44,7 +45,7 @@ class TunableQuantizationParams(Strict):
     """Parameters of TunableQuantization; ``pipeline`` in the scope makes the other steps of the pipeline tunable."""
 
     preset: Preset = "performance"
-    stat_subset_size: Positive = 300
+    stat_subset_size: SubsetSize = 300
     tuning_scope: tuple[Literal["bits", "mode", "granularity", "layer", "range_estimator", "pipeline"], ...] = (
         "layer",
     )
@@ -69,20 +70,20 @@ class TunableQuantizationParams(Strict):
 class AlignmentParams(Strict):
     """Parameters of ActivationChannelAlignment."""
 
-    stat_subset_size: Positive = 300
+    stat_subset_size: SubsetSize = 300
 
 
 class SmoothQuantParams(Strict):
     """Parameters of SmoothQuant; ``alpha`` is how much of the difficulty moves from activations to weights."""
 
-    stat_subset_size: Positive = 300
+    stat_subset_size: SubsetSize = 300
     alpha: float = Field(default=0.5, ge=0, le=1)
 
 
 class BiasCorrectionParams(Strict):
     """Parameters of both bias corrections; a larger relative change than ``threshold`` is not applied."""
 
-    stat_subset_size: Positive = 300
+    stat_subset_size: SubsetSize = 300
     threshold: float = Field(default=2.0, gt=0)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from quantize_zoo import errors
 from quantize_zoo.config.compression import CompressionParams
 from quantize_zoo.config.strict import Strict
-from quantize_zoo.config.yaml_source import YamlSource, read_yaml, validate
+from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
 TrialsLoadMethod = Literal["cold_start", "fine_tune"]
 InferencePrecision = Literal["f32", "bf16", "f16"]
@@ -80,7 +80,7 @@ class ModelConfig(Strict):
     @field_validator("accuracy_checker", mode="before")
     @classmethod
     def _path_or_mapping(cls, value: Any) -> Any:
-        if not isinstance(value, str | dict):
+        if not isinstance(value, str | Path | dict):
             raise ValueError("must be a path or the accuracy checker's own configuration")
         return value
 
@@ -105,7 +105,7 @@ def load_model_config(path: Path, named_by: str = "") -> ModelConfig:
     return model_from_source(read_yaml(path, named_by))
 
 
-def model_from_source(source: YamlSource) -> ModelConfig:
+def model_from_source(source: ConfigSource) -> ModelConfig:
     """Validate a model's YAML that was read already, and resolve its paths."""
     config = validate(ModelConfig, source)
     folder = source.path.resolve().parent

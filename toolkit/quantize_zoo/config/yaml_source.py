@@ -19,7 +19,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class YamlSource:
+class ConfigSource:
     """The parsed content of a file, and the line (from 1) where each key path starts."""
 
     path: Path
@@ -34,35 +34,28 @@ class YamlSource:
         return f"{self.path}:{self.lines.get(keys, 1)}"
 
 
-def read_yaml(path: Path, named_by: str = "") -> YamlSource:
+def read_yaml(path: Path, named_by: str = "") -> ConfigSource:
     """Read a YAML file.
 
     Raises:
         ConfigurationError: the file is missing or unreadable, is not YAML, or has a key twice.
 
     """
-    if not path.is_file():
-        raise errors.file_missing(path, named_by)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.file_unreadable(path, str(error)) from error
+    text = read_text(path, named_by)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        lines: dict[tuple[Key, ...], int] = {}
-        if node is not None:
-            _collect_lines(path, node, (), lines)
+        lines = key_lines(path, node)
         data = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise errors.yaml_syntax(f"{path}:{line}", error.problem or str(error)) from error
     except yaml.YAMLError as error:
         raise errors.yaml_syntax(str(path), str(error)) from error
-    return YamlSource(path, data, lines)
+    return ConfigSource(path, data, lines)
 
 
-def validate(schema: type[Schema], source: YamlSource) -> Schema:
+def validate(schema: type[Schema], source: ConfigSource) -> Schema:
     """Turn the source into a value of the schema.
 
     Raises:
@@ -73,6 +66,34 @@ def validate(schema: type[Schema], source: YamlSource) -> Schema:
         return schema.model_validate(source.data if source.data is not None else {})
     except ValidationError as error:
         raise _translate(schema, source, error.errors()[0]) from error
+
+
+def read_text(path: Path, named_by: str = "") -> str:
+    """Return a file's text.
+
+    Raises:
+        ConfigurationError: the file is missing or unreadable.
+
+    """
+    if not path.is_file():
+        raise errors.file_missing(path, named_by)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.file_unreadable(path, str(error)) from error
+
+
+def key_lines(path: Path, node: yaml.Node | None) -> dict[tuple[Key, ...], int]:
+    """Return the line (from 1) of every key path below a node.
+
+    Raises:
+        ConfigurationError: a mapping has a key twice.
+
+    """
+    lines: dict[tuple[Key, ...], int] = {}
+    if node is not None:
+        _collect_lines(path, node, (), lines)
+    return lines
 
 
 def _collect_lines(path: Path, node: yaml.Node, keys: tuple[Key, ...], lines: dict[tuple[Key, ...], int]) -> None:
@@ -90,7 +111,7 @@ def _collect_lines(path: Path, node: yaml.Node, keys: tuple[Key, ...], lines: di
             _collect_lines(path, item, (*keys, index), lines)
 
 
-def _translate(schema: type[BaseModel], source: YamlSource, detail: ErrorDetails) -> errors.ConfigurationError:
+def _translate(schema: type[BaseModel], source: ConfigSource, detail: ErrorDetails) -> errors.ConfigurationError:
     location, fields = _locate(schema, source.data, detail["loc"])
     where = source.where(location)
     key = ".".join(str(part) for part in location) or "the file"

@@ -3,6 +3,7 @@
 from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.executor import CellWorker, Executor
 from quantize_zoo.matrix.local import LocalExecutor
+from quantize_zoo.matrix.pot import copy_best, pot_matrix, quantize_once
 from quantize_zoo.matrix.run import RunObserver, RunRequest, run_matrix
 
 __all__ = [
@@ -12,6 +13,9 @@ __all__ = [
     "LocalExecutor",
     "RunObserver",
     "RunRequest",
+    "copy_best",
     "expand",
+    "pot_matrix",
+    "quantize_once",
     "run_matrix",
 ]

@@ -103,10 +103,9 @@ def _run_cell(
     store.set_reference(cell_id, prepared.reference)
     observer.reference_scored(cell, prepared.reference)
     params = cell.model.optimizer.params
-    tunable = cell.model.compression.tunable
     base = _start_option(prepared.base, prepared.reference.search_key, params, store)
     store.set_calibration_seconds(cell_id, worker.calibrate(base))
-    space = derive_space(prepared.placement, base, tunable)
+    space = derive_space(prepared.placement, base, cell.model.compression)
     plan = SearchPlan(base, space, prepared.reference.accuracy.value, params, request.seed)
     trials: list[Trial] = []
     for trial in iterate_trials(plan, worker.evaluate):

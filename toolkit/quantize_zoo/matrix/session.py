@@ -43,6 +43,7 @@ from quantize_zoo.scoring import (
 from quantize_zoo.search import Measurement, Seconds
 from quantize_zoo.store import Reference
 
+_PART_OF_A_SEARCH = {"ignored", "model_type", "saturation_fix", "stat_subset_size"}
 CONFIRMATION_BUDGET = 5  # times the budget of a trial's latency, for the figure that is reported
 
 
@@ -90,7 +91,7 @@ class CellSession:
             environment=describe_environment(),
             checker=f"{self._checker.version}, {self._checker.origin}",
             samples=len(self._accuracy),
-            calibration_samples=min(wanted, len(self._accuracy)),
+            calibration_samples=len(self._calibration_samples(wanted)),
             operation_types={operation.name: operation.type for operation in placement.operations},
             notes=tuple(self._notes(wanted)),
             seconds=time.perf_counter() - start,
@@ -132,24 +133,27 @@ class CellSession:
         compiled = compile_pair(self._pipeline.build(option), self._cell.device, self._benchmark)
         return self._measure(compiled.latency, budget=CONFIRMATION_BUDGET)
 
-    def _notes(self, wanted: int) -> Iterator[str]:
+    def _notes(self, wanted: int | None) -> Iterator[str]:
         samples = len(self._accuracy)
-        if wanted > samples:
+        if wanted is not None and wanted > samples:
             yield f"stat_subset_size {wanted} is larger than the dataset: all {samples} samples are used"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
 
-    def _calibration_samples(self, size: int) -> Samples:
+    def _calibration_samples(self, size: int | None) -> Samples:
         return self._accuracy.inputs(size)
 
-    def _collect(self, model: ov.Model, requests: Iterable[Request], size: int, variant: str) -> ActivationStatistics:
+    def _collect(
+        self, model: ov.Model, requests: Iterable[Request], size: int | None, variant: str
+    ) -> ActivationStatistics:
         """Collect statistics, or take those that an earlier search on the same model and data has left."""
         requests = list(dict.fromkeys(requests))
         environment = describe_environment()
+        samples = self._calibration_samples(size)
         depends_on = [
             content_hash(self._cell.model.model),
             self._accuracy.fingerprint(),
-            str(min(size, len(self._accuracy))),
+            str(len(samples)),
             variant and self._cell.model.compression.model_dump_json(include={"algorithms"}),
             f"{variant} {environment.openvino} {environment.isa_limit}",
             requests_text(requests),
@@ -158,7 +162,7 @@ class CellSession:
         known = read_statistics(path, requests)
         if known is not None:
             return known
-        collected = collect_statistics(model, requests, self._calibration_samples(size))
+        collected = collect_statistics(model, requests, samples)
         try:
             write_statistics(path, collected, requests)
         except OSError as error:
@@ -176,12 +180,18 @@ class CellSession:
         )
 
     def _search_key(self) -> str:
-        """What a search belongs to: model content, data, metric, hardware configuration, device and measurement."""
+        """What a search belongs to: model, data, metric, pipeline, hardware configuration, device and measurement.
+
+        Not the scopes, presets and overrides of TunableQuantization: fine_tune may go on with others.
+        """
+        compression = self._cell.model.compression
         parts = [
             content_hash(self._cell.model.model),
             self._accuracy.fingerprint(),
             self._cell.model.metric,
             self._hardware.model_dump_json(),
+            *(each.model_dump_json() for each in compression.algorithms if each.name != "TunableQuantization"),
+            compression.tunable.model_dump_json(include=_PART_OF_A_SEARCH),
             self._cell.device.model_dump_json(),
             self._benchmark.model_dump_json(exclude={"duration_seconds"}),
         ]

@@ -46,8 +46,8 @@ from quantize_zoo.quantization.ranges import CHANNEL_AXIS, RangeFinder
 from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
 from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes, Request, Samples
 
-# Collects statistics of a model over the first samples; ``variant`` names what was done to the cell's model.
-Collect = Callable[[ov.Model, Iterable[Request], int, str], ActivationStatistics]
+# Collects statistics of a model over the first samples (None: all); the name tells what was done to the cell's model.
+Collect = Callable[[ov.Model, Iterable[Request], int | None, str], ActivationStatistics]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Pipeline:
         hardware: HardwareConfig,
         params: CompressionParams,
         collect: Collect,
-        samples: Callable[[int], Samples],
+        samples: Callable[[int | None], Samples],
     ) -> None:
         self._model = model
         self._name = name
@@ -132,6 +132,15 @@ class Pipeline:
         reshaped = self._quantize(variant, option, other)
         set_biases(reshaped, find_biases(variant.model, variant.placement), biases)
         return reshaped
+
+    def prepared_model(self, option: ModelOption) -> ov.Model:
+        """Return the FP32 model after the steps that come before quantization.
+
+        Raises:
+            CellError: see ``collect_statistics``.
+
+        """
+        return self._variant(option).model
 
     def _quantize(self, variant: _Variant, option: ModelOption, model: ov.Model) -> ov.Model:
         return insert_fake_quantizes(

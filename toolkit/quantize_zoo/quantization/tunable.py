@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from quantize_zoo.config import Aggregator, EstimatorPreset, QuantizationConfig, TunableQuantizationParams
+from quantize_zoo.config import (
+    Aggregator,
+    CompressionParams,
+    EstimatorPreset,
+    QuantizationConfig,
+    TunableQuantizationParams,
+)
 from quantize_zoo.config.estimators import MaxType, MinType
 from quantize_zoo.graph import Placement, QuantizableOperation
 from quantize_zoo.quantization.estimators import (
@@ -63,18 +69,20 @@ class SearchSpace:
 Choice = Mapping[str, Any]  # of a variable: "value", and for each variable below that branch its own choice
 
 
-def derive_space(placement: Placement, base: ModelOption, params: TunableQuantizationParams) -> SearchSpace:
-    """Derive the variables of each operation from the base option.
+def derive_space(placement: Placement, base: ModelOption, compression: CompressionParams) -> SearchSpace:
+    """Derive the variables of each operation, and of the pipeline's steps, from the base option.
 
     An operation that the base leaves unquantized (fine_tune after it was best so) stays so.
     """
+    params = compression.tunable
     operations = {
         operation.name: _operation_variable(operation, base.operations[operation.name], params)
         for operation in placement.operations
     }
     steps: tuple[Variable, ...] = ()
     if "pipeline" in params.tuning_scope:
-        steps = tuple(Variable(step, (Branch(True), Branch(False))) for step in base.steps)
+        applied = {step: step in base.steps for step in compression.steps}
+        steps = tuple(Variable(step, (Branch(first), Branch(not first))) for step, first in applied.items())
     return SearchSpace(operations, steps)
 
 
@@ -82,7 +90,7 @@ def assemble(base: ModelOption, operations: Mapping[str, Choice], steps: Mapping
     """Return the option that the choices of all operations and of the tunable steps make."""
     return ModelOption(
         {name: _operation_option(option, operations[name]) for name, option in base.operations.items()},
-        tuple(step for step in base.steps if step not in steps or steps[step]["value"]),
+        tuple(step for step, choice in steps.items() if choice["value"]) if steps else base.steps,
     )
 
 

@@ -63,10 +63,33 @@ def checker_entry(config: ModelConfig) -> tuple[dict[str, Any], Path]:
     for key in ("launchers", "datasets"):
         if not isinstance(entry.get(key), list) or not entry[key] or not isinstance(entry[key][0], dict):
             raise errors.checker_configuration(where, f"models[0] needs a list {key!r} with one entry")
+    return entry, folder
+
+
+def checker_metrics(config: ModelConfig) -> list[str]:
+    """Return the names of the metrics in the accuracy checker's configuration.
+
+    Raises:
+        ConfigurationError: the configuration lacks what is needed, a metric included.
+
+    """
+    entry, _ = checker_entry(config)
     names = [metric_name(metric) for metric in entry["datasets"][0].get("metrics") or []]
+    if not names:
+        raise errors.checker_configuration(config.location, "models[0].datasets[0] names no metric")
+    return names
+
+
+def require_metric(config: ModelConfig) -> None:
+    """Check that the tuned metric is one of the accuracy checker's.
+
+    Raises:
+        ConfigurationError: it is not, or the configuration lacks what is needed.
+
+    """
+    names = checker_metrics(config)
     if config.metric not in names:
         raise errors.unknown_metric(f"{config.location}: metric", config.metric, names)
-    return entry, folder
 
 
 def metric_name(metric: Mapping[str, Any]) -> str:

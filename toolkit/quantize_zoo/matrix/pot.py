@@ -1,0 +1,119 @@
+"""POT's configurations: a search as a matrix of one model, anything else quantized once, without a search."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from quantize_zoo import errors
+from quantize_zoo.config import (
+    DeviceSpec,
+    MatrixConfig,
+    ModelConfig,
+    OptimizerParams,
+    hardware_path,
+    load_hardware,
+)
+from quantize_zoo.config.model import Optimizer
+from quantize_zoo.config.pot import Images, PotJob
+from quantize_zoo.graph import read_model, save_model, with_batch
+from quantize_zoo.quantization import Pipeline, Samples, collect_statistics
+from quantize_zoo.scoring import (
+    AccuracySession,
+    checker_metrics,
+    compile_pair,
+    find_checker,
+    read_images,
+    require_device,
+)
+
+
+def pot_matrix(job: PotJob) -> MatrixConfig:
+    """Return the matrix of a job with an optimizer.
+
+    Raises:
+        ConfigurationError: the engine is not the accuracy checker, or names no metric.
+
+    """
+    model = _model_config(job)
+    device = DeviceSpec(device=job.target)
+    return MatrixConfig(
+        source=job.source, models=(model,), devices=(device,), on_missing_device="fail", require_targets=False
+    )
+
+
+def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, float]:
+    """Write the quantized model of a job without an optimizer; return its metrics where they are asked for.
+
+    Raises:
+        QuantizeZooError: the model or the data cannot be used, or the model cannot be written.
+
+    """
+    if evaluate and isinstance(job.engine, Images):
+        raise errors.pot_unsupported(
+            str(job.source), "the simplified engine has no metric to evaluate", "use the accuracy_checker engine"
+        )
+    if evaluate:
+        require_device(job.target)
+    original = read_model(job.model)
+    model = with_batch(original, 1)
+    session = None if isinstance(job.engine, Images) else AccuracySession(find_checker(), _model_config(job), model)
+
+    def samples(size: int | None) -> Samples:
+        return read_images(job.engine, model, size) if isinstance(job.engine, Images) else _inputs(session, size)
+
+    pipeline = Pipeline(
+        model,
+        job.name,
+        load_hardware(hardware_path(job.target)),
+        job.compression,
+        lambda variant, requests, size, _: collect_statistics(variant, requests, samples(size)),
+        samples,
+    )
+    save_model(pipeline.build(pipeline.base, original), output / f"{job.name}.xml")
+    if job.dump_intermediate:
+        save_model(pipeline.prepared_model(pipeline.base), output / "intermediate" / f"{job.name}.xml")
+    if not evaluate or session is None:
+        return {}
+    compiled = compile_pair(pipeline.build(pipeline.base), DeviceSpec(device=job.target), OptimizerParams().benchmark)
+    return session.score(compiled.throughput).metrics
+
+
+def copy_best(model: Path, output: Path, name: str) -> None:
+    """Copy a run's best model, with the configuration that made it, to where POT would have written it.
+
+    Raises:
+        CellError: it cannot be written.
+
+    """
+    try:
+        for suffix in (".xml", ".bin", ".yml"):
+            shutil.copyfile(model.with_suffix(suffix), output / f"{name}{suffix}")
+    except OSError as error:
+        raise errors.model_export_failed(output / f"{name}.xml", str(error)) from error
+
+
+def _inputs(session: AccuracySession | None, size: int | None) -> Samples:
+    assert session is not None, "a job without images has a session"
+    return session.inputs(size)
+
+
+def _model_config(job: PotJob) -> ModelConfig:
+    if isinstance(job.engine, Images):
+        raise errors.pot_unsupported(
+            str(job.source),
+            "Tpe needs a metric, which the simplified engine has not",
+            "use the accuracy_checker engine",
+        )
+    changes: dict[str, Any] = {
+        "name": job.name,
+        "model": job.model,
+        "accuracy_checker": job.engine,
+        "metric": "",
+        "compression": job.compression,
+        "optimizer": Optimizer(params=job.optimizer or OptimizerParams()),
+        "source": job.source,
+    }
+    config = ModelConfig(**changes)
+    return config.model_copy(update={"metric": checker_metrics(config)[0]})
