@@ -26,6 +26,9 @@ PIPELINE_ORDER = (
 )
 
 
+CORRECTIONS = frozenset({"FastBiasCorrection", "BiasCorrection"})
+
+
 class IgnoredOperations(Strict):
     """Operations of one type, of those only the ones with these attributes."""
 
@@ -142,7 +145,7 @@ class CompressionParams(Strict):
             raise ValueError("algorithms must have a TunableQuantization")
         if names != sorted(set(names), key=PIPELINE_ORDER.index):
             raise ValueError(f"algorithms must be in this order, each at most once: {', '.join(PIPELINE_ORDER)}")
-        if {"FastBiasCorrection", "BiasCorrection"} <= set(names):
+        if set(names) >= CORRECTIONS:
             raise ValueError("algorithms can have FastBiasCorrection or BiasCorrection, not both")
         if "pipeline" in self.tunable.tuning_scope and not self.steps:
             raise ValueError("tuning_scope: pipeline needs another algorithm beside TunableQuantization")

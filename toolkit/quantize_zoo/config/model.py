@@ -76,6 +76,9 @@ class ModelConfig(Strict):
     compression: CompressionParams
     optimizer: Optimizer = Optimizer()
     source: Path = Field(default=Path(), exclude=True, description="the file this was read from; set by the loader")
+    data_folder: Path = Field(
+        default=Path(), exclude=True, description="where the checker's relative paths start; set by the loader"
+    )
 
     @field_validator("accuracy_checker", mode="before")
     @classmethod
@@ -109,9 +112,10 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
     """Validate a model's YAML that was read already, and resolve its paths."""
     config = validate(ModelConfig, source)
     folder = source.path.resolve().parent
-    changes: dict[str, Any] = {"source": source.path.resolve(), "model": folder / config.model}
+    changes: dict[str, Any] = {"source": source.path.resolve(), "model": folder / config.model, "data_folder": folder}
     if isinstance(config.accuracy_checker, Path):
         changes["accuracy_checker"] = folder / config.accuracy_checker
+        changes["data_folder"] = changes["accuracy_checker"].parent
     hardware = config.compression.hardware
     if hardware is not None:
         changes["compression"] = config.compression.model_copy(update={"hardware": folder / hardware})

@@ -42,7 +42,7 @@ _DEVICES = {"ANY": "CPU", "VPU": "NPU", "NPU": "NPU", "CPU": "CPU", "GPU": "GPU"
 
 
 class _Model(Strict):
-    model_name: str = Field(default="model", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    model_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     model: Path
     weights: Path | None = None
 
@@ -123,12 +123,12 @@ def load_pot(path: Path) -> PotJob:
     algorithms = _algorithms(source, file.compression)
     content = {
         "compression": {"target_device": target, "algorithms": [algorithm for _, algorithm in algorithms]},
-        "optimizer": file.optimizer.params if file.optimizer else {},
+        "optimizer": _optimizer(file.optimizer) if file.optimizer else {},
     }
     lines = _moved(source.lines, [position for position, _ in algorithms])
     translated = validate(_Translated, ConfigSource(path, content, lines))
     return PotJob(
-        name=file.model.model_name,
+        name=file.model.model_name or file.model.model.stem,
         model=file.model.model.absolute(),
         target=target,
         compression=translated.compression,
@@ -186,6 +186,14 @@ def _algorithms(source: ConfigSource, compression: _Compression) -> list[tuple[i
             "add TunableQuantization, DefaultQuantization or MinMaxQuantization",
         )
     return algorithms
+
+
+def _optimizer(optimizer: _Optimizer) -> dict[str, Any]:
+    """Return the parameters without the zeros of the benchmark, by which POT leaves a choice to OpenVINO."""
+    benchmark = optimizer.params.get("benchmark")
+    if not isinstance(benchmark, dict):
+        return optimizer.params
+    return {**optimizer.params, "benchmark": {key: value for key, value in benchmark.items() if value != 0}}
 
 
 def _moved(lines: dict[tuple[Key, ...], int], positions: list[int]) -> dict[tuple[Key, ...], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from quantize_zoo.config import (
     hardware_path,
     load_hardware,
 )
+from quantize_zoo.config.compression import CORRECTIONS
 from quantize_zoo.config.model import Optimizer
 from quantize_zoo.config.pot import Images, PotJob
 from quantize_zoo.graph import read_model, save_model, with_batch
@@ -73,7 +75,9 @@ def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, flo
     )
     save_model(pipeline.build(pipeline.base, original), output / f"{job.name}.xml")
     if job.dump_intermediate:
-        save_model(pipeline.prepared_model(pipeline.base), output / "intermediate" / f"{job.name}.xml")
+        steps = tuple(step for step in pipeline.base.steps if step not in CORRECTIONS)
+        uncorrected = replace(pipeline.base, steps=steps)
+        save_model(pipeline.build(uncorrected, original), output / "optimized" / f"{job.name}.xml")
     if not evaluate or session is None:
         return {}
     compiled = compile_pair(pipeline.build(pipeline.base), DeviceSpec(device=job.target), OptimizerParams().benchmark)
@@ -114,6 +118,7 @@ def _model_config(job: PotJob) -> ModelConfig:
         "compression": job.compression,
         "optimizer": Optimizer(params=job.optimizer or OptimizerParams()),
         "source": job.source,
+        "data_folder": Path.cwd(),  # as POT's paths, these are relative to the working directory
     }
     config = ModelConfig(**changes)
     return config.model_copy(update={"metric": checker_metrics(config)[0]})

@@ -133,15 +133,6 @@ class Pipeline:
         set_biases(reshaped, find_biases(variant.model, variant.placement), biases)
         return reshaped
 
-    def prepared_model(self, option: ModelOption) -> ov.Model:
-        """Return the FP32 model after the steps that come before quantization.
-
-        Raises:
-            CellError: see ``collect_statistics``.
-
-        """
-        return self._variant(option).model
-
     def _quantize(self, variant: _Variant, option: ModelOption, model: ov.Model) -> ov.Model:
         return insert_fake_quantizes(
             model, variant.placement, option, variant.ranges, variant.weights, variant.rescaled

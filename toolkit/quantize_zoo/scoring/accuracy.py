@@ -44,8 +44,8 @@ class _Sample:
     inputs: dict[str, NDArray[Any]]
 
 
-def checker_entry(config: ModelConfig) -> tuple[dict[str, Any], Path]:
-    """Return the model's entry of the accuracy checker's configuration, and the folder its paths are relative to.
+def checker_entry(config: ModelConfig) -> dict[str, Any]:
+    """Return the model's entry of the accuracy checker's configuration.
 
     Raises:
         ConfigurationError: the configuration lacks what is needed.
@@ -53,17 +53,17 @@ def checker_entry(config: ModelConfig) -> tuple[dict[str, Any], Path]:
     """
     if isinstance(config.accuracy_checker, Path):
         source = read_yaml(config.accuracy_checker, config.location)
-        content, where, folder = source.data, str(source.path), source.path.parent
+        content, where = source.data, str(source.path)
     else:
-        content, where, folder = config.accuracy_checker, config.location, config.source.parent
+        content, where = config.accuracy_checker, config.location
     models = content.get("models") if isinstance(content, dict) else None
     if not isinstance(models, list) or not models or not isinstance(models[0], dict):
         raise errors.checker_configuration(where, "it needs a list 'models' with one entry")
-    entry = models[0]
+    entry: dict[str, Any] = models[0]
     for key in ("launchers", "datasets"):
         if not isinstance(entry.get(key), list) or not entry[key] or not isinstance(entry[key][0], dict):
             raise errors.checker_configuration(where, f"models[0] needs a list {key!r} with one entry")
-    return entry, folder
+    return entry
 
 
 def checker_metrics(config: ModelConfig) -> list[str]:
@@ -73,7 +73,7 @@ def checker_metrics(config: ModelConfig) -> list[str]:
         ConfigurationError: the configuration lacks what is needed, a metric included.
 
     """
-    entry, _ = checker_entry(config)
+    entry = checker_entry(config)
     names = [metric_name(metric) for metric in entry["datasets"][0].get("metrics") or []]
     if not names:
         raise errors.checker_configuration(config.location, "models[0].datasets[0] names no metric")
@@ -112,8 +112,7 @@ class AccuracySession:
     """
 
     def __init__(self, checker: Checker, config: ModelConfig, model: ov.Model) -> None:
-        entry, folder = checker_entry(config)
-        resolved = _with_prefixes(checker, entry, folder)
+        resolved = _with_prefixes(checker, checker_entry(config), config.data_folder)
         dataset_config = resolved["datasets"][0]
         launcher_config = resolved["launchers"][0]
         where = f"{config.location}: accuracy_checker"

@@ -1,0 +1,125 @@
+"""``quantize-zoo pot`` on a real model: what POT's files ask for is what comes out."""
+
+import json
+import shutil
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from quantize_zoo.graph import read_model, save_model
+
+MODEL = {"model_name": "net", "model": "net.xml", "weights": "net.bin"}
+CHECKER = {"type": "accuracy_checker", "config": "accuracy-check.yml"}
+TUNABLE = {"tuning_scope": ["layer"], "stat_subset_size": 20}
+TPE = {
+    "max_trials": 2, "accuracy_loss": 50, "latency_reduce": 0.01, "multinode": {"name": "node"},
+    "benchmark": {"nthreads": 1, "nstreams": 0, "api_type": "sync", "duration_seconds": 0.2},
+}  # fmt: skip
+
+
+@pytest.fixture
+def pot(small, monkeypatch, quantize_zoo):
+    """Run a configuration in the folder of the small matrix; return the folder and what the command gave."""
+    monkeypatch.chdir(small.folder)
+    save_model(read_model(small.folder / "net.onnx"), small.folder / "net.xml")
+
+    def run(algorithms, *arguments, engine=CHECKER, dump=False, **parts):
+        listed = [{"name": name, "params": params} for name, params in algorithms]
+        compression = {"target_device": "CPU", "dump_intermediate_model": dump, "algorithms": listed}
+        content = {"model": MODEL, "engine": engine, "compression": compression, **parts}
+        (small.folder / "pot.json").write_text(json.dumps(content))
+        return small.folder, *quantize_zoo("pot", "pot.json", "--output-dir", "out", *arguments)
+
+    return run
+
+
+def operations(path):
+    return [node.get_type_name() for node in ov.Core().read_model(path).get_ordered_ops()]
+
+
+def test_default_quantization_writes_the_model_and_evaluates_it(pot):
+    folder, status, out, err = pot([("DefaultQuantization", {"stat_subset_size": 20})], "--evaluate")
+    assert status == 0, err
+    assert "FakeQuantize" in operations(folder / "out" / "net.xml")
+    metrics = dict(line.split(": ") for line in out.splitlines())
+    assert 0.9 < float(metrics["accuracy@top1"]) <= 1
+
+
+def test_intermediate_model_is_the_quantized_one_before_bias_correction(pot):
+    algorithms = [("MinMaxQuantization", {"stat_subset_size": 20}), ("FastBiasCorrection", {"stat_subset_size": 20})]
+    folder, status, _, err = pot(algorithms, dump=True)
+    assert status == 0, err
+    final, intermediate = folder / "out" / "net.xml", folder / "out" / "optimized" / "net.xml"
+    assert operations(intermediate) == operations(final)
+    weights = [path.with_suffix(".bin").read_bytes() for path in (final, intermediate)]
+    assert weights[0] != weights[1]
+
+
+def test_simplified_engine_calibrates_on_a_folder_of_images(pot):
+    engine = {"type": "simplified", "data_source": "images"}
+    folder, status, _, err = pot([("MinMaxQuantization", {})], "--name", "other", engine=engine)
+    assert status == 0, err
+    assert "FakeQuantize" in operations(folder / "out" / "other.xml")
+
+
+def test_simplified_engine_feeds_what_the_checker_feeds_without_normalization(pot):
+    """The same ranges from a folder of images and from the checker, whose preprocessing resizes only."""
+    resized = {"name": "net", "launchers": [{"framework": "openvino", "adapter": "classification"}]}
+    dataset = {
+        "name": "digits", "data_source": "images", "preprocessing": [{"type": "resize", "size": 48}],
+        "annotation_conversion": {"converter": "imagenet", "annotation_file": "labels.txt"},
+        "metrics": [{"type": "accuracy"}],
+    }  # fmt: skip
+    folder, status, _, err = pot([("MinMaxQuantization", {})], engine={**resized, "datasets": [dataset]})
+    assert status == 0, err
+    shutil.move(folder / "out", folder / "first")
+    status, err = pot([("MinMaxQuantization", {})], engine={"type": "simplified", "data_source": "images"})[1::2]
+    assert status == 0, err
+    first, second = (ranges(folder / name / "net.xml") for name in ("first", "out"))
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_allclose(second[name], value, rtol=1e-5, err_msg=name)
+
+
+def ranges(path):
+    return {
+        node.get_friendly_name(): node.input_value(2).get_node().data.ravel()
+        for node in ov.Core().read_model(path).get_ordered_ops()
+        if node.get_type_name() == "FakeQuantize"
+    }
+
+
+def test_tpe_searches_and_writes_the_best_model(pot):
+    optimizer = {"name": "Tpe", "params": TPE}
+    folder, status, out, err = pot([("TunableQuantization", TUNABLE)], optimizer=optimizer)
+    assert status == 0, err
+    assert "multinode is ignored" in err
+    assert "net-CPU" in out
+    assert "FakeQuantize" in operations(folder / "out" / "net.xml")
+    assert (folder / "out" / "reports" / "latest" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ({"type": "simplified", "data_source": "empty"}, "no readable image in empty"),
+        ({"type": "simplified", "data_source": "images", "layout": "NHWC"}, "which is no image in NHWC"),
+    ],
+)
+def test_images_that_cannot_be_used(pot, small, engine, message):
+    (small.folder / "empty").mkdir()
+    (small.folder / "empty" / "notes.txt").write_text("no image")
+    folder, status, _, err = pot([("MinMaxQuantization", {})], engine=engine)
+    assert status == 3
+    assert message in err
+    assert not (folder / "out" / "net.xml").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--evaluate"], []])
+def test_simplified_engine_has_no_metric(pot, arguments):
+    optimizer = {} if arguments else {"optimizer": {"name": "Tpe", "params": TPE}}
+    engine = {"type": "simplified", "data_source": "images"}
+    _, status, _, err = pot([("TunableQuantization", TUNABLE)], *arguments, engine=engine, **optimizer)
+    assert status == 2
+    assert "use the accuracy_checker engine" in err
