@@ -18,7 +18,7 @@ from quantize_zoo.quantization import (
     quantization_ratio,
 )
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
-from quantize_zoo.search import Measurement, Score, Seconds, Trial
+from quantize_zoo.search import Built, Measurement, Score, Scored, Seconds, Timed, Trial
 from quantize_zoo.store import CellRecord, Final, Reference
 
 SYMMETRIC = QuantizationConfig(bits=8, mode="symmetric", granularity="pertensor")
@@ -83,10 +83,33 @@ def option(*quantized, total=4):
 def measurement(accuracy, ratio, half=0.01):
     per_sample = np.zeros(1000)
     per_sample[: round(1000 * accuracy)] = 1
-    return Measurement(
-        estimate(accuracy, 0.01, ""), {"accuracy@top1": accuracy}, per_sample, latency(ratio, half), EXECUTION,
-        Seconds(0.01, 0.1, 0.3, 0.5),
-    )  # fmt: skip
+    metrics = {"accuracy@top1": accuracy}
+    return Measurement(estimate(accuracy, 0.01, ""), metrics, per_sample, latency(ratio, half), EXECUTION)
+
+
+class Scorer:
+    """Scores options by functions of how many operations are quantized; counts what it was asked for."""
+
+    def __init__(self, accuracy=lambda count: 0.99, ratio=lambda count: 1.0 + count / 10, fail=lambda count: None):
+        self._accuracy, self._ratio, self._fail = accuracy, ratio, fail
+        self.built, self.scored, self.measured, self.prune = [], [], [], []
+
+    def build(self, chosen):
+        self.built.append(chosen)
+        self._count = sum(choice.quantize for choice in chosen.operations.values())
+        self._fail(len(self.built))
+        places = "".join("01"[choice.quantize] for choice in chosen.operations.values())
+        return Built(option_hash(chosen), places, 0.0)
+
+    def score(self, *, prune):
+        self.scored.append(self._count)
+        self.prune.append(prune)
+        found = measurement(self._accuracy(self._count), 1)
+        return Scored(found.accuracy, found.metrics, found.per_sample, False, 0.0, 0.0)
+
+    def measure(self):
+        self.measured.append(self._count)
+        return Timed(latency(self._ratio(self._count)), EXECUTION, 0.0, 0.0)
 
 
 def trial(number, accuracy_loss, ratio, chosen=None, **changes):
@@ -95,7 +118,8 @@ def trial(number, accuracy_loss, ratio, chosen=None, **changes):
         "kind": "base" if number == 0 else "search", "option": chosen, "option_hash": option_hash(chosen),
         "measurement": measurement(1 - accuracy_loss, ratio), "loss": float(-ratio), "reused_from": None,
         "score": Score(accuracy_loss, ratio, quantization_ratio(chosen)), "failure": None,
-        "seconds": Seconds(0.01, 0.1, 0.3, 0.5, 0.02),
+        "seconds": Seconds(0.01, 0.1, 0.3, 0.5, 0.02), "choices": {}, "candidate": f"c{number}",
+        "structure": f"s{number}",
     }  # fmt: skip
     return Trial(number=number, **{**values, **changes})
 
@@ -103,10 +127,10 @@ def trial(number, accuracy_loss, ratio, chosen=None, **changes):
 def reference(**changes):
     environment = Environment("Test CPU", 2, ("avx2",), "AVX2", "Linux", "3.11", "2026.4", "2.4", "0.3", "0.1")
     values = {
-        "search_key": "key", "metric": "accuracy@top1", "accuracy": estimate(1.0, 0.01, ""),
+        "identity": {"model content": "abc"}, "metric": "accuracy@top1", "accuracy": estimate(1.0, 0.01, ""),
         "metrics": {"accuracy@top1": 1.0}, "execution": EXECUTION, "environment": environment, "checker": "0.9.5",
         "samples": 1000, "calibration_samples": 300, "operation_types": {f"op{i}": "Convolution" for i in range(4)},
-        "seconds": 1.0,
+        "seconds": 1.0, "holdout_samples": 300,
     }  # fmt: skip
     return Reference(**{**values, **changes})
 

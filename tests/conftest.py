@@ -4,9 +4,13 @@ import os
 
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 
+import shutil
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
 from quantize_zoo.config import ModelConfig, load_model_config
@@ -26,3 +30,44 @@ def zoo() -> Path:
 @pytest.fixture(scope="session")
 def mobilenet() -> ModelConfig:
     return load_model_config(ZOO / "embedded" / "digits-mobilenet.yml")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory):
+    """A server of Debian's PostgreSQL on a loopback port, in a folder of its own."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("no PostgreSQL server is installed")
+    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
+    binaries = programs[-1].parent
+    folder = tmp_path_factory.mktemp("postgresql")
+    # The server refuses to run as root; Debian's package comes with a user for it.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if as_user:
+        for each in (folder, *list(folder.parents)[:2]):
+            each.chmod(0o755)
+        shutil.chown(folder, "postgres")
+
+    def run(program, *arguments):
+        command = [*as_user, binaries / program, "-D", folder / "data", *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run("initdb", "--auth=trust", "--username=zoo", "--no-sync")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+    run("pg_ctl", "-w", "-o", options, "-l", folder / "log", "start")
+    yield f"postgresql+psycopg://zoo@127.0.0.1:{port}"
+    run("pg_ctl", "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def postgresql(postgresql_server):
+    """An empty database."""
+    engine = sa.create_engine(f"{postgresql_server}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text("DROP DATABASE IF EXISTS zoo WITH (FORCE)"))
+        connection.execute(sa.text("CREATE DATABASE zoo"))
+    engine.dispose()
+    return f"{postgresql_server}/zoo"

@@ -11,11 +11,11 @@ import pytest
 
 from builders import compression, convolution, named, parameter, pipeline
 from builders import model as build_model
-from quantize_zoo.config import BenchmarkParams, DeviceSpec
+from quantize_zoo.config import DeviceSpec
 from quantize_zoo.graph import read_model, with_batch
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization import Extremes, collect_statistics, derive_space
-from quantize_zoo.scoring import AccuracySession, compile_pair, find_checker
+from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
 from quantize_zoo.search import TpeSampler
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
@@ -32,7 +32,7 @@ def cell(mobilenet):
     """The model, its accuracy session, its pipeline with the full scope prepared, and its configuration."""
     model = with_batch(read_model(mobilenet.model), 1)
     session = AccuracySession(find_checker(), mobilenet, model)
-    built = pipeline(model, session.inputs(300), compression(**FULL_SCOPE))
+    built = pipeline(model, session.inputs(range(300)), compression(**FULL_SCOPE))
     built.prepare(built.base)
     return model, session, built, mobilenet
 
@@ -83,7 +83,7 @@ def test_building_a_candidate(benchmark, cell):
 
 def test_building_a_candidate_with_biases_corrected(benchmark, cell):
     model, session, _, _ = cell
-    built = pipeline(model, session.inputs(300), compression(after=["FastBiasCorrection"]))
+    built = pipeline(model, session.inputs(range(300)), compression(after=["FastBiasCorrection"]))
     candidate = built.build(built.base)
     benchmark(built.build, built.base)
     ratio = median_ratio(lambda: built.build(built.base), lambda: compiled(candidate))
@@ -92,8 +92,8 @@ def test_building_a_candidate_with_biases_corrected(benchmark, cell):
 
 
 def test_scoring_a_model(benchmark, cell):
-    model, session, _, config = cell
-    throughput = compile_pair(model, F32, config.optimizer.params.benchmark).throughput
+    model, session, _, _ = cell
+    throughput = compile_for_accuracy(model, F32)
     benchmark.pedantic(session.score, args=(throughput,), rounds=3)
     bare = bare_pass(model, session.inputs())
     ratio = median_ratio(lambda: session.score(throughput), bare)
@@ -105,7 +105,7 @@ def test_scoring_a_model(benchmark, cell):
 def test_collecting_statistics(benchmark, cell, tail, limit):
     """Compiling the instrumented model counts, of the plain pass it does not: about 2 of the ratio."""
     model, session, built, _ = cell
-    samples, requests = session.inputs(300), list(extremes(built, tail))
+    samples, requests = session.inputs(range(300)), list(extremes(built, tail))
     benchmark.pedantic(collect_statistics, args=(model, requests, samples), rounds=3)
     ratio = median_ratio(lambda: collect_statistics(model, requests, samples), bare_pass(model, samples))
     benchmark.extra_info["statistics / bare inference"] = ratio
@@ -114,7 +114,7 @@ def test_collecting_statistics(benchmark, cell, tail, limit):
 
 def test_statistics_of_the_full_scope_against_nncfs_of_one_configuration(benchmark, cell):
     model, session, built, _ = cell
-    samples, requests = session.inputs(300), list(extremes(built, 1e-3))
+    samples, requests = session.inputs(range(300)), list(extremes(built, 1e-3))
     dataset = nncf.Dataset([dict(sample) for sample in samples])
 
     def with_nncf():
@@ -174,5 +174,5 @@ def test_asking_the_sampler(benchmark, cell):
 
     benchmark.pedantic(ask_and_tell, rounds=20, warmup_rounds=12)
     # A trial evaluates at least once; asking must stay small beside that.
-    evaluate = compile_pair(model, F32, BenchmarkParams()).throughput
+    evaluate = compile_for_accuracy(model, F32)
     assert median_ratio(ask_and_tell, lambda: session.score(evaluate)) < 1

@@ -12,9 +12,9 @@ import openvino as ov
 import pytest
 
 from builders import plain_int8
-from quantize_zoo.config import BenchmarkParams, DeviceSpec, load_model_config
+from quantize_zoo.config import DeviceSpec, load_model_config
 from quantize_zoo.graph import read_model, save_model, with_batch
-from quantize_zoo.scoring import AccuracySession, compile_pair, find_checker
+from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
 NAMES = ["digits-resnet", "digits-mobilenet"]
@@ -22,7 +22,7 @@ NAMES = ["digits-resnet", "digits-mobilenet"]
 
 def score(config, model):
     session = AccuracySession(find_checker(), config, model)
-    return session.score(compile_pair(model, F32, BenchmarkParams()).throughput), session
+    return session.score(compile_for_accuracy(model, F32)), session
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,7 +46,7 @@ def test_accuracy_is_that_of_a_direct_computation(zoo, name):
 def test_session_scores_models_one_after_the_other(mobilenet):
     model = with_batch(read_model(mobilenet.model), 1)
     first, session = score(mobilenet, model)
-    again = session.score(compile_pair(model, F32, BenchmarkParams()).throughput)
+    again = session.score(compile_for_accuracy(model, F32))
     assert first.metrics == again.metrics
 
 

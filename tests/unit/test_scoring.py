@@ -9,13 +9,15 @@ from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.errors import CellError, DeviceUnavailableError
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import (
-    compile_pair,
+    compile_for_accuracy,
+    compile_for_latency,
     describe_environment,
     describe_execution,
     hardware_target,
+    location_estimate,
     mean_estimate,
     measure_in_turns,
-    median_estimate,
+    paired_loss,
     require_device,
 )
 
@@ -24,22 +26,70 @@ SHORT = BenchmarkParams(duration_seconds=0.2)
 SAMPLE = {"image": np.ones((1, 3, 8, 8), np.float32)}
 
 
-@pytest.mark.parametrize("count", [12, 48, 200])
-def test_median_interval_covers_the_median_as_often_as_it_says(count):
+@pytest.mark.parametrize("count", [12, 48, 120])
+@pytest.mark.parametrize("draw", ["normal", "laplace"])
+def test_interval_covers_the_center_as_often_as_it_says(count, draw):
     rng = np.random.default_rng(0)
-    runs = 2000
+    runs = 1500
     hits = 0
     for _ in range(runs):
-        found = median_estimate(rng.exponential(size=count), "us")
-        hits += found.low <= np.log(2) <= found.high
-    # At least 95 %; the margin is four standard errors of the simulation.
+        found = location_estimate(getattr(rng, draw)(size=count), "us")
+        hits += found.low <= 0 <= found.high
+    # 95 %; the margin is four standard errors of the simulation.
+    assert hits / runs == pytest.approx(0.95, abs=4 * np.sqrt(0.05 * 0.95 / runs))
+
+
+def test_location_equals_a_direct_computation():
+    values = np.random.default_rng(1).normal(size=40)
+    pairs = [(values[i] + values[j]) / 2 for i in range(40) for j in range(i, 40)]
+    found = location_estimate(values, "us")
+    assert found.value == pytest.approx(np.median(pairs))
+    # The interval inverts Wilcoxon's test: shifted to its border, the test is at its level.
+    assert stats.wilcoxon(values - found.low, method="approx").pvalue == pytest.approx(0.05, abs=0.01)
+
+
+def test_wild_observations_hardly_move_the_location():
+    values = np.r_[np.random.default_rng(0).normal(1.0, 0.01, 90), np.full(10, 50.0)]
+    assert location_estimate(values, "us").value == pytest.approx(1.0, abs=0.01)
+
+
+def test_few_values_have_no_interval():
+    found = location_estimate(np.array([1.0, 2.0, 3.0]), "us")
+    assert (found.value, found.low, found.high) == (2.0, None, None)
+    assert found.half_width == float("inf")
+
+
+@pytest.mark.parametrize(("fp32", "int8"), [(0.97, 0.95), (0.9, 0.9), (0.99, 0.8)])
+def test_interval_of_a_paired_loss_covers_the_true_one(fp32, int8):
+    """Right and wrong answers of two models that mostly agree."""
+    rng = np.random.default_rng(0)
+    runs, count, hits = 400, 300, 0
+    for _ in range(runs):
+        right = rng.random(count) < fp32
+        other = np.where(rng.random(count) < 0.9, right, rng.random(count) < fp32)
+        other = np.where(rng.random(count) < int8 / fp32, other, False)
+        first, second = right.astype(float), other.astype(float)
+        found = paired_loss(first.mean(), second.mean(), first, second)
+        truth = (fp32 - fp32 * min(1, int8 / fp32)) / first.mean()
+        hits += found.low <= truth <= found.high
     assert hits / runs >= 0.95 - 4 * np.sqrt(0.05 * 0.95 / runs)
 
 
-def test_median_of_few_values_has_no_interval():
-    found = median_estimate(np.array([1.0, 2.0, 3.0]), "us")
-    assert (found.value, found.low, found.high) == (2.0, None, None)
-    assert found.half_width == float("inf")
+def test_paired_loss_of_equal_answers_still_has_an_interval():
+    answers = np.r_[np.ones(290), np.zeros(10)]
+    found = paired_loss(answers.mean(), answers.mean(), answers, answers)
+    assert found.value == 0
+    assert found.low < 0 < found.high < 0.02
+
+
+def test_paired_loss_of_a_continuous_metric_is_the_bootstraps():
+    rng = np.random.default_rng(0)
+    first = rng.normal(30, 5, 400)
+    second = first - rng.normal(0.3, 0.5, 400)
+    found = paired_loss(first.mean(), second.mean(), first, second)
+    half = 1.96 * 0.5 / np.sqrt(400) / first.mean()
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=3e-4)
+    assert paired_loss(first.mean(), 3.0, first, second).low is None
 
 
 def test_accuracy_has_wilsons_interval():
@@ -94,7 +144,7 @@ def test_environment_names_the_instruction_set_limit():
 
 
 def test_execution_tells_precision_and_kernels():
-    execution = describe_execution(compile_pair(residual_model(), CPU_F32, SHORT).latency)
+    execution = describe_execution(compile_for_latency(residual_model(), CPU_F32, SHORT))
     assert execution.inference_precision == "f32"
     # The limit of the instruction set is oneDNN's; OpenVINO's own kernels may use more.
     assert "avx2" in execution.kernels
@@ -102,7 +152,7 @@ def test_execution_tells_precision_and_kernels():
 
 def test_device_that_refuses_a_model_is_told():
     with pytest.raises(CellError, match="compiling for TPU failed"):
-        compile_pair(residual_model(), DeviceSpec(device="TPU"), SHORT)
+        compile_for_accuracy(residual_model(), DeviceSpec(device="TPU"))
 
 
 def heavy_model():
@@ -116,7 +166,7 @@ def heavy_model():
 @pytest.mark.parametrize("api_type", ["sync", "async"])
 def test_ratio_above_one_means_that_the_candidate_is_faster(api_type):
     benchmark = BenchmarkParams(duration_seconds=0.2, api_type=api_type)
-    slow, fast = (compile_pair(net, CPU_F32, benchmark).latency for net in (heavy_model(), residual_model()))
+    slow, fast = (compile_for_latency(net, CPU_F32, benchmark) for net in (heavy_model(), residual_model()))
     found = measure_in_turns(slow, fast, SAMPLE, benchmark)
     assert found.ratio.low > 1
     assert found.reference_us.value > found.candidate_us.value
@@ -126,19 +176,18 @@ def test_ratio_above_one_means_that_the_candidate_is_faster(api_type):
 def test_model_against_itself_is_neither_faster_nor_slower():
     ratios = []
     for _ in range(5):
-        one, other = (compile_pair(heavy_model(), CPU_F32, SHORT).latency for _ in range(2))
+        one, other = (compile_for_latency(heavy_model(), CPU_F32, SHORT) for _ in range(2))
         ratios.append(measure_in_turns(one, other, SAMPLE, SHORT).ratio.value)
     assert np.median(ratios) == pytest.approx(1, abs=0.1)
 
 
 def test_batch_of_the_benchmark_is_measured():
     benchmark = BenchmarkParams(duration_seconds=0.2, batch_size=4)
-    compiled = compile_pair(residual_model(), CPU_F32, benchmark)
-    assert list(compiled.latency.inputs[0].get_shape()) == [4, 3, 8, 8]
-    assert list(compiled.throughput.inputs[0].get_shape()) == [1, 3, 8, 8]
+    compiled = compile_for_latency(residual_model(), CPU_F32, benchmark)
+    assert list(compiled.inputs[0].get_shape()) == [4, 3, 8, 8]
 
 
 def test_wrong_input_is_told_not_raised_raw():
-    compiled = compile_pair(residual_model(), CPU_F32, SHORT).latency
+    compiled = compile_for_latency(residual_model(), CPU_F32, SHORT)
     with pytest.raises(CellError, match="measuring latency failed"):
         measure_in_turns(compiled, compiled, {"image": np.ones((1, 3, 9, 9), np.float32)}, SHORT)

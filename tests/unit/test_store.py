@@ -1,42 +1,39 @@
 """The store's guarantees."""
 
-import os
-import signal
+import resource
 import sqlite3
-import subprocess
-import sys
-import textwrap
+import threading
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from pydantic import TypeAdapter
 
-from builders import final, option, reference, trial
+from builders import final, latency, option, reference, trial
+from kill_store import kill_again_and_again, start_cell, start_run
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, ConfigurationError
-from quantize_zoo.store import ErrorRecord, Store
+from quantize_zoo.search import Trial
+from quantize_zoo.store import ErrorRecord, Reference, ReferencePoint, Store
 from quantize_zoo.store.schema import Base
 
-PARAMS = OptimizerParams(max_trials=7)
-HERE = Path(__file__).parent
+KILLS = 50
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request):
+    """The suite runs against both databases."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
-def url(tmp_path):
+def sqlite(tmp_path):
     return f"sqlite:///{tmp_path / 'sub' / 'store.db'}"
-
-
-def start_run(store, run_id="run"):
-    store.start_run(
-        run_id, matrix="m.yml", command="quantize-zoo run", seed=1, require_targets=False, on_missing_device="skip"
-    )
-
-
-def start_cell(store, run_id="run", method="cold_start", key="key"):
-    cell = store.start_cell(run_id, model="net", device="CPU", method=method, params=PARAMS)
-    store.set_reference(cell, reference(search_key=key))
-    return cell
 
 
 def test_run_comes_back_as_it_went_in(url):
@@ -61,7 +58,7 @@ def test_run_comes_back_as_it_went_in(url):
     )
     assert found.reference == reference()
     assert found.final == final(0, 1.5)
-    assert found.params == PARAMS
+    assert found.params.max_trials == 7
     assert [each.option for each in found.trials] == [each.option for each in trials]
     assert [each.score for each in found.trials] == [each.score for each in trials]
     assert found.trials[0].measurement.latency == trials[0].measurement.latency
@@ -81,7 +78,7 @@ def test_per_sample_results_are_kept_once(url):
 def test_error_of_a_cell_is_kept(url):
     store = Store(url)
     start_run(store)
-    cell = store.start_cell("run", model="net", device="GPU", method="cold_start", params=PARAMS)
+    cell = store.start_cell("run", model="net", device="GPU", method="cold_start", params=OptimizerParams())
     store.finish_cell(cell, "unavailable", error=ErrorRecord("no GPU", "device", "buy one"))
     assert store.load_run("run").cells[0].error == ErrorRecord("no GPU", "device", "buy one")
 
@@ -89,12 +86,38 @@ def test_error_of_a_cell_is_kept(url):
 def test_searches_reach_back_to_the_last_cold_start(url):
     store = Store(url)
     start_run(store)
-    for number, (method, key) in enumerate(
-        [("cold_start", "key"), ("cold_start", "key"), ("fine_tune", "key"), ("cold_start", "other")]
-    ):
-        store.add_trial(start_cell(store, method=method, key=key), trial(0, 0.0, 1.0 + number))
-    assert [each.score.latency_ratio for each in store.searches("key")] == [2.0, 3.0]
-    assert store.searches("unknown") == []
+    methods = ["cold_start", "cold_start", "fine_tune", "eval", "warm_start"]
+    cells = [start_cell(store, method=method) for method in methods]
+    for number, cell in enumerate(cells):
+        store.add_trial(cell, trial(0, 0.0, 1.0 + number))
+    start_cell(store)  # without a trial it is no search
+    found = store.searches("net", "CPU")
+    assert [(each.cell_id, each.method) for each in found] == [
+        (cells[4], "warm_start"), (cells[2], "fine_tune"), (cells[1], "cold_start"),
+    ]  # fmt: skip
+    assert found[0].identity == reference().identity
+    assert store.searches("net", "GPU") == []
+
+
+def test_trials_of_a_cell_come_after_those_that_it_continues(url):
+    store = Store(url)
+    start_run(store)
+    cells = [start_cell(store) for _ in range(3)]
+    for number, cell in enumerate(cells):
+        store.add_trial(cell, trial(number, 0.0, 1.0))
+        if number:
+            store.set_continues(cell, cells[number - 1])
+    assert [each.number for each in store.searches("net", "CPU")[0].trials] == [0, 1, 2]
+    assert [len(each.trials) for each in store.load_run().cells] == [1, 2, 3]
+
+
+def test_models_of_other_tools_come_back(url):
+    store = Store(url)
+    start_run(store)
+    cell = start_cell(store)
+    point = ReferencePoint("nncf", reference().accuracy, latency(1.3), None, 2.0)
+    store.set_references(cell, [point])
+    assert store.load_run().cells[0].references == (point,)
 
 
 def test_trial_number_cannot_be_stored_twice(url):
@@ -106,12 +129,29 @@ def test_trial_number_cannot_be_stored_twice(url):
         store.add_trial(cell, trial(0, 0.0, 1.1))
 
 
-def test_two_processes_may_use_one_store(url):
-    one, other = Store(url), Store(url)
-    start_run(one, "a")
-    start_run(other, "b")
-    assert one.load_run("b").id == "b"
-    assert other.load_run("a").id == "a"
+def test_two_runs_at_the_same_time_do_not_disturb_each_other(url):
+    problems = []
+
+    def run(run_id):
+        try:
+            store = Store(url)
+            start_run(store, run_id)
+            cell = start_cell(store, run_id)
+            for number in range(25):
+                store.add_trial(cell, trial(number, 0.0, 1.0))
+        except Exception as error:
+            problems.append(error)
+
+    Store(url).close()
+    threads = [threading.Thread(target=run, args=(run_id,)) for run_id in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    store = Store(url)
+    for run_id in "ab":
+        assert [each.number for each in store.load_run(run_id).cells[0].trials] == list(range(25))
 
 
 def test_schema_of_the_migrations_is_that_of_the_code(url):
@@ -161,34 +201,94 @@ def test_unknown_run_names_the_nearest(url):
         store.load_run("2026010")
 
 
-def test_kill_loses_no_finished_trial(url):
-    script = textwrap.dedent("""
-        import sys
-        from builders import trial
-        from test_store import Store, start_cell, start_run
-        store = Store(sys.argv[1])
-        start_run(store)
-        cell = start_cell(store)
-        for number in range(10_000):
-            store.add_trial(cell, trial(number, 0.0, 1.0))
-            print(number, flush=True)
-    """)
-    command = [sys.executable, "-c", script, url]
-    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent}"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        told = [int(process.stdout.readline()) for _ in range(20)]
-        process.send_signal(signal.SIGKILL)
-        told += [int(line) for line in process.stdout.read().splitlines()]
-    stored = [each.number for each in Store(url).load_run().cells[0].trials]
-    assert stored[: len(told)] == told
-    assert len(stored) <= len(told) + 1
+def test_kill_at_any_moment_loses_no_finished_trial(url):
+    told, stored = kill_again_and_again(url, KILLS)
+    assert [each.number for each in stored] == list(range(len(stored)))
+    # What was told was stored; a trial may have been stored and its process killed before it could tell.
+    assert len(told) <= len(stored) <= len(told) + KILLS
+    assert set(told) <= {each.number for each in stored}
 
 
-def test_options_are_json_without_code(url, tmp_path):
-    store = Store(url)
+def add_trials(store, cell, count):
+    for number in range(1, count):
+        store.add_trial(cell, trial(number, 0.0, 1.0))
+
+
+def test_full_disk_is_told_and_what_was_stored_stays(sqlite):
+    store = Store(sqlite)
+    start_run(store)
+    cell = start_cell(store)
+    store.add_trial(cell, trial(0, 0.0, 1.0))
+    log = Path(sqlite.removeprefix("sqlite:///") + "-wal")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file may grow any more, which SQLite meets as it meets a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, limits[1]))
+    try:
+        with pytest.raises(CellError, match=r"cannot write to the store .*\n.*free disk space"):
+            add_trials(store, cell, 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    numbers = [each.number for each in Store(sqlite).load_run().cells[0].trials]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 1
+
+
+OLD_TENSOR = {"config": {"bits": 8, "mode": "symmetric", "granularity": "pertensor"}, "range_estimator": "quantile"}
+OLD_OPTION = {"conv": {"quantize": True, "activations": OLD_TENSOR, "weights": None}}
+
+
+def migrated_to(url, revision):
+    config = Config()
+    config.set_main_option("script_location", "quantize_zoo.store:migrations")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return engine
+
+
+def test_older_schema_is_migrated(url):
+    """A store of the first release: options name presets, a key stands for what the search belongs to."""
+    if url.startswith("sqlite"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir()
+    engine = migrated_to(url, "0001")
+    old_reference = {**TypeAdapter(Reference).dump_python(reference(), mode="json"), "search_key": "abc"}
+    del old_reference["identity"]
+    new = trial(0, 0.0, 1.5)
+    new = replace(new, measurement=replace(new.measurement, per_sample=None))
+    plain = TypeAdapter(Trial).dump_python(new, mode="json")
+    for key in ("stage", "choices", "candidate", "structure", "pruned"):
+        del plain[key]
+    plain["option"] = OLD_OPTION
+    plain["measurement"] |= {"seconds": plain["seconds"]}
+    del plain["measurement"]["latency_from"]
+    tables = sa.MetaData()
+    tables.reflect(engine)
+    run = {
+        "id": "old", "status": "finished", "matrix": "m", "command": "c", "seed": 0, "version": "0.1.0",
+        "started_at": datetime.fromisoformat("2026-01-01T00:00:00+00:00"), "require_targets": False,
+        "on_missing_device": "skip",
+    }  # fmt: skip
+    cell = {
+        "id": 1, "run_id": "old", "model": "net", "device": "CPU", "status": "done", "method": "cold_start",
+        "search_key": "abc", "params": {"max_trials": 40}, "reference": old_reference,
+    }  # fmt: skip
+    row = {"cell_id": 1, "number": 0, "option_hash": "x", "trial": plain}
+    with engine.begin() as connection:
+        for name, values in (("runs", run), ("cells", cell), ("trials", row)):
+            connection.execute(tables.tables[name].insert().values(**values))
+    engine.dispose()
+    (found,) = Store(url).load_run("old").cells
+    assert found.reference.identity == {}
+    assert found.trials[0].option.operations["conv"].activations.range_estimator.max.type == "abs_quantile"
+    assert (found.trials[0].stage, found.trials[0].choices) == (0, None)
+
+
+def test_options_are_json_without_code(sqlite):
+    store = Store(sqlite)
     start_run(store)
     cell = start_cell(store)
     store.add_trial(cell, trial(0, 0.0, 1.0, option(1, 2)))
-    with sa.create_engine(url).begin() as connection:
+    with sa.create_engine(sqlite).begin() as connection:
         (text,) = connection.execute(sa.text("SELECT trial FROM trials")).one()
     assert '"quantize": true' in text

@@ -19,7 +19,16 @@ from rich.table import Table
 from quantize_zoo import __version__, errors
 from quantize_zoo.config import MatrixConfig, TrialsLoadMethod, default_matrix_path, load_matrix, load_pot
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.matrix import LocalExecutor, RunRequest, copy_best, expand, pot_matrix, quantize_once, run_matrix
+from quantize_zoo.matrix import (
+    LocalExecutor,
+    RunRequest,
+    copy_best,
+    expand,
+    pot_matrix,
+    quantize_once,
+    require_nncf,
+    run_matrix,
+)
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, make_run_report, write_reports
 from quantize_zoo.report.json_document import json_value
@@ -184,6 +193,8 @@ def _load(path: Path | None, models: list[str], devices: list[str], changes: dic
     matrix = load_matrix(path or default_matrix_path()).select(models, devices)
     for model in matrix.models:
         require_metric(model)
+    if "nncf" in matrix.references:
+        require_nncf()
     return matrix.with_optimizer(changes)
 
 

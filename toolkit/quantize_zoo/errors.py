@@ -182,6 +182,20 @@ def device_unavailable(device: str, available: Iterable[str]) -> DeviceUnavailab
     )
 
 
+def no_nncf() -> ConfigurationError:
+    """``references: [nncf]`` without NNCF."""
+    return ConfigurationError(
+        "references names nncf, which is not installed", remedy="run: pip install 'quantize-zoo[nncf]'"
+    )
+
+
+def reference_failed(name: str, cause: str) -> CellError:
+    """Another tool cannot quantize the model."""
+    return CellError(
+        f"{name} failed: {cause}", where="references", remedy=f"take {name} out of the matrix's references"
+    )
+
+
 # --- data and models ---------------------------------------------------------------------------------------------
 
 
@@ -349,6 +363,27 @@ def fp32_metric_unusable(metric: str, value: float) -> CellError:
 def inference_failed(what: str, cause: str) -> CellError:
     """OpenVINO refuses to compile or to infer."""
     return CellError(f"{what} failed: {cause}", where="OpenVINO", remedy="see OpenVINO's message")
+
+
+# --- searches that go on ------------------------------------------------------------------------------------------
+
+
+def other_search(method: str, differences: Iterable[str]) -> CellError:
+    """The stored search is of something else."""
+    return CellError(
+        f"{method} cannot go on with the stored search, which differs in: {'; '.join(differences)}",
+        where="trials_load_method",
+        remedy="restore what differs, or start over with cold_start",
+    )
+
+
+def nothing_stored(method: str) -> CellError:
+    """There is no search whose best model could be rebuilt."""
+    return CellError(
+        f"{method} needs a stored search of this model on this device, and there is none",
+        where="trials_load_method",
+        remedy="run with cold_start first, or name the store that has the search with --store",
+    )
 
 
 # --- execution and storage ---------------------------------------------------------------------------------------

@@ -80,6 +80,9 @@ class ConsoleProgress:
 
 
 def _figures(trial: Trial) -> str:
+    if trial.pruned is not None:
+        lost, count = 100 * trial.pruned.accuracy_loss, trial.pruned.accuracy.samples
+        return f"ended after {count} samples, which lose {lost:.2f} %"
     if trial.score is None:
         return "failed"
     return f"loss {100 * trial.score.accuracy_loss:.2f} %, {trial.score.latency_ratio:.2f}x"

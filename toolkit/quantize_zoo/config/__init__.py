@@ -35,6 +35,7 @@ from quantize_zoo.config.model import (
     load_model_config,
 )
 from quantize_zoo.config.pot import PotJob, load_pot
+from quantize_zoo.config.stages import Stage, search_stages
 
 __all__ = [
     "Aggregator",
@@ -57,6 +58,7 @@ __all__ = [
     "QuantizationConfig",
     "RangeEstimatorParams",
     "SaturationFix",
+    "Stage",
     "StatisticType",
     "TensorParams",
     "TrialsLoadMethod",
@@ -67,4 +69,5 @@ __all__ = [
     "load_matrix",
     "load_model_config",
     "load_pot",
+    "search_stages",
 ]

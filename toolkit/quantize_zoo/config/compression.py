@@ -12,6 +12,8 @@ from quantize_zoo.config.strict import Strict
 
 Preset = Literal["performance", "mixed", "accuracy"]
 SaturationFix = Literal["all", "first_layer", "no"]
+TuningScope = tuple[Literal["bits", "mode", "granularity", "layer", "range_estimator", "pipeline"], ...]
+EstimatorTuningScope = tuple[Literal["preset", "type", "aggregator", "outlier_prob"], ...]
 Positive = Annotated[int, Field(gt=0)]
 SubsetSize = Positive | None  # the first samples of the dataset; None is all of them
 OutlierProbability = Annotated[float, Field(gt=0, lt=0.5)]
@@ -27,6 +29,14 @@ PIPELINE_ORDER = (
 
 
 CORRECTIONS = frozenset({"FastBiasCorrection", "BiasCorrection"})
+
+
+def check_scopes(tuning_scope: TuningScope, estimator_tuning_scope: EstimatorTuningScope) -> None:
+    """Raise ValueError if the scopes do not go together."""
+    if not tuning_scope:
+        raise ValueError("tuning_scope must name at least one of bits, mode, granularity, layer, range_estimator")
+    if ("range_estimator" in tuning_scope) != bool(estimator_tuning_scope):
+        raise ValueError("estimator_tuning_scope goes with range_estimator in tuning_scope, and only with it")
 
 
 class IgnoredOperations(Strict):
@@ -49,10 +59,8 @@ class TunableQuantizationParams(Strict):
 
     preset: Preset = "performance"
     stat_subset_size: SubsetSize = 300
-    tuning_scope: tuple[Literal["bits", "mode", "granularity", "layer", "range_estimator", "pipeline"], ...] = (
-        "layer",
-    )
-    estimator_tuning_scope: tuple[Literal["preset", "type", "aggregator", "outlier_prob"], ...] = ()
+    tuning_scope: TuningScope = ("layer",)
+    estimator_tuning_scope: EstimatorTuningScope = ()
     outlier_prob_choices: tuple[OutlierProbability, ...] = (1e-3, 1e-4, 1e-5)
     range_estimator: RangeEstimatorParams = RangeEstimatorParams()
     activations: TensorParams = TensorParams()
@@ -63,10 +71,7 @@ class TunableQuantizationParams(Strict):
 
     @model_validator(mode="after")
     def _scopes_agree(self) -> TunableQuantizationParams:
-        if not self.tuning_scope:
-            raise ValueError("tuning_scope must name at least one of bits, mode, granularity, layer, range_estimator")
-        if ("range_estimator" in self.tuning_scope) != bool(self.estimator_tuning_scope):
-            raise ValueError("estimator_tuning_scope goes with range_estimator in tuning_scope, and only with it")
+        check_scopes(self.tuning_scope, self.estimator_tuning_scope)
         return self
 
 
@@ -147,8 +152,8 @@ class CompressionParams(Strict):
             raise ValueError(f"algorithms must be in this order, each at most once: {', '.join(PIPELINE_ORDER)}")
         if set(names) >= CORRECTIONS:
             raise ValueError("algorithms can have FastBiasCorrection or BiasCorrection, not both")
-        if "pipeline" in self.tunable.tuning_scope and not self.steps:
-            raise ValueError("tuning_scope: pipeline needs another algorithm beside TunableQuantization")
+        if "pipeline" in self.tunable.tuning_scope:
+            require_steps(self)
         return self
 
     @property
@@ -156,7 +161,22 @@ class CompressionParams(Strict):
         """The parameters of TunableQuantization."""
         return next(each.params for each in self.algorithms if isinstance(each, TunableQuantization))
 
+    def scoped(self, tuning_scope: TuningScope, estimator_tuning_scope: EstimatorTuningScope) -> CompressionParams:
+        """Return the same pipeline with another scope of tuning."""
+        scopes = {"tuning_scope": tuning_scope, "estimator_tuning_scope": estimator_tuning_scope}
+        plain = self.model_dump()
+        for algorithm in plain["algorithms"]:
+            if algorithm["name"] == "TunableQuantization":
+                algorithm["params"] |= scopes
+        return CompressionParams.model_validate(plain)
+
     @property
     def steps(self) -> tuple[str, ...]:
         """The names of the other steps, in order."""
         return tuple(each.name for each in self.algorithms if not isinstance(each, TunableQuantization))
+
+
+def require_steps(params: CompressionParams) -> None:
+    """Raise ValueError if there is no step whose use could be tuned."""
+    if not params.steps:
+        raise ValueError("tuning_scope: pipeline needs another algorithm beside TunableQuantization")

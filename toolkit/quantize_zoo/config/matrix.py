@@ -13,6 +13,7 @@ from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import read_yaml, validate
 
 OnMissingDevice = Literal["skip", "fail"]
+ReferenceTool = Literal["nncf"]
 
 
 class _MatrixFile(Strict):
@@ -20,6 +21,7 @@ class _MatrixFile(Strict):
     devices: tuple[DeviceSpec, ...] = Field(min_length=1)
     on_missing_device: OnMissingDevice = "skip"
     require_targets: bool = False
+    references: tuple[ReferenceTool, ...] = ()
 
 
 class MatrixConfig(Strict):
@@ -30,6 +32,7 @@ class MatrixConfig(Strict):
     devices: tuple[DeviceSpec, ...]
     on_missing_device: OnMissingDevice
     require_targets: bool
+    references: tuple[ReferenceTool, ...] = ()
 
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
         """Return the part that the command line asks for; an empty list asks for all.
@@ -80,4 +83,5 @@ def load_matrix(path: Path) -> MatrixConfig:
         devices=file.devices,
         on_missing_device=file.on_missing_device,
         require_targets=file.require_targets,
+        references=file.references,
     )

@@ -8,11 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from quantize_zoo import errors
-from quantize_zoo.config.compression import CompressionParams
+from quantize_zoo.config.compression import (
+    CompressionParams,
+    EstimatorTuningScope,
+    TuningScope,
+    check_scopes,
+    require_steps,
+)
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
-TrialsLoadMethod = Literal["cold_start", "fine_tune"]
+TrialsLoadMethod = Literal["cold_start", "warm_start", "fine_tune", "eval"]
 InferencePrecision = Literal["f32", "bf16", "f16"]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -44,18 +50,47 @@ class BenchmarkParams(Strict):
     duration_seconds: float = Field(default=1.0, gt=0, description="time budget of one comparison with FP32")
 
 
-class OptimizerParams(Strict):
-    """Parameters of Tpe; accuracy_loss is in percent of the FP32 value, latency_reduce is FP32 time / INT8 time."""
+class MetricBaseline(Strict):
+    """The FP32 value of a metric, which spares evaluating the FP32 model."""
 
-    max_trials: Positive = 40
+    name: str
+    baseline_value: float
+
+
+class StageParams(Strict):
+    """A part of a search with a scope of its own; the first starts where the load method says, others at the best."""
+
+    max_trials: Positive
+    tuning_scope: TuningScope
+    estimator_tuning_scope: EstimatorTuningScope = ()
+
+    @model_validator(mode="after")
+    def _scopes_agree(self) -> StageParams:
+        check_scopes(self.tuning_scope, self.estimator_tuning_scope)
+        return self
+
+
+class OptimizerParams(Strict):
+    """Parameters of Tpe; accuracy_loss is in percent of the FP32 value, latency_reduce is FP32 time / INT8 time.
+
+    ``holdout`` is the share of the samples that the search never sees; ``compatibility: pot`` searches as POT did.
+    """
+
+    max_trials: Positive = 60
     max_minutes: float | None = Field(default=None, gt=0)
     trials_load_method: TrialsLoadMethod = "cold_start"
+    stages: tuple[StageParams, ...] = ()
+    stop_on_target: bool = False
+    eval_subset_size: Positive | None = None
+    holdout: float = Field(default=0.3, ge=0, lt=1)
+    metrics: tuple[MetricBaseline, ...] = ()
+    compatibility: Literal["pot"] | None = None
     accuracy_loss: float = Field(default=1.0, ge=0)
     latency_reduce: float = Field(default=1.0, gt=0)
     accuracy_weight: float = Field(default=1.0, ge=0)
     latency_weight: float = Field(default=1.0, ge=0)
     expected_quantization_ratio: float = Field(default=0.5, gt=0, lt=1)
-    quantization_ratio_weight: float = Field(default=1.0, ge=0)
+    quantization_ratio_weight: float = Field(default=0.0, ge=0)
     benchmark: BenchmarkParams = BenchmarkParams()
 
 
@@ -86,6 +121,12 @@ class ModelConfig(Strict):
         if not isinstance(value, str | Path | dict):
             raise ValueError("must be a path or the accuracy checker's own configuration")
         return value
+
+    @model_validator(mode="after")
+    def _steps_to_tune(self) -> ModelConfig:
+        if any("pipeline" in stage.tuning_scope for stage in self.optimizer.params.stages):
+            require_steps(self.compression)
+        return self
 
     def with_optimizer(self, changes: dict[str, Any]) -> ModelConfig:
         """Return the configuration with these parameters of Tpe changed."""

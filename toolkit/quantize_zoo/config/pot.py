@@ -30,9 +30,6 @@ _NO_MEANING = {
     "use_layerwise_tuning": "layerwise tuning is not available; use_fast_bias: false corrects biases more accurately",
     "shuffle_data": "calibration takes the first samples in order",
     "seed": "the search has the option --seed",
-    "stop_on_target": "the search ends after max_trials or max_minutes",
-    "eval_subset_size": "every trial is scored on the whole dataset",
-    "metrics": "the FP32 model is always scored",
     "performance_count": "the report names the kernels that ran",
     "nireq": "OpenVINO decides",
     "niter": "duration_seconds decides",
@@ -189,11 +186,13 @@ def _algorithms(source: ConfigSource, compression: _Compression) -> list[tuple[i
 
 
 def _optimizer(optimizer: _Optimizer) -> dict[str, Any]:
-    """Return the parameters without the zeros of the benchmark, by which POT leaves a choice to OpenVINO."""
-    benchmark = optimizer.params.get("benchmark")
-    if not isinstance(benchmark, dict):
-        return optimizer.params
-    return {**optimizer.params, "benchmark": {key: value for key, value in benchmark.items() if value != 0}}
+    """Return the parameters, without the zeros of the benchmark, by which POT leaves a choice to OpenVINO."""
+    # POT scored on all samples, and calibrated on the first of them.
+    params = {"holdout": 0, **optimizer.params}
+    benchmark = params.get("benchmark")
+    if isinstance(benchmark, dict):
+        params["benchmark"] = {key: value for key, value in benchmark.items() if value != 0}
+    return params
 
 
 def _moved(lines: dict[tuple[Key, ...], int], positions: list[int]) -> dict[tuple[Key, ...], int]:

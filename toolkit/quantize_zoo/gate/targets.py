@@ -36,9 +36,14 @@ def _judge_best(cell: CellRecord, best: Trial) -> Verdict:
         return Verdict("failed", "no trial could be measured")
     ratio = cell.final.latency.ratio
     params = cell.params
+    holdout = cell.final.holdout
     if not meets_accuracy(best.score.accuracy_loss, params):
         lost = 100 * best.score.accuracy_loss
         return Verdict("missed", f"no trial is within {params.accuracy_loss:g} % of FP32; the best loses {lost:.2f} %")
+    if holdout is not None and holdout.accuracy_loss.low is not None:
+        surely = 100 * holdout.accuracy_loss.low
+        if surely > params.accuracy_loss:
+            return Verdict("missed", f"on samples that the search never saw the best loses at least {surely:.2f} %")
     if ratio.low is None or ratio.low <= 1:
         return Verdict("keep-fp32", "keep FP32: no INT8 model within the accuracy target is measurably faster")
     if ratio.value < params.latency_reduce:

@@ -22,6 +22,7 @@ from quantize_zoo.graph.placement import (
     find_placement,
     shared_configs,
 )
+from quantize_zoo.graph.signature import ranges_hash, structural_signature
 
 __all__ = [
     "ActivationPoint",
@@ -41,8 +42,10 @@ __all__ = [
     "ignored_operations",
     "nodes_by_name",
     "output_channel_axis",
+    "ranges_hash",
     "read_model",
     "save_model",
     "shared_configs",
+    "structural_signature",
     "with_batch",
 ]

@@ -3,6 +3,7 @@
 from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.executor import CellWorker, Executor
 from quantize_zoo.matrix.local import LocalExecutor
+from quantize_zoo.matrix.nncf_reference import require_nncf
 from quantize_zoo.matrix.pot import copy_best, pot_matrix, quantize_once
 from quantize_zoo.matrix.run import RunObserver, RunRequest, run_matrix
 
@@ -17,5 +18,6 @@ __all__ = [
     "expand",
     "pot_matrix",
     "quantize_once",
+    "require_nncf",
     "run_matrix",
 ]

@@ -9,10 +9,11 @@ from quantize_zoo.config import DeviceSpec, MatrixConfig, ModelConfig
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one device."""
+    """One model on one device; ``references`` name the tools whose models are scored beside it."""
 
     model: ModelConfig
     device: DeviceSpec
+    references: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -22,4 +23,4 @@ class Cell:
 
 def expand(matrix: MatrixConfig) -> list[Cell]:
     """Return the cells, model by model."""
-    return [Cell(model, device) for model in matrix.models for device in matrix.devices]
+    return [Cell(model, device, matrix.references) for model in matrix.models for device in matrix.devices]

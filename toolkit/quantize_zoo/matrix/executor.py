@@ -10,9 +10,9 @@ from typing import Protocol
 from quantize_zoo.graph import Placement
 from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import PairedLatency
-from quantize_zoo.search import Measurement
-from quantize_zoo.store import Reference
+from quantize_zoo.scoring import Estimate, PairedLatency
+from quantize_zoo.search import CandidateScorer
+from quantize_zoo.store import Holdout, Reference, ReferencePoint
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,23 @@ class Prepared:
     base: ModelOption
 
 
-class CellWorker(Protocol):
+@dataclass(frozen=True)
+class Calibration:
+    """The seconds spent on statistics, and how much quantizing each operation changes its output."""
+
+    seconds: float
+    errors: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The best model's latency, measured independently of its trial, and its accuracy on the holdout."""
+
+    latency: PairedLatency
+    holdout: Holdout | None
+
+
+class CellWorker(CandidateScorer, Protocol):
     """Scores the candidates of one cell; called in the order below, by one caller.
 
     Every method raises ``QuantizeZooError`` and nothing else; ``WorkerDiedError`` means that no further call can
@@ -35,16 +51,20 @@ class CellWorker(Protocol):
         """Read model and data, score the FP32 model."""
         ...
 
-    def calibrate(self, base: ModelOption) -> float:
-        """Collect the statistics of all options of the search space around the base; return the seconds spent."""
+    def references(self) -> tuple[ReferencePoint, ...]:
+        """Score the models of other tools that the cell asks for."""
         ...
 
-    def evaluate(self, option: ModelOption) -> Measurement:
-        """Build the option's model in memory and measure its accuracy and latency."""
+    def calibrate(self, base: ModelOption) -> Calibration:
+        """Collect the statistics of all options of the search space around the base."""
         ...
 
-    def finish(self, option: ModelOption, path: Path) -> PairedLatency:
-        """Write the option's model as IR and measure its latency again, independently of the trial's."""
+    def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
+        """Measure the latency of two options in turns: time of the second / time of the first."""
+        ...
+
+    def finish(self, option: ModelOption, path: Path) -> Finished:
+        """Write the option's model as IR, and measure it again."""
         ...
 
 

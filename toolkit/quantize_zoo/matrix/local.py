@@ -20,11 +20,12 @@ from typing import Any
 from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.executor import CellWorker, Prepared
+from quantize_zoo.matrix.executor import Calibration, CellWorker, Finished, Prepared
 from quantize_zoo.matrix.session import CellSession
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import PairedLatency
-from quantize_zoo.search import Measurement
+from quantize_zoo.scoring import Estimate
+from quantize_zoo.search import Built, Scored, Timed
+from quantize_zoo.store import ReferencePoint
 
 _GRACE_SECONDS = 5
 
@@ -67,21 +68,37 @@ class _ProcessWorker:
         prepared: Prepared = self._call("prepare")
         return prepared
 
-    def calibrate(self, base: ModelOption) -> float:
-        seconds: float = self._call("calibrate", base)
-        return seconds
+    def references(self) -> tuple[ReferencePoint, ...]:
+        points: tuple[ReferencePoint, ...] = self._call("references")
+        return points
 
-    def evaluate(self, option: ModelOption) -> Measurement:
-        measurement: Measurement = self._call("evaluate", option)
-        return measurement
+    def calibrate(self, base: ModelOption) -> Calibration:
+        calibration: Calibration = self._call("calibrate", base)
+        return calibration
 
-    def finish(self, option: ModelOption, path: Path) -> PairedLatency:
-        latency: PairedLatency = self._call("finish", option, path)
-        return latency
+    def build(self, option: ModelOption) -> Built:
+        built: Built = self._call("build", option)
+        return built
 
-    def _call(self, method: str, *arguments: object) -> Any:
+    def score(self, *, prune: bool) -> Scored:
+        scored: Scored = self._call("score", prune=prune)
+        return scored
+
+    def measure(self) -> Timed:
+        timed: Timed = self._call("measure")
+        return timed
+
+    def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
+        ratio: Estimate = self._call("compare", first, second)
+        return ratio
+
+    def finish(self, option: ModelOption, path: Path) -> Finished:
+        finished: Finished = self._call("finish", option, path)
+        return finished
+
+    def _call(self, method: str, *arguments: object, **named: object) -> Any:
         try:
-            self._connection.send((method, arguments))
+            self._connection.send((method, arguments, named))
             succeeded, answer = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(_GRACE_SECONDS)
@@ -108,13 +125,13 @@ def _serve(connection: Connection, cell: Cell, statistics: Path, log: Path) -> N
     session: CellSession | None = None
     while True:
         try:
-            method, arguments = connection.recv()
+            method, arguments, named = connection.recv()
         except EOFError:
             return
         try:
             if session is None:
                 session = CellSession(cell, statistics)
-            reply = (True, getattr(session, method)(*arguments))
+            reply = (True, getattr(session, method)(*arguments, **named))
         except QuantizeZooError as error:
             traceback.print_exc()
             reply = (False, error)

@@ -24,7 +24,7 @@ from quantize_zoo.quantization import Pipeline, Samples, collect_statistics
 from quantize_zoo.scoring import (
     AccuracySession,
     checker_metrics,
-    compile_pair,
+    compile_for_accuracy,
     find_checker,
     read_images,
     require_device,
@@ -80,8 +80,7 @@ def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, flo
         save_model(pipeline.build(uncorrected, original), output / "optimized" / f"{job.name}.xml")
     if not evaluate or session is None:
         return {}
-    compiled = compile_pair(pipeline.build(pipeline.base), DeviceSpec(device=job.target), OptimizerParams().benchmark)
-    return session.score(compiled.throughput).metrics
+    return session.score(compile_for_accuracy(pipeline.build(pipeline.base), DeviceSpec(device=job.target))).metrics
 
 
 def copy_best(model: Path, output: Path, name: str) -> None:
@@ -100,7 +99,7 @@ def copy_best(model: Path, output: Path, name: str) -> None:
 
 def _inputs(session: AccuracySession | None, size: int | None) -> Samples:
     assert session is not None, "a job without images has a session"
-    return session.inputs(size)
+    return session.inputs()[:size]
 
 
 def _model_config(job: PotJob) -> ModelConfig:

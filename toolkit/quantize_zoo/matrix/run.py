@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import yaml
 from pydantic import TypeAdapter
 
-from quantize_zoo.config import MatrixConfig, OptimizerParams
+from quantize_zoo.config import MatrixConfig, OptimizerParams, search_stages
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.executor import CellWorker, Executor
+from quantize_zoo.matrix.start import Start, find_start
 from quantize_zoo.quantization import ModelOption, derive_space
-from quantize_zoo.search import SearchPlan, Trial, best_trial, iterate_trials
-from quantize_zoo.store import ErrorRecord, Final, Reference, RunRecord, RunStatus, Store
+from quantize_zoo.scoring import Estimate
+from quantize_zoo.search import StagePlan, Trial, TrialRecorder, best_trial, meets_accuracy, ranked, run_stage
+from quantize_zoo.store import ErrorRecord, Final, Reference, RunnerUp, RunRecord, RunStatus, Store
 
 _OPTION = TypeAdapter(ModelOption)
 
@@ -100,33 +103,57 @@ def _run_cell(
     request: RunRequest, cell: Cell, cell_id: int, worker: CellWorker, store: Store, observer: RunObserver
 ) -> Final | None:
     prepared = worker.prepare()
-    store.set_reference(cell_id, prepared.reference)
-    observer.reference_scored(cell, prepared.reference)
     params = cell.model.optimizer.params
-    base = _start_option(prepared.base, prepared.reference.search_key, params, store)
-    store.set_calibration_seconds(cell_id, worker.calibrate(base))
-    space = derive_space(prepared.placement, base, cell.model.compression)
-    plan = SearchPlan(base, space, prepared.reference.accuracy.value, params, request.seed)
-    trials: list[Trial] = []
-    for trial in iterate_trials(plan, worker.evaluate):
+    start = find_start(params, prepared, store.searches(cell.model.name, cell.device.label))
+    reference = replace(prepared.reference, notes=(*prepared.reference.notes, *start.notes))
+    store.set_reference(cell_id, reference)
+    observer.reference_scored(cell, reference)
+    if start.continues is not None:
+        store.set_continues(cell_id, start.continues)
+    if cell.references:
+        store.set_references(cell_id, worker.references())
+    recorder = TrialRecorder(worker, params, reference.accuracy.value, start.trials)
+    for trial in _trials(request, cell, cell_id, worker, store, recorder, start):
         store.add_trial(cell_id, trial)
-        trials.append(trial)
-        observer.trial_finished(cell, trial, best_trial(trials, params))
-    best = best_trial(trials, params)
-    return None if best is None else _finish(request.folder, cell, best, worker)
+        observer.trial_finished(cell, trial, best_trial(recorder.trials, params))
+    ranking = ranked(recorder.trials, params)
+    return _finish(request.folder, cell, ranking, worker) if ranking else None
 
 
-def _start_option(preset: ModelOption, search_key: str, params: OptimizerParams, store: Store) -> ModelOption:
-    """Return the option that the search starts from: the preset's, or for fine_tune the best one stored."""
-    if params.trials_load_method == "cold_start":
-        return preset
-    best = best_trial(store.searches(search_key), params)
-    return preset if best is None else best.option
+def _trials(
+    request: RunRequest,
+    cell: Cell,
+    cell_id: int,
+    worker: CellWorker,
+    store: Store,
+    recorder: TrialRecorder,
+    start: Start,
+) -> Iterator[Trial]:
+    """Yield the trials of all stages; each stage starts around the best so far."""
+    if start.rebuild:
+        store.set_calibration_seconds(cell_id, worker.calibrate(start.base).seconds)
+        yield recorder.record("eval", 0, start.base, None)
+        return
+    seconds = 0.0
+    for number, stage in enumerate(search_stages(cell.model)):
+        if recorder.is_finished(stage.until):
+            continue
+        done = [trial for trial in recorder.trials if trial.stage == number]
+        best = best_trial(recorder.trials, recorder.params)
+        base = done[0].option if done else best.option if best else start.base
+        calibration = worker.calibrate(base)
+        seconds += calibration.seconds
+        store.set_calibration_seconds(cell_id, seconds)
+        space = derive_space(start.placement, base, stage.compression)
+        types = {operation.name: operation.type for operation in start.placement.operations}
+        plan = StagePlan(number, base, space, stage.until, types, calibration.errors)
+        yield from run_stage(plan, recorder, request.seed)
 
 
-def _finish(folder: Path, cell: Cell, best: Trial, worker: CellWorker) -> Final:
+def _finish(folder: Path, cell: Cell, ranking: list[Trial], worker: CellWorker) -> Final:
+    best, runner_up = _confirm(ranking, worker, cell.model.optimizer.params)
     model = Path("models") / f"{cell.name}.xml"
-    latency = worker.finish(best.option, folder / model)
+    finished = worker.finish(best.option, folder / model)
     configuration = {
         "model": cell.model.name,
         "device": cell.device.label,
@@ -136,7 +163,36 @@ def _finish(folder: Path, cell: Cell, best: Trial, worker: CellWorker) -> Final:
     }
     text = yaml.safe_dump(configuration, sort_keys=False)
     (folder / model).with_suffix(".yml").write_text(text, encoding="utf-8")
-    return Final(best.number, latency, model.as_posix())
+    return Final(best.number, finished.latency, model.as_posix(), finished.holdout, runner_up)
+
+
+def _confirm(ranking: list[Trial], worker: CellWorker, params: OptimizerParams) -> tuple[Trial, RunnerUp | None]:
+    """Measure the best against the one that came second, before it is called best; noise may have put it first."""
+    best = ranking[0]
+    rivals = (
+        trial
+        for trial in ranking[1:]
+        if trial.structure != best.structure and _within(trial, params) and _within(best, params)
+    )
+    second = next(rivals, None)
+    if second is None:
+        return best, None
+    ratio = worker.compare(best.option, second.option)
+    slower = ratio.high is not None and ratio.high < 1
+    undecided = not slower and ratio.low is not None and ratio.low <= 1
+    if slower or (undecided and _accuracy_loss(second) < _accuracy_loss(best)):
+        best, second = second, best
+        ratio = Estimate(1 / ratio.value, 1 / ratio.high, ratio.low and 1 / ratio.low, ratio.unit, ratio.samples)
+    return best, RunnerUp(second.number, ratio)
+
+
+def _accuracy_loss(trial: Trial) -> float:
+    assert trial.score is not None, "ranked trials have a score"
+    return trial.score.accuracy_loss
+
+
+def _within(trial: Trial, params: OptimizerParams) -> bool:
+    return meets_accuracy(_accuracy_loss(trial), params)
 
 
 def _record(error: QuantizeZooError) -> ErrorRecord:

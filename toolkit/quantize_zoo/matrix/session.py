@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,18 @@ import numpy as np
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.config import hardware_path, load_hardware
-from quantize_zoo.graph import content_hash, read_model, save_model, with_batch
+from quantize_zoo.config import hardware_path, load_hardware, search_stages
+from quantize_zoo.graph import (
+    content_hash,
+    ranges_hash,
+    read_model,
+    save_model,
+    structural_signature,
+    with_batch,
+)
 from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.executor import Prepared
+from quantize_zoo.matrix.executor import Calibration, Finished, Prepared
+from quantize_zoo.matrix.nncf_reference import quantize_with_nncf
 from quantize_zoo.quantization import (
     ActivationStatistics,
     ModelOption,
@@ -29,22 +37,29 @@ from quantize_zoo.quantization import (
     write_statistics,
 )
 from quantize_zoo.scoring import (
+    AccuracyResult,
     AccuracySession,
+    Environment,
+    Estimate,
     PairedLatency,
-    compile_pair,
+    Watch,
+    compile_for_accuracy,
+    compile_for_latency,
     describe_environment,
     describe_execution,
     find_checker,
     hardware_target,
     mean_estimate,
     measure_in_turns,
+    paired_loss,
     require_device,
+    split_samples,
 )
-from quantize_zoo.search import Measurement, Seconds
-from quantize_zoo.store import Reference
+from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
+from quantize_zoo.store import Holdout, Reference, ReferencePoint
 
 _PART_OF_A_SEARCH = {"ignored", "model_type", "saturation_fix", "stat_subset_size"}
-CONFIRMATION_BUDGET = 5  # times the budget of a trial's latency, for the figure that is reported
+CONFIRMATION_BUDGET = 10  # times the budget of a trial's latency, for the figure that is reported
 
 
 class CellSession:
@@ -58,8 +73,9 @@ class CellSession:
     def __init__(self, cell: Cell, statistics: Path) -> None:
         self._cell = cell
         self._statistics = statistics
+        self._params = cell.model.optimizer.params
+        self._stages = search_stages(cell.model)
         compression = cell.model.compression
-        self._benchmark = cell.model.optimizer.params.benchmark
         require_device(cell.device.device)
         target = hardware_path(hardware_target(cell.device.device))
         self._hardware = load_hardware(compression.hardware or target)
@@ -74,23 +90,28 @@ class CellSession:
         """See ``CellWorker``."""
         start = time.perf_counter()
         self._accuracy = AccuracySession(self._checker, self._cell.model, self._model)
-        self._fp32 = compile_pair(self._model, self._cell.device, self._benchmark)
-        scored = self._accuracy.score(self._fp32.throughput)
+        self._split = split_samples(self._accuracy.labels(), self._params.holdout, self._params.eval_subset_size)
+        self._fp32 = compile_for_latency(self._model, self._cell.device, self._params.benchmark)
+        self._fp32_throughput = compile_for_accuracy(self._model, self._cell.device)
+        scored = self._score_fp32()
         metric = self._cell.model.metric
-        accuracy = mean_estimate(scored.metrics[metric], scored.per_sample.get(metric))
+        self._fp32_samples = scored.per_sample.get(metric)
+        accuracy = mean_estimate(scored.metrics[metric], self._fp32_samples)
         if accuracy.value == 0:
             raise errors.fp32_metric_unusable(metric, accuracy.value)
+        self._fp32_accuracy = accuracy.value
         wanted = self._cell.model.compression.tunable.stat_subset_size
         placement = self._pipeline.placement
         reference = Reference(
-            search_key=self._search_key(),
+            identity=self._identity(),
             metric=metric,
             accuracy=accuracy,
             metrics=scored.metrics,
-            execution=describe_execution(self._fp32.latency),
+            execution=describe_execution(self._fp32),
             environment=describe_environment(),
             checker=f"{self._checker.version}, {self._checker.origin}",
-            samples=len(self._accuracy),
+            samples=len(self._split.tuning),
+            holdout_samples=len(self._split.holdout),
             calibration_samples=len(self._calibration_samples(wanted)),
             operation_types={operation.name: operation.type for operation in placement.operations},
             notes=tuple(self._notes(wanted)),
@@ -98,50 +119,120 @@ class CellSession:
         )
         return Prepared(reference, placement, self._pipeline.base)
 
-    def calibrate(self, base: ModelOption) -> float:
+    def references(self) -> tuple[ReferencePoint, ...]:
+        """See ``CellWorker``."""
+        return tuple(self._reference_point(name) for name in self._cell.references)
+
+    def calibrate(self, base: ModelOption) -> Calibration:
         """See ``CellWorker``."""
         start = time.perf_counter()
-        self._pipeline.prepare(base)
-        return time.perf_counter() - start
+        self._pipeline.prepare(base, [stage.compression.tunable for stage in self._stages])
+        return Calibration(time.perf_counter() - start, self._pipeline.errors(base))
 
-    def evaluate(self, option: ModelOption) -> Measurement:
+    def build(self, option: ModelOption) -> Built:
         """See ``CellWorker``."""
-        started = time.perf_counter()
-        candidate = self._pipeline.build(option)
-        built = time.perf_counter()
-        compiled = compile_pair(candidate, self._cell.device, self._benchmark)
+        start = time.perf_counter()
+        self._candidate = self._pipeline.build(option)
+        candidate, structure = ranges_hash(self._candidate, option.steps), structural_signature(self._candidate)
+        return Built(candidate, structure, time.perf_counter() - start)
+
+    def score(self, *, prune: bool) -> Scored:
+        """See ``CellWorker``."""
+        start = time.perf_counter()
+        compiled = compile_for_accuracy(self._candidate, self._cell.device)
         compiled_at = time.perf_counter()
-        scored = self._accuracy.score(compiled.throughput)
-        scored_at = time.perf_counter()
-        latency = self._measure(compiled.latency, budget=1)
-        measured_at = time.perf_counter()
         metric = self._cell.model.metric
+        scored = self._accuracy.score(compiled, self._split.tuning, self._watch() if prune else None)
+        hopeless = scored.samples < len(self._split.tuning)
         per_sample = scored.per_sample.get(metric)
-        seconds = Seconds(built - started, compiled_at - built, scored_at - compiled_at, measured_at - scored_at)
-        return Measurement(
-            accuracy=mean_estimate(scored.metrics[metric], per_sample),
+        if hopeless:
+            assert per_sample is not None, "only metrics with a value for each sample are watched"
+            value = float(per_sample.mean())
+        else:
+            value = scored.metrics[metric]
+        del compiled  # taking it down is a part of its cost
+        return Scored(
+            accuracy=mean_estimate(value, per_sample),
             metrics=scored.metrics,
             per_sample=per_sample,
-            latency=latency,
-            execution=describe_execution(compiled.latency),
-            seconds=seconds,
+            hopeless=hopeless,
+            compile_seconds=compiled_at - start,
+            seconds=time.perf_counter() - compiled_at,
         )
 
-    def finish(self, option: ModelOption, path: Path) -> PairedLatency:
+    def measure(self) -> Timed:
+        """See ``CellWorker``."""
+        return self._time(self._candidate, budget=1)
+
+    def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
+        """See ``CellWorker``."""
+        one, other = (
+            compile_for_latency(self._pipeline.build(option), self._cell.device, self._params.benchmark)
+            for option in (first, second)
+        )
+        return self._measure(other, one, budget=CONFIRMATION_BUDGET).ratio
+
+    def finish(self, option: ModelOption, path: Path) -> Finished:
         """See ``CellWorker``."""
         save_model(self._pipeline.build(option, self._original), path)
-        compiled = compile_pair(self._pipeline.build(option), self._cell.device, self._benchmark)
-        return self._measure(compiled.latency, budget=CONFIRMATION_BUDGET)
+        candidate = self._pipeline.build(option)
+        return Finished(self._time(candidate, budget=CONFIRMATION_BUDGET).latency, self._score_holdout(candidate))
+
+    def _score_fp32(self) -> AccuracyResult:
+        """Score the FP32 model, or take what the configuration says of it."""
+        given = {metric.name: metric.baseline_value for metric in self._params.metrics}
+        if self._cell.model.metric in given:
+            return AccuracyResult(given, {}, 0)
+        return self._accuracy.score(self._fp32_throughput, self._split.tuning)
+
+    def _watch(self) -> Watch | None:
+        """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
+        reference = self._fp32_samples
+        if reference is None or not can_prune(reference, self._fp32_accuracy):
+            return None
+        test = SequentialTest(reference, self._params.accuracy_loss / 100 * self._fp32_accuracy)
+        metric = self._cell.model.metric
+
+        def watch(values: Mapping[str, Any]) -> bool:
+            return test.is_hopeless(float(values[metric]))
+
+        return watch
+
+    def _score_holdout(self, candidate: ov.Model) -> Holdout | None:
+        if not self._split.holdout:
+            return None
+        metric = self._cell.model.metric
+        fp32, int8 = (
+            self._accuracy.score(compiled, self._split.holdout)
+            for compiled in (self._fp32_throughput, compile_for_accuracy(candidate, self._cell.device))
+        )
+        values = (fp32.per_sample.get(metric), int8.per_sample.get(metric))
+        return Holdout(
+            fp32=mean_estimate(fp32.metrics[metric], values[0]),
+            int8=mean_estimate(int8.metrics[metric], values[1]),
+            accuracy_loss=paired_loss(fp32.metrics[metric], int8.metrics[metric], *values),
+        )
+
+    def _reference_point(self, name: str) -> ReferencePoint:
+        start = time.perf_counter()
+        wanted = self._cell.model.compression.tunable.stat_subset_size
+        model = quantize_with_nncf(self._model, self._calibration_samples(wanted), self._cell.model.compression)
+        seconds = time.perf_counter() - start
+        metric = self._cell.model.metric
+        scored = self._accuracy.score(compile_for_accuracy(model, self._cell.device), self._split.tuning)
+        accuracy = mean_estimate(scored.metrics[metric], scored.per_sample.get(metric))
+        timed = self._time(model, budget=CONFIRMATION_BUDGET)
+        return ReferencePoint(name, accuracy, timed.latency, self._score_holdout(model), seconds)
 
     def _notes(self, wanted: int | None) -> Iterator[str]:
-        samples = len(self._accuracy)
+        samples = len(self._split.tuning)
         if wanted is not None and wanted > samples:
-            yield f"stat_subset_size {wanted} is larger than the dataset: all {samples} samples are used"
+            yield f"stat_subset_size {wanted} is more than there are samples: all {samples} are used"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
 
     def _calibration_samples(self, size: int | None) -> Samples:
-        return self._accuracy.inputs(size)
+        return self._accuracy.inputs(self._split.tuning[:size])
 
     def _collect(
         self, model: ov.Model, requests: Iterable[Request], size: int | None, variant: str
@@ -149,50 +240,71 @@ class CellSession:
         """Collect statistics, or take those that an earlier search on the same model and data has left."""
         requests = list(dict.fromkeys(requests))
         environment = describe_environment()
-        samples = self._calibration_samples(size)
         depends_on = [
             content_hash(self._cell.model.model),
             self._accuracy.fingerprint(),
-            str(len(samples)),
+            json.dumps(self._split.tuning[:size]),
             variant and self._cell.model.compression.model_dump_json(include={"algorithms"}),
             f"{variant} {environment.openvino} {environment.isa_limit}",
             requests_text(requests),
         ]
-        path = self._statistics / f"{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()}.npz"
+        path = self._statistics / f"{_short_hash(depends_on)}.npz"
         known = read_statistics(path, requests)
         if known is not None:
             return known
-        collected = collect_statistics(model, requests, samples)
+        collected = collect_statistics(model, requests, self._calibration_samples(size))
         try:
             write_statistics(path, collected, requests)
         except OSError as error:
             print(f"statistics are not kept: {error}")  # to the cell's log; the search goes on without
         return collected
 
-    def _measure(self, candidate: Any, *, budget: int) -> PairedLatency:
-        benchmark = self._benchmark
-        sample = {
-            name: np.repeat(value, benchmark.batch_size, axis=0) for name, value in self._accuracy.inputs(1)[0].items()
-        }
+    def _time(self, candidate: ov.Model, *, budget: int) -> Timed:
+        start = time.perf_counter()
+        compiled = compile_for_latency(candidate, self._cell.device, self._params.benchmark)
+        compiled_at = time.perf_counter()
+        latency = self._measure(self._fp32, compiled, budget=budget)
+        execution = describe_execution(compiled)
+        del compiled  # taking it down is a part of its cost
+        return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
+
+    def _measure(self, reference: Any, candidate: Any, *, budget: int) -> PairedLatency:
+        benchmark = self._params.benchmark
+        (inputs,) = self._accuracy.inputs([0])
+        sample = {name: np.repeat(value, benchmark.batch_size, axis=0) for name, value in inputs.items()}
         seconds = benchmark.duration_seconds * budget
         return measure_in_turns(
-            self._fp32.latency, candidate, sample, benchmark.model_copy(update={"duration_seconds": seconds})
+            reference, candidate, sample, benchmark.model_copy(update={"duration_seconds": seconds})
         )
 
-    def _search_key(self) -> str:
-        """What a search belongs to: model, data, metric, pipeline, hardware configuration, device and measurement.
+    def _identity(self) -> dict[str, str]:
+        """What a search belongs to, by what a user would call it.
 
-        Not the scopes, presets and overrides of TunableQuantization: fine_tune may go on with others.
+        The scopes, presets and overrides of TunableQuantization are apart: fine_tune may go on with others.
         """
-        compression = self._cell.model.compression
-        parts = [
-            content_hash(self._cell.model.model),
-            self._accuracy.fingerprint(),
-            self._cell.model.metric,
-            self._hardware.model_dump_json(),
-            *(each.model_dump_json() for each in compression.algorithms if each.name != "TunableQuantization"),
-            compression.tunable.model_dump_json(include=_PART_OF_A_SEARCH),
-            self._cell.device.model_dump_json(),
-            self._benchmark.model_dump_json(exclude={"duration_seconds"}),
-        ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        compression, environment = self._cell.model.compression, describe_environment()
+        steps = [each.model_dump(mode="json") for each in compression.algorithms if each.name != "TunableQuantization"]
+        fixed = compression.tunable.model_dump(mode="json", include=_PART_OF_A_SEARCH)
+        scopes = [stage.compression.tunable.model_dump(mode="json") for stage in self._stages]
+        return {
+            "model content": content_hash(self._cell.model.model)[:12],
+            "dataset": f"{len(self._accuracy)} samples, {self._accuracy.fingerprint()[:12]}",
+            "samples of the search": _short_hash(self._split.tuning)[:12],
+            "metric": self._cell.model.metric,
+            "device": self._cell.device.label,
+            "hardware configuration": f"{self._hardware.target} {_short_hash(self._hardware.model_dump(mode='json'))}",
+            "pipeline": _short_hash([steps, fixed]),
+            "benchmark": self._params.benchmark.model_dump_json(exclude={"duration_seconds"}),
+            "search space": _short_hash([scopes, self._params.compatibility]),
+            "environment": _environment_text(environment),
+        }
+
+
+def _short_hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
+
+
+def _environment_text(environment: Environment) -> str:
+    limited = f" limited to {environment.isa_limit}" if environment.isa_limit else ""
+    sets = " ".join(environment.instruction_sets)
+    return f"{environment.cpu} ({sets}{limited}), OpenVINO {environment.openvino}"

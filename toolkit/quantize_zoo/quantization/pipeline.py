@@ -43,11 +43,14 @@ from quantize_zoo.quantization.bias_correction import (
 from quantize_zoo.quantization.candidate import insert_fake_quantizes, set_biases
 from quantize_zoo.quantization.options import ModelOption, base_option
 from quantize_zoo.quantization.ranges import CHANNEL_AXIS, RangeFinder
+from quantize_zoo.quantization.sensitivity import operation_errors
 from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
 from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes, Request, Samples
 
 # Collects statistics of a model over the first samples (None: all); the name tells what was done to the cell's model.
 Collect = Callable[[ov.Model, Iterable[Request], int | None, str], ActivationStatistics]
+
+_ERROR_SAMPLES = 32  # enough to rank operations by their errors
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,14 @@ class Pipeline:
         self._tail = largest_probability(self.base, params.tunable)
         self._variants: dict[tuple[str, ...], _Variant] = {}
 
-    def prepare(self, base: ModelOption) -> None:
-        """Collect what all options of the search space around a base need, if it was not collected yet.
+    def prepare(self, base: ModelOption, scopes: Iterable[TunableQuantizationParams] = ()) -> None:
+        """Collect what all options around a base need, if it was not collected yet; ``scopes`` are what is tuned.
 
         Raises:
             CellError: see ``collect_statistics``.
 
         """
-        tail = largest_probability(base, self._params.tunable)
+        tail = max(largest_probability(base, each) for each in (self._params.tunable, *scopes))
         if tail > self._tail:
             self._tail = tail
             self._variants.clear()
@@ -132,6 +135,17 @@ class Pipeline:
         reshaped = self._quantize(variant, option, other)
         set_biases(reshaped, find_biases(variant.model, variant.placement), biases)
         return reshaped
+
+    def errors(self, option: ModelOption) -> dict[str, float]:
+        """Return how much quantizing each operation as the option does changes its output; see ``operation_errors``.
+
+        Raises:
+            CellError: see ``collect_statistics``.
+
+        """
+        variant = self._variant(option)
+        candidate = self._quantize(variant, option, variant.model)
+        return operation_errors(variant.model, candidate, variant.placement, self._samples(_ERROR_SAMPLES))
 
     def _quantize(self, variant: _Variant, option: ModelOption, model: ov.Model) -> ov.Model:
         return insert_fake_quantizes(

@@ -12,11 +12,11 @@ from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 
 from quantize_zoo.report.run_report import CellReport
-from quantize_zoo.search import Trial, meets_accuracy
+from quantize_zoo.search import Trial, meets_accuracy, relative_accuracy_loss
 
 SCRIPT_NAME = f"bokeh-{bokeh.__version__}.min.js"
 # Okabe and Ito's colour-blind safe palette; each group also has a marker of its own.
-_TRIAL, _MISSED, _FRONT, _BEST = "#0072b2", "#999999", "#e69f00", "#d55e00"
+_TRIAL, _MISSED, _FRONT, _BEST, _OTHER = "#0072b2", "#999999", "#e69f00", "#d55e00", "#009e73"
 _INK = "#7a7f87"  # readable on the light and on the dark page
 _RATIO = "latency: FP32 time / INT8 time"
 
@@ -50,6 +50,19 @@ def _scatter(cell: CellReport) -> Any:
         plot.scatter(source=_source(best), size=16, color=_BEST, marker="star", legend_label="best"),
     ]
     plot.line(source=_source(front), color=_FRONT, width=2, legend_label="Pareto front")
+    reference = cell.record.reference
+    if cell.record.references and reference is not None:
+        others = {
+            "x": [point.latency.ratio.value for point in cell.record.references],
+            "y": [
+                100 * relative_accuracy_loss(reference.accuracy.value, point.accuracy.value)
+                for point in cell.record.references
+            ],
+        }
+        plot.scatter(
+            "x", "y", source=ColumnDataSource(others), size=12, color=_OTHER, marker="diamond",
+            legend_label=", ".join(point.name for point in cell.record.references),
+        )  # fmt: skip
     plot.add_layout(_target("width", params.accuracy_loss))
     plot.add_layout(_target("height", params.latency_reduce))
     return _finish(plot, marks)

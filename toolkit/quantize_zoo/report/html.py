@@ -27,6 +27,7 @@ def render_html(report: RunReport) -> str:
     environment.filters.update(
         interval=wording.interval,
         percent=wording.percent,
+        percent_interval=wording.percent_interval,
         execution=wording.execution,
         environment=wording.environment,
     )

@@ -47,13 +47,17 @@ def _trial(trial: Trial) -> dict[str, Any]:
     seconds = {f"{part}_s": value for part, value in plain["seconds"].items()}
     return {
         "number": trial.number,
+        "stage": trial.stage,
         "kind": trial.kind,
         "option_hash": trial.option_hash,
+        "choices": plain["choices"],
+        "pruned": plain["pruned"],
         "accuracy": plain["measurement"]["accuracy"] if measured else None,
         "metrics": measured.metrics if measured else None,
         "latency_us": plain["measurement"]["latency"]["candidate_us"] if measured else None,
         "fp32_latency_us": plain["measurement"]["latency"]["reference_us"] if measured else None,
         "latency_ratio": plain["measurement"]["latency"]["ratio"] if measured else None,
+        "latency_from": measured.latency_from if measured else None,
         "score": plain["score"],
         "loss": trial.loss,
         "reused_from": trial.reused_from,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from quantize_zoo.report.run_report import CellReport, RunReport
-from quantize_zoo.report.wording import execution, interval, percent
+from quantize_zoo.report.wording import execution, interval, percent, percent_interval
 
 _HEADER = (
-    "| cell | verdict | accuracy FP32 | accuracy INT8 | loss | latency FP32 (us) | latency INT8 (us) | FP32 / INT8 |\n"
-    "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+    "| cell | verdict | accuracy FP32 | accuracy INT8 | loss | loss on the holdout | latency FP32 (us) "
+    "| latency INT8 (us) | FP32 / INT8 |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
 
 
@@ -22,12 +23,13 @@ def _row(cell: CellReport) -> str:
     record, best, latency = cell.record, cell.best, cell.latency
     columns = [_escape(record.name), cell.verdict.status]
     if record.reference is None or best is None or best.measurement is None or best.score is None or latency is None:
-        columns += ["", "", "", "", "", ""]
+        columns += ["", "", "", "", "", "", ""]
     else:
         columns += [
             f"{interval(record.reference.accuracy, 4)} {execution(record.reference.execution)}",
             interval(best.measurement.accuracy, 4),
             percent(best.score.accuracy_loss),
+            percent_interval(record.final.holdout.accuracy_loss) if record.final and record.final.holdout else "",
             interval(latency.reference_us, 1),
             interval(latency.candidate_us, 1),
             interval(latency.ratio, 3),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from quantize_zoo.gate import Verdict, judge
 from quantize_zoo.quantization import TensorOption
 from quantize_zoo.scoring import PairedLatency
-from quantize_zoo.search import Trial, best_trial, pareto_front
+from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
 from quantize_zoo.store import CellRecord, RunRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class CellReport:
     minutes: float
     overhead_share: float | None  # share of the trials' time that is not build, compile, accuracy or latency
     trials_per_minute: float | None
+    pruned_trials: int
+    pruning_error_rate: float
 
     @property
     def latency(self) -> PairedLatency | None:
@@ -86,6 +88,8 @@ def _cell_report(cell: CellRecord) -> CellReport:
         minutes=total / 60,
         overhead_share=overhead / total if total else None,
         trials_per_minute=60 * len(cell.trials) / total if total else None,
+        pruned_trials=sum(trial.pruned is not None for trial in cell.trials),
+        pruning_error_rate=ERROR_RATE,
     )
 
 

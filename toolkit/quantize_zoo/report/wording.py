@@ -19,6 +19,13 @@ def percent(share: float) -> str:
     return f"{round(100 * share, 2) + 0.0:.2f} %"
 
 
+def percent_interval(share: Estimate) -> str:
+    """``0.12 % [-0.31, 0.55]``."""
+    if share.low is None or share.high is None:
+        return percent(share.value)
+    return f"{percent(share.value)} [{100 * share.low:.2f}, {100 * share.high:.2f}]"
+
+
 def execution(value: Execution) -> str:
     """Precision and kernels that a model really ran in."""
     kernels = ", ".join(f"{count}x {name}" for name, count in sorted(value.kernels.items(), key=lambda kv: -kv[1]))

@@ -1,7 +1,7 @@
 """The accuracy checker as a session: data are read and preprocessed once, then any number of models is scored.
 
 Annotation conversion, reading, preprocessing, adapter, postprocessing and metrics are the checker's own; only its
-launcher is replaced by ``AsyncInferQueue``, since the checker would read the data again for every model.
+launcher is replaced, since the checker would read the data again for every model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,22 @@ from quantize_zoo.config import ModelConfig
 from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.scoring.checker import Checker
 
+# Is told the values of each sample by metric; True ends the pass.
+Watch = Callable[[Mapping[str, Any]], bool]
+_REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
 PathPrefixes = ("source", "annotations", "models", "model_attributes")
 
 
 @dataclass(frozen=True)
 class AccuracyResult:
-    """All metrics of a model by name, and per-sample values (samples,) of those that have them."""
+    """All metrics of a model by name, and per-sample values (samples,) of those that have them.
+
+    Of a pass that was ended early there are no metrics.
+    """
 
     metrics: dict[str, float]
     per_sample: dict[str, NDArray[np.float64]]
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -141,9 +148,14 @@ class AccuracySession:
     def __len__(self) -> int:
         return len(self._samples)
 
-    def inputs(self, count: int | None = None) -> list[dict[str, NDArray[Any]]]:
-        """Return the preprocessed inputs of the first ``count`` samples in the dataset's order, all by default."""
-        return [sample.inputs for sample in self._samples[:count]]
+    def inputs(self, indices: Sequence[int] | None = None) -> list[dict[str, NDArray[Any]]]:
+        """Return the preprocessed inputs of these samples, of all by default."""
+        return [sample.inputs for sample in self._chosen(indices)]
+
+    def labels(self) -> list[Hashable | None]:
+        """Return the label of every sample; None for annotations without a single one."""
+        found = (getattr(sample.annotation, "label", None) for sample in self._samples)
+        return [label if isinstance(label, Hashable) else None for label in found]
 
     def fingerprint(self) -> str:
         """Return a hash of all preprocessed inputs, identifiers and annotations."""
@@ -156,8 +168,11 @@ class AccuracySession:
                 digest.update(sample.inputs[name].data)
         return digest.hexdigest()
 
-    def score(self, compiled: Any) -> AccuracyResult:
-        """Score a compiled model on all samples.
+    def score(self, compiled: Any, indices: Sequence[int] | None = None, watch: Watch | None = None) -> AccuracyResult:
+        """Score a compiled model on these samples, on all by default.
+
+        Adapter and metrics run while the next samples are inferred: on models that take longer than they do, they
+        cost nothing.
 
         Raises:
             CellError: inference fails, the adapter does not fit, or a metric is not a single number.
@@ -167,35 +182,53 @@ class AccuracySession:
         annotations: list[Any] = []
         predictions: list[Any] = []
         per_sample: dict[str, list[Any]] = {}
-        for index, raw in enumerate(self._infer(compiled)):
-            annotation, prediction = self._predict(self._samples[index], raw)
-            results, _ = self._metrics.update_metrics_on_batch([index], annotation, prediction)
-            for result in results[index]:
-                per_sample.setdefault(result.metric_name, []).append(result.result)
+        samples = self._chosen(indices)
+        count = 0
+        outputs = self._infer(compiled, samples)
+        for sample, raw in zip(samples, outputs, strict=True):
+            annotation, prediction = self._predict(sample, raw)
+            results, _ = self._metrics.update_metrics_on_batch([count], annotation, prediction)
+            values = {result.metric_name: result.result for result in results[count]}
+            count += 1
+            for name, value in values.items():
+                per_sample.setdefault(name, []).append(value)
             if self._metrics.need_store_predictions:
                 annotations += annotation
                 predictions += prediction
+            if watch is not None and watch(values):
+                outputs.close()
+                break
         metrics = {}
-        for _, result in self._metrics.iterate_metrics(annotations, predictions):
-            metrics[result.name] = _scalar(result.name, result.evaluated_value)
-        kept = {name: _numbers(values, len(self._samples)) for name, values in per_sample.items()}
-        return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None})
+        if count == len(samples):
+            for _, result in self._metrics.iterate_metrics(annotations, predictions):
+                metrics[result.name] = _scalar(result.name, result.evaluated_value)
+        kept = {name: _numbers(values, count) for name, values in per_sample.items()}
+        return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
 
-    def _infer(self, compiled: Any) -> list[dict[str, NDArray[Any]]]:
-        raw: list[dict[str, NDArray[Any]]] = [{}] * len(self._samples)
-        queue = ov.AsyncInferQueue(compiled)
+    def _chosen(self, indices: Sequence[int] | None) -> list[_Sample]:
+        return self._samples if indices is None else [self._samples[index] for index in indices]
 
-        def keep(request: Any, index: int) -> None:
-            raw[index] = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)}
-
-        queue.set_callback(keep)
+    def _infer(self, compiled: Any, samples: Sequence[_Sample]) -> Generator[dict[str, NDArray[Any]], None, None]:
+        """Yield the outputs sample by sample; requests for the next ones run meanwhile."""
+        queue: Any = ()
         try:
-            for index, sample in enumerate(self._samples):
-                queue.start_async(sample.inputs, index)
-            queue.wait_all()
+            wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            queue = ov.AsyncInferQueue(compiled, wanted)
+            for index in range(len(samples) + wanted):
+                request = queue[index % wanted]
+                raw = None
+                if index >= wanted:
+                    request.wait()
+                    raw = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)}
+                if index < len(samples):
+                    request.start_async(samples[index].inputs, share_inputs=True)
+                if raw is not None:
+                    yield raw
         except RuntimeError as error:
             raise errors.inference_failed("inference", errors.message_of(error)) from error
-        return raw
+        finally:
+            for request in queue:
+                request.wait()
 
     def _predict(self, sample: _Sample, raw: dict[str, NDArray[Any]]) -> tuple[list[Any], list[Any]]:
         annotation = [copy.deepcopy(sample.annotation)] if self._postprocessor.has_processors else [sample.annotation]

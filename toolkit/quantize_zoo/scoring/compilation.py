@@ -17,14 +17,6 @@ _INSTRUCTION_SET = re.compile(r"avx10|avx512|avx2|avx|sse|amx")
 
 
 @dataclass(frozen=True)
-class CompiledPair:
-    """A model compiled for throughput (accuracy) and for the latency measurement."""
-
-    throughput: Any
-    latency: Any
-
-
-@dataclass(frozen=True)
 class Execution:
     """What a compiled model runs in: the plugin's floating point precision, and the kernels' precisions and sets.
 
@@ -37,25 +29,35 @@ class Execution:
     precisions: dict[str, int]
 
 
-def compile_pair(model: ov.Model, device: DeviceSpec, benchmark: BenchmarkParams) -> CompiledPair:
-    """Compile for accuracy (all cores) and for latency (the benchmark's threads, streams and batch).
-
-    One compilation with a stream for each core could serve both, but a synchronous request then hops between threads:
-    measured, that triples the latency of a 0.1 ms model and makes its interval seven times as wide.
+def compile_for_accuracy(model: ov.Model, device: DeviceSpec) -> Any:
+    """Compile for throughput, with all cores.
 
     Raises:
         CellError: the device refuses the model.
 
     """
-    precision = {"INFERENCE_PRECISION_HINT": device.inference_precision} if device.inference_precision else {}
+    return _compile(model, device.device, {"PERFORMANCE_HINT": "THROUGHPUT", **_precision(device)})
+
+
+def compile_for_latency(model: ov.Model, device: DeviceSpec, benchmark: BenchmarkParams) -> Any:
+    """Compile with the benchmark's threads, streams and batch.
+
+    One compilation with a stream for each core could serve accuracy as well, but a synchronous request then hops
+    between threads: measured, that triples the latency of a 0.1 ms model and makes its interval seven times as wide.
+
+    Raises:
+        CellError: the device refuses the model.
+
+    """
     pinned: dict[str, Any] = {}
     if device.device == "CPU":
         pinned = {"NUM_STREAMS": str(benchmark.nstreams), "INFERENCE_NUM_THREADS": benchmark.nthreads}
     measured = model if benchmark.batch_size == 1 else with_batch(model, benchmark.batch_size)
-    return CompiledPair(
-        throughput=_compile(model, device.device, {"PERFORMANCE_HINT": "THROUGHPUT", **precision}),
-        latency=_compile(measured, device.device, {**pinned, **precision}),
-    )
+    return _compile(measured, device.device, {**pinned, **_precision(device)})
+
+
+def _precision(device: DeviceSpec) -> dict[str, Any]:
+    return {"INFERENCE_PRECISION_HINT": device.inference_precision} if device.inference_precision else {}
 
 
 def describe_execution(compiled: Any) -> Execution:

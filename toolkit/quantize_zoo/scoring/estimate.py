@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+_FEWEST_OBSERVATIONS = 6
 
 
 @dataclass(frozen=True)
@@ -29,23 +30,34 @@ class Estimate:
         return (self.high - self.low) / 2 / abs(self.value)
 
 
-def median_estimate(values: NDArray[np.float64], unit: str) -> Estimate:
-    """Estimate the median from independent observations.
+def location_estimate(values: NDArray[np.float64], unit: str) -> Estimate:
+    """Estimate where independent observations of a symmetric distribution lie.
 
-    The interval is the sign test's: order statistics at binomial quantiles, free of any assumption on the distribution
-    (Conover, Practical Nonparametric Statistics, section 3.2).
+    The Hodges-Lehmann estimate, the median of the means of all pairs, with the interval of Wilcoxon's signed-rank test
+    in its normal approximation (Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, sections 3.2 and 3.3).
+    It is as narrow as the mean's on normal observations, and hardly moved by wild ones. No interval below six
+    observations.
     """
-    ordered = np.sort(values)
-    count = len(ordered)
-    below = int(stats.binom.ppf((1 - CONFIDENCE) / 2, count, 0.5)) - 1
-    bounded = below >= 0
+    count = len(values)
+    first, second = np.triu_indices(count)
+    means = np.sort((values[first] + values[second]) / 2)
+    deviation = np.sqrt(count * (count + 1) * (2 * count + 1) / 24)
+    quantile = stats.norm.ppf((1 + CONFIDENCE) / 2)
+    below = int(np.floor(len(means) / 2 - quantile * deviation)) if count >= _FEWEST_OBSERVATIONS else 0
+    bounded = below >= 1
     return Estimate(
-        value=float(np.median(ordered)),
-        low=float(ordered[below]) if bounded else None,
-        high=float(ordered[count - 1 - below]) if bounded else None,
+        value=float(np.median(means)),
+        low=float(means[below - 1]) if bounded else None,
+        high=float(means[len(means) - below]) if bounded else None,
         unit=unit,
         samples=count,
     )
+
+
+def exponential(logarithm: Estimate, scale: float = 1.0) -> Estimate:
+    """Return the estimate of exp(x) * scale for an estimate of x."""
+    low, high = (None if bound is None else float(np.exp(bound)) * scale for bound in (logarithm.low, logarithm.high))
+    return Estimate(float(np.exp(logarithm.value)) * scale, low, high, logarithm.unit, logarithm.samples)
 
 
 def mean_estimate(value: float, per_sample: NDArray[np.float64] | None) -> Estimate:
@@ -64,3 +76,35 @@ def mean_estimate(value: float, per_sample: NDArray[np.float64] | None) -> Estim
         return Estimate(value, value, value, "", count)
     result = stats.bootstrap((per_sample,), np.mean, confidence_level=CONFIDENCE, rng=np.random.default_rng(0))
     return Estimate(value, float(result.confidence_interval.low), float(result.confidence_interval.high), "", count)
+
+
+def paired_loss(
+    fp32: float, int8: float, fp32_samples: NDArray[np.float64] | None, int8_samples: NDArray[np.float64] | None
+) -> Estimate:
+    """Estimate the relative loss (fp32 - int8) / |fp32| from values of both models on the same samples.
+
+    For right and wrong answers the interval of the difference of matched proportions with half a sample added to each
+    of the four outcomes (Agresti and Min, Statistics in Medicine 24, 2005), else the bootstrap's over samples. No
+    interval where the metrics are not the means of the values.
+    """
+    value = (fp32 - int8) / abs(fp32)
+    plain = Estimate(value, None, None, "", 0 if fp32_samples is None else len(fp32_samples))
+    if fp32_samples is None or int8_samples is None or len(fp32_samples) < 2:
+        return plain
+    means = (fp32_samples.mean(), int8_samples.mean())
+    if not np.allclose(means, (fp32, int8), rtol=1e-9, atol=1e-9):
+        return plain
+    differences = fp32_samples - int8_samples
+    count = len(differences)
+    if np.isin(fp32_samples, (0.0, 1.0)).all() and np.isin(int8_samples, (0.0, 1.0)).all():
+        lost, won = np.sum(differences > 0) + 0.5, np.sum(differences < 0) + 0.5
+        total = count + 2
+        center = (lost - won) / total
+        spread = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(lost + won - (lost - won) ** 2 / total) / total
+        low, high = center - spread, center + spread
+    elif np.ptp(differences) == 0:
+        low = high = differences[0]
+    else:
+        found = stats.bootstrap((differences,), np.mean, confidence_level=CONFIDENCE, rng=np.random.default_rng(0))
+        low, high = found.confidence_interval
+    return Estimate(value, float(low / abs(fp32)), float(high / abs(fp32)), "", count)

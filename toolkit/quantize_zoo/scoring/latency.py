@@ -1,7 +1,10 @@
 """The benchmark runner: a candidate and the FP32 model measured in turns.
 
-Two measurements minutes apart differ by more than what tuning gains, because the machine's speed drifts. Blocks of
-inferences in the order A B B A B A A B see the same drift, so the ratio of neighbouring blocks holds.
+Two measurements minutes apart differ by more than what tuning gains, because the machine's speed drifts. So the two
+take turns, one inference each: neighbours on the machine disturb single inferences, and what they disturb is trimmed.
+Before each timed inference the model runs once untimed, so that it finds its own data in the caches, as it does where
+it runs alone; else the smaller model would seem faster than it is. Pairs are gathered in batches, and the interval is
+that of the batches, so that drift from one to the next is part of it.
 """
 
 from __future__ import annotations
@@ -15,18 +18,21 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+from scipy import stats
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams
-from quantize_zoo.scoring.estimate import Estimate, median_estimate
+from quantize_zoo.scoring.estimate import Estimate, exponential, location_estimate
 
 TARGET_HALF_WIDTH = 0.01
-_BLOCK_SECONDS = 0.002
-_SMALLEST_BLOCK = 3
-_FIRST_LOOK = 12  # pairs of blocks before the interval is looked at, and between looks
+_BATCH_SECONDS = 0.025
+_MOST_PAIRS = 40  # of a batch
+_TRIMMED = 0.2  # of a batch's pairs, at either end
+_FIRST_LOOK = 12  # batches before the interval is looked at, and between looks
 _WARM_UP = 5
+_ASYNC_ROUNDS = 4
 
-Block = Callable[[int], float]  # number of inferences -> seconds
+Turn = Callable[[], float]  # runs a model and returns the seconds of one inference
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class PairedLatency:
 def measure_in_turns(
     reference: Any, candidate: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams
 ) -> PairedLatency:
-    """Measure two compiled models in turns, until the 95 % interval of the median ratio is within 1 % either side.
+    """Measure two compiled models in turns, until the 95 % interval of the ratio is within 1 % either side.
 
     The interval is looked at several times, so its true coverage is a little below 95 %.
 
@@ -56,31 +62,24 @@ def measure_in_turns(
 
     """
     try:
-        run_reference = _block_runner(reference, sample, benchmark)
-        run_candidate = _block_runner(candidate, sample, benchmark)
-        count = _block_size(run_reference, run_candidate)
-        return _alternate(run_reference, run_candidate, count, benchmark.duration_seconds)
+        run_reference, run_candidate = (_turn(each, sample, benchmark) for each in (reference, candidate))
+        for _ in range(_WARM_UP):
+            round_seconds = _timed(run_reference) + _timed(run_candidate)
+        pairs = min(_MOST_PAIRS, max(1, int(_BATCH_SECONDS / round_seconds)))
+        return _alternate(run_reference, run_candidate, pairs, benchmark.duration_seconds)
     except RuntimeError as error:
         raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
 
 
-def _alternate(run_reference: Block, run_candidate: Block, count: int, budget_seconds: float) -> PairedLatency:
-    reference: list[float] = []
-    candidate: list[float] = []
+def _alternate(run_reference: Turn, run_candidate: Turn, pairs: int, budget_seconds: float) -> PairedLatency:
+    batches: list[NDArray[np.float64]] = []
     deadline = time.perf_counter() + budget_seconds
     collecting = gc.isenabled()
     gc.disable()
     try:
         while True:
-            for _ in range(_FIRST_LOOK):
-                # The side that goes first alternates, so that neither always runs on what the other left in the cache.
-                if len(reference) % 2 == 0:
-                    reference.append(run_reference(count))
-                    candidate.append(run_candidate(count))
-                else:
-                    candidate.append(run_candidate(count))
-                    reference.append(run_reference(count))
-            result = _summary(reference, candidate, count)
+            batches += [_batch(run_reference, run_candidate, pairs) for _ in range(_FIRST_LOOK)]
+            result = _summary(np.array(batches))
             if result.ratio.half_width <= TARGET_HALF_WIDTH or time.perf_counter() >= deadline:
                 return result
     finally:
@@ -88,48 +87,63 @@ def _alternate(run_reference: Block, run_candidate: Block, count: int, budget_se
             gc.enable()
 
 
-def _summary(reference: list[float], candidate: list[float], count: int) -> PairedLatency:
-    first, second = np.asarray(reference), np.asarray(candidate)
-    return PairedLatency(
-        reference_us=median_estimate(first / count * 1e6, "us"),
-        candidate_us=median_estimate(second / count * 1e6, "us"),
-        ratio=median_estimate(first / second, "x"),
+def _batch(run_reference: Turn, run_candidate: Turn, pairs: int) -> NDArray[np.float64]:
+    """Return the logarithms of both sides' time and of their ratio, trimmed means over the pairs."""
+    times = np.empty((pairs, 2))
+    for index in range(pairs):
+        # The side that goes first alternates.
+        if index % 2 == 0:
+            times[index] = run_reference(), run_candidate()
+        else:
+            times[index, 1], times[index, 0] = run_candidate(), run_reference()
+    logs = np.log(times)
+    return np.asarray(stats.trim_mean(np.column_stack([logs, logs[:, 0] - logs[:, 1]]), _TRIMMED, axis=0))
+
+
+def _summary(batches: NDArray[np.float64]) -> PairedLatency:
+    reference, candidate, ratio = (
+        exponential(location_estimate(column, unit), scale)
+        for column, unit, scale in zip(batches.T, ("us", "us", "x"), (1e6, 1e6, 1.0), strict=True)
     )
+    return PairedLatency(reference, candidate, ratio)
 
 
-def _block_size(*runners: Block) -> int:
-    """Return how many inferences make a block of about 2 ms on the faster side."""
-    for run in runners:
-        run(_WARM_UP)
-    fastest = min(run(_SMALLEST_BLOCK) / _SMALLEST_BLOCK for run in runners)
-    return max(_SMALLEST_BLOCK, int(_BLOCK_SECONDS / fastest))
+def _timed(turn: Turn) -> float:
+    start = time.perf_counter()
+    turn()
+    return time.perf_counter() - start
 
 
-def _block_runner(compiled: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams) -> Block:
+def _turn(compiled: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams) -> Turn:
     if benchmark.api_type == "async":
-        return _async_runner(compiled, sample, benchmark)
+        return _async_turn(compiled, sample, benchmark)
     request = compiled.create_infer_request()
     for name, value in sample.items():
         request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
 
-    def run(count: int) -> float:
+    def turn() -> float:
+        request.infer()
         start = time.perf_counter()
-        for _ in range(count):
-            request.infer()
+        request.infer()
         return time.perf_counter() - start
 
-    return run
+    return turn
 
 
-def _async_runner(compiled: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams) -> Block:
+def _async_turn(compiled: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams) -> Turn:
+    """A turn of several inferences for each stream, the first ones untimed: time by throughput."""
     queue = ov.AsyncInferQueue(compiled, benchmark.nstreams)
     inputs = dict(sample)
 
-    def run(count: int) -> float:
-        start = time.perf_counter()
+    def run(count: int) -> None:
         for _ in range(count):
             queue.start_async(inputs)
         queue.wait_all()
-        return time.perf_counter() - start
 
-    return run
+    def turn() -> float:
+        run(benchmark.nstreams)
+        start = time.perf_counter()
+        run(_ASYNC_ROUNDS * benchmark.nstreams)
+        return (time.perf_counter() - start) / (_ASYNC_ROUNDS * benchmark.nstreams)
+
+    return turn

@@ -1,22 +1,50 @@
 """The search: POT's objective, hyperopt's TPE behind ask/tell, and the trial loop."""
 
-from quantize_zoo.search.loop import SearchPlan, iterate_trials
-from quantize_zoo.search.objective import Score, loss, meets_accuracy, rank, relative_accuracy_loss
+from quantize_zoo.search.labels import Choices, base_choices, option_of
+from quantize_zoo.search.loop import CandidateScorer, StagePlan, TrialRecorder, run_stage
+from quantize_zoo.search.objective import Score, loss, meets_accuracy, meets_targets, relative_accuracy_loss
+from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
 from quantize_zoo.search.sampler import TpeSampler
-from quantize_zoo.search.trial import Measurement, Seconds, Trial, best_trial, pareto_front
+from quantize_zoo.search.startup import startup_choices
+from quantize_zoo.search.trial import (
+    Built,
+    Measurement,
+    Pruned,
+    Scored,
+    Seconds,
+    Timed,
+    Trial,
+    best_trial,
+    pareto_front,
+    ranked,
+)
 
 __all__ = [
+    "ERROR_RATE",
+    "Built",
+    "CandidateScorer",
+    "Choices",
     "Measurement",
+    "Pruned",
     "Score",
-    "SearchPlan",
+    "Scored",
     "Seconds",
+    "SequentialTest",
+    "StagePlan",
+    "Timed",
     "TpeSampler",
     "Trial",
+    "TrialRecorder",
+    "base_choices",
     "best_trial",
-    "iterate_trials",
+    "can_prune",
     "loss",
     "meets_accuracy",
+    "meets_targets",
+    "option_of",
     "pareto_front",
-    "rank",
+    "ranked",
     "relative_accuracy_loss",
+    "run_stage",
+    "startup_choices",
 ]

@@ -1,99 +1,241 @@
-"""The trial loop: ask, evaluate, tell."""
+"""The trial loop: ask, build, score, measure, tell."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, WorkerDiedError
-from quantize_zoo.quantization import ModelOption, SearchSpace, assemble, option_hash, quantization_ratio
-from quantize_zoo.search.objective import Score, loss, relative_accuracy_loss
+from quantize_zoo.quantization import ModelOption, SearchSpace, option_hash, quantization_ratio
+from quantize_zoo.search.labels import Choices, base_choices, option_of
+from quantize_zoo.search.objective import Score, loss, meets_targets, relative_accuracy_loss
 from quantize_zoo.search.sampler import TpeSampler
-from quantize_zoo.search.trial import Measurement, Seconds, Trial, TrialKind
+from quantize_zoo.search.startup import startup_choices
+from quantize_zoo.search.trial import (
+    Built,
+    Measurement,
+    Pruned,
+    Scored,
+    Seconds,
+    Timed,
+    Trial,
+    TrialKind,
+    best_trial,
+)
 
-Evaluate = Callable[[ModelOption], Measurement]
+# The share of a stage's trials that may go into its start.
+_STARTUP_SHARE = 0.35
+
+
+class CandidateScorer(Protocol):
+    """Scores one candidate at a time: the one that was built last."""
+
+    def build(self, option: ModelOption) -> Built:
+        """Build the option's model in memory."""
+        ...
+
+    def score(self, *, prune: bool) -> Scored:
+        """Measure its accuracy on the samples that the search sees; with ``prune`` end when that is hopeless."""
+        ...
+
+    def measure(self) -> Timed:
+        """Measure its latency; the machine must be quiet meanwhile."""
+        ...
 
 
 @dataclass(frozen=True)
-class SearchPlan:
-    """What a search needs to know: where it starts, what it may choose, the FP32 metric, parameters and seed."""
+class StagePlan:
+    """A stage of a search: where it starts, what it may choose, and when it ends.
 
+    ``types`` and ``errors`` are as in ``startup_choices``; the stage goes on until there are ``until`` trials in all.
+    """
+
+    number: int
     base: ModelOption
     space: SearchSpace
-    fp32_accuracy: float
-    params: OptimizerParams
-    seed: int
+    until: int
+    types: Mapping[str, str]
+    errors: Mapping[str, float]
 
 
-def iterate_trials(plan: SearchPlan, evaluate: Evaluate) -> Iterator[Trial]:
+def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int) -> Iterator[Trial]:
     """Yield finished trials, the base option's first; what the caller does with one is done before the next is asked.
 
-    A configuration that was evaluated already is not evaluated again; its result counts as a new observation.
+    Trials of the stage that the recorder knows already are not repeated: the search goes on after them.
 
     Raises:
         CellError: the base option fails; a failure of any later option is a failed trial.
 
     """
-    recorder = _Recorder(plan, evaluate)
-    base = recorder.record(0, "base", plan.base)
-    if base.failure is not None or base.loss is None:
-        raise CellError(base.failure or "", where="the fully quantized model", remedy="see the cell's log")
-    yield base
+    recorder.start_clock()
+    params = recorder.params
+    as_pot = params.compatibility == "pot"
+    known = [trial for trial in recorder.trials if trial.stage == plan.number]
+    if not known:
+        base = recorder.record("base", plan.number, plan.base, base_choices(plan.space))
+        if base.failure is not None:
+            raise CellError(base.failure, where="the model that the search starts from", remedy="see the cell's log")
+        yield base
+        known = [base]
     if not plan.space.has_choices:
         return
-    sampler = TpeSampler(plan.space, plan.seed)
-    sampler.observe_base(base.loss)
-    for number in range(1, plan.params.max_trials):
-        if plan.params.max_minutes is not None and recorder.minutes() >= plan.params.max_minutes:
-            return
-        ticket, choices = sampler.ask()
-        trial = recorder.record(number, "search", assemble(plan.base, choices.operations, choices.steps))
-        sampler.tell(ticket, trial.loss)
-        yield trial
+    count = round(_STARTUP_SHARE * (plan.until - known[0].number))
+    startup = [] if as_pot else startup_choices(plan.space, plan.types, plan.errors, count)
+    sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot)
+    for trial in known:
+        if trial.choices is not None:
+            sampler.tell(dict(trial.choices), trial.loss)
+    sampler.skip(len(known) - 1)
+
+    with ThreadPoolExecutor(1) as thread:
+        position = len(known) - 1
+        choices = sampler.ask()
+        while not recorder.is_finished(plan.until):
+            # Asking takes as long as a part of a trial: the next is asked for while this one is scored, and so does not
+            # know its loss. POT asked afterwards.
+            upcoming = None if as_pot else thread.submit(sampler.ask)
+            kind: TrialKind = "informed" if position < len(startup) else "search"
+            option = option_of(plan.space, plan.base, choices)
+            trial = recorder.record(kind, plan.number, option, choices, upcoming.result if upcoming else _nothing)
+            following = upcoming.result() if upcoming else None
+            sampler.tell(choices, trial.loss)
+            yield trial
+            position += 1
+            choices = sampler.ask() if following is None else following
 
 
-class _Recorder:
-    """Makes trials of options; knows what was evaluated before, and the time since the last trial was finished."""
+def _nothing() -> None:
+    """Wait for nothing."""
 
-    def __init__(self, plan: SearchPlan, evaluate: Evaluate) -> None:
-        self._plan = plan
-        self._evaluate = evaluate
-        self._known: dict[str, Trial] = {}
-        self._base_score: Score | None = None
+
+class TrialRecorder:
+    """Makes trials of options; knows what was evaluated before, and the time since the last trial was finished.
+
+    A configuration that was evaluated already, or that makes the same model, is not evaluated again; its result counts
+    as a new observation. The latency of a structure is measured once.
+
+    Args:
+        scorer: what builds and measures.
+        params: of the search.
+        fp32_accuracy: what accuracy losses refer to.
+        trials: those that a search that is continued has already, whose latencies hold here.
+
+    """
+
+    def __init__(
+        self, scorer: CandidateScorer, params: OptimizerParams, fp32_accuracy: float, trials: Sequence[Trial] = ()
+    ) -> None:
+        self.params = params
+        self.trials = list(trials)
+        self._scorer = scorer
+        self._fp32_accuracy = fp32_accuracy
         self._started = self._last = time.perf_counter()
 
-    def minutes(self) -> float:
-        return (time.perf_counter() - self._started) / 60
+    def start_clock(self) -> None:
+        """Count the time from now on as the next trial's."""
+        self._last = time.perf_counter()
 
-    def record(self, number: int, kind: TrialKind, option: ModelOption) -> Trial:
-        key = option_hash(option)
-        known = self._known.get(key)
-        if known is not None:
-            seconds = Seconds(0.0, 0.0, 0.0, 0.0, self._lap())
-            return replace(known, number=number, kind=kind, option=option, reused_from=known.number, seconds=seconds)
+    def is_finished(self, until: int) -> bool:
+        """Tell whether there are enough trials, the time is over, or the targets are met and that is all one wants."""
+        if len(self.trials) >= until:
+            return True
+        minutes = (time.perf_counter() - self._started) / 60
+        if self.params.max_minutes is not None and minutes >= self.params.max_minutes:
+            return True
+        best = best_trial(self.trials, self.params) if self.params.stop_on_target else None
+        return best is not None and best.score is not None and meets_targets(best.score, self.params)
+
+    def record(
+        self,
+        kind: TrialKind,
+        stage: int,
+        option: ModelOption,
+        choices: Choices | None,
+        wait_for_quiet: Callable[[], object] = _nothing,
+    ) -> Trial:
+        """Evaluate an option; ``wait_for_quiet`` is called before latency is measured."""
+        trial = Trial(
+            number=len(self.trials),
+            kind=kind,
+            option=option,
+            option_hash=option_hash(option),
+            measurement=None,
+            score=None,
+            loss=None,
+            reused_from=None,
+            failure=None,
+            seconds=Seconds(),
+            stage=stage,
+            choices=choices,
+        )
+        known = next((each for each in self.trials if each.option_hash == trial.option_hash), None)
         try:
-            trial = self._measured(number, kind, option, key)
+            finished = self._measured(trial, wait_for_quiet) if known is None else _reused(trial, known)
         except WorkerDiedError:
             raise
         except CellError as error:
-            spent = Seconds(0.0, 0.0, 0.0, 0.0, self._lap())
-            trial = Trial(number, kind, option, key, None, None, None, None, error.what, spent)
-        self._known[key] = trial
-        return trial
-
-    def _measured(self, number: int, kind: TrialKind, option: ModelOption, key: str) -> Trial:
-        measurement = self._evaluate(option)
-        accuracy_loss = relative_accuracy_loss(self._plan.fp32_accuracy, measurement.accuracy.value)
-        score = Score(accuracy_loss, measurement.latency.ratio.value, quantization_ratio(option))
-        self._base_score = self._base_score or score
-        value = loss(score, self._base_score, self._plan.params)
-        spent = measurement.seconds
-        seconds = replace(spent, overhead=max(0.0, self._lap() - spent.total))
-        return Trial(number, kind, option, key, measurement, score, value, None, None, seconds)
-
-    def _lap(self) -> float:
+            finished = replace(trial, failure=error.what)
         now = time.perf_counter()
-        lap, self._last = now - self._last, now
-        return lap
+        overhead = max(0.0, now - self._last - finished.seconds.total)
+        self._last = now
+        finished = replace(finished, seconds=replace(finished.seconds, overhead=overhead))
+        self.trials.append(finished)
+        return finished
+
+    def _measured(self, trial: Trial, wait_for_quiet: Callable[[], object]) -> Trial:
+        built = self._scorer.build(trial.option)
+        trial = replace(
+            trial, candidate=built.candidate, structure=built.structure, seconds=Seconds(build=built.seconds)
+        )
+        same = next((each for each in self.trials if each.candidate == built.candidate), None)
+        if same is not None:
+            return _reused(trial, same)
+        # The first model of a stage is what the others are compared with.
+        prune = trial.kind != "base" and self.params.compatibility is None
+        scored = self._scorer.score(prune=prune)
+        accuracy_loss = relative_accuracy_loss(self._fp32_accuracy, scored.accuracy.value)
+        seconds = replace(trial.seconds, compile=scored.compile_seconds, accuracy=scored.seconds)
+        if scored.hopeless:
+            # Its latency is not known; the search is told that of the base, which is the origin of the loss's scale.
+            ratio = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
+            value = self._loss(Score(accuracy_loss, ratio, quantization_ratio(trial.option)))
+            return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
+        twin = next((each for each in self.trials if each.structure == built.structure and each.measurement), None)
+        if twin is None or twin.measurement is None:
+            wait_for_quiet()
+            timed = self._scorer.measure()
+            compiled = seconds.compile + timed.compile_seconds
+            seconds = replace(seconds, compile=compiled, latency=timed.seconds)
+            latency, execution, origin = timed.latency, timed.execution, None
+        else:
+            latency, execution = twin.measurement.latency, twin.measurement.execution
+            origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
+        measurement = Measurement(scored.accuracy, scored.metrics, scored.per_sample, latency, execution, origin)
+        score = Score(accuracy_loss, latency.ratio.value, quantization_ratio(trial.option))
+        return replace(trial, measurement=measurement, score=score, loss=self._loss(score), seconds=seconds)
+
+    def _loss(self, score: Score) -> float:
+        return loss(score, self._base_score(score), self.params)
+
+    def _base_score(self, otherwise: Score) -> Score:
+        """Return the score of the first trial, which sets the scales of the loss."""
+        return next((trial.score for trial in self.trials if trial.score is not None), otherwise)
+
+
+def _reused(trial: Trial, known: Trial) -> Trial:
+    origin = known.number if known.reused_from is None else known.reused_from
+    return replace(
+        trial,
+        candidate=known.candidate,
+        structure=known.structure,
+        measurement=known.measurement,
+        score=known.score,
+        loss=known.loss,
+        failure=known.failure,
+        pruned=known.pruned,
+        reused_from=origin,
+    )

@@ -35,6 +35,11 @@ def meets_accuracy(accuracy_loss: float, params: OptimizerParams) -> bool:
     return accuracy_loss <= params.accuracy_loss / 100
 
 
+def meets_targets(score: Score, params: OptimizerParams) -> bool:
+    """Tell whether accuracy and latency are within their targets."""
+    return meets_accuracy(score.accuracy_loss, params) and score.latency_ratio >= params.latency_reduce
+
+
 def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     """Return POT's loss of a trial; ``base`` is the fully quantized model, which sets the scales.
 
@@ -61,16 +66,6 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     if exceeded:
         return total + _ACCURACY_PENALTY
     return total + (_LATENCY_PENALTY if score.latency_ratio < params.latency_reduce else 0.0)
-
-
-def rank(score: Score, trial_loss: float, params: OptimizerParams) -> tuple[float, float, float]:
-    """Return a key whose smallest value is the best trial.
-
-    Within the accuracy target the fastest wins, then the more accurate; outside, the lowest loss.
-    """
-    if meets_accuracy(score.accuracy_loss, params):
-        return (0.0, -score.latency_ratio, score.accuracy_loss)
-    return (1.0, trial_loss, 0.0)
 
 
 def _latency_term(ratio: float) -> float:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
-from quantize_zoo.search.objective import Score, rank
+from quantize_zoo.search.objective import Score, meets_accuracy
 
-TrialKind = Literal["base", "search"]
+TrialKind = Literal["base", "informed", "search", "eval"]
 
 
 @dataclass(frozen=True)
 class Seconds:
     """Wall time of a trial's parts; ``overhead`` is all that is none of the others (asking, storing, waiting)."""
 
-    build: float
-    compile: float
-    accuracy: float
-    latency: float
+    build: float = 0.0
+    compile: float = 0.0
+    accuracy: float = 0.0
+    latency: float = 0.0
     overhead: float = 0.0
 
     @property
@@ -31,11 +32,50 @@ class Seconds:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """Accuracy and latency of one candidate.
+class Built:
+    """A candidate that was built.
 
-    ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` (samples,) is the
-    tuned metric of each sample where it has such values.
+    ``candidate`` is equal for options that make the same model, ``structure`` for those that run through the same
+    kernels.
+    """
+
+    candidate: str
+    structure: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The accuracy of a candidate on the samples that the search sees.
+
+    ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` (samples,) is the tuned
+    metric of each sample where it has such values. ``hopeless`` tells that the pass was ended early: then there are no
+    ``metrics``, and ``accuracy`` is of the samples seen.
+    """
+
+    accuracy: Estimate
+    metrics: dict[str, float]
+    per_sample: Any
+    hopeless: bool
+    compile_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The latency of a candidate and what it really ran in."""
+
+    latency: PairedLatency
+    execution: Execution
+    compile_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Accuracy and latency of one candidate; see ``Scored`` and ``Timed``.
+
+    ``latency_from`` is the trial whose latency it is, if that was of the same structure.
     """
 
     accuracy: Estimate
@@ -43,12 +83,24 @@ class Measurement:
     per_sample: Any
     latency: PairedLatency
     execution: Execution
-    seconds: Seconds
+    latency_from: int | None = None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What is known of a candidate whose evaluation was ended early: accuracy on the samples seen so far."""
+
+    accuracy: Estimate
+    accuracy_loss: float
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One finished trial; ``failure`` tells why there is no measurement, ``reused_from`` whose measurement it is."""
+    """One finished trial of a stage.
+
+    ``choices`` are the branches of the search space by label, as the sampler asked for them. ``failure`` tells why
+    there is no measurement, ``pruned`` what is known instead of one, ``reused_from`` whose result it is.
+    """
 
     number: int
     kind: TrialKind
@@ -60,14 +112,34 @@ class Trial:
     reused_from: int | None
     failure: str | None
     seconds: Seconds
+    stage: int = 0
+    choices: Mapping[str, int] | None = None
+    candidate: str = ""
+    structure: str = ""
+    pruned: Pruned | None = None
 
 
 def best_trial(trials: Sequence[Trial], params: OptimizerParams) -> Trial | None:
-    """Return the fastest trial within the accuracy target, else the one with the lowest loss; None if all failed."""
-    scored = [
-        (rank(trial.score, trial.loss, params), trial) for trial in trials if trial.score and trial.loss is not None
-    ]
-    return min(scored, key=lambda pair: pair[0])[1] if scored else None
+    """Return the best of the trials; None if none was measured.
+
+    Within the accuracy target the fastest; of those that are not measurably slower, the most accurate. If nothing is
+    within the target, the one with the lowest loss.
+    """
+    order = ranked(trials, params)
+    return order[0] if order else None
+
+
+def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
+    """Return the measured trials, the best one first; see ``best_trial``."""
+    measured = [trial for trial in trials if trial.score is not None and trial.measurement is not None]
+    rest = sorted((t for t in measured if meets_accuracy(_accuracy_loss(t), params)), key=_slowness)
+    missed = sorted((t for t in measured if not meets_accuracy(_accuracy_loss(t), params)), key=_loss)
+    order = []
+    while rest:
+        near = [trial for trial in rest if not _is_faster(rest[0], trial)]
+        order.append(min(near, key=lambda trial: (_accuracy_loss(trial), _slowness(trial))))
+        rest.remove(order[-1])
+    return order + missed
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
@@ -75,10 +147,34 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     front: list[Trial] = []
     scored = [(trial.score, trial) for trial in trials if trial.score and trial.reused_from is None]
     for score, trial in sorted(scored, key=lambda pair: (-pair[0].latency_ratio, pair[0].accuracy_loss)):
-        if not front or score.accuracy_loss < _loss_of(front[-1]):
+        if not front or score.accuracy_loss < _accuracy_loss(front[-1]):
             front.append(trial)
     return front
 
 
-def _loss_of(trial: Trial) -> float:
-    return trial.score.accuracy_loss if trial.score else float("inf")
+def _is_faster(one: Trial, other: Trial) -> bool:
+    """Tell whether the difference of two latency ratios is beyond the 95 % interval of a difference."""
+    first, second = _ratio(one), _ratio(other)
+    margin = math.hypot(_half_width(first), _half_width(second))
+    return first.value - second.value > margin
+
+
+def _half_width(ratio: Estimate) -> float:
+    return 0.0 if ratio.low is None or ratio.high is None else (ratio.high - ratio.low) / 2
+
+
+def _ratio(trial: Trial) -> Estimate:
+    assert trial.measurement is not None, "only measured trials are ranked"
+    return trial.measurement.latency.ratio
+
+
+def _slowness(trial: Trial) -> tuple[float, float, int]:
+    return -_ratio(trial).value, _accuracy_loss(trial), trial.number
+
+
+def _loss(trial: Trial) -> float:
+    return math.inf if trial.loss is None else trial.loss
+
+
+def _accuracy_loss(trial: Trial) -> float:
+    return math.inf if trial.score is None else trial.score.accuracy_loss

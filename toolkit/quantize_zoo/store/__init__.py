@@ -1,6 +1,18 @@
 """The trial store: runs, cells, trials and per-sample results in a database, by SQLAlchemy."""
 
-from quantize_zoo.store.records import CellRecord, CellStatus, ErrorRecord, Final, Reference, RunRecord, RunStatus
+from quantize_zoo.store.records import (
+    CellRecord,
+    CellStatus,
+    ErrorRecord,
+    Final,
+    Holdout,
+    Reference,
+    ReferencePoint,
+    RunnerUp,
+    RunRecord,
+    RunStatus,
+    StoredSearch,
+)
 from quantize_zoo.store.store import Store
 
 __all__ = [
@@ -8,8 +20,12 @@ __all__ = [
     "CellStatus",
     "ErrorRecord",
     "Final",
+    "Holdout",
     "Reference",
+    "ReferencePoint",
     "RunRecord",
     "RunStatus",
+    "RunnerUp",
     "Store",
+    "StoredSearch",
 ]

@@ -27,11 +27,11 @@ class ErrorRecord:
 class Reference:
     """What is known of a cell before its first trial: the FP32 model's scores and what it ran on.
 
-    ``search_key`` identifies what a search belongs to: model, data, metric, hardware configuration and device.
-    ``notes`` tell what the user should know of how the cell was treated.
+    ``identity`` is what a search belongs to: model, data, metric, hardware configuration, device and so on, by name.
+    ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     """
 
-    search_key: str
+    identity: dict[str, str]
     metric: str
     accuracy: Estimate
     metrics: dict[str, float]
@@ -43,15 +43,56 @@ class Reference:
     operation_types: dict[str, str]
     seconds: float
     notes: tuple[str, ...] = ()
+    holdout_samples: int = 0
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The tuned metric on the samples that the search never saw; the loss is relative, from both models' answers."""
+
+    fp32: Estimate
+    int8: Estimate
+    accuracy_loss: Estimate
+
+
+@dataclass(frozen=True)
+class ReferencePoint:
+    """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it."""
+
+    name: str
+    accuracy: Estimate
+    latency: PairedLatency
+    holdout: Holdout | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunnerUp:
+    """The trial that came second, and its time / the best one's, measured in turns after the search."""
+
+    trial: int
+    ratio: Estimate
 
 
 @dataclass(frozen=True)
 class Final:
-    """The best trial of a cell, its latency measured once more after the search, and the model's file in the run."""
+    """The best trial of a cell, measured once more after the search, and the model's file in the run."""
 
     trial: int
     latency: PairedLatency
     model: str
+    holdout: Holdout | None = None
+    runner_up: RunnerUp | None = None
+
+
+@dataclass(frozen=True)
+class StoredSearch:
+    """The trials of one cell, with those that it went on from."""
+
+    cell_id: int
+    method: TrialsLoadMethod
+    identity: dict[str, str]
+    trials: tuple[Trial, ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +111,7 @@ class CellRecord:
     calibration_seconds: float | None
     final: Final | None
     trials: tuple[Trial, ...]
+    references: tuple[ReferencePoint, ...] = ()
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import JSON, DateTime, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -30,9 +30,13 @@ class Run(Base):
 
 
 class Cell(Base):
-    """A model on a device in a run; the JSON columns are the values of ``records``."""
+    """A model on a device in a run; the JSON columns are the values of ``records``.
+
+    The trials of a cell that ``continues`` another come after that one's.
+    """
 
     __tablename__ = "cells"
+    __table_args__ = (Index("ix_cells_model_device", "model", "device"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
@@ -40,12 +44,13 @@ class Cell(Base):
     device: Mapped[str]
     status: Mapped[str] = mapped_column(String(16))
     method: Mapped[str] = mapped_column(String(16))
-    search_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    continues: Mapped[int | None] = mapped_column(ForeignKey("cells.id"))
     params: Mapped[dict[str, object]] = mapped_column(JSON)
     error: Mapped[dict[str, object] | None] = mapped_column(JSON)
     reference: Mapped[dict[str, object] | None] = mapped_column(JSON)
     calibration_seconds: Mapped[float | None]
     final: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    references: Mapped[list[dict[str, object]] | None] = mapped_column(JSON)
 
 
 class TrialRow(Base):

@@ -7,7 +7,7 @@ on disk when ``add_trial`` returns. A store may be used by several processes at 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -24,7 +24,17 @@ from quantize_zoo import __version__, errors
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.search import Trial
 from quantize_zoo.store.database import open_database
-from quantize_zoo.store.records import CellRecord, CellStatus, ErrorRecord, Final, Reference, RunRecord, RunStatus
+from quantize_zoo.store.records import (
+    CellRecord,
+    CellStatus,
+    ErrorRecord,
+    Final,
+    Reference,
+    ReferencePoint,
+    RunRecord,
+    RunStatus,
+    StoredSearch,
+)
 from quantize_zoo.store.schema import Cell, Run, TrialRow
 
 Value = TypeVar("Value")
@@ -33,6 +43,7 @@ _TRIAL = TypeAdapter(Trial)
 _REFERENCE = TypeAdapter(Reference)
 _FINAL = TypeAdapter(Final)
 _ERROR = TypeAdapter(ErrorRecord)
+_POINT = TypeAdapter(ReferencePoint)
 
 
 class Store:
@@ -95,11 +106,19 @@ class Store:
             return cell.id
 
     def set_reference(self, cell_id: int, reference: Reference) -> None:
-        """Keep what is known before the first trial; from now on ``searches`` finds the cell."""
+        """Keep what is known before the first trial."""
         with self._transaction() as session:
-            cell = session.get_one(Cell, cell_id)
-            cell.search_key = reference.search_key
-            cell.reference = _plain(_REFERENCE, reference)
+            session.get_one(Cell, cell_id).reference = _plain(_REFERENCE, reference)
+
+    def set_continues(self, cell_id: int, before: int) -> None:
+        """Let the cell's trials come after those of another cell."""
+        with self._transaction() as session:
+            session.get_one(Cell, cell_id).continues = before
+
+    def set_references(self, cell_id: int, points: Sequence[ReferencePoint]) -> None:
+        """Keep the scores of other tools' models."""
+        with self._transaction() as session:
+            session.get_one(Cell, cell_id).references = [_plain(_POINT, point) for point in points]
 
     def set_calibration_seconds(self, cell_id: int, seconds: float) -> None:
         """Keep how long the statistics took."""
@@ -132,16 +151,21 @@ class Store:
             cell.final = None if final is None else _plain(_FINAL, final)
             cell.error = None if error is None else _plain(_ERROR, error)
 
-    def searches(self, search_key: str) -> list[Trial]:
-        """Return the trials of all searches with this key since the last cold start, the oldest first."""
+    def searches(self, model: str, device: str) -> list[StoredSearch]:
+        """Return the searches of a cell that have trials, back to the last cold start, the newest first."""
+        query = select(Cell).where(Cell.model == model, Cell.device == device, Cell.method != "eval")
+        found: list[StoredSearch] = []
         with self._transaction() as session:
-            cells = session.scalars(select(Cell).where(Cell.search_key == search_key).order_by(Cell.id.desc()))
-            trials: list[Trial] = []
-            for cell in cells:
-                trials[:0] = self._trials(session, cell.id)
-                if cell.method == "cold_start" and trials:
+            for cell in session.scalars(query.order_by(Cell.id.desc())):
+                trials = self._trials(session, cell)
+                if not trials or cell.reference is None:
+                    continue
+                reference = _REFERENCE.validate_python(cell.reference)
+                method: Any = cell.method
+                found.append(StoredSearch(cell.id, method, reference.identity, tuple(trials)))
+                if cell.method == "cold_start":
                     break
-            return trials
+        return found
 
     def per_sample(self, cell_id: int, number: int) -> NDArray[np.float64] | None:
         """Return the tuned metric of each sample in a trial (samples,), None if it has no such values."""
@@ -193,13 +217,19 @@ class Store:
             reference=None if row.reference is None else _REFERENCE.validate_python(row.reference),
             calibration_seconds=row.calibration_seconds,
             final=None if row.final is None else _FINAL.validate_python(row.final),
-            trials=tuple(self._trials(session, row.id)),
+            trials=tuple(self._trials(session, row)),
+            references=tuple(_POINT.validate_python(point) for point in row.references or ()),
         )
 
     @staticmethod
-    def _trials(session: Session, cell_id: int) -> list[Trial]:
-        rows = session.scalars(select(TrialRow.trial).where(TrialRow.cell_id == cell_id).order_by(TrialRow.number))
-        return [_TRIAL.validate_python(row) for row in rows]
+    def _trials(session: Session, cell: Cell) -> list[Trial]:
+        chain = [cell.id]
+        before = cell.continues
+        while before is not None:
+            chain.append(before)
+            before = session.get_one(Cell, before).continues
+        query = select(TrialRow.trial).where(TrialRow.cell_id.in_(chain)).order_by(TrialRow.number)
+        return [_TRIAL.validate_python(row) for row in session.scalars(query)]
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:

@@ -1,0 +1,84 @@
+"""The sequential test that ends hopeless trials: its error rate by simulation, and that it ends them early."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantize_zoo.search import ERROR_RATE, SequentialTest, can_prune
+
+
+def answers(rng, count, fp32, lost, won):
+    """Answers of FP32, and of a candidate that loses and wins exactly so many of them, in random order."""
+    reference = np.zeros(count)
+    reference[: round(fp32 * count)] = 1
+    candidate = reference.copy()
+    candidate[:lost] = 0
+    candidate[count - won :] = 1
+    order = rng.permutation(count)
+    return reference[order], candidate[order]
+
+
+def ended_after(reference, candidate, allowed):
+    """The number of samples after which the trial was ended, None if it was not."""
+    test = SequentialTest(reference, allowed)
+    return next((seen for seen, value in enumerate(candidate, start=1) if test.is_hopeless(value)), None)
+
+
+@pytest.mark.parametrize(("count", "lost", "won"), [(300, 6, 3), (840, 9, 5), (840, 60, 56), (2000, 30, 20)])
+def test_trial_that_just_meets_the_target_is_hardly_ever_ended(count, lost, won):
+    """The hardest case: the loss over all samples is exactly the allowed one."""
+    rng = np.random.default_rng(0)
+    runs = 1500
+    ended = 0
+    for _ in range(runs):
+        reference, candidate = answers(rng, count, 0.9, lost, won)
+        ended += ended_after(reference, candidate, (lost - won) / count) is not None
+    # The margin is three standard errors of the simulation.
+    assert ended / runs <= ERROR_RATE + 3 * np.sqrt(ERROR_RATE / runs)
+
+
+def test_error_rate_holds_for_continuous_metrics():
+    rng = np.random.default_rng(1)
+    runs, ended = 1500, 0
+    for _ in range(runs):
+        reference = rng.beta(8, 2, 400)
+        candidate = np.clip(reference - rng.exponential(0.05, 400), 0, 1)
+        ended += ended_after(reference, candidate, (reference - candidate).mean()) is not None
+    assert ended / runs <= ERROR_RATE + 3 * np.sqrt(ERROR_RATE / runs)
+
+
+@pytest.mark.parametrize(("lost", "share"), [(0.05, 0.75), (0.1, 0.4), (0.3, 0.12)])
+def test_hopeless_trial_is_ended_early(lost, share):
+    """Target 0.5 %: the larger the loss, the fewer samples are needed."""
+    rng = np.random.default_rng(0)
+    seen = []
+    for _ in range(100):
+        reference, candidate = answers(rng, 840, 0.97, round(lost * 840), 2)
+        seen.append(ended_after(reference, candidate, 0.005 * 0.97) or 840)
+    assert np.median(seen) / 840 <= share
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60))
+def test_candidate_that_gains_is_never_ended_for_certain(pairs):
+    reference, candidate = (np.array(values, float) for values in zip(*pairs, strict=True))
+    candidate = np.maximum(reference, candidate)
+    assert ended_after(reference, candidate, 0.0) is None
+
+
+def test_loss_beyond_what_is_allowed_in_all_is_certain():
+    reference = np.ones(10)
+    assert ended_after(reference, np.zeros(10), 0.1) <= 6
+
+
+def test_value_outside_the_bounds_ends_nothing():
+    test = SequentialTest(np.ones(100), 0.0)
+    assert not any(test.is_hopeless(value) for value in [2.0, *np.zeros(99)])
+
+
+@pytest.mark.parametrize(
+    ("values", "value", "usable"),
+    [([1.0, 0.0, 1.0, 1.0], 0.75, True), ([30.0, 31.0], 30.5, False), ([1.0, 0.0], 0.7, False), (None, 0.7, False)],
+)
+def test_only_means_of_bounded_values_can_be_judged_from_a_part(values, value, usable):
+    assert can_prune(None if values is None else np.array(values), value) is usable

@@ -1,0 +1,47 @@
+"""The split into what the search sees and what it does not."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantize_zoo.scoring import split_samples
+
+LABELS = st.lists(st.sampled_from([0, 1, 2, None]), min_size=1, max_size=200)
+
+
+@given(LABELS, st.floats(0.01, 0.9))
+def test_every_sample_is_in_exactly_one_part(labels, holdout):
+    split = split_samples(labels, holdout)
+    assert sorted(split.tuning + split.holdout) == list(range(len(labels)))
+    assert len(split.holdout) == pytest.approx(holdout * len(labels), abs=1)
+
+
+@given(LABELS, st.floats(0.05, 0.9))
+def test_every_label_has_its_share_in_the_holdout(labels, holdout):
+    held = Counter(labels[index] for index in split_samples(labels, holdout).holdout)
+    for label, count in Counter(labels).items():
+        assert held[label] == pytest.approx(holdout * count, abs=1)
+
+
+def test_split_is_always_the_same():
+    labels = [index % 10 for index in range(500)]
+    assert split_samples(labels, 0.3) == split_samples(labels, 0.3)
+
+
+def test_order_of_the_tuning_part_is_random():
+    tuning = split_samples([0] * 500, 0.3).tuning
+    assert list(tuning) != sorted(tuning)
+
+
+def test_without_a_holdout_the_dataset_keeps_its_order_as_in_pot():
+    split = split_samples([0, 1] * 5, 0)
+    assert (split.tuning, split.holdout) == (tuple(range(10)), ())
+    assert split_samples([0, 1] * 5, 0, subset=4).tuning == (0, 1, 2, 3)
+
+
+def test_subset_limits_what_the_search_sees_and_not_the_holdout():
+    whole, part = split_samples([0] * 100, 0.3), split_samples([0] * 100, 0.3, subset=20)
+    assert part.tuning == whole.tuning[:20]
+    assert part.holdout == whole.holdout

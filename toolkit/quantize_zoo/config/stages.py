@@ -1,0 +1,48 @@
+"""The stages of a search: what each tunes, and after how many trials it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quantize_zoo.config.compression import CompressionParams
+from quantize_zoo.config.model import ModelConfig, StageParams
+
+# What POT's best practices do by hand: first the range estimators, then single layers around the best of it.
+_ESTIMATORS_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage; it goes on until the whole search has ``until`` trials."""
+
+    compression: CompressionParams
+    until: int
+
+
+def search_stages(config: ModelConfig) -> tuple[Stage, ...]:
+    """Return the stages of a model's search.
+
+    Who names neither stages nor a scope gets two: range estimators by preset, then layers. ``max_trials`` bounds them
+    all together.
+    """
+    params = config.optimizer.params
+    compression = config.compression
+    stages = params.stages
+    if not stages:
+        if "tuning_scope" in compression.tunable.model_fields_set:
+            return (Stage(compression, params.max_trials),)
+        first = round(_ESTIMATORS_SHARE * params.max_trials)
+        if first == 0:
+            return (Stage(compression, params.max_trials),)
+        stages = (
+            StageParams(max_trials=first, tuning_scope=("range_estimator",), estimator_tuning_scope=("preset",)),
+            StageParams(max_trials=params.max_trials - first, tuning_scope=("layer",)),
+        )
+    limit = params.max_trials if "max_trials" in params.model_fields_set else sum(each.max_trials for each in stages)
+    found = []
+    until = 0
+    for stage in stages:
+        until = min(until + stage.max_trials, limit)
+        scoped = compression.scoped(stage.tuning_scope, stage.estimator_tuning_scope)
+        found.append(Stage(scoped, until))
+    return tuple(found)

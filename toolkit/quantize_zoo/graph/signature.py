@@ -1,0 +1,60 @@
+"""What two candidates of a model have in common: their structure, which decides latency, and their ranges."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import openvino as ov
+
+from quantize_zoo.graph.operations import Node
+
+_RANGE_PORTS = (1, 2, 3, 4)
+
+
+def structural_signature(model: ov.Model) -> str:
+    """Return a hash that is equal for models that run through the same kernels in the same precisions.
+
+    It covers the operations in order, and of each FakeQuantize its place, levels, granularity, and whether its range is
+    signed and symmetric; not the ranges themselves, which kernels take as values.
+    """
+    parts: list[object] = []
+    for node in model.get_ordered_ops():
+        kind = node.get_type_name()
+        if kind == "FakeQuantize":
+            low, high = _range(node, 1), _range(node, 2)
+            signed, symmetric = bool((low < 0).any()), bool(np.allclose(-low, high, rtol=0.02))
+            levels = node.get_attributes()["levels"]
+            parts.append([node.get_friendly_name(), levels, low.shape, signed, symmetric])
+        elif kind != "Constant":
+            parts.append(kind)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def ranges_hash(model: ov.Model, steps: tuple[str, ...]) -> str:
+    """Return a hash that is equal for candidates of one model that compute the same.
+
+    ``steps`` are the applied steps of the pipeline, from which and from the ranges all weights and biases follow.
+    """
+    digest = hashlib.sha256(json.dumps(steps).encode())
+    for name, levels, values in _fake_quantizes(model):
+        digest.update(f"{name} {levels}".encode())
+        for value in values:
+            digest.update(np.ascontiguousarray(value).data)
+    return digest.hexdigest()
+
+
+def _fake_quantizes(model: ov.Model) -> Iterator[tuple[str, int, list[np.ndarray]]]:
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "FakeQuantize":
+            yield (
+                node.get_friendly_name(),
+                node.get_attributes()["levels"],
+                [_range(node, port) for port in _RANGE_PORTS],
+            )
+
+
+def _range(node: Node, port: int) -> np.ndarray:
+    return np.asarray(node.input_value(port).get_node().data)

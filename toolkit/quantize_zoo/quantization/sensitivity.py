@@ -1,0 +1,66 @@
+"""How much quantizing each operation by itself changes what it computes: a guess of which ones cost accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+
+from quantize_zoo import errors
+from quantize_zoo.graph import Node, Placement, nodes_by_name
+from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.quantization.statistics import Samples
+
+
+def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement, samples: Samples) -> dict[str, float]:
+    """Return for each operation the relative error of its output: sum((y - y_fp32)^2) / sum(y_fp32^2).
+
+    Every operation of the candidate is fed with the FP32 model's tensors, so that it shows its own error only. One
+    pass over the samples computes all of them. Operations whose error is not finite, or that do not compute floating
+    point, are left out.
+
+    Args:
+        model: the FP32 model.
+        candidate: the same model with FakeQuantize operations, see ``insert_fake_quantizes``.
+        placement: of the model.
+        samples: what to compute on; a few dozen are enough for a ranking.
+
+    Raises:
+        CellError: inference fails.
+
+    """
+    reference, quantized = model.clone(), candidate.clone()
+    original, copies = nodes_by_name(reference), nodes_by_name(quantized)
+    for parameter, own in zip(reference.get_parameters(), quantized.get_parameters(), strict=True):
+        for target in own.output(0).get_target_inputs():
+            target.replace_source_output(parameter.output(0))
+    for point in placement.activations:
+        consumer, port = point.consumers[0]
+        source = copies[consumer].input_value(port).get_node()
+        if source.get_type_name() == "FakeQuantize":
+            source.input(0).replace_source_output(original[point.producer].output(point.output))
+    names = [each.name for each in placement.operations if original[each.name].output(0).get_element_type().is_real()]
+    outputs = [output for name in names for output in _squares(original[name], copies[name])]
+    merged = ov.Model([ops.result(ops.concat(outputs, axis=0))], reference.get_parameters(), "errors")
+    sums = _mean_output(merged, samples).reshape(len(names), 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = sums[:, 0] / sums[:, 1]
+    return {name: float(ratio) for name, ratio in zip(names, ratios, strict=True) if np.isfinite(ratio)}
+
+
+def _squares(reference: Node, quantized: Node) -> list[Node]:
+    difference = ops.subtract(quantized, reference)
+    return [_total(ops.multiply(difference, difference)), _total(ops.multiply(reference, reference))]
+
+
+def _total(node: Node) -> Node:
+    flat = ops.reshape(node, np.array([-1], dtype=np.int64), special_zero=False)
+    return ops.reduce_sum(flat, np.array([0], dtype=np.int64), keep_dims=True)
+
+
+def _mean_output(model: ov.Model, samples: Samples) -> np.ndarray:
+    try:
+        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        outputs = np.stack([compiled(dict(sample))[0] for sample in samples])
+    except RuntimeError as error:
+        raise errors.inference_failed("comparing operations with FP32", errors.message_of(error)) from error
+    return np.asarray(outputs.mean(axis=0))

@@ -1,0 +1,45 @@
+"""Which samples the search sees, and which are held out to judge what it found.
+
+The best of many trials looks better on the samples that chose it than it is. So a part of the dataset is kept away from
+the search. Calibration takes samples of the tuning part: it looks at inputs, never at answers, so sharing them costs
+nothing and leaves more samples for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Not the search's seed: the split of a dataset is the same for every search, so that their figures compare.
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the dataset's samples: those that trials are scored on, and those that they never see."""
+
+    tuning: tuple[int, ...]
+    holdout: tuple[int, ...]
+
+
+def split_samples(labels: Sequence[Hashable | None], holdout: float, subset: int | None = None) -> Split:
+    """Split a dataset; ``subset`` limits the tuning part.
+
+    Without a holdout the dataset keeps its order, and the first samples are the subset, as in POT. Else the order is
+    random with a fixed seed, and every label has its share in the holdout.
+    """
+    if holdout == 0:
+        return Split(tuple(range(len(labels)))[:subset], ())
+    rng = np.random.default_rng(_SEED)
+    order = rng.permutation(len(labels))
+    groups: dict[Hashable | None, list[int]] = {}
+    for index in order:
+        groups.setdefault(labels[index], []).append(int(index))
+    by_label = [index for group in groups.values() for index in group]
+    # Every 1/holdout-th sample in the order of labels.
+    counts = np.floor(np.arange(len(labels) + 1) * holdout)
+    held = {index for index, taken in zip(by_label, np.diff(counts) > 0, strict=True) if taken}
+    tuning = [int(index) for index in order if index not in held]
+    return Split(tuple(tuning)[:subset], tuple(sorted(held)))
