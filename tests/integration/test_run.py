@@ -15,7 +15,7 @@ import yaml
 
 from quantize_zoo.config import DeviceSpec, load_model_config
 from quantize_zoo.graph import read_model, with_batch
-from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
+from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker, split_samples
 from quantize_zoo.store import Store
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
@@ -80,7 +80,8 @@ def test_exported_model_has_the_accuracy_of_its_trial(finished):
     assert exported.inputs[0].get_partial_shape()[0].is_dynamic
     model = with_batch(exported, 1)
     session = AccuracySession(find_checker(), config, model)
-    scored = session.score(compile_for_accuracy(model, F32))
+    tuning = split_samples(session.labels(), config.optimizer.params.holdout).tuning
+    scored = session.score(compile_for_accuracy(model, F32), tuning)
     assert scored.metrics["accuracy@top1"] == cell["trials"][cell["best"]]["accuracy"]["value"]
     configuration = yaml.safe_load((small.reports / "latest" / "models" / "net-CPU[f32].yml").read_text())
     assert configuration["option_hash"] == cell["trials"][cell["best"]]["option_hash"]

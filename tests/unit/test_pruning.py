@@ -29,7 +29,7 @@ def ended_after(reference, candidate, allowed):
 def test_trial_that_just_meets_the_target_is_hardly_ever_ended(count, lost, won):
     """The hardest case: the loss over all samples is exactly the allowed one."""
     rng = np.random.default_rng(0)
-    runs = 1500
+    runs = 600
     ended = 0
     for _ in range(runs):
         reference, candidate = answers(rng, count, 0.9, lost, won)
@@ -40,7 +40,7 @@ def test_trial_that_just_meets_the_target_is_hardly_ever_ended(count, lost, won)
 
 def test_error_rate_holds_for_continuous_metrics():
     rng = np.random.default_rng(1)
-    runs, ended = 1500, 0
+    runs, ended = 600, 0
     for _ in range(runs):
         reference = rng.beta(8, 2, 400)
         candidate = np.clip(reference - rng.exponential(0.05, 400), 0, 1)

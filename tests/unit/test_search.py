@@ -315,7 +315,7 @@ def test_time_limit_ends_the_search_after_a_trial():
 
 def test_search_stops_on_target():
     params = PARAMS.model_copy(update={"stop_on_target": True, "latency_reduce": 1.25})
-    slow_base = Scorer(ratio=lambda count: 1.0 + (4 - count) / 10)
+    slow_base = Scorer(accuracy=lambda count: 1.0, ratio=lambda count: 1.0 + (4 - count) / 10)
     found = list(run_stage(plan(until=60), recorder(slow_base, params), 0))
     assert len(found) < 60
     assert found[-1].score.latency_ratio >= 1.25

@@ -16,7 +16,7 @@ from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.executor import CellWorker, Executor
 from quantize_zoo.matrix.start import Start, find_start
 from quantize_zoo.quantization import ModelOption, derive_space
-from quantize_zoo.scoring import Estimate
+from quantize_zoo.scoring import inverse
 from quantize_zoo.search import StagePlan, Trial, TrialRecorder, best_trial, meets_accuracy, ranked, run_stage
 from quantize_zoo.store import ErrorRecord, Final, Reference, RunnerUp, RunRecord, RunStatus, Store
 
@@ -182,7 +182,7 @@ def _confirm(ranking: list[Trial], worker: CellWorker, params: OptimizerParams) 
     undecided = not slower and ratio.low is not None and ratio.low <= 1
     if slower or (undecided and _accuracy_loss(second) < _accuracy_loss(best)):
         best, second = second, best
-        ratio = Estimate(1 / ratio.value, 1 / ratio.high, ratio.low and 1 / ratio.low, ratio.unit, ratio.samples)
+        ratio = inverse(ratio)
     return best, RunnerUp(second.number, ratio)
 
 

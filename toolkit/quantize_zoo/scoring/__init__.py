@@ -10,7 +10,7 @@ from quantize_zoo.scoring.compilation import (
 )
 from quantize_zoo.scoring.devices import available_devices, hardware_target, require_device
 from quantize_zoo.scoring.environment import Environment, describe_environment
-from quantize_zoo.scoring.estimate import Estimate, location_estimate, mean_estimate, paired_loss
+from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
 from quantize_zoo.scoring.images import read_images
 from quantize_zoo.scoring.latency import PairedLatency, measure_in_turns
 from quantize_zoo.scoring.split import Split, split_samples
@@ -34,6 +34,7 @@ __all__ = [
     "find_checker",
     "hardware_target",
     "install_overlay",
+    "inverse",
     "location_estimate",
     "mean_estimate",
     "measure_in_turns",

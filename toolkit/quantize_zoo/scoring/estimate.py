@@ -60,6 +60,12 @@ def exponential(logarithm: Estimate, scale: float = 1.0) -> Estimate:
     return Estimate(float(np.exp(logarithm.value)) * scale, low, high, logarithm.unit, logarithm.samples)
 
 
+def inverse(estimate: Estimate) -> Estimate:
+    """Return the estimate of 1 / x for an estimate of a positive x."""
+    low, high = (None if bound is None else 1 / bound for bound in (estimate.high, estimate.low))
+    return Estimate(1 / estimate.value, low, high, estimate.unit, estimate.samples)
+
+
 def mean_estimate(value: float, per_sample: NDArray[np.float64] | None) -> Estimate:
     """Estimate a metric that is the mean of per-sample values.
 

@@ -1,0 +1,140 @@
+"""Searches that go on: warm_start after a kill, fine_tune, eval, and stages, as a user starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "quantize_zoo"]
+
+
+def run(small, quantize_zoo, method, *arguments):
+    files = ["--reports", small.reports, "--trials-load-method", method, "--json"]
+    status, out, err = quantize_zoo("run", small.path, *files, *arguments)
+    return status, json.loads(out)["cells"][0] if out else None, err
+
+
+def kill_after(small, text, trials):
+    arguments = ["run", small.path, "--reports", small.reports, "--max-trials", str(trials)]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        if text in line:
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_warm_start_after_a_kill_goes_on_to_the_same_number_of_trials(small, quantize_zoo):
+    kill_after(small, "trial 3/6", 6)
+    status, cell, err = run(small, quantize_zoo, "warm_start", "--max-trials", 6)
+    assert status == 0, err
+    assert [each["number"] for each in cell["trials"]] == list(range(6))
+    assert cell["final"]["trial"] < 6
+    # Nothing is left to do: the stored trials are the result.
+    status, again, err = run(small, quantize_zoo, "warm_start", "--max-trials", 6)
+    assert status == 0, err
+    assert [each["option_hash"] for each in again["trials"]] == [each["option_hash"] for each in cell["trials"]]
+
+
+def test_warm_start_with_another_scope_is_refused(small, quantize_zoo):
+    assert run(small, quantize_zoo, "cold_start", "--max-trials", 1)[0] == 0
+
+    def other_scope(model):
+        params = model["compression"]["algorithms"][0]["params"]
+        params["tuning_scope"] = ["layer"]
+        del params["estimator_tuning_scope"]
+
+    small.edit("net.yml", other_scope)
+    status, _, err = run(small, quantize_zoo, "warm_start")
+    assert status == 3
+    assert "warm_start cannot go on with the stored search, which differs in: search space" in err
+
+
+def test_eval_rebuilds_the_best_model_without_trials(small, quantize_zoo):
+    _, searched, _ = run(small, quantize_zoo, "cold_start")
+    best = searched["trials"][searched["best"]]
+    status, cell, err = run(small, quantize_zoo, "eval")
+    assert status == 0, err
+    (only,) = cell["trials"]
+    assert only["kind"] == "eval"
+    assert only["option_hash"] == best["option_hash"]
+    assert only["accuracy"] == best["accuracy"]
+    assert (small.reports / "latest" / cell["final"]["model"]).is_file()
+
+
+def test_eval_with_nothing_stored_is_an_error(small, quantize_zoo):
+    status, cell, err = run(small, quantize_zoo, "eval")
+    assert status == 3
+    assert cell["verdict"]["status"] == "failed"
+    assert "eval needs a stored search of this model on this device" in err
+
+
+def test_stages_come_one_after_the_other_around_the_best(small, quantize_zoo):
+    stages = [
+        {"max_trials": 3, "tuning_scope": ["range_estimator"], "estimator_tuning_scope": ["preset"]},
+        {"max_trials": 3, "tuning_scope": ["layer"]},
+    ]
+
+    def staged(model):
+        model["optimizer"]["params"]["stages"] = stages
+        del model["optimizer"]["params"]["max_trials"]
+
+    small.edit("net.yml", staged)
+    status, cell, err = run(small, quantize_zoo, "cold_start")
+    assert status == 0, err
+    trials = cell["trials"]
+    assert [each["stage"] for each in trials] == [0, 0, 0, 1, 1, 1]
+    assert [trials[index]["kind"] for index in (0, 3)] == ["base", "base"]
+    assert trials[3]["reused_from"] is not None
+    # Range estimators do not change the structure, so that latency was measured once for all of them.
+    assert [each["latency_s"] > 0 for each in trials[:3]] == [True, False, False]
+
+
+def test_best_is_judged_on_samples_that_the_search_never_saw(small, quantize_zoo):
+    status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 2)
+    assert status == 0, err
+    reference, holdout = cell["reference"], cell["final"]["holdout"]
+    assert (reference["samples"], reference["holdout_samples"]) == (70, 30)
+    assert holdout["fp32"]["samples"] == holdout["int8"]["samples"] == 30
+    assert holdout["accuracy_loss"]["low"] < holdout["accuracy_loss"]["high"]
+
+
+def test_given_fp32_value_spares_the_evaluation(small, quantize_zoo):
+    given = [{"name": "accuracy@top1", "baseline_value": 0.5}]
+    small.edit("net.yml", lambda model: model["optimizer"]["params"].update(metrics=given, holdout=0))
+    status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 1)
+    assert status == 0, err
+    assert cell["reference"]["accuracy"]["value"] == 0.5
+    assert cell["reference"]["samples"] == 100
+    assert cell["final"]["holdout"] is None
+    assert cell["trials"][0]["score"]["accuracy_loss"] < 0
+
+
+def test_subset_limits_what_trials_are_scored_on(small, quantize_zoo):
+    small.edit("net.yml", lambda model: model["optimizer"]["params"].update(eval_subset_size=30))
+    _, cell, _ = run(small, quantize_zoo, "cold_start", "--max-trials", 1)
+    assert cell["trials"][0]["accuracy"]["samples"] == 30
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_model_of_nncf_stands_beside_the_trials(small, quantize_zoo, monkeypatch, installed):
+    small.edit("matrix.yml", lambda matrix: matrix.update(references=["nncf"]))
+    if not installed:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        status, _, err = run(small, quantize_zoo, "cold_start")
+        assert status == 2
+        assert "pip install 'quantize-zoo[nncf]'" in err
+        return
+    status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 1)
+    assert status == 0, err
+    (point,) = cell["references"]
+    assert point["name"] == "nncf"
+    assert 0.8 < point["accuracy"]["value"] <= 1
+    assert point["latency"]["ratio"]["low"] <= point["latency"]["ratio"]["value"]
+    assert "Models of other tools" in (small.reports / "latest" / "index.html").read_text()

@@ -1,0 +1,152 @@
+"""Where a search starts: each load method, with nothing, the same and something else stored."""
+
+from dataclasses import replace
+
+import pytest
+
+from builders import Scorer, option, pipeline, reference, trial
+from quantize_zoo.config import OptimizerParams, load_model_config, search_stages
+from quantize_zoo.errors import CellError
+from quantize_zoo.matrix.executor import Prepared
+from quantize_zoo.matrix.start import find_start
+from quantize_zoo.store import StoredSearch
+from zoo import residual_model
+
+IDENTITY = {"model content": "abc", "search space": "layer", "environment": "this CPU"}
+METHODS = ["cold_start", "warm_start", "fine_tune", "eval"]
+PRESET = option(0, 1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def placement():
+    return pipeline(residual_model(), []).placement
+
+
+def start(placement, method, *searches):
+    params = OptimizerParams(trials_load_method=method, accuracy_loss=1.0)
+    prepared = Prepared(reference(identity=IDENTITY), placement, PRESET)
+    return find_start(params, prepared, searches)
+
+
+def search(*trials, method="cold_start", cell_id=7, **changed):
+    return StoredSearch(cell_id, method, {**IDENTITY, **changed}, trials)
+
+
+STORED = (trial(0, 0.05, 2.0, option(0, 1, 2, 3)), trial(1, 0.0, 1.5, option(0, 2)), trial(2, 0.0, 1.2, option(1)))
+
+
+@pytest.mark.parametrize("method", ["cold_start", "warm_start", "fine_tune"])
+def test_with_nothing_stored_a_search_starts_from_the_preset(placement, method):
+    found = start(placement, method)
+    assert (found.base, found.trials, found.continues, found.rebuild) == (PRESET, (), None, False)
+
+
+def test_eval_with_nothing_stored_is_an_error(placement):
+    with pytest.raises(CellError, match=r"eval needs a stored search .*\n.*run with cold_start first"):
+        start(placement, "eval")
+
+
+def test_cold_start_forgets_what_is_stored(placement):
+    assert start(placement, "cold_start", search(*STORED)).base == PRESET
+
+
+def test_warm_start_goes_on_with_the_stored_trials_from_their_base(placement):
+    found = start(placement, "warm_start", search(*STORED))
+    assert found.trials == STORED
+    assert found.continues == 7
+    assert found.base == STORED[0].option
+
+
+@pytest.mark.parametrize("part", list(IDENTITY))
+def test_warm_start_onto_something_else_is_refused_with_what_differs(placement, part):
+    with pytest.raises(CellError, match=rf"differs in: {part} \(stored: other; now: {IDENTITY[part]}\)\n"):
+        start(placement, "warm_start", search(*STORED, **{part: "other"}))
+
+
+@pytest.mark.parametrize("part", ["search space", "environment"])
+def test_fine_tune_starts_from_the_best_with_any_scope_and_on_any_machine(placement, part):
+    found = start(placement, "fine_tune", search(*STORED, **{part: "other"}))
+    assert found.base == STORED[1].option
+    assert (found.trials, found.continues, found.notes) == ((), None, ())
+
+
+def test_fine_tune_takes_the_best_since_the_last_cold_start(placement):
+    better = replace(trial(0, 0.0, 1.9, option(3)), stage=0)
+    found = start(placement, "fine_tune", search(*STORED, method="fine_tune"), search(better))
+    assert found.base == better.option
+
+
+def test_fine_tune_after_the_model_changed_starts_over_and_says_so(placement):
+    found = start(placement, "fine_tune", search(*STORED, **{"model content": "other"}))
+    assert found.base == PRESET
+    assert "fine_tune starts over: the stored search differs in model content" in found.notes[0]
+
+
+def test_eval_rebuilds_the_best(placement):
+    found = start(placement, "eval", search(*STORED))
+    assert found.rebuild
+    assert found.base == STORED[1].option
+
+
+def test_eval_after_the_model_changed_is_refused(placement):
+    with pytest.raises(CellError, match="model content"):
+        start(placement, "eval", search(*STORED, **{"model content": "other"}))
+
+
+@pytest.mark.parametrize("method", ["fine_tune", "eval"])
+def test_search_whose_trials_all_failed_has_no_best(placement, method):
+    failed = replace(trial(0, 0, 1), score=None, loss=None, measurement=None, failure="broken")
+    if method == "eval":
+        with pytest.raises(CellError, match="eval needs a stored search"):
+            start(placement, method, search(failed))
+    else:
+        assert start(placement, method, search(failed)).base == PRESET
+
+
+# --- stages
+
+
+def stages(mobilenet, tunable, **params):
+    plain = mobilenet.model_dump(mode="json")
+    plain["compression"]["algorithms"] = [{"name": "TunableQuantization", "params": tunable}]
+    plain["optimizer"]["params"] = params
+    config = type(mobilenet).model_validate(plain)
+    scopes = [each.compression.tunable for each in search_stages(config)]
+    return [
+        (each.until, scope.tuning_scope, scope.estimator_tuning_scope)
+        for each, scope in zip(search_stages(config), scopes, strict=True)
+    ]
+
+
+def test_who_names_no_scope_gets_estimators_and_then_layers(mobilenet):
+    assert stages(mobilenet, {}, max_trials=50) == [(20, ("range_estimator",), ("preset",)), (50, ("layer",), ())]
+
+
+def test_who_names_a_scope_gets_one_stage_of_it(mobilenet):
+    assert stages(mobilenet, {"tuning_scope": ["mode"]}, max_trials=50) == [(50, ("mode",), ())]
+
+
+STAGES = [
+    {"max_trials": 5, "tuning_scope": ["mode"]},
+    {"max_trials": 7, "tuning_scope": ["range_estimator"], "estimator_tuning_scope": ["type"]},
+]
+
+
+def test_named_stages_come_one_after_the_other(mobilenet):
+    found = stages(mobilenet, {"tuning_scope": ["layer"]}, stages=STAGES)
+    assert found == [(5, ("mode",), ()), (12, ("range_estimator",), ("type",))]
+
+
+def test_max_trials_bounds_all_stages_together(mobilenet):
+    assert [until for until, *_ in stages(mobilenet, {}, stages=STAGES, max_trials=8)] == [5, 8]
+    assert [until for until, *_ in stages(mobilenet, {}, stages=STAGES, max_trials=3)] == [3, 3]
+
+
+def test_max_trials_of_the_command_line_bounds_the_default_stages(mobilenet, zoo):
+    config = load_model_config(zoo / "embedded" / "digits-resnet.yml").with_optimizer({"max_trials": 1})
+    assert search_stages(config)[-1].until == 1
+
+
+def test_scorer_of_the_tests_tells_options_apart():
+    scorer = Scorer()
+    assert scorer.build(option(0)).candidate != scorer.build(option(1)).candidate
