@@ -12,7 +12,10 @@ from unittest.mock import patch
 
 from searching import MODELS, Memory, open_session, search
 
+from quantize_zoo.config import BenchmarkParams
+
 TRIALS = 60
+BENCHMARK = BenchmarkParams(duration_seconds=0.4)
 COUNTS = (20, 40, 60)
 SCOPE = {"tuning_scope": ["layer", "range_estimator"], "estimator_tuning_scope": ["preset"]}
 
@@ -35,7 +38,7 @@ def main(seeds):
     print("| model | search | " + " | ".join(f"after {count} trials" for count in COUNTS) + " |")
     print("| --- | --- | " + " | ".join("---" for _ in COUNTS) + " |")
     for model in MODELS:
-        session, prepared, config = open_session(model, max_trials=TRIALS)
+        session, prepared, config = open_session(model, max_trials=TRIALS, benchmark=BENCHMARK)
         scorer = Memory(session)
         for name, (changed, random_trials) in searches(config).items():
             with patch("quantize_zoo.search.sampler._POT_RANDOM_TRIALS", random_trials):

@@ -28,7 +28,7 @@ from quantize_zoo.search.trial import (
 )
 
 # The share of a stage's trials that may go into its start.
-_STARTUP_SHARE = 0.35
+_STARTUP_SHARE = 0.2
 
 
 class CandidateScorer(Protocol):
@@ -84,7 +84,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int) -> Iterator[T
     if not plan.space.has_choices:
         return
     count = round(_STARTUP_SHARE * (plan.until - known[0].number))
-    startup = [] if as_pot else startup_choices(plan.space, plan.types, plan.errors, count)
+    startup = [] if as_pot else startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
     sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot)
     for trial in known:
         if trial.choices is not None:

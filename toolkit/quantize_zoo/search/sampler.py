@@ -10,60 +10,55 @@ from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK, Trials, hp, tpe
 from hyperopt.base import Domain
 
 from quantize_zoo.quantization import SearchSpace, Variable
-from quantize_zoo.search.labels import Choices, below, labelled, roots
+from quantize_zoo.search.labels import Choices, base_choices, below, labelled, roots
 
 GAMMA = 0.3
 EI_CANDIDATES = 24  # hyperopt's own
+# Of many candidates TPE takes the likeliest, the same again and again; of fewer it takes others.
+_FEWER_CANDIDATES = (EI_CANDIDATES, 4, 1)
+_LARGEST_STEP = 3  # variables that a neighbour changes
+_NEIGHBOURS_TRIED = 50
 _POT_RANDOM_TRIALS = 10
 
 
 class TpeSampler:
     """Proposes choices (``ask``) and learns from their loss (``tell``).
 
+    TPE and a neighbour of the best so far take turns: TPE learns what is good on the whole, a neighbour is one step
+    from what is good already. What was proposed before is not proposed again, as long as there is something else.
     What is asked for depends on the seed, on what was told, and on how often it was asked before. A space in which
     nothing can be chosen must not be asked.
 
     Args:
         space: what can be chosen.
         seed: of the choices; numbers of a sequence, so that the stages of a search differ.
-        startup: choices to propose before TPE does.
-        as_pot: search as POT did: start at random, and look at as many candidates as the fewest choices that a
-            variable has.
+        startup: choices to propose before.
+        as_pot: search as POT did: start at random, then TPE only, which looks at as many candidates as the fewest
+            choices that a variable has, and may propose anything twice.
 
     """
 
     def __init__(
         self, space: SearchSpace, seed: Sequence[int], startup: Sequence[Choices] = (), *, as_pot: bool = False
     ) -> None:
-        sizes = [len(variable.branches) for variable in labelled(space).values() if len(variable.branches) > 1]
-        self._candidates = min(sizes) if as_pot else EI_CANDIDATES
-        self._prior_weight = 1 / self._candidates if as_pot else 1.0
-        self._random_trials = _POT_RANDOM_TRIALS if as_pot else 0
+        self._space = space
+        self._sizes = {label: len(each.branches) for label, each in labelled(space).items() if len(each.branches) > 1}
+        self._as_pot = as_pot
         self._domain = Domain(lambda choices: 0.0, [_expression(*root) for root in roots(space).items()])
         self._trials = Trials()
         self._seed = list(seed)
         self._startup = list(startup)
         self._asked = 0
+        self._proposed: list[Choices] = []
+        self._best: tuple[float, Choices] | None = None
 
     def ask(self) -> Choices:
         """Return what to evaluate next."""
         position, self._asked = self._asked, self._asked + 1
-        if position < len(self._startup):
-            return self._startup[position]
-        ticket = self._trials.new_trial_ids(1)[0]
         rng = np.random.default_rng([*self._seed, position])
-        document = tpe.suggest(
-            [ticket],
-            self._domain,
-            self._trials,
-            int(rng.integers(2**31 - 1)),
-            prior_weight=self._prior_weight,
-            n_startup_jobs=self._random_trials,
-            n_EI_candidates=self._candidates,
-            gamma=GAMMA,
-            verbose=False,
-        )[0]
-        return {label: int(chosen[0]) for label, chosen in document["misc"]["vals"].items() if len(chosen)}
+        choices = self._startup[position] if position < len(self._startup) else self._propose(position, rng)
+        self._proposed.append(choices)
+        return choices
 
     def tell(self, choices: Choices, loss: float | None) -> None:
         """Report the loss of choices, asked for or not; None if they failed."""
@@ -80,10 +75,60 @@ class TpeSampler:
         document["state"] = JOB_STATE_DONE
         self._trials.insert_trial_doc(document)
         self._trials.refresh()
+        self._proposed.append(choices)
+        if loss is not None and (self._best is None or loss < self._best[0]):
+            self._best = (loss, choices)
 
     def skip(self, count: int) -> None:
         """Go on as if so many had been asked for already: a search that is continued."""
         self._asked = count
+
+    def _propose(self, position: int, rng: np.random.Generator) -> Choices:
+        if self._as_pot:
+            fewest = min(self._sizes.values())
+            return self._tpe(rng, fewest, prior_weight=1 / fewest, random_trials=_POT_RANDOM_TRIALS)
+        if position % 2:
+            neighbour = self._neighbour(rng)
+            if neighbour is not None:
+                return neighbour
+        for candidates in _FEWER_CANDIDATES:
+            choices = self._tpe(rng, candidates)
+            if choices not in self._proposed:
+                return choices
+        return self._neighbour(rng) or choices
+
+    def _neighbour(self, rng: np.random.Generator) -> Choices | None:
+        """Return the best choices so far with a few changed, such as were not proposed yet; None if there are none."""
+        if self._best is None:
+            return None
+        labels = list(self._best[1])
+        for _ in range(_NEIGHBOURS_TRIED):
+            step = min(len(labels), int(rng.integers(1, _LARGEST_STEP + 1)))
+            changed = dict(self._best[1])
+            for index in rng.choice(len(labels), size=step, replace=False):
+                label = labels[index]
+                changed[label] = int((changed[label] + rng.integers(1, self._sizes[label])) % self._sizes[label])
+            choices = base_choices(self._space, changed)
+            if choices not in self._proposed:
+                return choices
+        return None
+
+    def _tpe(
+        self, rng: np.random.Generator, candidates: int, *, prior_weight: float = 1.0, random_trials: int = 0
+    ) -> Choices:
+        ticket = self._trials.new_trial_ids(1)[0]
+        document = tpe.suggest(
+            [ticket],
+            self._domain,
+            self._trials,
+            int(rng.integers(2**31 - 1)),
+            prior_weight=prior_weight,
+            n_startup_jobs=random_trials,
+            n_EI_candidates=candidates,
+            gamma=GAMMA,
+            verbose=False,
+        )[0]
+        return {label: int(chosen[0]) for label, chosen in document["misc"]["vals"].items() if len(chosen)}
 
 
 def _expression(label: str, variable: Variable) -> Any:

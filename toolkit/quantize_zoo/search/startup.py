@@ -1,37 +1,50 @@
 """Trials to start a search with: moves of whole groups that are worth a look before TPE has seen anything.
 
-A random start changes half of everything at once and teaches little. These change one thing for all operations (their
-estimator, their mode, a step of the pipeline), or leave unquantized what is likely to pay: the operations of one type,
-or those whose quantization makes the largest error of their own.
+A random start changes half of everything at once. These change one thing for all operations (their estimator, their
+mode, a step of the pipeline), or leave a part of the operations unquantized: those of one type, those whose
+quantization makes the largest error of their own, and random ones, the likelier the larger their error. Never nearly
+all of them: that is close to FP32, and neither fast nor a lesson.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import zip_longest
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
+
+import numpy as np
 
 from quantize_zoo.quantization import SearchSpace
 from quantize_zoo.search.labels import Choices, base_choices, labelled
 
 # Leave out the operations with the largest errors: one, two, four ...
 _RANKED = (1, 2, 4, 8, 16)
+_RANDOM_TRIED = 100
+_LARGEST_SHARE = 0.8  # of the operations that are left out together
 
 
 def startup_choices(
-    space: SearchSpace, types: Mapping[str, str], errors: Mapping[str, float], count: int
+    space: SearchSpace, types: Mapping[str, str], errors: Mapping[str, float], count: int, seed: Sequence[int] = (0,)
 ) -> list[Choices]:
     """Return at most ``count`` different choices.
 
     ``types`` has the type of each operation, ``errors`` how much quantizing it alone changes its output; of the
-    operations without an error nothing is known.
+    operations without an error nothing is known. ``seed`` is that of the random ones.
     """
     base = base_choices(space)
+    optional = _optional(space, base)
+    moves = chain(
+        chain.from_iterable(
+            zip_longest(_whole_model(space, base), _by_error(space, errors, optional), _by_type(space, types, optional))
+        ),
+        _at_random(space, errors, optional, np.random.default_rng(seed)),
+    )
     found: list[Choices] = []
-    rounds = zip_longest(_whole_model(space, base), _by_type(space, types, base), _by_error(space, errors, base))
-    for choices in (each for group in rounds for each in group if each is not None):
-        if choices != base and choices not in found:
+    for choices in moves:
+        if len(found) == count:
+            break
+        if choices is not None and choices != base and choices not in found:
             found.append(choices)
-    return found[:count]
+    return found
 
 
 def _whole_model(space: SearchSpace, base: Choices) -> Iterator[Choices]:
@@ -45,20 +58,37 @@ def _whole_model(space: SearchSpace, base: Choices) -> Iterator[Choices]:
             yield base_choices(space, changed)
 
 
-def _by_type(space: SearchSpace, types: Mapping[str, str], base: Choices) -> Iterator[Choices]:
+def _by_type(space: SearchSpace, types: Mapping[str, str], optional: Mapping[str, str]) -> Iterator[Choices]:
     """Leave the operations of one type unquantized."""
-    optional = _optional(space, base)
     for kind in dict.fromkeys(types[name] for name in optional):
-        yield base_choices(space, {label: 1 for name, label in optional.items() if types[name] == kind})
+        yield from _without(space, optional, [name for name in optional if types[name] == kind])
 
 
-def _by_error(space: SearchSpace, errors: Mapping[str, float], base: Choices) -> Iterator[Choices]:
+def _by_error(space: SearchSpace, errors: Mapping[str, float], optional: Mapping[str, str]) -> Iterator[Choices]:
     """Leave the operations with the largest errors unquantized."""
-    optional = _optional(space, base)
     ranking = sorted((name for name in optional if name in errors), key=lambda name: -errors[name])
     for size in _RANKED:
-        if size < len(optional):
-            yield base_choices(space, {optional[name]: 1 for name in ranking[:size]})
+        yield from _without(space, optional, ranking[:size])
+
+
+def _at_random(
+    space: SearchSpace, errors: Mapping[str, float], optional: Mapping[str, str], rng: np.random.Generator
+) -> Iterator[Choices]:
+    """Leave random operations unquantized, the likelier the higher they rank by error."""
+    if not optional:
+        return
+    ranking = sorted(optional, key=lambda name: -errors.get(name, 0.0))
+    weights = 1 / np.arange(1, len(ranking) + 1)
+    most = max(1, int(_LARGEST_SHARE * len(ranking)))
+    for _ in range(_RANDOM_TRIED):
+        size = int(rng.integers(1, most + 1))
+        chosen = rng.choice(len(ranking), size=size, replace=False, p=weights / weights.sum())
+        yield from _without(space, optional, [ranking[index] for index in chosen])
+
+
+def _without(space: SearchSpace, optional: Mapping[str, str], names: Sequence[str]) -> Iterator[Choices]:
+    if len(names) <= _LARGEST_SHARE * len(optional):
+        yield base_choices(space, {optional[name]: 1 for name in names})
 
 
 def _optional(space: SearchSpace, base: Choices) -> dict[str, str]:
