@@ -132,6 +132,13 @@ def integer_input():
     return model(named(ops.matmul(embedded, constant(4, 16, seed=1), False, True), "dense"), ids)
 
 
+def string_input():
+    """A convolution, and beside it a text that goes straight through."""
+    image, text = parameter(), named(ops.parameter([1], ov.Type.string), "text")
+    text.output(0).set_names({"text"})
+    return ov.Model([ops.result(convolution(image, 3, 4, "conv")), ops.result(text)], [image, text], "string_input")
+
+
 def compressed():
     """Weights in float16 behind Convert, and weights behind Reshape and Transpose."""
     image = parameter()
@@ -162,8 +169,8 @@ ZOO = {
     function.__name__: function
     for function in (
         residual_model, shared_weights, several_outputs, concat_tree, residual_chain, attention, layer_norm,
-        grouped_and_depthwise, transposed_convolution, loop, branches, integer_input, compressed, two_activations,
-        split_and_join,
+        grouped_and_depthwise, transposed_convolution, loop, branches, integer_input, string_input, compressed,
+        two_activations, split_and_join,
     )
 }  # fmt: skip
 
@@ -191,6 +198,8 @@ def random_samples(net, count=8):
             values = rng.normal(size=shape).astype(np.float32)
             if kind == ov.Type.boolean:
                 values = np.ones(shape, bool)
+            elif kind == ov.Type.string:
+                values = np.full(shape, "text")
             elif kind == ov.Type.i64:
                 values = np.arange(np.prod(shape)).reshape(shape)
             sample[port.get_any_name()] = values
