@@ -95,7 +95,7 @@ def all_cells():
 
 def test_page_tells_every_cell():
     page = render_html(make_run_report(run_record(*all_cells())))
-    assert "7 cells: 1 meet their targets, 1 should keep FP32, 2 miss a target, 1 failed" in page
+    assert "7 cells: 1 meets its targets, 1 should keep FP32, 2 miss a target, 1 failed" in page
     assert "keep FP32: no INT8 model within the accuracy target is measurably faster" in page
     assert "no device GPU" in page
     assert "1.500 [1.490, 1.510]" in page

@@ -9,12 +9,12 @@ from quantize_zoo.report import charts, wording
 from quantize_zoo.report.run_report import RunReport
 
 _HEADLINES = {
-    "met": "meet their targets",
-    "keep-fp32": "should keep FP32",
-    "missed": "miss a target",
-    "failed": "failed",
-    "interrupted": "interrupted",
-    "unavailable": "unavailable",
+    "met": ("meets its targets", "meet their targets"),
+    "keep-fp32": ("should keep FP32", "should keep FP32"),
+    "missed": ("misses a target", "miss a target"),
+    "failed": ("failed", "failed"),
+    "interrupted": ("interrupted", "interrupted"),
+    "unavailable": ("unavailable", "unavailable"),
 }
 
 
@@ -46,5 +46,5 @@ def render_html(report: RunReport) -> str:
 
 def _headline(report: RunReport) -> str:
     counts = {status: sum(cell.verdict.status == status for cell in report.cells) for status in _HEADLINES}
-    parts = [f"{count} {_HEADLINES[status]}" for status, count in counts.items() if count]
-    return f"{len(report.cells)} cells: " + ", ".join(parts)
+    parts = [f"{count} {_HEADLINES[status][count > 1]}" for status, count in counts.items() if count]
+    return f"{len(report.cells)} cell{'s' if len(report.cells) > 1 else ''}: " + ", ".join(parts)
