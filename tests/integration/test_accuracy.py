@@ -71,7 +71,7 @@ def test_accuracy_is_that_of_the_checkers_own_command(zoo, name, precision, tmp_
     model = with_batch(read_model(folder / f"{name}.onnx"), 1)
     config = load_model_config(folder / f"{name}.yml")
     if precision == "int8":
-        model = plain_int8(model, AccuracySession(find_checker(), config, model).inputs(100))
+        model = plain_int8(model, AccuracySession(find_checker(), config, model).inputs(range(100)))
     save_model(model, tmp_path / "model.xml")
     results = tmp_path / "results.csv"
     command = [Path(sys.executable).parent / "accuracy_check", "-c", folder / "accuracy-check.yml"]

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from quantize_zoo.config import search_stages
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.matrix import Cell
 from quantize_zoo.search import Trial
@@ -46,7 +47,7 @@ class ConsoleProgress:
         """See ``RunObserver``."""
         self._started = time.monotonic()
         self._console.print(f"[{position + 1}/{total}] {cell.name}", markup=False, highlight=False)
-        self._task = self._live.add_task(escape(cell.name), total=cell.model.optimizer.params.max_trials, best="")
+        self._task = self._live.add_task(escape(cell.name), total=_trials(cell), best="")
 
     def reference_scored(self, cell: Cell, reference: Reference) -> None:
         """See ``RunObserver``."""
@@ -58,13 +59,13 @@ class ConsoleProgress:
     def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:
         """See ``RunObserver``."""
         minutes = (time.monotonic() - self._started) / 60
-        count = f"trial {trial.number + 1}/{cell.model.optimizer.params.max_trials}"
+        count = f"trial {trial.number + 1}/{_trials(cell)}"
         best_text = f"best {_figures(best)}" if best else "none yet"
         current = trial.failure or _figures(trial)
         if self._live.disable:
             self._print(f"{count}: {current}, {best_text}, {minutes:.1f} min")
         elif self._task is not None:
-            self._live.update(self._task, advance=1, best=escape(best_text))
+            self._live.update(self._task, completed=trial.number + 1, best=escape(best_text))
 
     def cell_finished(self, cell: Cell, error: QuantizeZooError | None) -> None:
         """See ``RunObserver``."""
@@ -77,6 +78,13 @@ class ConsoleProgress:
 
     def _print(self, text: str) -> None:
         self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _trials(cell: Cell) -> int:
+    """Return how many trials the cell's search has at most."""
+    if cell.model.optimizer.params.trials_load_method == "eval":
+        return 1
+    return search_stages(cell.model)[-1].until
 
 
 def _figures(trial: Trial) -> str:
