@@ -10,6 +10,8 @@ import signal
 import sys
 import time
 
+import sqlalchemy as sa
+
 from builders import reference, trial
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.store import Store
@@ -33,7 +35,11 @@ def start_cell(store, run_id="run", method="cold_start"):
 def add_trials(url, cell, connection):
     """Go on after the last stored trial, and tell each one's number when it is stored."""
     store = Store(url)
-    number = len(store.load_run().cells[0].trials)
+    engine = sa.create_engine(url)
+    with engine.connect() as database:
+        last = database.scalar(sa.text("SELECT MAX(number) FROM trials"))
+    engine.dispose()
+    number = 0 if last is None else last + 1
     while True:
         store.add_trial(cell, trial(number, 0.0, 1.0))
         connection.send(number)

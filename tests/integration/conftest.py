@@ -33,7 +33,9 @@ class SmallMatrix:
         dataset["annotation_conversion"]["annotation_file"] = "labels.txt"
         model = yaml.safe_load((embedded / "digits-mobilenet.yml").read_text())
         model |= {"name": "net", "model": "net.onnx"}
-        model["compression"]["algorithms"][0]["params"]["stat_subset_size"] = 20
+        model["compression"]["algorithms"][0]["params"] |= {
+            "stat_subset_size": 20, "tuning_scope": ["layer", "range_estimator"], "estimator_tuning_scope": ["preset"],
+        }  # fmt: skip
         params = model["optimizer"]["params"]
         params |= {"max_trials": 4, "latency_reduce": 0.01, "accuracy_loss": 50}
         params["benchmark"]["duration_seconds"] = 0.2
