@@ -21,6 +21,7 @@ from quantize_zoo.config.yaml_source import ConfigSource, Key, validate
 _NO_MEANING = {
     "keep_uncompressed_weights": "weights are written at full precision; OpenVINO stores them as INT8 when it compiles",
     "multinode": "this command runs on one machine",
+    "debug": "the log of a run has everything",
     "anneal": "the search is hyperopt's TPE, with nothing to anneal",
     "inplace_statistics": "statistics are always reduced inside the model",
     "stat_requests_number": "OpenVINO's throughput hint decides",
