@@ -75,6 +75,21 @@ def test_eval_with_nothing_stored_is_an_error(small, quantize_zoo):
     assert "eval needs a stored search of this model on this device" in err
 
 
+def test_warm_start_with_nothing_left_to_do_rebuilds_the_best_of_any_stage(small, quantize_zoo):
+    """The best may need statistics that only an earlier stage asked for."""
+
+    def without_scope(model):
+        params = model["compression"]["algorithms"][0]["params"]
+        del params["tuning_scope"], params["estimator_tuning_scope"]
+
+    small.edit("net.yml", without_scope)
+    _, first, err = run(small, quantize_zoo, "cold_start", "--max-trials", 5)
+    status, cell, err = run(small, quantize_zoo, "warm_start", "--max-trials", 5)
+    assert status == 0, err
+    assert len(cell["trials"]) == len(first["trials"]) == 5
+    assert cell["final"]["model"]
+
+
 def test_stages_come_one_after_the_other_around_the_best(small, quantize_zoo):
     stages = [
         {"max_trials": 3, "tuning_scope": ["range_estimator"], "estimator_tuning_scope": ["preset"]},

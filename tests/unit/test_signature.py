@@ -17,8 +17,7 @@ from zoo import ZOO, attention, grouped_and_depthwise, random_samples, residual_
 @pytest.fixture(scope="module")
 def built():
     net = residual_model()
-    scope = {"tuning_scope": ["range_estimator"], "estimator_tuning_scope": ["preset"]}
-    return pipeline(net, random_samples(net, 16), compression(after=["FastBiasCorrection"], **scope))
+    return pipeline(net, random_samples(net, 16), compression(after=["FastBiasCorrection"]))
 
 
 def changed(base, mode="symmetric", preset="default"):

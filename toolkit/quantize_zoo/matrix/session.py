@@ -82,7 +82,13 @@ class CellSession:
         self._original = read_model(cell.model.model)
         self._model = with_batch(self._original, 1)
         self._pipeline = Pipeline(
-            self._model, cell.model.name, self._hardware, compression, self._collect, self._calibration_samples
+            self._model,
+            cell.model.name,
+            self._hardware,
+            compression,
+            self._collect,
+            self._calibration_samples,
+            [stage.compression.tunable for stage in self._stages],
         )
         self._checker = find_checker()
 
@@ -126,7 +132,7 @@ class CellSession:
     def calibrate(self, base: ModelOption) -> Calibration:
         """See ``CellWorker``."""
         start = time.perf_counter()
-        self._pipeline.prepare(base, [stage.compression.tunable for stage in self._stages])
+        self._pipeline.prepare(base)
         return Calibration(time.perf_counter() - start, self._pipeline.errors(base))
 
     def build(self, option: ModelOption) -> Built:

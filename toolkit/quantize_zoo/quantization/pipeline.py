@@ -70,7 +70,8 @@ class _Variant:
 class Pipeline:
     """Builds candidates of one model (static shapes, batch size 1).
 
-    ``collect`` collects statistics, ``samples`` gives the first samples of the calibration data.
+    ``collect`` collects statistics, ``samples`` gives the first samples of the calibration data, ``scopes`` are what is
+    tuned: what all options around a base need is collected in one pass.
 
     Raises:
         CellError: the model has nothing to quantize, is quantized already, or the parameters do not fit it.
@@ -85,6 +86,7 @@ class Pipeline:
         params: CompressionParams,
         collect: Collect,
         samples: Callable[[int | None], Samples],
+        scopes: Iterable[TunableQuantizationParams] = (),
     ) -> None:
         self._model = model
         self._name = name
@@ -96,20 +98,17 @@ class Pipeline:
         self.placement = find_placement(model, hardware, name, self._ignored)
         self.base = base_option(self.placement, hardware, params.tunable, params.steps)
         self._steps: dict[str, Algorithm] = {each.name: each for each in params.algorithms}
-        self._tail = largest_probability(self.base, params.tunable)
+        self._scopes = (params.tunable, *scopes)
+        self._tail = 0.0
         self._variants: dict[tuple[str, ...], _Variant] = {}
 
-    def prepare(self, base: ModelOption, scopes: Iterable[TunableQuantizationParams] = ()) -> None:
-        """Collect what all options around a base need, if it was not collected yet; ``scopes`` are what is tuned.
+    def prepare(self, base: ModelOption) -> None:
+        """Collect what all options around a base need, if it was not collected yet.
 
         Raises:
             CellError: see ``collect_statistics``.
 
         """
-        tail = max(largest_probability(base, each) for each in (self._params.tunable, *scopes))
-        if tail > self._tail:
-            self._tail = tail
-            self._variants.clear()
         self._variant(base)
 
     def build(self, option: ModelOption, model: ov.Model | None = None) -> ov.Model:
@@ -167,6 +166,10 @@ class Pipeline:
         return next(found, None)
 
     def _variant(self, option: ModelOption) -> _Variant:
+        tail = max(largest_probability(option, scope) for scope in self._scopes)
+        if tail > self._tail:
+            self._tail = tail
+            self._variants.clear()
         preparing = tuple(step for step in option.steps if step in ("ActivationChannelAlignment", "SmoothQuant"))
         if preparing not in self._variants:
             self._variants[preparing] = self._make_variant(preparing)
