@@ -74,7 +74,9 @@ def install_overlay() -> None:
 def _installed_openvino_dev() -> bool:
     if importlib.util.find_spec("openvino.tools") is None:
         return False
-    return importlib.util.find_spec("openvino.tools.accuracy_checker") is not None
+    spec = importlib.util.find_spec("openvino.tools.accuracy_checker")
+    # An overlay that was attached before is found in the same way.
+    return spec is not None and not str(spec.origin).startswith(str(OVERLAY_FOLDER))
 
 
 def _attach_overlay() -> None:
