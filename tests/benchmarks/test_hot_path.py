@@ -106,7 +106,7 @@ def test_scoring_a_model(benchmark, zoo, name, limit):
     assert ratio < limit
 
 
-@pytest.mark.parametrize(("tail", "limit"), [(0.0, 4), (1e-3, 8)], ids=["extremes", "full scope"])
+@pytest.mark.parametrize(("tail", "limit"), [(0.0, 5), (1e-3, 9)], ids=["extremes", "full scope"])
 def test_collecting_statistics(benchmark, cell, tail, limit):
     """Against a plain pass over the same samples; each is compiled first."""
     model, session, built, _ = cell
