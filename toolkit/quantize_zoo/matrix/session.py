@@ -96,6 +96,7 @@ class CellSession:
         """See ``CellWorker``."""
         start = time.perf_counter()
         self._accuracy = AccuracySession(self._checker, self._cell.model, self._model)
+        self._dataset = self._accuracy.fingerprint()  # reads every input, so once
         self._split = split_samples(self._accuracy.labels(), self._params.holdout, self._params.eval_subset_size)
         self._fp32 = compile_for_latency(self._model, self._cell.device, self._params.benchmark)
         self._fp32_throughput = compile_for_accuracy(self._model, self._cell.device)
@@ -248,7 +249,7 @@ class CellSession:
         environment = describe_environment()
         depends_on = [
             content_hash(self._cell.model.model),
-            self._accuracy.fingerprint(),
+            self._dataset,
             json.dumps(self._split.tuning[:size]),
             variant and self._cell.model.compression.model_dump_json(include={"algorithms"}),
             f"{variant} {environment.openvino} {environment.isa_limit}",
@@ -294,7 +295,7 @@ class CellSession:
         scopes = [stage.compression.tunable.model_dump(mode="json") for stage in self._stages]
         return {
             "model content": content_hash(self._cell.model.model)[:12],
-            "dataset": f"{len(self._accuracy)} samples, {self._accuracy.fingerprint()[:12]}",
+            "dataset": f"{len(self._accuracy)} samples, {self._dataset[:12]}",
             "samples of the search": _short_hash(self._split.tuning)[:12],
             "metric": self._cell.model.metric,
             "device": self._cell.device.label,
