@@ -1,4 +1,4 @@
-"""Make the validation images of the embedded zoo from scikit-learn's bundled digits.
+"""Make the validation data of the embedded zoo: scikit-learn's bundled digits, and scenes drawn from a seed.
 
 Run it as ``python make_data.py`` (extra ``train``). The output is a function of ``SEED`` alone.
 
@@ -9,6 +9,7 @@ has a cost here that tuning can win back.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -19,10 +20,14 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from scenes import SHAPES, VOCABULARY, draw_detection, draw_face, draw_shapes, shrink, write_review
+
 SEED = 20240601
 SIZE = 32
 VALIDATION_SAMPLES = 1200
-FOLDER = Path(__file__).parent / "data" / "digits"
+SCENES, SHAPE_PICTURES, FACES, REVIEWS = 240, 200, 240, 1000
+DATA = Path(__file__).parent / "data"
+FOLDER = DATA / "digits"
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -56,18 +61,90 @@ def distort(image: Images, rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(np.round(255.0 * noisy), 0, 255).astype(np.uint8)
 
 
-def main() -> None:
-    """Write ``data/digits/NNNN.png`` and ``data/digits.txt`` (image and label a line)."""
+def make_digits() -> None:
+    """Write ``digits/NNNN.png`` and ``digits.txt`` (image and label a line)."""
     _, images, _, labels = split_digits()
     rng = np.random.default_rng(SEED)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    folder = _emptied("digits")
     lines = []
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         name = f"{number:04d}.png"
-        Image.fromarray(distort(image, rng)).save(FOLDER / name, optimize=True)
+        Image.fromarray(distort(image, rng)).save(folder / name, optimize=True)
         lines.append(f"{name} {label}\n")
-    FOLDER.with_suffix(".txt").write_text("".join(lines), encoding="ascii")
+    folder.with_suffix(".txt").write_text("".join(lines), encoding="ascii")
+
+
+def make_scenes() -> None:
+    """Write ``scenes/images``, ``scenes/boxes`` (label and corners a line) and ``scenes/labels.txt``."""
+    _, images, _, labels = split_digits()
+    rng = np.random.default_rng(SEED)
+    folder = _emptied("scenes")
+    (folder / "images").mkdir()
+    (folder / "boxes").mkdir()
+    pairs = []
+    for number in range(SCENES):
+        scene, boxes = draw_detection(images.astype(np.float64), labels, rng)
+        Image.fromarray(scene).save(folder / "images" / f"{number:03d}.jpg", quality=70, optimize=True)
+        rows = [
+            f"{label} {' '.join(f'{value:.0f}' for value in corners)}\n"
+            for label, corners in zip(boxes.labels, boxes.corners, strict=True)
+        ]
+        (folder / "boxes" / f"{number:03d}.txt").write_text("".join(rows), encoding="ascii")
+        pairs.append(f"{number:03d}.jpg {number:03d}.txt\n")
+    (folder / "labels.txt").write_text("".join(f"{digit}\n" for digit in range(10)), encoding="ascii")
+    (folder / "pairs.txt").write_text("".join(pairs), encoding="ascii")
+
+
+def make_shapes() -> None:
+    """Write ``shapes/images``, ``shapes/masks``, ``shapes/small`` (half the resolution) and ``shapes/meta.json``."""
+    rng = np.random.default_rng(SEED)
+    folder = _emptied("shapes")
+    for part in ("images", "masks", "small"):
+        (folder / part).mkdir()
+    for number in range(SHAPE_PICTURES):
+        picture, mask = draw_shapes(rng)
+        Image.fromarray(picture).save(folder / "images" / f"{number:03d}.jpg", quality=85, optimize=True)
+        Image.fromarray(mask).save(folder / "masks" / f"{number:03d}.png", optimize=True)
+        stored = np.asarray(Image.open(folder / "images" / f"{number:03d}.jpg"))
+        Image.fromarray(shrink(stored)).save(folder / "small" / f"{number:03d}.jpg", quality=95, optimize=True)
+    meta = {"label_map": {str(index): name for index, name in enumerate(SHAPES)}}
+    (folder / "meta.json").write_text(json.dumps(meta) + "\n", encoding="ascii")
+
+
+def make_faces() -> None:
+    """Write ``faces/images`` and ``faces/landmarks.csv``."""
+    rng = np.random.default_rng(SEED)
+    folder = _emptied("faces")
+    (folder / "images").mkdir()
+    rows = ["NAME_ID," + ",".join(f"P{point}{axis}" for point in range(1, 6) for axis in "XY") + "\n"]
+    for number in range(FACES):
+        face, points = draw_face(rng)
+        Image.fromarray(face).save(folder / "images" / f"{number:03d}.jpg", quality=70, optimize=True)
+        rows.append(f"{number:03d}," + ",".join(f"{value:.3f}" for value in points.reshape(-1)) + "\n")
+    (folder / "landmarks.csv").write_text("".join(rows), encoding="ascii")
+
+
+def make_reviews() -> None:
+    """Write ``reviews/reviews.tsv`` and ``reviews/vocabulary.txt``."""
+    rng = np.random.default_rng(SEED)
+    folder = _emptied("reviews")
+    reviews = [write_review(rng) for _ in range(REVIEWS)]
+    rows = ["sentence\tlabel\n", *(f"{text}\t{label}\n" for text, label in reviews)]
+    (folder / "reviews.tsv").write_text("".join(rows), encoding="ascii")
+    (folder / "vocabulary.txt").write_text("".join(f"{word}\n" for word in VOCABULARY), encoding="ascii")
+
+
+def _emptied(name: str) -> Path:
+    folder = DATA / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def main() -> None:
+    """Write all data."""
+    for make in (make_digits, make_scenes, make_shapes, make_faces, make_reviews):
+        make()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def open_session(model, precision=None, scope=None, **params):
     compression = type(config.compression).model_validate({"algorithms": [algorithm]})
     config = config.model_copy(update={"compression": compression})
     statistics = Path(tempfile.mkdtemp())
-    session = CellSession(Cell(config, DeviceSpec(device="CPU", inference_precision=precision)), statistics)
+    session = CellSession(Cell(config, DeviceSpec(device="CPU", inference_precision=precision)), statistics, statistics)
     return session, session.prepare(), config
 
 

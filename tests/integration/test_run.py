@@ -80,7 +80,7 @@ def test_exported_model_has_the_accuracy_of_its_trial(finished):
     assert exported.inputs[0].get_partial_shape()[0].is_dynamic
     model = with_batch(exported, 1)
     session = AccuracySession(find_checker(), config, model)
-    tuning = split_samples(session.labels(), config.optimizer.params.holdout).tuning
+    tuning = split_samples(session.identifiers(), session.labels(), config.optimizer.params.holdout).tuning
     scored = session.score(compile_for_accuracy(model, F32), tuning)
     assert scored.metrics["accuracy@top1"] == cell["trials"][cell["best"]]["accuracy"]["value"]
     configuration = yaml.safe_load((small.reports / "latest" / "models" / "net-CPU[f32].yml").read_text())

@@ -127,13 +127,13 @@ def test_hardware_configuration_of_a_device(device, target):
 
 @pytest.mark.parametrize("device", ["CPU", "AUTO", "AUTO:CPU", "HETERO:CPU"])
 def test_device_that_openvino_has(device):
-    require_device(device)
+    require_device(DeviceSpec(device=device))
 
 
 @pytest.mark.parametrize("device", ["TPU", "AUTO:TPU", "HETERO:CPU,TPU"])
 def test_missing_device_is_told_with_openvinos_list(device):
     with pytest.raises(DeviceUnavailableError, match=r"no device TPU here; its devices: .*CPU"):
-        require_device(device)
+        require_device(DeviceSpec(device=device))
 
 
 def test_environment_names_the_instruction_set_limit():

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantize_zoo.scoring import split_samples
+from quantize_zoo.scoring import split_samples as split_named
+
+
+def split_samples(labels, *args, **named):
+    return split_named([f"{number:04d}" for number in range(len(labels))], labels, *args, **named)
+
 
 LABELS = st.lists(st.sampled_from([0, 1, 2, None]), min_size=1, max_size=200)
 
@@ -28,6 +33,14 @@ def test_every_label_has_its_share_in_the_holdout(labels, holdout):
 def test_split_is_always_the_same():
     labels = [index % 10 for index in range(500)]
     assert split_samples(labels, 0.3) == split_samples(labels, 0.3)
+
+
+def test_split_depends_on_names_and_not_on_the_order_of_the_dataset():
+    names, labels = [f"{number}.png" for number in range(200)], [number % 7 for number in range(200)]
+    split = split_named(names, labels, 0.3)
+    turned = split_named(names[::-1], labels[::-1], 0.3)
+    assert [names[index] for index in split.tuning] == [names[::-1][index] for index in turned.tuning]
+    assert {names[index] for index in split.holdout} == {names[::-1][index] for index in turned.holdout}
 
 
 def test_order_of_the_tuning_part_is_random():

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from quantize_zoo import __version__, errors
-from quantize_zoo.config import MatrixConfig, TrialsLoadMethod, default_matrix_path, load_matrix, load_pot
+from quantize_zoo.config import (
+    MatrixConfig,
+    TrialsLoadMethod,
+    default_matrix_path,
+    load_matrix,
+    load_pot,
+    schema_path,
+)
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.matrix import (
     LocalExecutor,
@@ -32,9 +39,25 @@ from quantize_zoo.matrix import (
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, make_run_report, write_reports
 from quantize_zoo.report.json_document import json_value
-from quantize_zoo.report.wording import interval, percent
-from quantize_zoo.scoring import available_devices, describe_environment, find_checker, install_overlay, require_metric
+from quantize_zoo.report.wording import interval, latency_figures, percent
+from quantize_zoo.scoring import (
+    available_devices,
+    available_instruction_sets,
+    describe_environment,
+    find_checker,
+    install_overlay,
+    read_definitions,
+)
 from quantize_zoo.store import Store
+from quantize_zoo.zoo import (
+    Finding,
+    check_checker_file,
+    complete_model,
+    definitions_file,
+    is_checker_file,
+    write_starter,
+    zoo_checker_files,
+)
 
 DEFAULT_REPORTS = Path("reports")
 BAD_USAGE = 2
@@ -50,6 +73,9 @@ StoreOption = Annotated[
 ReportsOption = Annotated[Path, typer.Option(help="Folder for the reports.")]
 InstallOption = Annotated[
     bool, typer.Option("--install-checker", help="Install openvino-dev's accuracy checker if there is none.")
+]
+DefinitionsOption = Annotated[
+    Path | None, typer.Option(help="The accuracy checker's definitions of datasets and launchers, for every model.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
@@ -74,11 +100,13 @@ def run(
     store: StoreOption = None,
     reports: ReportsOption = DEFAULT_REPORTS,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    definitions: DefinitionsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tune, score and report every cell of a matrix."""
     changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
-    loaded = _load(matrix, models or [], devices or [], {key: value for key, value in changes.items() if value})
+    chosen = {key: value for key, value in changes.items() if value}
+    loaded = _load(matrix, models or [], devices or [], chosen, definitions)
     rendered, folder = _run(loaded, reports, store, seed)
     _report(rendered, folder, as_json=as_json)
 
@@ -125,13 +153,47 @@ def pot(
 
 
 @app.command()
-def check(matrix: MatrixArgument = None, as_json: JsonOption = False) -> None:
-    """Validate a matrix and all that it names, without running."""
-    cells = [cell.name for cell in expand(_load(matrix, [], [], {}))]
+def init(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file, an IR, or what else OpenVINO reads.")],
+) -> None:
+    """Write a model's YAML to start from, by looking at the model."""
+    written = write_starter(model, str(schema_path("model")))
+    text = f"{written}: fill in the lines with TODO, then run: quantize-zoo check {written}"
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(
+    matrix: MatrixArgument = None,
+    definitions: DefinitionsOption = None,
+    open_model_zoo: Annotated[bool, typer.Option(help="Check every accuracy-check.yml of Open Model Zoo.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate a matrix and all that it names, or an accuracy-check.yml, without running."""
+    if open_model_zoo or (matrix is not None and is_checker_file(matrix)):
+        files = list(zoo_checker_files()) if open_model_zoo or matrix is None else [matrix]
+        shared = read_definitions(definitions or (definitions_file() if open_model_zoo else None))
+        _tell_findings([each for file in files for each in check_checker_file(file, shared)], as_json=as_json)
+        return
+    cells = [cell.name for cell in expand(_load(matrix, [], [], {}, definitions))]
     if as_json:
         print(json.dumps({"cells": cells}))
         return
-    Console().print(f"{len(cells)} cells: {', '.join(cells)}", markup=False, highlight=False)
+    count = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+    Console().print(f"{count}: {', '.join(cells)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
+    """Print what can be scored and what not; the exit status is 2 if nothing can."""
+    bad = [finding for finding in findings if finding.problem]
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in bad:
+            print(f"{finding.file}: {finding.model}: {finding.problem}")
+        print(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
+    if len(bad) == len(findings):
+        raise typer.Exit(BAD_USAGE)
 
 
 @app.command()
@@ -150,6 +212,7 @@ def doctor(install_checker: InstallOption = False, as_json: JsonOption = False) 
         "cores": environment.cores,
         "instruction sets": list(environment.instruction_sets),
         "instruction set limit": environment.isa_limit or None,
+        "isa of a CPU cell": list(available_instruction_sets()),
         "accuracy checker": checker,
         "Python": environment.python,
         "NumPy": environment.numpy,
@@ -175,8 +238,9 @@ def _run(matrix: MatrixConfig, reports: Path, store: str | None, seed: int) -> t
     folder = reports / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     folder.mkdir()
     request = RunRequest(folder.name, matrix, folder, shlex.join(["quantize-zoo", *sys.argv[1:]]), seed)
+    executor = LocalExecutor(reports / "statistics", reports / "inputs")
     with ConsoleProgress(Console(stderr=True)) as progress:
-        record = run_matrix(request, LocalExecutor(reports / "statistics"), opened, progress)
+        record = run_matrix(request, executor, opened, progress)
     return make_run_report(record), folder
 
 
@@ -188,11 +252,14 @@ def _look_for_checker() -> tuple[str | None, ConfigurationError | None]:
     return f"{found.version}, {found.origin}", None
 
 
-def _load(path: Path | None, models: list[str], devices: list[str], changes: dict[str, Any]) -> MatrixConfig:
+def _load(
+    path: Path | None, models: list[str], devices: list[str], changes: dict[str, Any], definitions: Path | None = None
+) -> MatrixConfig:
     """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
     matrix = load_matrix(path or default_matrix_path()).select(models, devices)
-    for model in matrix.models:
-        require_metric(model)
+    if definitions is not None:
+        matrix = matrix.with_definitions(definitions)
+    matrix = matrix.model_copy(update={"models": tuple(complete_model(model) for model in matrix.models)})
     if "nncf" in matrix.references:
         require_nncf()
     return matrix.with_optimizer(changes)
@@ -231,13 +298,13 @@ def _report(report: RunReport, folder: Path, *, as_json: bool) -> None:
 def _table(report: RunReport) -> Table:
     table = Table("cell", "verdict", "FP32", "INT8", "loss", "FP32 / INT8", title=f"run {report.run.id}")
     for cell in report.cells:
-        record, best, latency = cell.record, cell.best, cell.latency
-        if record.reference and best and best.measurement and best.score and latency:
+        record, best = cell.record, cell.best
+        if record.reference and best and best.measurement and best.score:
             figures = [
                 interval(record.reference.accuracy, 4),
                 interval(best.measurement.accuracy, 4),
                 percent(best.score.accuracy_loss),
-                interval(latency.ratio, 3),
+                latency_figures(cell.latency)[2],
             ]
         else:
             figures = ["", "", "", ""]

@@ -141,6 +141,69 @@ def unknown_metric(where: str, metric: str, known: Iterable[str]) -> Configurati
     )
 
 
+def would_overwrite(path: Path) -> ConfigurationError:
+    """``init`` would write over a file."""
+    return ConfigurationError(f"{path} is there already", remedy="remove or rename it; init overwrites nothing")
+
+
+def no_open_model_zoo() -> ConfigurationError:
+    """An ``omz:`` model without openvino-dev."""
+    return ConfigurationError(
+        "openvino-dev with Open Model Zoo is not installed", remedy="run: quantize-zoo doctor --install-checker"
+    )
+
+
+def unknown_zoo_model(name: str, known: Iterable[str]) -> ConfigurationError:
+    """Open Model Zoo has no model of this name."""
+    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    return ConfigurationError(
+        f"Open Model Zoo has no model {name!r}",
+        where="omz",
+        remedy=f"did you mean {', '.join(close)}?" if close else "names are those of omz_info_dumper --print_all",
+    )
+
+
+def zoo_model_without_checker(name: str) -> ConfigurationError:
+    """Open Model Zoo has the model and no accuracy-check.yml for it."""
+    return ConfigurationError(
+        f"Open Model Zoo has no accuracy-check.yml for {name!r}", where="omz", remedy="name one with accuracy_checker"
+    )
+
+
+def zoo_download_failed(name: str, folder: Path, cause: str) -> CellError:
+    """omz_downloader failed."""
+    return CellError(
+        f"downloading {name} failed: {cause}",
+        where="Open Model Zoo",
+        remedy=f"check the network, or put the model's files into {folder}",
+    )
+
+
+def zoo_conversion_failed(name: str, model: Path, cause: str) -> CellError:
+    """omz_converter failed."""
+    return CellError(
+        f"converting {name} failed: {cause}",
+        where="Open Model Zoo",
+        remedy=f"convert it with openvino-dev 2023.3 in an environment of its own, and put the IR to {model}",
+    )
+
+
+def unknown_dataset(where: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """``dataset`` is not among those of the accuracy checker's configuration."""
+    return ConfigurationError(
+        f"dataset {name!r} is not in the accuracy checker's configuration", where=where, remedy=nearest(name, known)
+    )
+
+
+def custom_evaluator(where: str) -> ConfigurationError:
+    """The checker's configuration runs a program of its own instead of one model."""
+    return ConfigurationError(
+        "the accuracy checker's configuration has 'evaluations': a custom evaluator, which runs models of its own",
+        where=where,
+        remedy="describe the one model to quantize under 'models', with launchers and datasets",
+    )
+
+
 def reports_unwritable(folder: Path, cause: str) -> ConfigurationError:
     """Reports cannot be written where they should."""
     return ConfigurationError(
@@ -182,6 +245,14 @@ def device_unavailable(device: str, available: Iterable[str]) -> DeviceUnavailab
     )
 
 
+def no_instruction_set(name: str, available: Iterable[str]) -> DeviceUnavailableError:
+    """A CPU cell is to run in an instruction set that this CPU does not have."""
+    return DeviceUnavailableError(
+        f"this CPU has no {name}; it has: {', '.join(available) or 'none that can be chosen'}",
+        remedy="run on a machine whose CPU has it, or name another isa",
+    )
+
+
 def no_nncf() -> ConfigurationError:
     """``references: [nncf]`` without NNCF."""
     return ConfigurationError(
@@ -210,6 +281,40 @@ def sample_unreadable(identifier: str, cause: str) -> CellError:
         f"sample {identifier!r} cannot be read: {cause}",
         where="dataset",
         remedy="check data_source and that every annotated file is there",
+    )
+
+
+def all_samples_bad(identifiers: Iterable[str]) -> CellError:
+    """``on_bad_sample: skip`` left nothing."""
+    return CellError(
+        f"no sample of the dataset can be read; the first are {', '.join(identifiers)}",
+        where="dataset",
+        remedy="check data_source; on_bad_sample: fail tells the cause",
+    )
+
+
+def label_out_of_range(identifier: str, label: int, classes: int) -> CellError:
+    """An annotation has a class that the model has no output for."""
+    return CellError(
+        f"sample {identifier!r} has label {label}, and the model has {classes} classes (0 to {classes - 1})",
+        where="dataset",
+        remedy="correct the annotation, or shift labels with the converter's options (has_background, label_start)",
+    )
+
+
+def inputs_do_not_fit(folder: Path, wanted: int, free: int) -> CellError:
+    """The preprocessed inputs are more than the memory budget and the disk together take."""
+    return CellError(
+        f"the preprocessed inputs take {wanted / 1e9:.1f} GB, and the disk of {folder} has {free / 1e9:.1f} GB free",
+        where="dataset",
+        remedy="free disk space, or use a part of the data with subsample_size",
+    )
+
+
+def inputs_unwritable(folder: Path, cause: str) -> CellError:
+    """The file for preprocessed inputs cannot be made."""
+    return CellError(
+        f"cannot keep preprocessed inputs in {folder}: {cause}", where="dataset", remedy="make the folder writable"
     )
 
 
@@ -348,6 +453,15 @@ def metric_not_scalar(metric: str) -> CellError:
     """A metric without one number cannot be tuned."""
     return CellError(
         f"metric {metric!r} gives no single number", where="accuracy checker", remedy="set calculate_mean for it"
+    )
+
+
+def metric_failed(metrics: Iterable[str], cause: str) -> CellError:
+    """The checker's metrics refuse the annotation or the prediction."""
+    return CellError(
+        f"computing the metrics ({', '.join(metrics)}) failed: {cause}",
+        where="accuracy checker",
+        remedy="the annotation's task, the adapter's and the metric's must be the same",
     )
 
 

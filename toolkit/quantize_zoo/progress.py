@@ -93,4 +93,6 @@ def _figures(trial: Trial) -> str:
         return f"ended after {count} samples, which lose {lost:.2f} %"
     if trial.score is None:
         return "failed"
-    return f"loss {100 * trial.score.accuracy_loss:.2f} %, {trial.score.latency_ratio:.2f}x"
+    ratio = trial.score.latency_ratio
+    speed = "latency not measured" if ratio is None else f"{ratio:.2f}x"
+    return f"loss {100 * trial.score.accuracy_loss:.2f} %, {speed}"

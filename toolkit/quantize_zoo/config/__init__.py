@@ -24,17 +24,18 @@ from quantize_zoo.config.hardware import (
     QuantizationConfig,
     load_hardware,
 )
-from quantize_zoo.config.locations import default_matrix_path, hardware_path
+from quantize_zoo.config.locations import default_matrix_path, hardware_path, schema_path
 from quantize_zoo.config.matrix import MatrixConfig, load_matrix
 from quantize_zoo.config.model import (
     BenchmarkParams,
     DeviceSpec,
+    InstructionSet,
     ModelConfig,
     OptimizerParams,
     TrialsLoadMethod,
     load_model_config,
 )
-from quantize_zoo.config.pot import PotJob, load_pot
+from quantize_zoo.config.pot import PotJob, load_pot, load_pot_compression
 from quantize_zoo.config.stages import Stage, search_stages
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "FastBiasCorrection",
     "Granularity",
     "HardwareConfig",
+    "InstructionSet",
     "MatrixConfig",
     "MaxParams",
     "MinParams",
@@ -69,5 +71,7 @@ __all__ = [
     "load_matrix",
     "load_model_config",
     "load_pot",
+    "load_pot_compression",
+    "schema_path",
     "search_stages",
 ]

@@ -176,6 +176,9 @@ class CompressionParams(Strict):
         return tuple(each.name for each in self.algorithms if not isinstance(each, TunableQuantization))
 
 
+DEFAULT_COMPRESSION = CompressionParams(algorithms=(TunableQuantization(name="TunableQuantization"),))
+
+
 def require_steps(params: CompressionParams) -> None:
     """Raise ValueError if there is no step whose use could be tuned."""
     if not params.steps:

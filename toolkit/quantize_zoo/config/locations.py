@@ -17,6 +17,11 @@ def default_matrix_path() -> Path:
     return _shipped() / "embedded.yml"
 
 
+def schema_path(name: str) -> Path:
+    """Return the shipped JSON Schema of ``model`` or ``matrix``, for editors."""
+    return _shipped() / "schemas" / f"{name}.schema.json"
+
+
 def hardware_path(name: str) -> Path:
     """Return the shipped hardware configuration of a target such as ``CPU``."""
     return _shipped() / "hardware" / f"{name.lower()}.yml"

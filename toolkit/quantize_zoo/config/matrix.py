@@ -12,20 +12,23 @@ from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import read_yaml, validate
 
-OnMissingDevice = Literal["skip", "fail"]
+OnMissingDevice = Literal["skip", "score_on_cpu", "fail"]
 ReferenceTool = Literal["nncf"]
 
 
-class _MatrixFile(Strict):
+class MatrixFile(Strict):
+    """A matrix as it is written: models are paths relative to the file."""
+
     models: tuple[Path, ...] = Field(min_length=1)
     devices: tuple[DeviceSpec, ...] = Field(min_length=1)
     on_missing_device: OnMissingDevice = "skip"
     require_targets: bool = False
     references: tuple[ReferenceTool, ...] = ()
+    input_memory_mb: int = Field(default=2048, ge=0)
 
 
 class MatrixConfig(Strict):
-    """A matrix whose models are loaded."""
+    """A matrix whose models are loaded; ``input_memory_mb`` is what a cell's preprocessed inputs may take of memory."""
 
     source: Path
     models: tuple[ModelConfig, ...]
@@ -33,6 +36,7 @@ class MatrixConfig(Strict):
     on_missing_device: OnMissingDevice
     require_targets: bool
     references: tuple[ReferenceTool, ...] = ()
+    input_memory_mb: int = 2048
 
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
         """Return the part that the command line asks for; an empty list asks for all.
@@ -48,6 +52,11 @@ class MatrixConfig(Strict):
         chosen_models = tuple(known[name] for name in models) or self.models
         chosen_devices = tuple(DeviceSpec(device=device) for device in devices) or self.devices
         return self.model_copy(update={"models": chosen_models, "devices": chosen_devices})
+
+    def with_definitions(self, definitions: Path) -> MatrixConfig:
+        """Return the matrix with this file of the accuracy checker's definitions for every model."""
+        models = tuple(model.model_copy(update={"definitions": definitions}) for model in self.models)
+        return self.model_copy(update={"models": models})
 
     def with_optimizer(self, changes: dict[str, Any]) -> MatrixConfig:
         """Return the matrix with these parameters of Tpe changed in every model."""
@@ -68,7 +77,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         return MatrixConfig(
             source=path, models=(model,), devices=(device,), on_missing_device="skip", require_targets=False
         )
-    file = validate(_MatrixFile, source)
+    file = validate(MatrixFile, source)
     folder = path.resolve().parent
     models: list[ModelConfig] = []
     for index, model_path in enumerate(file.models):
@@ -77,6 +86,13 @@ def load_matrix(path: Path) -> MatrixConfig:
         if any(model.name == other.name for other in models):
             raise errors.duplicate_model_name(where, model.name)
         models.append(model)
+    known = [model.name for model in models]
+    for index, device in enumerate(file.devices):
+        for name in device.models:
+            if name not in known:
+                raise errors.unknown_value(
+                    source.where(("devices", index, "models")), f"devices.{index}.models", name, known
+                )
     return MatrixConfig(
         source=path,
         models=tuple(models),
@@ -84,4 +100,5 @@ def load_matrix(path: Path) -> MatrixConfig:
         on_missing_device=file.on_missing_device,
         require_targets=file.require_targets,
         references=file.references,
+        input_memory_mb=file.input_memory_mb,
     )

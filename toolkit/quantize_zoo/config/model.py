@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from quantize_zoo import errors
 from quantize_zoo.config.compression import (
+    DEFAULT_COMPRESSION,
     CompressionParams,
     EstimatorTuningScope,
     TuningScope,
@@ -20,24 +23,53 @@ from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
 TrialsLoadMethod = Literal["cold_start", "warm_start", "fine_tune", "eval"]
 InferencePrecision = Literal["f32", "bf16", "f16"]
+# oneDNN's names, as its environment variable ONEDNN_MAX_CPU_ISA takes them.
+InstructionSet = Literal[
+    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16", "AVX512_CORE_FP16",
+    "AVX512_CORE_AMX",
+]  # fmt: skip
 Positive = Annotated[int, Field(gt=0)]
 
 
 class DeviceSpec(Strict):
-    """A target device; written as its OpenVINO name, or as a mapping when the precision is named too."""
+    """A target device; written as its OpenVINO name, or as a mapping when more is asked of it.
+
+    ``isa`` limits a CPU to an instruction set, at f32; ``device_config`` are properties of its plugin; ``models`` are
+    those of the matrix that run on it, all by default.
+    """
 
     device: str = Field(min_length=1)
     inference_precision: InferencePrecision | None = None
+    isa: InstructionSet | None = None
+    device_config: dict[str, str | int | float | bool] = Field(default={})
+    models: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
-        return {"device": value} if isinstance(value, str) else value
+        if isinstance(value, str):
+            return {"device": value}
+        # oneDNN limited to a set cannot run the lower precisions that OpenVINO still announces.
+        return {"inference_precision": "f32", **value} if isinstance(value, dict) and value.get("isa") else value
+
+    @model_validator(mode="after")
+    def _isa_is_a_cpu_at_f32(self) -> DeviceSpec:
+        if self.isa is not None and self.device != "CPU":
+            raise ValueError("isa limits a CPU: device must be CPU")
+        if self.isa is not None and self.inference_precision != "f32":
+            raise ValueError("isa needs inference_precision f32: OpenVINO announces more than the limited set can do")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A device is a string or a mapping; pydantic knows of the mapping alone."""
+        return {"anyOf": [{"type": "string"}, handler(core)]}
 
     @property
     def label(self) -> str:
-        """The name of the device in tables, with what was asked of it: ``CPU`` or ``CPU[f32]``."""
-        return f"{self.device}[{self.inference_precision}]" if self.inference_precision else self.device
+        """The name of the device in tables, with what was asked of it: ``CPU``, ``CPU[f32]`` or ``CPU[AVX2]``."""
+        asked = self.isa or self.inference_precision
+        return f"{self.device}[{asked}]" if asked else self.device
 
 
 class BenchmarkParams(Strict):
@@ -101,14 +133,35 @@ class Optimizer(Strict):
     params: OptimizerParams = OptimizerParams()
 
 
+ZOO_PREFIX = "omz:"
+
+
+class CheckerPaths(Strict):
+    """Where the accuracy checker's relative paths start, as its options of these names say."""
+
+    source: Path | None = None
+    annotations: Path | None = None
+    models: Path | None = None
+    model_attributes: Path | None = None
+
+
 class ModelConfig(Strict):
-    """A model's YAML; ``model`` and ``accuracy_checker`` are absolute once loaded."""
+    """A model's YAML; its paths are absolute once loaded.
+
+    ``model`` is a file, a folder (TensorFlow's SavedModel), or ``omz:NAME`` of Open Model Zoo; then
+    ``accuracy_checker`` may be absent. ``dataset`` is the one that is tuned on, if the checker's configuration has
+    several.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     model: Path
-    accuracy_checker: Path | dict[str, Any]
-    metric: str
-    compression: CompressionParams
+    accuracy_checker: Path | dict[str, Any] = Path()
+    definitions: Path | None = None
+    paths: CheckerPaths = CheckerPaths()
+    dataset: str | None = None
+    metric: str = Field(default="", description="the one that is tuned; by default the dataset's first")
+    on_bad_sample: Literal["fail", "skip"] = "fail"
+    compression: CompressionParams = DEFAULT_COMPRESSION
     optimizer: Optimizer = Optimizer()
     source: Path = Field(default=Path(), exclude=True, description="the file this was read from; set by the loader")
     data_folder: Path = Field(
@@ -124,9 +177,16 @@ class ModelConfig(Strict):
 
     @model_validator(mode="after")
     def _steps_to_tune(self) -> ModelConfig:
+        if "accuracy_checker" not in self.model_fields_set and self.zoo_name is None:
+            raise PydanticCustomError("missing_checker", "key 'accuracy_checker' is missing")
         if any("pipeline" in stage.tuning_scope for stage in self.optimizer.params.stages):
             require_steps(self.compression)
         return self
+
+    @property
+    def zoo_name(self) -> str | None:
+        """The model's name in Open Model Zoo, if it is from there."""
+        return str(self.model)[len(ZOO_PREFIX) :] if str(self.model).startswith(ZOO_PREFIX) else None
 
     def with_optimizer(self, changes: dict[str, Any]) -> ModelConfig:
         """Return the configuration with these parameters of Tpe changed."""
@@ -153,20 +213,32 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
     """Validate a model's YAML that was read already, and resolve its paths."""
     config = validate(ModelConfig, source)
     folder = source.path.resolve().parent
-    changes: dict[str, Any] = {"source": source.path.resolve(), "model": folder / config.model, "data_folder": folder}
-    if isinstance(config.accuracy_checker, Path):
-        changes["accuracy_checker"] = folder / config.accuracy_checker
-        changes["data_folder"] = changes["accuracy_checker"].parent
-    hardware = config.compression.hardware
-    if hardware is not None:
-        changes["compression"] = config.compression.model_copy(update={"hardware": folder / hardware})
-    resolved = config.model_copy(update=changes)
-    named = {
-        ("model",): resolved.model,
-        ("accuracy_checker",): resolved.accuracy_checker,
-        ("compression", "hardware"): resolved.compression.hardware,
+    own_checker = "accuracy_checker" in config.model_fields_set
+    named: dict[tuple[str, ...], Path | None] = {
+        ("model",): None if config.zoo_name else folder / config.model,
+        ("accuracy_checker",): _beside(folder, config.accuracy_checker if own_checker else None),
+        ("definitions",): _beside(folder, config.definitions),
+        ("compression", "hardware"): _beside(folder, config.compression.hardware),
     }
     for keys, file in named.items():
-        if isinstance(file, Path) and not file.is_file():
+        if file is not None and not file.is_file() and not (keys == ("model",) and file.is_dir()):
             raise errors.file_missing(file, f"{source.where(keys)}: {'.'.join(keys)}")
-    return resolved
+    checker, hardware = named[("accuracy_checker",)], named[("compression", "hardware")]
+    # What the file leaves out stays unset, so that Open Model Zoo's own can take its place.
+    changes: dict[str, Any] = {
+        "source": source.path.resolve(),
+        "model": named[("model",)] or config.model,
+        "data_folder": checker.parent if checker else folder,
+        "definitions": named[("definitions",)],
+        "paths": CheckerPaths(**{name: folder / path for name, path in config.paths if path is not None}),
+    }
+    if checker is not None:
+        changes["accuracy_checker"] = checker
+    if hardware is not None:
+        changes["compression"] = config.compression.model_copy(update={"hardware": hardware})
+    return config.model_copy(update=changes)
+
+
+def _beside(folder: Path, named: object) -> Path | None:
+    """Resolve a path that a file of this folder names; None for what is no path."""
+    return folder / named if isinstance(named, Path) else None

@@ -16,7 +16,7 @@ from quantize_zoo.config.compression import CompressionParams
 from quantize_zoo.config.json_source import read_json
 from quantize_zoo.config.model import OptimizerParams
 from quantize_zoo.config.strict import Strict
-from quantize_zoo.config.yaml_source import ConfigSource, Key, validate
+from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
 
 _NO_MEANING = {
     "keep_uncompressed_weights": "weights are written at full precision; OpenVINO stores them as INT8 when it compiles",
@@ -136,6 +136,30 @@ def load_pot(path: Path) -> PotJob:
         source=path.absolute(),
         warnings=tuple(warnings),
     )
+
+
+def load_pot_compression(path: Path) -> CompressionParams:
+    """Read a YAML file that has POT's part ``compression`` alone, as Open Model Zoo's quantization.yml files do.
+
+    Raises:
+        ConfigurationError: anything that is wrong in the file, or not available here.
+
+    """
+    source = read_yaml(path)
+    data = _without_meaning(source, source.data, (), [])
+    file = validate(_CompressionFile, ConfigSource(path, data, source.lines))
+    algorithms = _algorithms(source, file.compression)
+    content = {"algorithms": [algorithm for _, algorithm in algorithms]}
+    lines = _moved(source.lines, [position for position, _ in algorithms])
+    return validate(_TranslatedCompression, ConfigSource(path, {"compression": content}, lines)).compression
+
+
+class _CompressionFile(Strict):
+    compression: _Compression
+
+
+class _TranslatedCompression(Strict):
+    compression: CompressionParams
 
 
 class _Translated(Strict):

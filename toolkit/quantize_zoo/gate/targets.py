@@ -34,7 +34,6 @@ def judge(cell: CellRecord) -> Verdict:
 def _judge_best(cell: CellRecord, best: Trial) -> Verdict:
     if best.score is None or cell.final is None:
         return Verdict("failed", "no trial could be measured")
-    ratio = cell.final.latency.ratio
     params = cell.params
     holdout = cell.final.holdout
     if not meets_accuracy(best.score.accuracy_loss, params):
@@ -44,6 +43,9 @@ def _judge_best(cell: CellRecord, best: Trial) -> Verdict:
         surely = 100 * holdout.accuracy_loss.low
         if surely > params.accuracy_loss:
             return Verdict("missed", f"on samples that the search never saw the best loses at least {surely:.2f} %")
+    if cell.final.latency is None:
+        return Verdict("met", "the accuracy target is met, scored on CPU; latency is not measured without the device")
+    ratio = cell.final.latency.ratio
     if ratio.low is None or ratio.low <= 1:
         return Verdict("keep-fp32", "keep FP32: no INT8 model within the accuracy target is measurably faster")
     if ratio.value < params.latency_reduce:

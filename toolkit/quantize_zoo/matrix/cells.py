@@ -6,21 +6,39 @@ from dataclasses import dataclass
 
 from quantize_zoo.config import DeviceSpec, MatrixConfig, ModelConfig
 
+CPU = DeviceSpec(device="CPU")
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one device; ``references`` name the tools whose models are scored beside it."""
+    """One model on one device.
+
+    ``references`` name the tools whose models are scored beside it. With ``scored_on_cpu`` the model is quantized for
+    the device, which is not there, and its accuracy is the CPU's.
+    """
 
     model: ModelConfig
     device: DeviceSpec
     references: tuple[str, ...] = ()
+    input_memory_mb: int = 2048
+    scored_on_cpu: bool = False
 
     @property
     def name(self) -> str:
         """Name for tables, files and progress."""
         return f"{self.model.name}-{self.device.label}"
 
+    @property
+    def scoring_device(self) -> DeviceSpec:
+        """The device that models run on."""
+        return CPU if self.scored_on_cpu else self.device
+
 
 def expand(matrix: MatrixConfig) -> list[Cell]:
     """Return the cells, model by model."""
-    return [Cell(model, device, matrix.references) for model in matrix.models for device in matrix.devices]
+    return [
+        Cell(model, device, matrix.references, matrix.input_memory_mb)
+        for model in matrix.models
+        for device in matrix.devices
+        if not device.models or model.name in device.models
+    ]

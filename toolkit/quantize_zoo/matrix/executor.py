@@ -12,7 +12,7 @@ from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import CandidateScorer
-from quantize_zoo.store import Holdout, Reference, ReferencePoint
+from quantize_zoo.store import Holdout, OtherMetric, Reference, ReferencePoint
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Finished:
-    """The best model's latency, measured independently of its trial, and its accuracy on the holdout."""
+    """The best model's latency, measured independently of its trial, and its accuracy on other data than the search's.
 
-    latency: PairedLatency
+    ``latency`` is None without the cell's device.
+    """
+
+    latency: PairedLatency | None
     holdout: Holdout | None
+    others: tuple[OtherMetric, ...] = ()
 
 
 class CellWorker(CandidateScorer, Protocol):

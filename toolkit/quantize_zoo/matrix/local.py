@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -24,6 +25,7 @@ from quantize_zoo.matrix.executor import Calibration, CellWorker, Finished, Prep
 from quantize_zoo.matrix.session import CellSession
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
+from quantize_zoo.scoring.environment import ISA_VARIABLE
 from quantize_zoo.search import Built, Scored, Timed
 from quantize_zoo.store import ReferencePoint
 
@@ -31,20 +33,30 @@ _GRACE_SECONDS = 5
 
 
 class LocalExecutor:
-    """Implements ``Executor`` with a spawned process; collected statistics are kept in the folder ``statistics``."""
+    """Implements ``Executor`` with a spawned process.
 
-    def __init__(self, statistics: Path) -> None:
+    Args:
+        statistics: the folder where collected statistics are kept.
+        inputs: the folder for preprocessed inputs that do not fit into memory; what a killed process leaves there is
+            removed with the next cell.
+
+    """
+
+    def __init__(self, statistics: Path, inputs: Path) -> None:
         self._statistics = statistics
+        self._inputs = inputs
 
     @contextmanager
     def open(self, cell: Cell, log: Path) -> Iterator[CellWorker]:
         """See ``Executor``."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
+        inputs = self._inputs / str(os.getpid())
         process = context.Process(
-            target=_serve, args=(theirs, cell, self._statistics, log), name=cell.name, daemon=True
+            target=_serve, args=(theirs, cell, self._statistics, inputs, log), name=cell.name, daemon=True
         )
-        process.start()
+        with _limited_to(cell.device.isa):
+            process.start()
         theirs.close()
         try:
             yield _ProcessWorker(ours, process)
@@ -55,6 +67,7 @@ class LocalExecutor:
             if process.is_alive():
                 process.kill()
                 process.join()
+            _remove_leftovers(self._inputs)
 
 
 class _ProcessWorker:
@@ -117,7 +130,30 @@ def _cause_of_death(exit_code: int | None) -> str:
     return f"{name} (out of memory?)" if name == "SIGKILL" else name
 
 
-def _serve(connection: Connection, cell: Cell, statistics: Path, log: Path) -> None:
+@contextmanager
+def _limited_to(isa: str | None) -> Iterator[None]:
+    """Limit oneDNN in processes started meanwhile: it reads the variable once, when OpenVINO is loaded."""
+    before = os.environ.get(ISA_VARIABLE)
+    if isa is not None:
+        os.environ[ISA_VARIABLE] = isa
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[ISA_VARIABLE] = before
+        elif isa is not None:
+            del os.environ[ISA_VARIABLE]
+
+
+def _remove_leftovers(inputs: Path) -> None:
+    """Remove this process's folder of inputs, and those of processes that are gone."""
+    for folder in inputs.glob("*"):
+        ours = folder.name == str(os.getpid())
+        if ours or not Path("/proc", folder.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, log: Path) -> None:
     """Run in the cell's process: answer calls until the pipe is closed."""
     # Ctrl-C reaches the whole process group; the main process decides what it means and closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -130,7 +166,7 @@ def _serve(connection: Connection, cell: Cell, statistics: Path, log: Path) -> N
             return
         try:
             if session is None:
-                session = CellSession(cell, statistics)
+                session = CellSession(cell, statistics, inputs)
             reply = (True, getattr(session, method)(*arguments, **named))
         except QuantizeZooError as error:
             traceback.print_exc()

@@ -23,6 +23,7 @@ from quantize_zoo.graph import read_model, save_model, with_batch
 from quantize_zoo.quantization import Pipeline, Samples, collect_statistics
 from quantize_zoo.scoring import (
     AccuracySession,
+    InputBudget,
     checker_metrics,
     compile_for_accuracy,
     find_checker,
@@ -57,10 +58,13 @@ def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, flo
             str(job.source), "the simplified engine has no metric to evaluate", "use the accuracy_checker engine"
         )
     if evaluate:
-        require_device(job.target)
+        require_device(DeviceSpec(device=job.target))
     original = read_model(job.model)
     model = with_batch(original, 1)
-    session = None if isinstance(job.engine, Images) else AccuracySession(find_checker(), _model_config(job), model)
+    budget = InputBudget(output / "inputs", MatrixConfig.model_fields["input_memory_mb"].default * 1_000_000)
+    session = (
+        None if isinstance(job.engine, Images) else AccuracySession(find_checker(), _model_config(job), model, budget)
+    )
 
     def samples(size: int | None) -> Samples:
         return read_images(job.engine, model, size) if isinstance(job.engine, Images) else _inputs(session, size)

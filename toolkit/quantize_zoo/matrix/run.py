@@ -19,6 +19,7 @@ from quantize_zoo.quantization import ModelOption, derive_space
 from quantize_zoo.scoring import inverse
 from quantize_zoo.search import StagePlan, Trial, TrialRecorder, best_trial, meets_accuracy, ranked, run_stage
 from quantize_zoo.store import ErrorRecord, Final, Reference, RunnerUp, RunRecord, RunStatus, Store
+from quantize_zoo.zoo import fetch_model
 
 _OPTION = TypeAdapter(ModelOption)
 
@@ -81,8 +82,7 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
         )
         failure: QuantizeZooError | None = None
         try:
-            with executor.open(cell, request.folder / "logs" / f"{cell.name}.log") as worker:
-                final = _run_cell(request, cell, cell_id, worker, store, observer)
+            final = _run_cell(request, cell, cell_id, executor, store, observer)
             store.finish_cell(cell_id, "done", final=final)
         except DeviceUnavailableError as error:
             failure = error
@@ -100,6 +100,25 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
 
 
 def _run_cell(
+    request: RunRequest, cell: Cell, cell_id: int, executor: Executor, store: Store, observer: RunObserver
+) -> Final | None:
+    """Run a cell; if its device is not there, and the matrix wants that, on the CPU in its place."""
+    log = request.folder / "logs" / f"{cell.name}.log"
+    if cell.model.zoo_name is not None:
+        model = cell.model.model_copy(update={"model": fetch_model(cell.model.zoo_name)})
+        cell = replace(cell, model=model)
+    try:
+        with executor.open(cell, log) as worker:
+            return _tune(request, cell, cell_id, worker, store, observer)
+    except DeviceUnavailableError:
+        if request.matrix.on_missing_device != "score_on_cpu":
+            raise
+    cell = replace(cell, scored_on_cpu=True)
+    with executor.open(cell, log) as worker:
+        return _tune(request, cell, cell_id, worker, store, observer)
+
+
+def _tune(
     request: RunRequest, cell: Cell, cell_id: int, worker: CellWorker, store: Store, observer: RunObserver
 ) -> Final | None:
     prepared = worker.prepare()
@@ -112,7 +131,9 @@ def _run_cell(
         store.set_continues(cell_id, start.continues)
     if cell.references:
         store.set_references(cell_id, worker.references())
-    recorder = TrialRecorder(worker, params, reference.accuracy.value, start.trials)
+    recorder = TrialRecorder(
+        worker, params, reference.accuracy.value, start.trials, higher_is_better=reference.higher_is_better
+    )
     for trial in _trials(request, cell, cell_id, worker, store, recorder, start):
         store.add_trial(cell_id, trial)
         observer.trial_finished(cell, trial, best_trial(recorder.trials, params))
@@ -163,7 +184,7 @@ def _finish(folder: Path, cell: Cell, ranking: list[Trial], worker: CellWorker) 
     }
     text = yaml.safe_dump(configuration, sort_keys=False)
     (folder / model).with_suffix(".yml").write_text(text, encoding="utf-8")
-    return Final(best.number, finished.latency, model.as_posix(), finished.holdout, runner_up)
+    return Final(best.number, finished.latency, model.as_posix(), finished.holdout, runner_up, finished.others)
 
 
 def _confirm(ranking: list[Trial], worker: CellWorker, params: OptimizerParams) -> tuple[Trial, RunnerUp | None]:
@@ -175,7 +196,7 @@ def _confirm(ranking: list[Trial], worker: CellWorker, params: OptimizerParams) 
         if trial.structure != best.structure and _within(trial, params) and _within(best, params)
     )
     second = next(rivals, None)
-    if second is None:
+    if second is None or best.measurement is None or best.measurement.latency is None:
         return best, None
     ratio = worker.compare(best.option, second.option)
     slower = ratio.high is not None and ratio.high < 1

@@ -41,8 +41,10 @@ from quantize_zoo.scoring import (
     AccuracySession,
     Environment,
     Estimate,
+    InputBudget,
     PairedLatency,
     Watch,
+    checker_entry,
     compile_for_accuracy,
     compile_for_latency,
     describe_environment,
@@ -56,7 +58,7 @@ from quantize_zoo.scoring import (
     split_samples,
 )
 from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
-from quantize_zoo.store import Holdout, Reference, ReferencePoint
+from quantize_zoo.store import Holdout, OtherMetric, Reference, ReferencePoint
 
 _PART_OF_A_SEARCH = {"ignored", "model_type", "saturation_fix", "stat_subset_size"}
 CONFIRMATION_BUDGET = 10  # times the budget of a trial's latency, for the figure that is reported
@@ -70,13 +72,15 @@ class CellSession:
 
     """
 
-    def __init__(self, cell: Cell, statistics: Path) -> None:
+    def __init__(self, cell: Cell, statistics: Path, inputs: Path) -> None:
         self._cell = cell
+        self._device = cell.scoring_device
         self._statistics = statistics
+        self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
         self._params = cell.model.optimizer.params
         self._stages = search_stages(cell.model)
         compression = cell.model.compression
-        require_device(cell.device.device)
+        require_device(self._device)
         target = hardware_path(hardware_target(cell.device.device))
         self._hardware = load_hardware(compression.hardware or target)
         self._original = read_model(cell.model.model)
@@ -95,16 +99,22 @@ class CellSession:
     def prepare(self) -> Prepared:
         """See ``CellWorker``."""
         start = time.perf_counter()
-        self._accuracy = AccuracySession(self._checker, self._cell.model, self._model)
+        self._accuracy = AccuracySession(self._checker, self._cell.model, self._model, self._budget)
         self._dataset = self._accuracy.fingerprint()  # reads every input, so once
-        self._split = split_samples(self._accuracy.labels(), self._params.holdout, self._params.eval_subset_size)
-        self._fp32 = compile_for_latency(self._model, self._cell.device, self._params.benchmark)
-        self._fp32_throughput = compile_for_accuracy(self._model, self._cell.device)
+        self._split = split_samples(
+            self._accuracy.identifiers(),
+            self._accuracy.labels(),
+            self._params.holdout,
+            self._params.eval_subset_size,
+        )
+        self._fp32 = compile_for_latency(self._model, self._device, self._params.benchmark)
+        self._fp32_throughput = compile_for_accuracy(self._model, self._device)
         scored = self._score_fp32()
         metric = self._cell.model.metric
+        self._higher_is_better = self._accuracy.higher_is_better(metric)
         self._fp32_samples = scored.per_sample.get(metric)
         accuracy = mean_estimate(scored.metrics[metric], self._fp32_samples)
-        if accuracy.value == 0:
+        if accuracy.value == 0 or not np.isfinite(accuracy.value):
             raise errors.fp32_metric_unusable(metric, accuracy.value)
         self._fp32_accuracy = accuracy.value
         wanted = self._cell.model.compression.tunable.stat_subset_size
@@ -123,6 +133,8 @@ class CellSession:
             operation_types={operation.name: operation.type for operation in placement.operations},
             notes=tuple(self._notes(wanted)),
             seconds=time.perf_counter() - start,
+            higher_is_better=self._higher_is_better,
+            scored_on=self._device.label if self._cell.scored_on_cpu else "",
         )
         return Prepared(reference, placement, self._pipeline.base)
 
@@ -146,7 +158,7 @@ class CellSession:
     def score(self, *, prune: bool) -> Scored:
         """See ``CellWorker``."""
         start = time.perf_counter()
-        compiled = compile_for_accuracy(self._candidate, self._cell.device)
+        compiled = compile_for_accuracy(self._candidate, self._device)
         compiled_at = time.perf_counter()
         metric = self._cell.model.metric
         scored = self._accuracy.score(compiled, self._split.tuning, self._watch() if prune else None)
@@ -174,7 +186,7 @@ class CellSession:
     def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
         """See ``CellWorker``."""
         one, other = (
-            compile_for_latency(self._pipeline.build(option), self._cell.device, self._params.benchmark)
+            compile_for_latency(self._pipeline.build(option), self._device, self._params.benchmark)
             for option in (first, second)
         )
         return self._measure(other, one, budget=CONFIRMATION_BUDGET).ratio
@@ -183,7 +195,8 @@ class CellSession:
         """See ``CellWorker``."""
         save_model(self._pipeline.build(option, self._original), path)
         candidate = self._pipeline.build(option)
-        return Finished(self._time(candidate, budget=CONFIRMATION_BUDGET).latency, self._score_holdout(candidate))
+        latency = self._time(candidate, budget=CONFIRMATION_BUDGET).latency
+        return Finished(latency, self._score_holdout(candidate), tuple(self._score_other_datasets(candidate)))
 
     def _score_fp32(self) -> AccuracyResult:
         """Score the FP32 model, or take what the configuration says of it."""
@@ -195,7 +208,7 @@ class CellSession:
     def _watch(self) -> Watch | None:
         """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
         reference = self._fp32_samples
-        if reference is None or not can_prune(reference, self._fp32_accuracy):
+        if reference is None or not self._higher_is_better or not can_prune(reference, self._fp32_accuracy):
             return None
         test = SequentialTest(reference, self._params.accuracy_loss / 100 * self._fp32_accuracy)
         metric = self._cell.model.metric
@@ -211,14 +224,27 @@ class CellSession:
         metric = self._cell.model.metric
         fp32, int8 = (
             self._accuracy.score(compiled, self._split.holdout)
-            for compiled in (self._fp32_throughput, compile_for_accuracy(candidate, self._cell.device))
+            for compiled in (self._fp32_throughput, compile_for_accuracy(candidate, self._device))
         )
         values = (fp32.per_sample.get(metric), int8.per_sample.get(metric))
         return Holdout(
             fp32=mean_estimate(fp32.metrics[metric], values[0]),
             int8=mean_estimate(int8.metrics[metric], values[1]),
-            accuracy_loss=paired_loss(fp32.metrics[metric], int8.metrics[metric], *values),
+            accuracy_loss=paired_loss(
+                fp32.metrics[metric], int8.metrics[metric], *values, higher_is_better=self._higher_is_better
+            ),
         )
+
+    def _score_other_datasets(self, candidate: ov.Model) -> Iterator[OtherMetric]:
+        """Score both models on the datasets that are not tuned on."""
+        datasets = checker_entry(self._cell.model)["datasets"]
+        for number in range(1, len(datasets)):
+            session = AccuracySession(self._checker, self._cell.model, self._model, self._budget, number)
+            fp32, int8 = (
+                session.score(compile_for_accuracy(model, self._device)).metrics for model in (self._model, candidate)
+            )
+            for name, value in fp32.items():
+                yield OtherMetric(str(datasets[number].get("name")), name, value, int8[name])
 
     def _reference_point(self, name: str) -> ReferencePoint:
         start = time.perf_counter()
@@ -226,13 +252,20 @@ class CellSession:
         model = quantize_with_nncf(self._model, self._calibration_samples(wanted), self._cell.model.compression)
         seconds = time.perf_counter() - start
         metric = self._cell.model.metric
-        scored = self._accuracy.score(compile_for_accuracy(model, self._cell.device), self._split.tuning)
+        scored = self._accuracy.score(compile_for_accuracy(model, self._device), self._split.tuning)
         accuracy = mean_estimate(scored.metrics[metric], scored.per_sample.get(metric))
-        timed = self._time(model, budget=CONFIRMATION_BUDGET)
-        return ReferencePoint(name, accuracy, timed.latency, self._score_holdout(model), seconds)
+        latency = self._time(model, budget=CONFIRMATION_BUDGET).latency
+        return ReferencePoint(name, accuracy, latency, self._score_holdout(model), seconds)
 
     def _notes(self, wanted: int | None) -> Iterator[str]:
         samples = len(self._split.tuning)
+        if self._cell.scored_on_cpu:
+            device = self._cell.device.label
+            yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
+        bad = self._accuracy.bad_samples
+        if bad:
+            listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
+            yield f"{len(bad)} of {len(bad) + len(self._accuracy)} samples cannot be read and are skipped: {listed}"
         if wanted is not None and wanted > samples:
             yield f"stat_subset_size {wanted} is more than there are samples: all {samples} are used"
         for name in self._pipeline.placement.bodies:
@@ -268,9 +301,9 @@ class CellSession:
 
     def _time(self, candidate: ov.Model, *, budget: int) -> Timed:
         start = time.perf_counter()
-        compiled = compile_for_latency(candidate, self._cell.device, self._params.benchmark)
+        compiled = compile_for_latency(candidate, self._device, self._params.benchmark)
         compiled_at = time.perf_counter()
-        latency = self._measure(self._fp32, compiled, budget=budget)
+        latency = None if self._cell.scored_on_cpu else self._measure(self._fp32, compiled, budget=budget)
         execution = describe_execution(compiled)
         del compiled  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
@@ -298,9 +331,10 @@ class CellSession:
             "dataset": f"{len(self._accuracy)} samples, {self._dataset[:12]}",
             "samples of the search": _short_hash(self._split.tuning)[:12],
             "metric": self._cell.model.metric,
-            "device": self._cell.device.label,
+            "device": self._cell.device.label + (" scored on CPU" if self._cell.scored_on_cpu else ""),
             "hardware configuration": f"{self._hardware.target} {_short_hash(self._hardware.model_dump(mode='json'))}",
             "pipeline": _short_hash([steps, fixed]),
+            "device configuration": json.dumps(self._device.device_config, sort_keys=True),
             "benchmark": self._params.benchmark.model_dump_json(exclude={"duration_seconds"}),
             "search space": _short_hash([scopes, self._params.compatibility]),
             "environment": _environment_text(environment),

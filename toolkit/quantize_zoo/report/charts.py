@@ -27,8 +27,8 @@ def script_source() -> Path:
 
 
 def cell_charts(cell: CellReport) -> tuple[str, dict[str, str]]:
-    """Return the script element and the placeholder elements by chart name; nothing without a measured trial."""
-    if not any(trial.score for trial in cell.record.trials):
+    """Return the script element and the placeholder elements by chart name; nothing without a measured latency."""
+    if not any(trial.score and trial.score.latency_ratio for trial in cell.record.trials):
         return "", {}
     script, divs = components({"scatter": _scatter(cell), "history": _history(cell)})
     return script, divs
@@ -53,10 +53,14 @@ def _scatter(cell: CellReport) -> Any:
     reference = cell.record.reference
     if cell.record.references and reference is not None:
         others = {
-            "x": [point.latency.ratio.value for point in cell.record.references],
+            "x": [point.latency.ratio.value for point in cell.record.references if point.latency],
             "y": [
-                100 * relative_accuracy_loss(reference.accuracy.value, point.accuracy.value)
+                100
+                * relative_accuracy_loss(
+                    reference.accuracy.value, point.accuracy.value, higher_is_better=reference.higher_is_better
+                )
                 for point in cell.record.references
+                if point.latency
             ],
         }
         plot.scatter(

@@ -30,6 +30,7 @@ def render_html(report: RunReport) -> str:
         percent_interval=wording.percent_interval,
         execution=wording.execution,
         environment=wording.environment,
+        latency_figures=wording.latency_figures,
     )
     drawn = {cell.record.name: charts.cell_charts(cell) for cell in report.cells}
     return environment.get_template("index.html.j2").render(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantize_zoo.report.run_report import CellReport, RunReport
-from quantize_zoo.report.wording import execution, interval, percent, percent_interval
+from quantize_zoo.report.wording import execution, interval, latency_figures, percent, percent_interval
 
 _HEADER = (
     "| cell | verdict | accuracy FP32 | accuracy INT8 | loss | loss on the holdout | latency FP32 (us) "
@@ -20,9 +20,9 @@ def render_markdown(report: RunReport) -> str:
 
 
 def _row(cell: CellReport) -> str:
-    record, best, latency = cell.record, cell.best, cell.latency
+    record, best = cell.record, cell.best
     columns = [_escape(record.name), cell.verdict.status]
-    if record.reference is None or best is None or best.measurement is None or best.score is None or latency is None:
+    if record.reference is None or best is None or best.measurement is None or best.score is None:
         columns += ["", "", "", "", "", "", ""]
     else:
         columns += [
@@ -30,9 +30,7 @@ def _row(cell: CellReport) -> str:
             interval(best.measurement.accuracy, 4),
             percent(best.score.accuracy_loss),
             percent_interval(record.final.holdout.accuracy_loss) if record.final and record.final.holdout else "",
-            interval(latency.reference_us, 1),
-            interval(latency.candidate_us, 1),
-            interval(latency.ratio, 3),
+            *latency_figures(cell.latency),
         ]
     return f"| {' | '.join(columns)} |\n"
 

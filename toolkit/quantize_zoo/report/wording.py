@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from quantize_zoo.scoring import Environment, Estimate, Execution
+from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
+
+NOT_MEASURED = "not measured"
 
 
 def interval(estimate: Estimate, digits: int) -> str:
@@ -11,6 +13,13 @@ def interval(estimate: Estimate, digits: int) -> str:
     if estimate.low is None or estimate.high is None:
         return value
     return f"{value} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+
+
+def latency_figures(latency: PairedLatency | None) -> tuple[str, str, str]:
+    """FP32 and INT8 time in microseconds, and FP32 / INT8; each ``not measured`` without a device to measure on."""
+    if latency is None:
+        return NOT_MEASURED, NOT_MEASURED, NOT_MEASURED
+    return interval(latency.reference_us, 1), interval(latency.candidate_us, 1), interval(latency.ratio, 3)
 
 
 def percent(share: float) -> str:

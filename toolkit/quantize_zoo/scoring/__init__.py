@@ -1,31 +1,50 @@
 """Scores of a model: accuracy by OpenVINO's accuracy checker, latency by measuring in turns, and what it ran on."""
 
-from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch, checker_metrics, require_metric
-from quantize_zoo.scoring.checker import Checker, find_checker, install_overlay
+from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
+from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
+from quantize_zoo.scoring.checker_config import (
+    OPENVINO_LAUNCHERS,
+    checker_entry,
+    checker_metrics,
+    merge_definitions,
+    read_definitions,
+    require_metric,
+)
 from quantize_zoo.scoring.compilation import (
     Execution,
     compile_for_accuracy,
     compile_for_latency,
     describe_execution,
 )
-from quantize_zoo.scoring.devices import available_devices, hardware_target, require_device
+from quantize_zoo.scoring.devices import (
+    available_devices,
+    available_instruction_sets,
+    hardware_target,
+    require_device,
+)
 from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
 from quantize_zoo.scoring.images import read_images
+from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import PairedLatency, measure_in_turns
 from quantize_zoo.scoring.split import Split, split_samples
 
 __all__ = [
+    "OPENVINO_LAUNCHERS",
+    "OVERLAY_FOLDER",
     "AccuracyResult",
     "AccuracySession",
     "Checker",
     "Environment",
     "Estimate",
     "Execution",
+    "InputBudget",
     "PairedLatency",
     "Split",
     "Watch",
     "available_devices",
+    "available_instruction_sets",
+    "checker_entry",
     "checker_metrics",
     "compile_for_accuracy",
     "compile_for_latency",
@@ -38,7 +57,9 @@ __all__ = [
     "location_estimate",
     "mean_estimate",
     "measure_in_turns",
+    "merge_definitions",
     "paired_loss",
+    "read_definitions",
     "read_images",
     "require_device",
     "require_metric",

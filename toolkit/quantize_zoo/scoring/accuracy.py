@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,20 +19,22 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
-from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.scoring.checker import Checker
+from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
+from quantize_zoo.scoring.inputs import IN_MEMORY, InputArrays, InputBudget
 
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
 _REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
-PathPrefixes = ("source", "annotations", "models", "model_attributes")
+_LISTED_BAD_SAMPLES = 5
 
 
 @dataclass(frozen=True)
 class AccuracyResult:
     """All metrics of a model by name, and per-sample values (samples,) of those that have them.
 
-    Of a pass that was ended early there are no metrics.
+    A metric with a value for each class counts as their mean, as the checker prints it. Of a pass that was ended early
+    there are no metrics.
     """
 
     metrics: dict[str, float]
@@ -43,65 +44,12 @@ class AccuracyResult:
 
 @dataclass(frozen=True)
 class _Sample:
-    """One preprocessed sample (batch size 1)."""
+    """What the checker needs to know of one preprocessed sample, and where its inputs are kept."""
 
     identifier: Any
     annotation: Any
     meta: list[dict[str, Any]]
-    inputs: dict[str, NDArray[Any]]
-
-
-def checker_entry(config: ModelConfig) -> dict[str, Any]:
-    """Return the model's entry of the accuracy checker's configuration.
-
-    Raises:
-        ConfigurationError: the configuration lacks what is needed.
-
-    """
-    if isinstance(config.accuracy_checker, Path):
-        source = read_yaml(config.accuracy_checker, config.location)
-        content, where = source.data, str(source.path)
-    else:
-        content, where = config.accuracy_checker, config.location
-    models = content.get("models") if isinstance(content, dict) else None
-    if not isinstance(models, list) or not models or not isinstance(models[0], dict):
-        raise errors.checker_configuration(where, "it needs a list 'models' with one entry")
-    entry: dict[str, Any] = models[0]
-    for key in ("launchers", "datasets"):
-        if not isinstance(entry.get(key), list) or not entry[key] or not isinstance(entry[key][0], dict):
-            raise errors.checker_configuration(where, f"models[0] needs a list {key!r} with one entry")
-    return entry
-
-
-def checker_metrics(config: ModelConfig) -> list[str]:
-    """Return the names of the metrics in the accuracy checker's configuration.
-
-    Raises:
-        ConfigurationError: the configuration lacks what is needed, a metric included.
-
-    """
-    entry = checker_entry(config)
-    names = [metric_name(metric) for metric in entry["datasets"][0].get("metrics") or []]
-    if not names:
-        raise errors.checker_configuration(config.location, "models[0].datasets[0] names no metric")
-    return names
-
-
-def require_metric(config: ModelConfig) -> None:
-    """Check that the tuned metric is one of the accuracy checker's.
-
-    Raises:
-        ConfigurationError: it is not, or the configuration lacks what is needed.
-
-    """
-    names = checker_metrics(config)
-    if config.metric not in names:
-        raise errors.unknown_metric(f"{config.location}: metric", config.metric, names)
-
-
-def metric_name(metric: Mapping[str, Any]) -> str:
-    """Return the name under which the checker reports a metric."""
-    return str(metric.get("name", metric.get("type")))
+    index: int
 
 
 class AccuracySession:
@@ -111,6 +59,8 @@ class AccuracySession:
         checker: where the accuracy checker is.
         config: the model's YAML.
         model: the FP32 model with batch size 1; all models scored later have its inputs and outputs.
+        budget: how much memory the preprocessed inputs may take.
+        dataset: the number of the dataset among the entry's; the first is the one that is tuned on.
 
     Raises:
         ConfigurationError: the checker refuses its configuration.
@@ -118,9 +68,11 @@ class AccuracySession:
 
     """
 
-    def __init__(self, checker: Checker, config: ModelConfig, model: ov.Model) -> None:
-        resolved = _with_prefixes(checker, checker_entry(config), config.data_folder)
-        dataset_config = resolved["datasets"][0]
+    def __init__(
+        self, checker: Checker, config: ModelConfig, model: ov.Model, budget: InputBudget = IN_MEMORY, dataset: int = 0
+    ) -> None:
+        resolved = with_prefixes(checker_entry(config), config)
+        dataset_config = resolved["datasets"][dataset]
         launcher_config = resolved["launchers"][0]
         where = f"{config.location}: accuracy_checker"
         evaluator = checker.module("evaluators.quantization_model_evaluator")
@@ -143,19 +95,30 @@ class AccuracySession:
             self._adapter.label_map = (self._dataset.metadata or {}).get("label_map")
             self._adapter.output_blob = self._adapter.output_blob or model.outputs[0].get_any_name()
         self._outputs = [port.get_any_name() for port in model.outputs]
-        self._samples = self._preprocess(checker, launcher_config, model)
+        self._labels_checked = False
+        self.bad_samples: list[str] = []
+        self._samples = self._preprocess(checker, launcher_config, model, budget, skip=config.on_bad_sample == "skip")
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def inputs(self, indices: Sequence[int] | None = None) -> list[dict[str, NDArray[Any]]]:
         """Return the preprocessed inputs of these samples, of all by default."""
-        return [sample.inputs for sample in self._chosen(indices)]
+        return [self._inputs.get(sample.index) for sample in self._chosen(indices)]
 
     def labels(self) -> list[Hashable | None]:
         """Return the label of every sample; None for annotations without a single one."""
         found = (getattr(sample.annotation, "label", None) for sample in self._samples)
         return [label if isinstance(label, Hashable) else None for label in found]
+
+    def identifiers(self) -> list[str]:
+        """Return the name of every sample."""
+        return [str(sample.identifier) for sample in self._samples]
+
+    def higher_is_better(self, metric: str) -> bool:
+        """Tell which way a metric gets better, as the checker says."""
+        directions: dict[str, str] = self._metrics.get_metrics_direction()
+        return directions.get(metric) != "higher-worse"
 
     def fingerprint(self) -> str:
         """Return a hash of all preprocessed inputs, identifiers and annotations."""
@@ -163,9 +126,10 @@ class AccuracySession:
         for sample in self._samples:
             annotation = vars(sample.annotation) if sample.annotation is not None else {}
             digest.update(json.dumps([str(sample.identifier), annotation], default=str, sort_keys=True).encode())
-            for name in sorted(sample.inputs):
+            inputs = self._inputs.get(sample.index)
+            for name in sorted(inputs):
                 digest.update(name.encode())
-                digest.update(sample.inputs[name].data)
+                digest.update(inputs[name].data)
         return digest.hexdigest()
 
     def score(self, compiled: Any, indices: Sequence[int] | None = None, watch: Watch | None = None) -> AccuracyResult:
@@ -187,7 +151,7 @@ class AccuracySession:
         outputs = self._infer(compiled, samples)
         for sample, raw in zip(samples, outputs, strict=True):
             annotation, prediction = self._predict(sample, raw)
-            results, _ = self._metrics.update_metrics_on_batch([count], annotation, prediction)
+            results = self._update(count, annotation, prediction)
             values = {result.metric_name: result.result for result in results[count]}
             count += 1
             for name, value in values.items():
@@ -198,10 +162,8 @@ class AccuracySession:
             if watch is not None and watch(values):
                 outputs.close()
                 break
-        metrics = {}
-        if count == len(samples):
-            for _, result in self._metrics.iterate_metrics(annotations, predictions):
-                metrics[result.name] = _scalar(result.name, result.evaluated_value)
+        self._labels_checked = True
+        metrics = self._evaluate(annotations, predictions) if count == len(samples) else {}
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
 
@@ -221,7 +183,7 @@ class AccuracySession:
                     request.wait()
                     raw = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)}
                 if index < len(samples):
-                    request.start_async(samples[index].inputs, share_inputs=True)
+                    request.start_async(self._inputs.get(samples[index].index), share_inputs=True)
                 if raw is not None:
                     yield raw
         except RuntimeError as error:
@@ -240,9 +202,27 @@ class AccuracySession:
         except Exception as error:  # adapters raise whatever indexing a wrong output raises
             cause = f"{type(error).__name__}: {error}"
             raise errors.adapter_failed(self._adapter_name, self._outputs, cause) from error
+        if not self._labels_checked:
+            _check_label(sample, processed[1][0])
         return processed
 
-    def _preprocess(self, checker: Checker, launcher_config: dict[str, Any], model: ov.Model) -> list[_Sample]:
+    def _update(self, index: int, annotation: list[Any], prediction: list[Any]) -> Any:
+        try:
+            results, _ = self._metrics.update_metrics_on_batch([index], annotation, prediction)
+        except Exception as error:  # metrics raise what indexing an annotation of another task raises
+            raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
+        return results
+
+    def _evaluate(self, annotations: list[Any], predictions: list[Any]) -> dict[str, float]:
+        try:
+            found = [result for _, result in self._metrics.iterate_metrics(annotations, predictions)]
+        except Exception as error:
+            raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
+        return {result.name: _scalar(result.name, result.evaluated_value, result.meta) for result in found}
+
+    def _preprocess(
+        self, checker: Checker, launcher_config: dict[str, Any], model: ov.Model, budget: InputBudget, *, skip: bool
+    ) -> list[_Sample]:
         shapes = {port.get_any_name(): tuple(port.get_shape()) for port in model.inputs}
         dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in model.inputs}
         feeder = checker.module("launcher.input_feeder").InputFeeder(
@@ -254,39 +234,55 @@ class AccuracySession:
         self._dataset.batch = 1
         if len(self._dataset) == 0:
             raise errors.empty_dataset("dataset")
-        samples = []
+        self._inputs = InputArrays(shapes, dtypes, len(self._dataset), budget)
+        samples: list[_Sample] = []
         for index in range(len(self._dataset)):
             identifier = self._dataset.identifiers[index]
             try:
                 _, annotations, data, identifiers = self._dataset[index]
                 data = self._preprocessor.process(data, annotations)
                 meta = extract(data, meta_only=True)
+                for each in meta:  # some adapters ask; the checker's launcher tells
+                    each["input_shape"] = shapes
                 filled = feeder.fill_inputs(data)[0]
             except Exception as error:  # readers and preprocessors raise whatever their libraries raise
+                if skip:
+                    self.bad_samples.append(str(identifier))
+                    continue
                 raise errors.sample_unreadable(str(identifier), str(error) or type(error).__name__) from error
             inputs = {name: np.ascontiguousarray(value, dtype=dtypes[name]) for name, value in filled.items()}
             for name, shape in shapes.items():
                 if name not in inputs or inputs[name].shape != shape:
                     given = str(inputs[name].shape) if name in inputs else "absent"
                     raise errors.input_mismatch(name, str(shape), given)
-            samples.append(_Sample(identifiers[0], annotations[0] if annotations else None, meta, inputs))
+            self._inputs.put(len(samples), inputs)
+            samples.append(_Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples)))
+        if not samples:
+            raise errors.all_samples_bad(self.bad_samples[:_LISTED_BAD_SAMPLES])
         return samples
 
 
-def _with_prefixes(checker: Checker, entry: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Resolve the entry's relative paths as the checker's command does with its path options."""
-    content = {"models": [copy.deepcopy(entry)]}
-    reader = checker.module("config").ConfigReader
-    reader._merge_paths_with_prefixes(dict.fromkeys(PathPrefixes, folder), content)
-    resolved: dict[str, Any] = content["models"][0]
-    return resolved
+def _check_label(sample: _Sample, prediction: Any) -> None:
+    """Check that a classification's label is one that the model knows."""
+    label: Any = getattr(sample.annotation, "label", None)
+    scores: Any = getattr(prediction, "scores", None)
+    if isinstance(label, int | np.integer) and np.ndim(scores) == 1 and not 0 <= label < np.size(scores):
+        raise errors.label_out_of_range(str(sample.identifier), int(label), np.size(scores))
 
 
-def _scalar(name: str, value: Any) -> float:
-    values = np.asarray(value, dtype=np.float64)
-    if values.size != 1:
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _scalar(name: str, value: Any, meta: Mapping[str, Any]) -> float:
+    """Return a metric's one number: of several named values the one called mean, of one for each class their mean."""
+    values = np.asarray(value, dtype=np.float64).reshape(-1)
+    names = [str(each) for each in meta.get("names", ())]
+    if values.size > 1 and len(names) == values.size and "mean" in names:
+        return float(values[names.index("mean")])
+    if values.size == 0 or (values.size > 1 and not meta.get("calculate_mean", True)):
         raise errors.metric_not_scalar(name)
-    return float(values.reshape(()))
+    return float(values.mean())
 
 
 def _numbers(values: list[Any], count: int) -> NDArray[np.float64] | None:

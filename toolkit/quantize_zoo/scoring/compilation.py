@@ -36,7 +36,7 @@ def compile_for_accuracy(model: ov.Model, device: DeviceSpec) -> Any:
         CellError: the device refuses the model.
 
     """
-    return _compile(model, device.device, {"PERFORMANCE_HINT": "THROUGHPUT", **_precision(device)})
+    return _compile(model, device.device, {"PERFORMANCE_HINT": "THROUGHPUT", **_asked(device)})
 
 
 def compile_for_latency(model: ov.Model, device: DeviceSpec, benchmark: BenchmarkParams) -> Any:
@@ -50,14 +50,21 @@ def compile_for_latency(model: ov.Model, device: DeviceSpec, benchmark: Benchmar
 
     """
     pinned: dict[str, Any] = {}
+    threads = {"NUM_STREAMS": str(benchmark.nstreams), "INFERENCE_NUM_THREADS": benchmark.nthreads}
+    virtual, _, listed = device.device.partition(":")
     if device.device == "CPU":
-        pinned = {"NUM_STREAMS": str(benchmark.nstreams), "INFERENCE_NUM_THREADS": benchmark.nthreads}
+        pinned = threads
+    elif "CPU" in listed.split(","):
+        pinned = {"DEVICE_PROPERTIES": {"CPU": threads}}
+    if virtual == "AUTO":
+        pinned["PERFORMANCE_HINT"] = "LATENCY"
     measured = model if benchmark.batch_size == 1 else with_batch(model, benchmark.batch_size)
-    return _compile(measured, device.device, {**pinned, **_precision(device)})
+    return _compile(measured, device.device, {**pinned, **_asked(device)})
 
 
-def _precision(device: DeviceSpec) -> dict[str, Any]:
-    return {"INFERENCE_PRECISION_HINT": device.inference_precision} if device.inference_precision else {}
+def _asked(device: DeviceSpec) -> dict[str, Any]:
+    precision = {"INFERENCE_PRECISION_HINT": device.inference_precision} if device.inference_precision else {}
+    return {**precision, **device.device_config}
 
 
 def describe_execution(compiled: Any) -> Execution:

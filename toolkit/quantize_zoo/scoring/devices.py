@@ -5,8 +5,22 @@ from __future__ import annotations
 import openvino as ov
 
 from quantize_zoo import errors
+from quantize_zoo.config import DeviceSpec, InstructionSet
+from quantize_zoo.scoring.environment import cpu_flags
 
 _VIRTUAL = frozenset({"AUTO", "HETERO", "MULTI", "BATCH"})
+# The processor's flag without which oneDNN would run in less than the named set.
+_FLAGS: dict[InstructionSet, str] = {
+    "SSE41": "sse4_1",
+    "AVX": "avx",
+    "AVX2": "avx2",
+    "AVX2_VNNI": "avx_vnni",
+    "AVX512_CORE": "avx512bw",
+    "AVX512_CORE_VNNI": "avx512_vnni",
+    "AVX512_CORE_BF16": "avx512_bf16",
+    "AVX512_CORE_FP16": "avx512_fp16",
+    "AVX512_CORE_AMX": "amx_tile",
+}
 
 
 def available_devices() -> list[str]:
@@ -14,14 +28,22 @@ def available_devices() -> list[str]:
     return list(ov.Core().available_devices)
 
 
-def require_device(device: str) -> None:
-    """Check that a device string such as ``GPU``, ``GPU.1`` or ``AUTO:CPU`` can be used.
+def available_instruction_sets() -> list[InstructionSet]:
+    """Return the sets that a CPU cell can be limited to here."""
+    flags = cpu_flags()
+    return [name for name, flag in _FLAGS.items() if flag in flags]
+
+
+def require_device(spec: DeviceSpec) -> None:
+    """Check that a device such as ``GPU``, ``GPU.1`` or ``AUTO:CPU`` can be used, and has the instruction set.
 
     Raises:
-        DeviceUnavailableError: it, or one that it stands on, is not in OpenVINO's list.
+        DeviceUnavailableError: it, or one that it stands on, is not in OpenVINO's list; or the CPU lacks the set.
 
     """
-    available = available_devices()
+    if spec.isa is not None and spec.isa not in available_instruction_sets():
+        raise errors.no_instruction_set(spec.isa, available_instruction_sets())
+    device, available = spec.device, available_devices()
     virtual, _, listed = device.partition(":")
     needed = listed.split(",") if virtual in _VIRTUAL and listed else [device] if virtual not in _VIRTUAL else []
     for name in needed:

@@ -39,10 +39,15 @@ def _processor() -> dict[str, Any]:
     return info
 
 
+def cpu_flags() -> frozenset[str]:
+    """Return what the processor can do, by the names of Linux."""
+    return frozenset(_processor().get("flags", ()))
+
+
 def describe_environment() -> Environment:
     """Describe this process's environment."""
     info = _processor()
-    flags = set(info.get("flags", ()))
+    flags = cpu_flags()
     return Environment(
         cpu=info.get("brand_raw", platform.processor()),
         cores=len(os.sched_getaffinity(0)),

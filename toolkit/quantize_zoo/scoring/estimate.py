@@ -85,22 +85,30 @@ def mean_estimate(value: float, per_sample: NDArray[np.float64] | None) -> Estim
 
 
 def paired_loss(
-    fp32: float, int8: float, fp32_samples: NDArray[np.float64] | None, int8_samples: NDArray[np.float64] | None
+    fp32: float,
+    int8: float,
+    fp32_samples: NDArray[np.float64] | None,
+    int8_samples: NDArray[np.float64] | None,
+    *,
+    higher_is_better: bool = True,
 ) -> Estimate:
     """Estimate the relative loss (fp32 - int8) / |fp32| from values of both models on the same samples.
+
+    For a metric that is better when lower the loss is (int8 - fp32) / |fp32|.
 
     For right and wrong answers the interval of the difference of matched proportions with half a sample added to each
     of the four outcomes (Agresti and Min, Statistics in Medicine 24, 2005), else the bootstrap's over samples. No
     interval where the metrics are not the means of the values.
     """
-    value = (fp32 - int8) / abs(fp32)
+    sign = 1.0 if higher_is_better else -1.0
+    value = sign * (fp32 - int8) / abs(fp32)
     plain = Estimate(value, None, None, "", 0 if fp32_samples is None else len(fp32_samples))
     if fp32_samples is None or int8_samples is None or len(fp32_samples) < 2:
         return plain
     means = (fp32_samples.mean(), int8_samples.mean())
     if not np.allclose(means, (fp32, int8), rtol=1e-9, atol=1e-9):
         return plain
-    differences = fp32_samples - int8_samples
+    differences = sign * (fp32_samples - int8_samples)
     count = len(differences)
     if np.isin(fp32_samples, (0.0, 1.0)).all() and np.isin(int8_samples, (0.0, 1.0)).all():
         lost, won = np.sum(differences > 0) + 0.5, np.sum(differences < 0) + 0.5

@@ -24,16 +24,20 @@ class Split:
     holdout: tuple[int, ...]
 
 
-def split_samples(labels: Sequence[Hashable | None], holdout: float, subset: int | None = None) -> Split:
+def split_samples(
+    identifiers: Sequence[str], labels: Sequence[Hashable | None], holdout: float, subset: int | None = None
+) -> Split:
     """Split a dataset; ``subset`` limits the tuning part.
 
     Without a holdout the dataset keeps its order, and the first samples are the subset, as in POT. Else the order is
-    random with a fixed seed, and every label has its share in the holdout.
+    random with a fixed seed, and every label has its share in the holdout; it depends on the samples' names and not on
+    their order, which some of the checker's converters take from the file system.
     """
     if holdout == 0:
         return Split(tuple(range(len(labels)))[:subset], ())
     rng = np.random.default_rng(_SEED)
-    order = rng.permutation(len(labels))
+    by_name = np.argsort(np.array(identifiers), kind="stable")
+    order = by_name[rng.permutation(len(labels))]
     groups: dict[Hashable | None, list[int]] = {}
     for index in order:
         groups.setdefault(labels[index], []).append(int(index))

@@ -122,17 +122,25 @@ class TrialRecorder:
         scorer: what builds and measures.
         params: of the search.
         fp32_accuracy: what accuracy losses refer to.
+        higher_is_better: which way the tuned metric gets better.
         trials: those that a search that is continued has already, whose latencies hold here.
 
     """
 
     def __init__(
-        self, scorer: CandidateScorer, params: OptimizerParams, fp32_accuracy: float, trials: Sequence[Trial] = ()
+        self,
+        scorer: CandidateScorer,
+        params: OptimizerParams,
+        fp32_accuracy: float,
+        trials: Sequence[Trial] = (),
+        *,
+        higher_is_better: bool = True,
     ) -> None:
         self.params = params
         self.trials = list(trials)
         self._scorer = scorer
         self._fp32_accuracy = fp32_accuracy
+        self._higher_is_better = higher_is_better
         self._started = self._last = time.perf_counter()
 
     def start_clock(self) -> None:
@@ -197,12 +205,14 @@ class TrialRecorder:
         # The first model of a stage is what the others are compared with.
         prune = trial.kind != "base" and self.params.compatibility is None
         scored = self._scorer.score(prune=prune)
-        accuracy_loss = relative_accuracy_loss(self._fp32_accuracy, scored.accuracy.value)
+        accuracy_loss = relative_accuracy_loss(
+            self._fp32_accuracy, scored.accuracy.value, higher_is_better=self._higher_is_better
+        )
         seconds = replace(trial.seconds, compile=scored.compile_seconds, accuracy=scored.seconds)
         if scored.hopeless:
             # Its latency is not known; the search is told that of the base, which is the origin of the loss's scale.
-            ratio = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
-            value = self._loss(Score(accuracy_loss, ratio, quantization_ratio(trial.option)))
+            known = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
+            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option)))
             return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
         twin = next((each for each in self.trials if each.structure == built.structure and each.measurement), None)
         if twin is None or twin.measurement is None:
@@ -215,7 +225,8 @@ class TrialRecorder:
             latency, execution = twin.measurement.latency, twin.measurement.execution
             origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
         measurement = Measurement(scored.accuracy, scored.metrics, scored.per_sample, latency, execution, origin)
-        score = Score(accuracy_loss, latency.ratio.value, quantization_ratio(trial.option))
+        ratio = None if latency is None else latency.ratio.value
+        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option))
         return replace(trial, measurement=measurement, score=score, loss=self._loss(score), seconds=seconds)
 
     def _loss(self, score: Score) -> float:

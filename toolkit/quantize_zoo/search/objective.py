@@ -1,6 +1,7 @@
 """POT's loss of a trial (Tpe of openvino-dev 2021.4), and what makes a trial the best.
 
-``accuracy_loss`` is relative, (FP32 - INT8) / |FP32|; ``latency_ratio`` is FP32 time / INT8 time (POT's lat_diff).
+``accuracy_loss`` is relative, (FP32 - INT8) / |FP32|, the other way round for a metric that is better when lower;
+``latency_ratio`` is FP32 time / INT8 time (POT's lat_diff).
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ _SHARPNESS = 8
 
 @dataclass(frozen=True)
 class Score:
-    """What the objective sees of a trial."""
+    """What the objective sees of a trial; without the device there is no ``latency_ratio``."""
 
     accuracy_loss: float
-    latency_ratio: float
+    latency_ratio: float | None
     quantization_ratio: float
 
+    @property
+    def speed(self) -> float:
+        """What makes one trial faster than another: its latency ratio; where that is unknown, what is quantized."""
+        return self.quantization_ratio if self.latency_ratio is None else self.latency_ratio
 
-def relative_accuracy_loss(fp32: float, candidate: float) -> float:
+
+def relative_accuracy_loss(fp32: float, candidate: float, *, higher_is_better: bool = True) -> float:
     """Return the share of the FP32 metric that the candidate loses; negative if it gains."""
-    return (fp32 - candidate) / abs(fp32)
+    return (fp32 - candidate if higher_is_better else candidate - fp32) / abs(fp32)
 
 
 def meets_accuracy(accuracy_loss: float, params: OptimizerParams) -> bool:
@@ -37,23 +43,28 @@ def meets_accuracy(accuracy_loss: float, params: OptimizerParams) -> bool:
 
 def meets_targets(score: Score, params: OptimizerParams) -> bool:
     """Tell whether accuracy and latency are within their targets."""
-    return meets_accuracy(score.accuracy_loss, params) and score.latency_ratio >= params.latency_reduce
+    fast = score.latency_ratio is None or score.latency_ratio >= params.latency_reduce
+    return fast and meets_accuracy(score.accuracy_loss, params)
 
 
 def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     """Return POT's loss of a trial; ``base`` is the fully quantized model, which sets the scales.
 
-    Where the base loses no accuracy, or is no faster than FP32, the target takes its place.
+    Where the base loses no accuracy, or is no faster than FP32, the target takes its place. Without a latency the
+    share of what is quantized takes the place of its term.
     """
     allowed = params.accuracy_loss / 100
     exceeded = score.accuracy_loss > allowed
     accuracy_span = abs(math.exp(base.accuracy_loss) - 1) or abs(math.exp(allowed) - 1)
+    accuracy_scaled = (math.exp(score.accuracy_loss) - 1) * _scale(accuracy_span)
+    accuracy_weight = params.accuracy_weight if exceeded else 0.0
+    if score.latency_ratio is None or base.latency_ratio is None:
+        unquantized = _SCALE * (base.quantization_ratio - score.quantization_ratio)
+        return accuracy_weight * accuracy_scaled + unquantized + (_ACCURACY_PENALTY if exceeded else 0.0)
     base_ratio = base.latency_ratio if base.latency_ratio != 1 else params.latency_reduce
     latency_span = abs(_latency_term(1.0) - _latency_term(base_ratio))
-    accuracy_scaled = (math.exp(score.accuracy_loss) - 1) * _scale(accuracy_span)
     latency_scaled = (_latency_term(score.latency_ratio) - _latency_term(base_ratio)) * _scale(latency_span)
 
-    accuracy_weight = params.accuracy_weight if exceeded else 0.0
     if accuracy_weight == params.latency_weight == params.quantization_ratio_weight == 0:
         accuracy_weight = 1.0
     offset = params.expected_quantization_ratio

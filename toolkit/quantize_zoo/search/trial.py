@@ -63,9 +63,9 @@ class Scored:
 
 @dataclass(frozen=True)
 class Timed:
-    """The latency of a candidate and what it really ran in."""
+    """The latency of a candidate, None without its device, and what it really ran in."""
 
-    latency: PairedLatency
+    latency: PairedLatency | None
     execution: Execution
     compile_seconds: float
     seconds: float
@@ -81,7 +81,7 @@ class Measurement:
     accuracy: Estimate
     metrics: dict[str, float]
     per_sample: Any
-    latency: PairedLatency
+    latency: PairedLatency | None
     execution: Execution
     latency_from: int | None = None
 
@@ -143,10 +143,10 @@ def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that no other trial beats in both accuracy loss and latency ratio, the fastest first."""
+    """Return the trials that no other trial beats in both accuracy loss and speed, the fastest first."""
     front: list[Trial] = []
     scored = [(trial.score, trial) for trial in trials if trial.score and trial.reused_from is None]
-    for score, trial in sorted(scored, key=lambda pair: (-pair[0].latency_ratio, pair[0].accuracy_loss)):
+    for score, trial in sorted(scored, key=lambda pair: (-pair[0].speed, pair[0].accuracy_loss)):
         if not front or score.accuracy_loss < _accuracy_loss(front[-1]):
             front.append(trial)
     return front
@@ -154,22 +154,23 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
 
 def _is_faster(one: Trial, other: Trial) -> bool:
     """Tell whether the difference of two latency ratios is beyond the 95 % interval of a difference."""
-    first, second = _ratio(one), _ratio(other)
-    margin = math.hypot(_half_width(first), _half_width(second))
-    return first.value - second.value > margin
+    return _speed(one) - _speed(other) > math.hypot(_half_width(one), _half_width(other))
 
 
-def _half_width(ratio: Estimate) -> float:
-    return 0.0 if ratio.low is None or ratio.high is None else (ratio.high - ratio.low) / 2
+def _half_width(trial: Trial) -> float:
+    latency = trial.measurement.latency if trial.measurement else None
+    if latency is None or latency.ratio.low is None or latency.ratio.high is None:
+        return 0.0
+    return (latency.ratio.high - latency.ratio.low) / 2
 
 
-def _ratio(trial: Trial) -> Estimate:
-    assert trial.measurement is not None, "only measured trials are ranked"
-    return trial.measurement.latency.ratio
+def _speed(trial: Trial) -> float:
+    assert trial.score is not None, "only measured trials are ranked"
+    return trial.score.speed
 
 
 def _slowness(trial: Trial) -> tuple[float, float, int]:
-    return -_ratio(trial).value, _accuracy_loss(trial), trial.number
+    return -_speed(trial), _accuracy_loss(trial), trial.number
 
 
 def _loss(trial: Trial) -> float:

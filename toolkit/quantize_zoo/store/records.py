@@ -29,6 +29,7 @@ class Reference:
 
     ``identity`` is what a search belongs to: model, data, metric, hardware configuration, device and so on, by name.
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
+    ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise.
     """
 
     identity: dict[str, str]
@@ -44,6 +45,18 @@ class Reference:
     seconds: float
     notes: tuple[str, ...] = ()
     holdout_samples: int = 0
+    higher_is_better: bool = True
+    scored_on: str = ""
+
+
+@dataclass(frozen=True)
+class OtherMetric:
+    """A metric on another dataset than the one that is tuned on."""
+
+    dataset: str
+    metric: str
+    fp32: float
+    int8: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class ReferencePoint:
 
     name: str
     accuracy: Estimate
-    latency: PairedLatency
+    latency: PairedLatency | None
     holdout: Holdout | None
     seconds: float
 
@@ -79,10 +92,11 @@ class Final:
     """The best trial of a cell, measured once more after the search, and the model's file in the run."""
 
     trial: int
-    latency: PairedLatency
+    latency: PairedLatency | None
     model: str
     holdout: Holdout | None = None
     runner_up: RunnerUp | None = None
+    others: tuple[OtherMetric, ...] = ()
 
 
 @dataclass(frozen=True)
