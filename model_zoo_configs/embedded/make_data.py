@@ -101,12 +101,13 @@ def make_shapes() -> None:
     folder = _emptied("shapes")
     for part in ("images", "masks", "small"):
         (folder / part).mkdir()
-    for number in range(SHAPE_PICTURES):
+    # The checker's converter finds the large picture of a small one by its number, wherever that is in a name.
+    for number in range(1000, 1000 + SHAPE_PICTURES):
         picture, mask = draw_shapes(rng)
-        Image.fromarray(picture).save(folder / "images" / f"{number:03d}.jpg", quality=85, optimize=True)
-        Image.fromarray(mask).save(folder / "masks" / f"{number:03d}.png", optimize=True)
-        stored = np.asarray(Image.open(folder / "images" / f"{number:03d}.jpg"))
-        Image.fromarray(shrink(stored)).save(folder / "small" / f"{number:03d}.jpg", quality=95, optimize=True)
+        Image.fromarray(picture).save(folder / "images" / f"{number}.jpg", quality=85, optimize=True)
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png", optimize=True)
+        stored = np.asarray(Image.open(folder / "images" / f"{number}.jpg"))
+        Image.fromarray(shrink(stored)).save(folder / "small" / f"{number}.jpg", quality=95, optimize=True)
     meta = {"label_map": {str(index): name for index, name in enumerate(SHAPES)}}
     (folder / "meta.json").write_text(json.dumps(meta) + "\n", encoding="ascii")
 

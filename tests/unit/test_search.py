@@ -1,5 +1,7 @@
 """The objective's ranking, the sampler, the start, and the trial loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,15 +12,18 @@ from quantize_zoo.errors import CellError, WorkerDiedError
 from quantize_zoo.quantization import Branch, SearchSpace, Variable, option_hash, preset_estimator
 from quantize_zoo.search import (
     Pruned,
+    Score,
     Scored,
     StagePlan,
     TpeSampler,
     TrialRecorder,
     base_choices,
     best_trial,
+    loss,
     option_of,
     pareto_front,
     ranked,
+    relative_accuracy_loss,
     run_stage,
     startup_choices,
 )
@@ -407,3 +412,20 @@ def test_pot_asks_after_every_trial_and_starts_at_random():
 def test_option_hash_is_what_identifies_a_configuration():
     found = list(run_stage(plan(), recorder(), 0))
     assert all(each.option_hash == option_hash(each.option) for each in found)
+
+
+def test_without_a_latency_the_most_quantized_within_the_target_is_best():
+    scores = [Score(0.0, None, 0.4), Score(0.005, None, 0.9), Score(0.2, None, 1.0)]
+    trials = [trial(number, 0.0, 1.0, score=score) for number, score in enumerate(scores)]
+    trials = [replace(each, measurement=replace(each.measurement, latency=None)) for each in trials]
+    params = OptimizerParams(accuracy_loss=1.0)
+    assert best_trial(trials, params).number == 1
+    assert [each.number for each in pareto_front(trials)] == [2, 1, 0]
+    base = scores[1]
+    assert loss(scores[1], base, params) < loss(scores[0], base, params) < loss(scores[2], base, params)
+
+
+def test_metric_that_is_better_when_lower_loses_when_it_grows():
+    assert relative_accuracy_loss(0.1, 0.12, higher_is_better=False) == pytest.approx(0.2)
+    assert relative_accuracy_loss(0.1, 0.08, higher_is_better=False) == pytest.approx(-0.2)
+    assert relative_accuracy_loss(0.8, 0.6) == pytest.approx(0.25)

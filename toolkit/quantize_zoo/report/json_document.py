@@ -44,6 +44,7 @@ def _cell(cell: CellReport) -> dict[str, Any]:
 def _trial(trial: Trial) -> dict[str, Any]:
     measured = trial.measurement
     plain = _TRIAL.dump_python(trial, mode="json", exclude={"option": True, "measurement": {"per_sample"}})
+    latency = (plain["measurement"] or {}).get("latency") or {}
     seconds = {f"{part}_s": value for part, value in plain["seconds"].items()}
     return {
         "number": trial.number,
@@ -54,9 +55,9 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "pruned": plain["pruned"],
         "accuracy": plain["measurement"]["accuracy"] if measured else None,
         "metrics": measured.metrics if measured else None,
-        "latency_us": plain["measurement"]["latency"]["candidate_us"] if measured else None,
-        "fp32_latency_us": plain["measurement"]["latency"]["reference_us"] if measured else None,
-        "latency_ratio": plain["measurement"]["latency"]["ratio"] if measured else None,
+        "latency_us": latency.get("candidate_us"),
+        "fp32_latency_us": latency.get("reference_us"),
+        "latency_ratio": latency.get("ratio"),
         "latency_from": measured.latency_from if measured else None,
         "score": plain["score"],
         "loss": trial.loss,

@@ -95,7 +95,6 @@ class AccuracySession:
             self._adapter.label_map = (self._dataset.metadata or {}).get("label_map")
             self._adapter.output_blob = self._adapter.output_blob or model.outputs[0].get_any_name()
         self._outputs = [port.get_any_name() for port in model.outputs]
-        self._labels_checked = False
         self.bad_samples: list[str] = []
         self._samples = self._preprocess(checker, launcher_config, model, budget, skip=config.on_bad_sample == "skip")
 
@@ -162,7 +161,6 @@ class AccuracySession:
             if watch is not None and watch(values):
                 outputs.close()
                 break
-        self._labels_checked = True
         metrics = self._evaluate(annotations, predictions) if count == len(samples) else {}
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
@@ -202,8 +200,7 @@ class AccuracySession:
         except Exception as error:  # adapters raise whatever indexing a wrong output raises
             cause = f"{type(error).__name__}: {error}"
             raise errors.adapter_failed(self._adapter_name, self._outputs, cause) from error
-        if not self._labels_checked:
-            _check_label(sample, processed[1][0])
+        _check_label(sample, processed[1][0])
         return processed
 
     def _update(self, index: int, annotation: list[Any], prediction: list[Any]) -> Any:

@@ -143,6 +143,7 @@ def starter_text(model_path: Path, name: str, schema: str) -> str:
     filled = {"outputs": outputs, "count": str(len(model.outputs))}
     classes = str(_shape(model.outputs[0])[-1])
     types = [operation.get_type_name() for operation in model.get_ops()]
+    attention = {"Softmax", "ScaledDotProductAttention"} & set(types)
     return _TEMPLATE.format(
         schema=schema,
         file=model_path,
@@ -157,7 +158,7 @@ def starter_text(model_path: Path, name: str, schema: str) -> str:
         preprocessing=_preprocessing(model),
         metric=task.metric,
         metric_name=task.metric_name,
-        model_type=", model_type: transformer" if "Softmax" in types and types.count("MatMul") >= _ATTENTION else "",
+        model_type=", model_type: transformer" if attention and types.count("MatMul") >= _ATTENTION else "",
     )
 
 
