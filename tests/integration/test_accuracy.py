@@ -84,8 +84,12 @@ def test_accuracy_is_that_of_the_checkers_own_command(zoo, name, precision, tmp_
     subprocess.run([*command, "--csv_result", results], capture_output=True, check=True)
     with results.open() as stream:
         found = {row["metric_name"]: float(row["metric_value"]) for row in csv.DictReader(stream)}
-    result, _ = score(config, model)
+    # Read again as the command does: on 2023.3 some quantized models compute other last digits than in memory.
+    result, _ = score(config, with_batch(read_model(tmp_path / "model.xml"), 1))
     for metric, value in result.metrics.items():
         # A metric of several values has a row for each, and one for their mean.
         theirs = found.get(metric, found.get(f"{metric}@mean"))
+        if metric in ("psnr", "ssim"):
+            # Their value is the mean of two numbers, the mean and the standard deviation over the samples.
+            value = np.mean([value, np.std(result.per_sample[metric])])
         assert theirs == pytest.approx(value, rel=1e-12), (metric, found)

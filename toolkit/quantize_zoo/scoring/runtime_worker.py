@@ -1,0 +1,112 @@
+"""A process that loads a model, times it and infers with it: one side of a comparison.
+
+Run by the path of this file, with whatever interpreter has the OpenVINO release in question: it imports nothing of this
+package and runs on OpenVINO 2023.3 and later. Commands come as JSON lines on standard input, answers go out the same
+way; arrays travel as NumPy's own files, never as code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+
+class Worker:
+    """The commands."""
+
+    def __init__(self) -> None:
+        self._core = ov.Core()
+        self._model: Any = None
+        self._request: Any = None
+
+    def hello(self) -> dict[str, Any]:
+        """Tell what this interpreter has."""
+        version = getattr(ov, "get_version", None) or getattr(ov.runtime, "get_version", None)
+        return {"openvino": version() if version else "unknown", "python": platform.python_version()}
+
+    def load(self, model: str, device: str, config: dict[str, Any], batch: int) -> dict[str, Any]:
+        """Read a model, fix its batch and compile it anew."""
+        self._request = None
+        if self._model is None or self._model[0] != (model, batch):
+            read = self._core.read_model(model)
+            shapes = {}
+            for port in read.inputs:
+                shape = port.get_partial_shape()
+                if shape.rank.get_length() > 0:
+                    shape[0] = batch
+                shapes[port.get_any_name()] = shape
+            read.reshape(shapes)
+            self._model = ((model, batch), read)
+        started = time.perf_counter()
+        compiled = self._core.compile_model(self._model[1], device, config)
+        seconds = time.perf_counter() - started
+        self._request = compiled.create_infer_request()
+        self._outputs = [port.get_any_name() for port in compiled.outputs]
+        return {"compile_s": seconds, "inputs": [port.get_any_name() for port in compiled.inputs]}
+
+    def feed(self, inputs: str) -> dict[str, Any]:
+        """Set the inputs that are timed."""
+        self._inputs = _arrays(inputs)
+        for name, value in self._inputs.items():
+            self._request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
+        return {}
+
+    def time(self, count: int) -> dict[str, Any]:
+        """Infer once untimed and ``count`` times timed; return the seconds of each."""
+        self._request.infer()
+        seconds = []
+        for _ in range(count):
+            started = time.perf_counter()
+            self._request.infer()
+            seconds.append(time.perf_counter() - started)
+        return {"seconds": seconds}
+
+    def infer(self, inputs: str, outputs: str) -> dict[str, Any]:
+        """Infer sample by sample (arrays with samples first); write each output with samples first."""
+        arrays = _arrays(inputs)
+        collected: dict[str, list[Any]] = {name: [] for name in self._outputs}
+        count = len(next(iter(arrays.values())))
+        for index in range(count):
+            for name, value in arrays.items():
+                self._request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value[index : index + 1])))
+            self._request.infer()
+            for port, name in enumerate(self._outputs):
+                collected[name].append(self._request.get_output_tensor(port).data.copy())
+        np.savez(outputs, **{f"{index}": np.stack(collected[name]) for index, name in enumerate(self._outputs)})
+        return {"names": self._outputs}
+
+    def memory(self) -> dict[str, Any]:
+        """Tell the most memory that this process has had."""
+        return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def _arrays(path: str) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def main() -> None:
+    """Answer until standard input is closed."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    worker = Worker()
+    for line in sys.stdin:
+        command, arguments = json.loads(line)
+        try:
+            answer = {"ok": getattr(worker, command)(**arguments)}
+        except Exception as error:  # whatever it is, the other side tells the user
+            lines = [each.strip() for each in str(error).splitlines() if each.strip()]
+            answer = {"error": f"{type(error).__name__}: {lines[-1] if lines else ''}"}
+        answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()

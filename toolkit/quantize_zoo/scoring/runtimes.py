@@ -1,0 +1,145 @@
+"""Processes that run a model, each with an interpreter, and so an OpenVINO release, of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+
+_SCRIPT = Path(__file__).with_name("runtime_worker.py")
+ANSWER_SECONDS = 300.0  # a side that takes longer for one command hangs
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side of a comparison runs: a model file, on a device with plugin properties, in an interpreter."""
+
+    model: Path
+    device: str
+    properties: Mapping[str, Any]
+    python: Path = Path(sys.executable)
+
+
+class RuntimeProcess:
+    """One side's process; use ``start_runtime``."""
+
+    def __init__(self, side: Side, process: subprocess.Popen[str], limit: float) -> None:
+        self._side = side
+        self._process = process
+        self._limit = limit
+        self.openvino = str(self._call("hello")["openvino"])
+
+    def load(self, batch: int) -> float:
+        """Compile the model anew; return the seconds that took.
+
+        Raises:
+            CellError: the model cannot be read or compiled, or the process is gone.
+
+        """
+        answer = self._call(
+            "load",
+            model=str(self._side.model),
+            device=self._side.device,
+            config=dict(self._side.properties),
+            batch=batch,
+        )
+        return float(answer["compile_s"])
+
+    def feed(self, sample: Mapping[str, NDArray[Any]]) -> None:
+        """Set the inputs for ``time``."""
+        with _stored(sample) as path:
+            self._call("feed", inputs=path)
+
+    def time(self, count: int) -> NDArray[np.float64]:
+        """Return the seconds of ``count`` inferences, after one that is not timed."""
+        return np.asarray(self._call("time", count=count)["seconds"], dtype=np.float64)
+
+    def infer(self, samples: Sequence[Mapping[str, NDArray[Any]]]) -> list[dict[str, NDArray[Any]]]:
+        """Return the outputs of each sample, each with batch size 1."""
+        stacked = {name: np.concatenate([sample[name] for sample in samples]) for name in samples[0]}
+        with _stored(stacked) as path, tempfile.TemporaryDirectory() as folder:
+            names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz")["names"]
+            with np.load(f"{folder}/outputs.npz", allow_pickle=False) as stored:
+                arrays = {name: stored[str(number)] for number, name in enumerate(names)}
+        return [{name: array[index] for name, array in arrays.items()} for index in range(len(samples))]
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that the process has had."""
+        return int(self._call("memory")["peak_bytes"])
+
+    def _call(self, command: str, **arguments: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None, "it is a pipe"
+        assert self._process.stdout is not None, "it is a pipe"
+        try:
+            self._process.stdin.write(json.dumps([command, arguments]) + "\n")
+            self._process.stdin.flush()
+            readable, _, _ = select.select([self._process.stdout], [], [], self._limit)
+            if not readable:
+                raise errors.runtime_hangs(self._side.python, command, self._limit)
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise errors.runtime_died(self._side.python, _cause(self._process))
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise errors.runtime_refused(self._side.model, answer["error"])
+        found: dict[str, Any] = answer["ok"]
+        return found
+
+
+@contextmanager
+def start_runtime(side: Side, limit: float = ANSWER_SECONDS) -> Iterator[RuntimeProcess]:
+    """Start a side's process; it ends with the context.
+
+    Raises:
+        CellError: the model is not there, or the interpreter does not start or has no OpenVINO.
+
+    """
+    if not side.model.exists():
+        raise errors.model_vanished(side.model)
+    try:
+        process = subprocess.Popen(
+            [str(side.python), str(_SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={**os.environ, "PYTHONPATH": ""},
+        )
+    except OSError as error:
+        raise errors.runtime_died(side.python, str(error)) from error
+    try:
+        yield RuntimeProcess(side, process, limit)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _cause(process: subprocess.Popen[str]) -> str:
+    process.kill()
+    _, told = process.communicate()
+    lines = [line for line in told.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit status {process.returncode}"
+
+
+@contextmanager
+def _stored(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/inputs.npz"
+        np.savez(path, **arrays)  # type: ignore[arg-type]  # the stub takes only its own options by name
+        yield path
