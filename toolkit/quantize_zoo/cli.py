@@ -29,8 +29,13 @@ from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.matrix import (
     LocalExecutor,
     RunRequest,
+    accept,
+    baselines_folder,
+    baselines_text,
     copy_best,
     expand,
+    export_baselines,
+    import_baselines,
     pot_matrix,
     quantize_once,
     require_nncf,
@@ -62,7 +67,10 @@ from quantize_zoo.zoo import (
 DEFAULT_REPORTS = Path("reports")
 BAD_USAGE = 2
 
+baseline_app = typer.Typer(no_args_is_help=True, help="What later runs are held against.")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+app.add_typer(baseline_app, name="baseline")
 
 MatrixArgument = Annotated[Path | None, typer.Argument(help="A matrix or one model's YAML; default: the embedded zoo.")]
 RunArgument = Annotated[str | None, typer.Argument(metavar="[RUN]", help="Id of a stored run; default: the newest.")]
@@ -120,7 +128,7 @@ def report(
 ) -> None:
     """Render a stored run again."""
     opened = Store(_existing_store(store, reports))
-    rendered = make_run_report(opened.load_run(run_id))
+    rendered = make_run_report(opened.load_run(run_id), [baseline.name for baseline in opened.baselines()])
     _report(rendered, reports / rendered.run.id, as_json=as_json)
 
 
@@ -230,6 +238,83 @@ def doctor(install_checker: InstallOption = False, as_json: JsonOption = False) 
         raise problem
 
 
+@baseline_app.command("accept")
+def accept_baseline(
+    run_id: RunArgument = None,
+    cells: Annotated[list[str] | None, typer.Option(help="Only this cell; may be repeated.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    expected_change: Annotated[str, typer.Option(help="The change that is meant, and known to be one.")] = "",
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Make a run's cells the baseline that later runs are held against."""
+    opened = Store(_existing_store(store, reports))
+    accepted = accept(
+        opened.load_run(run_id), cells or [], reports, opened, reason=reason, expected_change=expected_change
+    )
+    names = ", ".join(f"{each.model}-{each.device}" for each in accepted)
+    Console().print(f"accepted: {names}", markup=False, highlight=False, soft_wrap=True)
+
+
+@baseline_app.command("show")
+def show_baselines(
+    history: Annotated[bool, typer.Option(help="All that there ever were.")] = False,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    as_json: JsonOption = False,
+) -> None:
+    """List the baselines: what, when, by whom and why."""
+    rows = json.loads(baselines_text(Store(_existing_store(store, reports)), history=history))
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("id", "cell", "accepted", "by", "run", "OpenVINO", "reason", "dropped")
+    for row in rows:
+        why = "; ".join(part for part in (row["reason"], row["expected_change"]) if part)
+        texts = [str(row["id"]), row["cell"], row["accepted_at"][:16], row["accepted_by"], row["run"], row["openvino"]]
+        table.add_row(*(escape(text) for text in [*texts, why, (row["dropped_at"] or "")[:16]]))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@baseline_app.command("drop")
+def drop_baseline(
+    cells: Annotated[list[str], typer.Argument(metavar="CELL...", help="Cells whose baseline is to go.")],
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Drop the baseline of cells; it stays in the history."""
+    opened = Store(_existing_store(store, reports))
+    known = {baseline.name: baseline.id for baseline in opened.baselines()}
+    for name in cells:
+        if name not in known:
+            raise errors.unknown_cell(name, known)
+    for name in cells:
+        opened.drop_baseline(known[name])
+
+
+@baseline_app.command("export")
+def export_to(
+    folder: Annotated[Path, typer.Argument(help="Folder for the baselines and their models.")],
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Write the baselines with their models into a folder, to commit or to move them."""
+    count = export_baselines(Store(_existing_store(store, reports)), reports, folder)
+    Console().print(f"{count} exported to {folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+@baseline_app.command("import")
+def import_from(
+    folder: Annotated[Path, typer.Argument(help="What baseline export wrote.")],
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Accept the baselines of a folder."""
+    _make_reports_folder(reports)
+    count = import_baselines(Store(store or _default_store(reports)), reports, folder)
+    Console().print(f"{count} imported", markup=False, highlight=False)
+
+
 def _run(matrix: MatrixConfig, reports: Path, store: str | None, seed: int) -> tuple[RunReport, Path]:
     """Run a matrix; return its report and the folder where that belongs."""
     find_checker()
@@ -237,11 +322,12 @@ def _run(matrix: MatrixConfig, reports: Path, store: str | None, seed: int) -> t
     opened = Store(store or _default_store(reports))
     folder = reports / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     folder.mkdir()
-    request = RunRequest(folder.name, matrix, folder, shlex.join(["quantize-zoo", *sys.argv[1:]]), seed)
+    command = shlex.join(["quantize-zoo", *sys.argv[1:]])
+    request = RunRequest(folder.name, matrix, folder, command, seed, baselines_folder(reports))
     executor = LocalExecutor(reports / "statistics", reports / "inputs")
     with ConsoleProgress(Console(stderr=True)) as progress:
         record = run_matrix(request, executor, opened, progress)
-    return make_run_report(record), folder
+    return make_run_report(record, [baseline.name for baseline in opened.baselines()]), folder
 
 
 def _look_for_checker() -> tuple[str | None, ConfigurationError | None]:
@@ -296,7 +382,8 @@ def _report(report: RunReport, folder: Path, *, as_json: bool) -> None:
 
 
 def _table(report: RunReport) -> Table:
-    table = Table("cell", "verdict", "FP32", "INT8", "loss", "FP32 / INT8", title=f"run {report.run.id}")
+    gate = ["baseline"] if any(cell.gate_status for cell in report.cells) else []
+    table = Table("cell", "verdict", *gate, "FP32", "INT8", "loss", "FP32 / INT8", title=f"run {report.run.id}")
     for cell in report.cells:
         record, best = cell.record, cell.best
         if record.reference and best and best.measurement and best.score:
@@ -308,5 +395,5 @@ def _table(report: RunReport) -> Table:
             ]
         else:
             figures = ["", "", "", ""]
-        table.add_row(escape(record.name), cell.verdict.status, *figures)
+        table.add_row(escape(record.name), cell.verdict.status, *([cell.gate_status or ""] if gate else []), *figures)
     return table

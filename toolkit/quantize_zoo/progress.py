@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from quantize_zoo.config import search_stages
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
+from quantize_zoo.gate import GateResult
 from quantize_zoo.matrix import Cell
 from quantize_zoo.search import Trial
 from quantize_zoo.store import Reference
@@ -66,6 +67,17 @@ class ConsoleProgress:
             self._print(f"{count}: {current}, {best_text}, {minutes:.1f} min")
         elif self._task is not None:
             self._live.update(self._task, completed=trial.number + 1, best=escape(best_text))
+
+    def gate_started(self, cell: Cell) -> None:
+        """See ``RunObserver``."""
+        self._print("comparing with the baseline")
+
+    def gate_finished(self, cell: Cell, result: GateResult) -> None:
+        """See ``RunObserver``."""
+        self._print(f"gate: {result.status}")
+        for check in result.checks:
+            if check.status not in ("pass", "not compared"):
+                self._print(f"{check.cause} {check.quantity}: {check.status}: {check.subject}: {check.text}")
 
     def cell_finished(self, cell: Cell, error: QuantizeZooError | None) -> None:
         """See ``RunObserver``."""

@@ -16,6 +16,7 @@ from quantize_zoo.config.estimators import (
     StatisticType,
     TensorParams,
 )
+from quantize_zoo.config.gate import GateConfig, Runtime, Waiver
 from quantize_zoo.config.hardware import (
     Granularity,
     HardwareConfig,
@@ -46,6 +47,7 @@ __all__ = [
     "DeviceSpec",
     "EstimatorPreset",
     "FastBiasCorrection",
+    "GateConfig",
     "Granularity",
     "HardwareConfig",
     "InstructionSet",
@@ -59,12 +61,14 @@ __all__ = [
     "PotJob",
     "QuantizationConfig",
     "RangeEstimatorParams",
+    "Runtime",
     "SaturationFix",
     "Stage",
     "StatisticType",
     "TensorParams",
     "TrialsLoadMethod",
     "TunableQuantizationParams",
+    "Waiver",
     "default_matrix_path",
     "hardware_path",
     "load_hardware",

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quantize_zoo import errors
+from quantize_zoo.config.gate import GateConfig, Runtime, Waiver
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
 from quantize_zoo.config.strict import Strict
-from quantize_zoo.config.yaml_source import read_yaml, validate
+from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
 OnMissingDevice = Literal["skip", "score_on_cpu", "fail"]
 ReferenceTool = Literal["nncf"]
@@ -25,6 +26,9 @@ class MatrixFile(Strict):
     require_targets: bool = False
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = Field(default=2048, ge=0)
+    gate: GateConfig = GateConfig()
+    waivers: tuple[Waiver, ...] = ()
+    runtimes: tuple[Runtime, ...] = ()
 
 
 class MatrixConfig(Strict):
@@ -37,6 +41,9 @@ class MatrixConfig(Strict):
     require_targets: bool
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = 2048
+    gate: GateConfig = GateConfig()
+    waivers: tuple[Waiver, ...] = ()
+    runtimes: tuple[Runtime, ...] = ()
 
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
         """Return the part that the command line asks for; an empty list asks for all.
@@ -101,4 +108,15 @@ def load_matrix(path: Path) -> MatrixConfig:
         require_targets=file.require_targets,
         references=file.references,
         input_memory_mb=file.input_memory_mb,
+        gate=file.gate,
+        waivers=file.waivers,
+        runtimes=tuple(_beside(folder, each, source, index) for index, each in enumerate(file.runtimes)),
     )
+
+
+def _beside(folder: Path, runtime: Runtime, source: ConfigSource, index: int) -> Runtime:
+    """Resolve an interpreter's path; it is no link to be followed, since a virtual environment is known by its link."""
+    python = folder / runtime.python
+    if not python.is_file():
+        raise errors.file_missing(python, f"{source.where(('runtimes', index, 'python'))}: runtimes.{index}.python")
+    return runtime.model_copy(update={"python": python})

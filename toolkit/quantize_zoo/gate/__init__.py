@@ -1,5 +1,35 @@
-"""Verdicts: a cell's best model against its targets."""
+"""Verdicts: a cell's best model against its targets, and a night against its baselines."""
 
+from quantize_zoo.gate.accuracy import AccuracyVerdict, judge_accuracy
+from quantize_zoo.gate.checks import (
+    ChangedSample,
+    Check,
+    GateResult,
+    GateStatus,
+    accuracy_check,
+    apply_waivers,
+    check_level,
+    growth_check,
+    latency_check,
+)
+from quantize_zoo.gate.latency import LatencyVerdict, judge_latency
 from quantize_zoo.gate.targets import Verdict, VerdictStatus, judge
 
-__all__ = ["Verdict", "VerdictStatus", "judge"]
+__all__ = [
+    "AccuracyVerdict",
+    "ChangedSample",
+    "Check",
+    "GateResult",
+    "GateStatus",
+    "LatencyVerdict",
+    "Verdict",
+    "VerdictStatus",
+    "accuracy_check",
+    "apply_waivers",
+    "check_level",
+    "growth_check",
+    "judge",
+    "judge_accuracy",
+    "judge_latency",
+    "latency_check",
+]

@@ -1,5 +1,6 @@
 """The matrix: its cells, the process that each runs in, and the flow of a run."""
 
+from quantize_zoo.matrix.baselines import accept, baselines_folder, baselines_text, export_baselines, import_baselines
 from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.executor import CellWorker, Executor
 from quantize_zoo.matrix.local import LocalExecutor
@@ -14,8 +15,13 @@ __all__ = [
     "LocalExecutor",
     "RunObserver",
     "RunRequest",
+    "accept",
+    "baselines_folder",
+    "baselines_text",
     "copy_best",
     "expand",
+    "export_baselines",
+    "import_baselines",
     "pot_matrix",
     "quantize_once",
     "require_nncf",

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from quantize_zoo.gate import GateResult
 from quantize_zoo.graph import Placement
 from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.comparison import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import CandidateScorer
-from quantize_zoo.store import Holdout, OtherMetric, Reference, ReferencePoint
+from quantize_zoo.store import Figures, Holdout, OtherMetric, Reference, ReferencePoint
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Finished:
     latency: PairedLatency | None
     holdout: Holdout | None
     others: tuple[OtherMetric, ...] = ()
+    figures: Figures | None = None
 
 
 class CellWorker(CandidateScorer, Protocol):
@@ -68,7 +71,11 @@ class CellWorker(CandidateScorer, Protocol):
         ...
 
     def finish(self, option: ModelOption, path: Path) -> Finished:
-        """Write the option's model as IR, and measure it again."""
+        """Write the option's model as IR and the answers beside it (``.npz``), and measure it again."""
+        ...
+
+    def hold(self, request: GateRequest) -> GateResult:
+        """Compare tonight with the cell's baseline."""
         ...
 
 

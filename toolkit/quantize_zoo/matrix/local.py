@@ -20,7 +20,9 @@ from typing import Any
 
 from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.gate import GateResult
 from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.comparison import GateRequest
 from quantize_zoo.matrix.executor import Calibration, CellWorker, Finished, Prepared
 from quantize_zoo.matrix.session import CellSession
 from quantize_zoo.quantization import ModelOption
@@ -108,6 +110,10 @@ class _ProcessWorker:
     def finish(self, option: ModelOption, path: Path) -> Finished:
         finished: Finished = self._call("finish", option, path)
         return finished
+
+    def hold(self, request: GateRequest) -> GateResult:
+        result: GateResult = self._call("hold", request)
+        return result
 
     def _call(self, method: str, *arguments: object, **named: object) -> Any:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,9 @@ from pydantic import TypeAdapter
 
 from quantize_zoo.config import MatrixConfig, OptimizerParams, search_stages
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
+from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level
 from quantize_zoo.matrix.cells import Cell, expand
+from quantize_zoo.matrix.comparison import GateRequest
 from quantize_zoo.matrix.executor import CellWorker, Executor
 from quantize_zoo.matrix.start import Start, find_start
 from quantize_zoo.quantization import ModelOption, derive_space
@@ -22,17 +25,19 @@ from quantize_zoo.store import ErrorRecord, Final, Reference, RunnerUp, RunRecor
 from quantize_zoo.zoo import fetch_model
 
 _OPTION = TypeAdapter(ModelOption)
+_GATE = TypeAdapter(GateResult)
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run, under which id, and where its files go."""
+    """What to run, under which id, and where its files go; ``baselines`` is where the models of baselines lie."""
 
     run_id: str
     matrix: MatrixConfig
     folder: Path
     command: str
     seed: int
+    baselines: Path
 
 
 class RunObserver(Protocol):
@@ -48,6 +53,14 @@ class RunObserver(Protocol):
 
     def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:
         """Announce a trial that is stored, and the best so far."""
+        ...
+
+    def gate_started(self, cell: Cell) -> None:
+        """Announce the comparison with the baseline."""
+        ...
+
+    def gate_finished(self, cell: Cell, result: GateResult) -> None:
+        """Announce what it found."""
         ...
 
     def cell_finished(self, cell: Cell, error: QuantizeZooError | None) -> None:
@@ -82,8 +95,7 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
         )
         failure: QuantizeZooError | None = None
         try:
-            final = _run_cell(request, cell, cell_id, executor, store, observer)
-            store.finish_cell(cell_id, "done", final=final)
+            _run_cell(request, cell, cell_id, executor, store, observer)
         except DeviceUnavailableError as error:
             failure = error
             store.finish_cell(cell_id, "unavailable", error=_record(error))
@@ -101,7 +113,7 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
 
 def _run_cell(
     request: RunRequest, cell: Cell, cell_id: int, executor: Executor, store: Store, observer: RunObserver
-) -> Final | None:
+) -> None:
     """Run a cell; if its device is not there, and the matrix wants that, on the CPU in its place."""
     log = request.folder / "logs" / f"{cell.name}.log"
     if cell.model.zoo_name is not None:
@@ -109,13 +121,45 @@ def _run_cell(
         cell = replace(cell, model=model)
     try:
         with executor.open(cell, log) as worker:
-            return _tune(request, cell, cell_id, worker, store, observer)
+            _tune_and_hold(request, cell, cell_id, worker, store, observer)
+        return
     except DeviceUnavailableError:
         if request.matrix.on_missing_device != "score_on_cpu":
             raise
     cell = replace(cell, scored_on_cpu=True)
     with executor.open(cell, log) as worker:
-        return _tune(request, cell, cell_id, worker, store, observer)
+        _tune_and_hold(request, cell, cell_id, worker, store, observer)
+
+
+def _tune_and_hold(
+    request: RunRequest, cell: Cell, cell_id: int, worker: CellWorker, store: Store, observer: RunObserver
+) -> None:
+    """Tune; keep that; then compare with the baseline, whose failure takes nothing of it away."""
+    final = _tune(request, cell, cell_id, worker, store, observer)
+    store.finish_cell(cell_id, "done", final=final)
+    current = {baseline.name: baseline for baseline in store.baselines()}
+    baseline = current.get(cell.name)
+    if baseline is None:
+        return
+    matrix, trial = request.matrix, final and store.trial(cell_id, final.trial)
+    gate_request = GateRequest(
+        baseline=baseline,
+        folder=request.baselines,
+        best=trial.option if trial else None,
+        model=request.folder / (final.model if final else ""),
+        gate=matrix.gate,
+        level=check_level(matrix.gate, sum(each.name in current for each in expand(matrix))),
+        runtimes=matrix.runtimes,
+    )
+    observer.gate_started(cell)
+    try:
+        result = worker.hold(gate_request)
+    except QuantizeZooError as error:
+        check = Check("runtime", "accuracy", "the baseline", "failed", str(error))
+        result = GateResult(baseline.id, baseline.accepted_at.isoformat(), (check,))
+    result = apply_waivers(result, cell.name, matrix.waivers, datetime.now(timezone.utc).date())
+    store.set_gate(cell_id, _GATE.dump_python(result, mode="json"))
+    observer.gate_finished(cell, result)
 
 
 def _tune(
@@ -184,7 +228,16 @@ def _finish(folder: Path, cell: Cell, ranking: list[Trial], worker: CellWorker) 
     }
     text = yaml.safe_dump(configuration, sort_keys=False)
     (folder / model).with_suffix(".yml").write_text(text, encoding="utf-8")
-    return Final(best.number, finished.latency, model.as_posix(), finished.holdout, runner_up, finished.others)
+    return Final(
+        best.number,
+        finished.latency,
+        model.as_posix(),
+        finished.holdout,
+        runner_up,
+        finished.others,
+        model.with_suffix(".npz").as_posix(),
+        finished.figures,
+    )
 
 
 def _confirm(ranking: list[Trial], worker: CellWorker, params: OptimizerParams) -> tuple[Trial, RunnerUp | None]:

@@ -14,6 +14,7 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import hardware_path, load_hardware, search_stages
+from quantize_zoo.gate import GateResult
 from quantize_zoo.graph import (
     content_hash,
     ranges_hash,
@@ -23,6 +24,7 @@ from quantize_zoo.graph import (
     with_batch,
 )
 from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.comparison import Bench, GateRequest, hold, measure_figures
 from quantize_zoo.matrix.executor import Calibration, Finished, Prepared
 from quantize_zoo.matrix.nncf_reference import quantize_with_nncf
 from quantize_zoo.quantization import (
@@ -56,6 +58,7 @@ from quantize_zoo.scoring import (
     paired_loss,
     require_device,
     split_samples,
+    write_answers,
 )
 from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
 from quantize_zoo.store import Holdout, OtherMetric, Reference, ReferencePoint
@@ -135,6 +138,7 @@ class CellSession:
             seconds=time.perf_counter() - start,
             higher_is_better=self._higher_is_better,
             scored_on=self._device.label if self._cell.scored_on_cpu else "",
+            model_path=str(self._cell.model.model),
         )
         return Prepared(reference, placement, self._pipeline.base)
 
@@ -196,7 +200,30 @@ class CellSession:
         save_model(self._pipeline.build(option, self._original), path)
         candidate = self._pipeline.build(option)
         latency = self._time(candidate, budget=CONFIRMATION_BUDGET).latency
-        return Finished(latency, self._score_holdout(candidate), tuple(self._score_other_datasets(candidate)))
+        bench = self._bench()
+        answers = {"fp32": bench.answers(self._model), "int8": bench.answers(with_batch(read_model(path), 1))}
+        write_answers(path.with_suffix(".npz"), answers)
+        others = tuple(self._score_other_datasets(candidate))
+        return Finished(latency, self._score_holdout(candidate), others, measure_figures(bench, path))
+
+    def hold(self, request: GateRequest) -> GateResult:
+        """See ``CellWorker``."""
+
+        def build(option: ModelOption) -> ov.Model:
+            return self._pipeline.build(option, self._original)
+
+        return hold(self._bench(), request, build)
+
+    def _bench(self) -> Bench:
+        return Bench(
+            accuracy=self._accuracy,
+            device=self._device,
+            benchmark=self._params.benchmark,
+            metric=self._cell.model.metric,
+            dataset=self._identity()["dataset"],
+            inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
+            measures_latency=not self._cell.scored_on_cpu,
+        )
 
     def _score_fp32(self) -> AccuracyResult:
         """Score the FP32 model, or take what the configuration says of it."""

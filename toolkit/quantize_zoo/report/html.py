@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from quantize_zoo.report import charts, wording
+from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.run_report import RunReport
 
 _HEADLINES = {
@@ -37,6 +38,8 @@ def render_html(report: RunReport) -> str:
         report=report,
         run=report.run,
         headline=_headline(report),
+        gate_headline=gate_headline(report),
+        gate_lines=gate_lines(report),
         # Bokeh makes these two from numbers only, and escapes them itself.
         scripts={name: Markup(script) for name, (script, _) in drawn.items()},  # noqa: S704
         charts={name: {key: Markup(div) for key, div in divs.items()} for name, (_, divs) in drawn.items()},  # noqa: S704

@@ -32,6 +32,7 @@ def _cell(cell: CellReport) -> dict[str, Any]:
     record = _CELL.dump_python(cell.record, mode="json", exclude={"trials", "id", "run_id"})
     return {
         **record,
+        "gate_status": cell.gate_status,
         "verdict": {"status": cell.verdict.status, "reason": cell.verdict.reason},
         "best": cell.best.number if cell.best else None,
         "pareto": list(cell.pareto),

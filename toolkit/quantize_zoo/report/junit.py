@@ -12,7 +12,7 @@ def render_junit(report: RunReport) -> str:
     """Return the XML document."""
     suites = ET.Element("testsuites", name="quantize-zoo")
     for cell in report.cells:
-        cases = _cases(cell, required=report.run.require_targets)
+        cases = [*_cases(cell, required=report.run.require_targets), *_gate_cases(cell)]
         suite = ET.SubElement(suites, "testsuite", name=cell.record.name, tests=str(len(cases)))
         suite.set("time", f"{60 * cell.minutes:.3f}")
         for kind in ("failure", "error", "skipped"):
@@ -25,6 +25,18 @@ def render_junit(report: RunReport) -> str:
                 ET.SubElement(case, kind, message=message)
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _gate_cases(cell: CellReport) -> list[tuple[str, str, str]]:
+    """Return a case for each check against the baseline; what is waived or undecided is told as output."""
+    cases = []
+    for check in cell.gate.checks if cell.gate else ():
+        kind = {"regressed": "failure", "failed": "error", "not compared": "skipped"}.get(check.status, "system-out")
+        text = f"{check.status}: {check.text}"
+        if check.waived:
+            kind, text = "system-out", f"{text}; waived: {check.waived}"
+        cases.append((f"{check.cause} {check.quantity}: {check.subject}", kind, text))
+    return cases
 
 
 def _cases(cell: CellReport, *, required: bool) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.report.wording import execution, interval, latency_figures, percent, percent_interval
 
@@ -16,7 +17,16 @@ def render_markdown(report: RunReport) -> str:
     """Return the summary."""
     rows = "".join(_row(cell) for cell in report.cells)
     reasons = "".join(f"- **{_escape(cell.record.name)}**: {_escape(cell.verdict.reason)}\n" for cell in report.cells)
-    return f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{_HEADER}{rows}\n{reasons}"
+    gate = _gate(report)
+    return f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{gate}{_HEADER}{rows}\n{reasons}"
+
+
+def _gate(report: RunReport) -> str:
+    """Return what the comparison with the baselines found, worst first; nothing where nothing has one."""
+    if all(cell.gate_status is None for cell in report.cells):
+        return ""
+    lines = (f"- **{_escape(line.cell)}** {line.status}: {_escape(line.text)}\n" for line in gate_lines(report))
+    return f"**Against the baselines: {gate_headline(report)}**\n\n{''.join(lines)}\n"
 
 
 def _row(cell: CellReport) -> str:

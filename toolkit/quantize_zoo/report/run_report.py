@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantize_zoo.gate import Verdict, judge
+from pydantic import TypeAdapter
+
+from quantize_zoo.gate import GateResult, GateStatus, Verdict, judge
 from quantize_zoo.quantization import TensorOption
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
 from quantize_zoo.store import CellRecord, RunRecord
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+_GATE = TypeAdapter(GateResult)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class CellReport:
     trials_per_minute: float | None
     pruned_trials: int
     pruning_error_rate: float
+    gate: GateResult | None
+    gate_status: GateStatus | None  # None where nothing has a baseline
 
     @property
     def latency(self) -> PairedLatency | None:
@@ -50,10 +56,11 @@ class CellReport:
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run with its verdicts."""
+    """A run with its verdicts, against its targets and against its baselines."""
 
     run: RunRecord
     cells: tuple[CellReport, ...]
+    missing: tuple[str, ...] = ()  # cells that have a baseline and are not in the run
 
     @property
     def exit_status(self) -> int:
@@ -61,22 +68,28 @@ class RunReport:
         statuses = {cell.verdict.status for cell in self.cells}
         if self.run.status == "interrupted" or "interrupted" in statuses:
             return 130
-        if "failed" in statuses or ("unavailable" in statuses and self.run.on_missing_device == "fail"):
+        gates = {cell.gate_status for cell in self.cells}
+        if "failed" in statuses | gates or ("unavailable" in statuses and self.run.on_missing_device == "fail"):
             return 3
+        if "regressed" in gates:
+            return 1
         if self.run.require_targets and statuses & {"missed", "keep-fp32"}:
             return 1
         return 0
 
 
-def make_run_report(run: RunRecord) -> RunReport:
-    """Judge all cells of a run and derive what the pages show."""
-    return RunReport(run, tuple(_cell_report(cell) for cell in run.cells))
+def make_run_report(run: RunRecord, baselines: Sequence[str] = ()) -> RunReport:
+    """Judge all cells of a run and derive what the pages show; ``baselines`` are the names of cells that have one."""
+    cells = tuple(_cell_report(cell, gated=bool(baselines)) for cell in run.cells)
+    names = {cell.record.name for cell in cells}
+    return RunReport(run, cells, tuple(name for name in baselines if name not in names))
 
 
-def _cell_report(cell: CellRecord) -> CellReport:
+def _cell_report(cell: CellRecord, *, gated: bool) -> CellReport:
     best = cell.trials[cell.final.trial] if cell.final else best_trial(cell.trials, cell.params)
     seconds = [trial.seconds for trial in cell.trials]
     total = sum(part.total for part in seconds)
+    gate = None if cell.gate is None else _GATE.validate_python(cell.gate)
     overhead = sum(part.overhead for part in seconds)
     return CellReport(
         record=cell,
@@ -90,7 +103,19 @@ def _cell_report(cell: CellRecord) -> CellReport:
         trials_per_minute=60 * len(cell.trials) / total if total else None,
         pruned_trials=sum(trial.pruned is not None for trial in cell.trials),
         pruning_error_rate=ERROR_RATE,
+        gate=gate,
+        gate_status=_gate_status(cell, gate, gated=gated),
     )
+
+
+def _gate_status(cell: CellRecord, gate: GateResult | None, *, gated: bool) -> GateStatus | None:
+    if gate is not None:
+        return gate.status
+    if not gated:
+        return None
+    if cell.status in ("unavailable", "failed"):
+        return "unavailable" if cell.status == "unavailable" else "failed"
+    return "new"
 
 
 def _best_so_far(cell: CellRecord) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Scores of a model: accuracy by OpenVINO's accuracy checker, latency by measuring in turns, and what it ran on."""
 
 from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
+from quantize_zoo.scoring.answers import Answers, read_answers, write_answers
 from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
 from quantize_zoo.scoring.checker_config import (
     OPENVINO_LAUNCHERS,
@@ -15,6 +16,7 @@ from quantize_zoo.scoring.compilation import (
     compile_for_accuracy,
     compile_for_latency,
     describe_execution,
+    latency_properties,
 )
 from quantize_zoo.scoring.devices import (
     available_devices,
@@ -27,6 +29,8 @@ from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, 
 from quantize_zoo.scoring.images import read_images
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import PairedLatency, measure_in_turns
+from quantize_zoo.scoring.rounds import measure_rounds
+from quantize_zoo.scoring.runtimes import Side, start_runtime
 from quantize_zoo.scoring.split import Split, split_samples
 
 __all__ = [
@@ -34,12 +38,14 @@ __all__ = [
     "OVERLAY_FOLDER",
     "AccuracyResult",
     "AccuracySession",
+    "Answers",
     "Checker",
     "Environment",
     "Estimate",
     "Execution",
     "InputBudget",
     "PairedLatency",
+    "Side",
     "Split",
     "Watch",
     "available_devices",
@@ -54,14 +60,19 @@ __all__ = [
     "hardware_target",
     "install_overlay",
     "inverse",
+    "latency_properties",
     "location_estimate",
     "mean_estimate",
     "measure_in_turns",
+    "measure_rounds",
     "merge_definitions",
     "paired_loss",
+    "read_answers",
     "read_definitions",
     "read_images",
     "require_device",
     "require_metric",
     "split_samples",
+    "start_runtime",
+    "write_answers",
 ]

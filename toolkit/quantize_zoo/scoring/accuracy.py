@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
+from quantize_zoo.scoring.answers import Answers, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputArrays, InputBudget
@@ -164,6 +165,69 @@ class AccuracySession:
         metrics = self._evaluate(annotations, predictions) if count == len(samples) else {}
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
+
+    def answers(self, compiled: Any, metric: str) -> Answers:
+        """Return what a compiled model answers for all samples; raises as ``score``."""
+        return self._answers(metric, self._infer(compiled, self._samples))
+
+    def answers_of(self, outputs: Iterable[dict[str, NDArray[Any]]], metric: str) -> Answers:
+        """Return the same of outputs, sample by sample, that were inferred elsewhere."""
+        return self._answers(metric, outputs)
+
+    def _answers(self, metric: str, outputs: Iterable[dict[str, NDArray[Any]]]) -> Answers:
+        self._metrics.reset()
+        pairs: list[tuple[Any, Any]] = []
+        digests, texts, values = [], [], []
+        for number, (sample, raw) in enumerate(zip(self._samples, outputs, strict=True)):
+            digests.append(digest_of(raw))
+            annotation, prediction = self._predict(sample, raw)
+            results = self._update(number, annotation, prediction)
+            value = next((each.result for each in results[number] if each.metric_name == metric), None)
+            values.append(value)
+            texts.append(text_of(prediction[0], float(value) if value is not None and np.ndim(value) == 0 else None))
+            pairs.append((annotation[0], prediction[0]))
+        metrics = self._evaluate([each for each, _ in pairs], [each for _, each in pairs])
+        numbers = _numbers(values, len(values)) if all(value is not None for value in values) else None
+        is_mean = numbers is not None and np.isclose(numbers.mean(), metrics[metric], rtol=1e-9, atol=1e-9)
+        return Answers(
+            metric=metric,
+            metrics=metrics,
+            identifiers=np.array(self.identifiers(), dtype=np.str_),
+            digests=np.array(digests, dtype=np.uint64),
+            texts=np.array(texts, dtype=np.str_),
+            values=numbers if is_mean else None,
+            pairs=() if is_mean else tuple(pairs),
+        )
+
+    def resampled_difference(
+        self, baseline: Answers, candidate: Answers, metric: str, count: int
+    ) -> NDArray[np.float64]:
+        """Return the metric's difference candidate - baseline on resampled datasets (count,), both on the same samples.
+
+        Raises:
+            CellError: the metric cannot be computed.
+
+        """
+        rng = np.random.default_rng(0)
+        differences = np.empty(count)
+        for number in range(count):
+            drawn = rng.integers(len(baseline.pairs), size=len(baseline.pairs))
+            first, second = ([each.pairs[index] for index in drawn] for each in (baseline, candidate))
+            differences[number] = self._metric_of(second, metric) - self._metric_of(first, metric)
+        return differences
+
+    def _metric_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
+        self._metrics.reset()
+        annotations, predictions = [each for each, _ in pairs], [each for _, each in pairs]
+        function = next(each.metric_fn for each in self._metrics.metrics if each.name == metric)
+        try:
+            if not self._metrics.need_store_predictions:
+                for annotation, prediction in pairs:
+                    function.submit(annotation, prediction)
+            value = function(annotations, predictions)
+        except Exception as error:
+            raise errors.metric_failed([metric], _cause(error)) from error
+        return _scalar(metric, value, function.meta)
 
     def _chosen(self, indices: Sequence[int] | None) -> list[_Sample]:
         return self._samples if indices is None else [self._samples[index] for index in indices]

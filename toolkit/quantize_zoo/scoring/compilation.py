@@ -49,6 +49,12 @@ def compile_for_latency(model: ov.Model, device: DeviceSpec, benchmark: Benchmar
         CellError: the device refuses the model.
 
     """
+    measured = model if benchmark.batch_size == 1 else with_batch(model, benchmark.batch_size)
+    return _compile(measured, device.device, latency_properties(device, benchmark))
+
+
+def latency_properties(device: DeviceSpec, benchmark: BenchmarkParams) -> dict[str, Any]:
+    """Return the plugin properties with which latency is measured."""
     pinned: dict[str, Any] = {}
     threads = {"NUM_STREAMS": str(benchmark.nstreams), "INFERENCE_NUM_THREADS": benchmark.nthreads}
     virtual, _, listed = device.device.partition(":")
@@ -58,8 +64,7 @@ def compile_for_latency(model: ov.Model, device: DeviceSpec, benchmark: Benchmar
         pinned = {"DEVICE_PROPERTIES": {"CPU": threads}}
     if virtual == "AUTO":
         pinned["PERFORMANCE_HINT"] = "LATENCY"
-    measured = model if benchmark.batch_size == 1 else with_batch(model, benchmark.batch_size)
-    return _compile(measured, device.device, {**pinned, **_asked(device)})
+    return {**pinned, **_asked(device)}
 
 
 def _asked(device: DeviceSpec) -> dict[str, Any]:

@@ -1,44 +1,79 @@
-"""Rounds of a comparison: both sides compiled anew, then taking turns in short blocks."""
+"""Rounds of a comparison: both sides compiled anew, then taking turns.
+
+Two sides of one interpreter run in one process. Two of different ones cannot, and a core of one's own would be a bias
+larger than what is looked for; so both processes stay on the same cores, and while one runs the other waits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
 
-_BLOCKS = 16  # of a round, for each side
-_BLOCK_SECONDS = 0.002
-_MOST_INFERENCES = 10  # of a block
+_ROUND_SECONDS = 0.15
+_FEWEST_TURNS, _MOST_TURNS = 8, 200
+_TURNS_A_BLOCK = 8  # of two processes; the switch between them costs as much as a small model
+_TRIMMED = 0.2  # of the turns, at either end
+
+Times = NDArray[np.float64]
 
 
 def measure_rounds(
-    baseline: Side, candidate: Side, sample: Mapping[str, NDArray[Any]], batch: int = 1
+    baseline: Side, candidate: Side, sample: Mapping[str, NDArray[Any]], *, batch: int = 1, cores: int = 1
 ) -> Iterator[float]:
     """Start both sides and yield log(candidate time / baseline time) of one round after another, without end.
+
+    Args:
+        baseline: one side.
+        candidate: the other.
+        sample: the value of each input, with the batch size.
+        batch: the batch size.
+        cores: how many cores the models use.
 
     Raises:
         CellError: see ``start_runtime`` and ``RuntimeProcess``.
 
     """
     with ExitStack() as stack:
-        sides = [stack.enter_context(start_runtime(side)) for side in (baseline, candidate)]
+        first = stack.enter_context(start_runtime(baseline.python))
+        second = first
+        if candidate.python != baseline.python:
+            second = stack.enter_context(start_runtime(candidate.python))
+            shared = sorted(os.sched_getaffinity(0))[-cores:]
+            first.pin(shared)
+            second.pin(shared)
+        places = ((first, baseline, 0), (second, candidate, 1))
         while True:
-            yield _round(sides, sample, batch)
+            for process, side, slot in places:
+                process.load(side, batch, slot)
+                process.feed(sample, slot)
+            turns = _in_one_process(first) if first is second else _in_two_processes(first, second)
+            seconds = float(np.median(turns(_FEWEST_TURNS).sum(axis=1)))
+            count = int(np.clip(_ROUND_SECONDS / (2 * seconds), _FEWEST_TURNS, _MOST_TURNS))
+            logs = np.log(turns(count))
+            yield float(stats.trim_mean(logs[:, 1] - logs[:, 0], _TRIMMED))
 
 
-def _round(sides: list[RuntimeProcess], sample: Mapping[str, NDArray[Any]], batch: int) -> float:
-    for side in sides:
-        side.load(batch)
-        side.feed(sample)
-    slowest = max(float(np.median(side.time(3))) for side in sides)
-    count = min(_MOST_INFERENCES, max(1, int(_BLOCK_SECONDS / slowest)))
-    logs = np.empty((_BLOCKS, 2))
-    for block in range(_BLOCKS):
-        for number in (0, 1) if block % 2 == 0 else (1, 0):  # the side that goes first alternates
-            logs[block, number] = np.log(np.median(sides[number].time(count)))
-    return float(np.median(logs[:, 1] - logs[:, 0]))
+def _in_one_process(process: RuntimeProcess) -> Callable[[int], Times]:
+    return lambda count: process.turns((0, 1), count)
+
+
+def _in_two_processes(first: RuntimeProcess, second: RuntimeProcess) -> Callable[[int], Times]:
+    def turns(count: int) -> Times:
+        """Blocks of a few turns; the side that goes first alternates."""
+        blocks = []
+        for block in range(max(2, round(count / _TURNS_A_BLOCK))):
+            times = np.empty((_TURNS_A_BLOCK, 2))
+            for process, slot in ((first, 0), (second, 1)) if block % 2 == 0 else ((second, 1), (first, 0)):
+                times[:, slot] = process.turns((slot,), _TURNS_A_BLOCK)[:, 0]
+            blocks.append(times)
+        return np.concatenate(blocks)
+
+    return turns

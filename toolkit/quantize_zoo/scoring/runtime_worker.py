@@ -20,53 +20,56 @@ import openvino as ov
 
 
 class Worker:
-    """The commands."""
+    """The commands; a slot is a place for a model."""
 
     def __init__(self) -> None:
         self._core = ov.Core()
-        self._model: Any = None
-        self._request: Any = None
+        self._models: dict[str, Any] = {}
+        self._requests: dict[int, Any] = {}
+        self._outputs: list[str] = []
 
     def hello(self) -> dict[str, Any]:
         """Tell what this interpreter has."""
         version = getattr(ov, "get_version", None) or getattr(ov.runtime, "get_version", None)
         return {"openvino": version() if version else "unknown", "python": platform.python_version()}
 
-    def load(self, model: str, device: str, config: dict[str, Any], batch: int) -> dict[str, Any]:
-        """Read a model, fix its batch and compile it anew."""
-        self._request = None
-        if self._model is None or self._model[0] != (model, batch):
-            read = self._core.read_model(model)
-            shapes = {}
-            for port in read.inputs:
-                shape = port.get_partial_shape()
-                if shape.rank.get_length() > 0:
-                    shape[0] = batch
-                shapes[port.get_any_name()] = shape
-            read.reshape(shapes)
-            self._model = ((model, batch), read)
-        started = time.perf_counter()
-        compiled = self._core.compile_model(self._model[1], device, config)
-        seconds = time.perf_counter() - started
-        self._request = compiled.create_infer_request()
-        self._outputs = [port.get_any_name() for port in compiled.outputs]
-        return {"compile_s": seconds, "inputs": [port.get_any_name() for port in compiled.inputs]}
-
-    def feed(self, inputs: str) -> dict[str, Any]:
-        """Set the inputs that are timed."""
-        self._inputs = _arrays(inputs)
-        for name, value in self._inputs.items():
-            self._request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
+    def pin(self, cores: list[int]) -> dict[str, Any]:
+        """Stay on these cores: two processes that take turns are compared on the same ones."""
+        os.sched_setaffinity(0, cores)
         return {}
 
-    def time(self, count: int) -> dict[str, Any]:
-        """Infer once untimed and ``count`` times timed; return the seconds of each."""
-        self._request.infer()
+    def load(self, slot: int, model: str, device: str, config: dict[str, Any], batch: int) -> dict[str, Any]:
+        """Compile a model anew into a slot."""
+        self._requests.pop(slot, None)
+        key = f"{model} {batch}"
+        if key not in self._models:
+            self._models[key] = _with_batch(self._core.read_model(model), batch)
+        started = time.perf_counter()
+        compiled = self._core.compile_model(self._models[key], device, config)
+        seconds = time.perf_counter() - started
+        self._requests[slot] = compiled.create_infer_request()
+        self._outputs = [port.get_any_name() for port in compiled.outputs]
+        return {"compile_s": seconds}
+
+    def feed(self, slot: int, inputs: str) -> dict[str, Any]:
+        """Set the inputs that are timed."""
+        for name, value in _arrays(inputs).items():
+            self._requests[slot].set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
+        return {}
+
+    def turns(self, slots: list[int], count: int) -> dict[str, Any]:
+        """Let the slots take turns, each timed inference after an untimed one; return the seconds of each turn."""
         seconds = []
-        for _ in range(count):
-            started = time.perf_counter()
-            self._request.infer()
-            seconds.append(time.perf_counter() - started)
+        for turn in range(count):
+            times = [0.0] * len(slots)
+            order = range(len(slots)) if turn % 2 == 0 else reversed(range(len(slots)))
+            for position in order:
+                request = self._requests[slots[position]]
+                request.infer()
+                started = time.perf_counter()
+                request.infer()
+                times[position] = time.perf_counter() - started
+            seconds.append(times)
         return {"seconds": seconds}
 
     def infer(self, inputs: str, outputs: str) -> dict[str, Any]:
@@ -76,16 +79,28 @@ class Worker:
         count = len(next(iter(arrays.values())))
         for index in range(count):
             for name, value in arrays.items():
-                self._request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value[index : index + 1])))
-            self._request.infer()
+                self._requests[0].set_tensor(name, ov.Tensor(np.ascontiguousarray(value[index : index + 1])))
+            self._requests[0].infer()
             for port, name in enumerate(self._outputs):
-                collected[name].append(self._request.get_output_tensor(port).data.copy())
-        np.savez(outputs, **{f"{index}": np.stack(collected[name]) for index, name in enumerate(self._outputs)})
+                collected[name].append(self._requests[0].get_output_tensor(port).data.copy())
+        stacked: dict[str, Any] = {f"{index}": np.stack(collected[name]) for index, name in enumerate(self._outputs)}
+        np.savez(outputs, **stacked)
         return {"names": self._outputs}
 
     def memory(self) -> dict[str, Any]:
         """Tell the most memory that this process has had."""
         return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def _with_batch(model: Any, batch: int) -> Any:
+    shapes = {}
+    for port in model.inputs:
+        shape = port.get_partial_shape()
+        if shape.rank.get_length() > 0:
+            shape[0] = batch
+        shapes[port.get_any_name()] = shape
+    model.reshape(shapes)
+    return model
 
 
 def _arrays(path: str) -> dict[str, Any]:

@@ -34,38 +34,38 @@ class Side:
 
 
 class RuntimeProcess:
-    """One side's process; use ``start_runtime``."""
+    """A process that runs the models of an interpreter, each in a slot; use ``start_runtime``."""
 
-    def __init__(self, side: Side, process: subprocess.Popen[str], limit: float) -> None:
-        self._side = side
+    def __init__(self, python: Path, process: subprocess.Popen[str], limit: float) -> None:
+        self._python = python
         self._process = process
         self._limit = limit
         self.openvino = str(self._call("hello")["openvino"])
 
-    def load(self, batch: int) -> float:
-        """Compile the model anew; return the seconds that took.
+    def pin(self, cores: Sequence[int]) -> None:
+        """Keep the process on these cores."""
+        self._call("pin", cores=list(cores))
+
+    def load(self, side: Side, batch: int, slot: int = 0) -> float:
+        """Compile a side's model anew; return the seconds that took.
 
         Raises:
-            CellError: the model cannot be read or compiled, or the process is gone.
+            CellError: the model is not there, or cannot be read or compiled, or the process is gone.
 
         """
-        answer = self._call(
-            "load",
-            model=str(self._side.model),
-            device=self._side.device,
-            config=dict(self._side.properties),
-            batch=batch,
-        )
-        return float(answer["compile_s"])
+        if not side.model.exists():
+            raise errors.model_vanished(side.model)
+        arguments = {"model": str(side.model), "device": side.device, "config": dict(side.properties)}
+        return float(self._call("load", slot=slot, batch=batch, **arguments)["compile_s"])
 
-    def feed(self, sample: Mapping[str, NDArray[Any]]) -> None:
-        """Set the inputs for ``time``."""
+    def feed(self, sample: Mapping[str, NDArray[Any]], slot: int = 0) -> None:
+        """Set the inputs for ``turns``."""
         with _stored(sample) as path:
-            self._call("feed", inputs=path)
+            self._call("feed", slot=slot, inputs=path)
 
-    def time(self, count: int) -> NDArray[np.float64]:
-        """Return the seconds of ``count`` inferences, after one that is not timed."""
-        return np.asarray(self._call("time", count=count)["seconds"], dtype=np.float64)
+    def turns(self, slots: Sequence[int], count: int) -> NDArray[np.float64]:
+        """Return the seconds of ``count`` turns (count, slots), each timed inference after an untimed one."""
+        return np.asarray(self._call("turns", slots=list(slots), count=count)["seconds"], dtype=np.float64)
 
     def infer(self, samples: Sequence[Mapping[str, NDArray[Any]]]) -> list[dict[str, NDArray[Any]]]:
         """Return the outputs of each sample, each with batch size 1."""
@@ -88,32 +88,30 @@ class RuntimeProcess:
             self._process.stdin.flush()
             readable, _, _ = select.select([self._process.stdout], [], [], self._limit)
             if not readable:
-                raise errors.runtime_hangs(self._side.python, command, self._limit)
+                raise errors.runtime_hangs(self._python, command, self._limit)
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
         if not line:
-            raise errors.runtime_died(self._side.python, _cause(self._process))
+            raise errors.runtime_died(self._python, _cause(self._process))
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise errors.runtime_refused(self._side.model, answer["error"])
+            raise errors.runtime_refused(str(arguments.get("model", command)), answer["error"])
         found: dict[str, Any] = answer["ok"]
         return found
 
 
 @contextmanager
-def start_runtime(side: Side, limit: float = ANSWER_SECONDS) -> Iterator[RuntimeProcess]:
-    """Start a side's process; it ends with the context.
+def start_runtime(python: Path = Path(sys.executable), limit: float = ANSWER_SECONDS) -> Iterator[RuntimeProcess]:
+    """Start a process; it ends with the context.
 
     Raises:
-        CellError: the model is not there, or the interpreter does not start or has no OpenVINO.
+        CellError: the interpreter does not start or has no OpenVINO.
 
     """
-    if not side.model.exists():
-        raise errors.model_vanished(side.model)
     try:
         process = subprocess.Popen(
-            [str(side.python), str(_SCRIPT)],
+            [str(python), str(_SCRIPT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -122,9 +120,9 @@ def start_runtime(side: Side, limit: float = ANSWER_SECONDS) -> Iterator[Runtime
             env={**os.environ, "PYTHONPATH": ""},
         )
     except OSError as error:
-        raise errors.runtime_died(side.python, str(error)) from error
+        raise errors.runtime_died(python, str(error)) from error
     try:
-        yield RuntimeProcess(side, process, limit)
+        yield RuntimeProcess(python, process, limit)
     finally:
         process.kill()
         process.communicate()

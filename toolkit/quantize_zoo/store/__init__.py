@@ -1,9 +1,11 @@
 """The trial store: runs, cells, trials and per-sample results in a database, by SQLAlchemy."""
 
 from quantize_zoo.store.records import (
+    Baseline,
     CellRecord,
     CellStatus,
     ErrorRecord,
+    Figures,
     Final,
     Holdout,
     OtherMetric,
@@ -12,14 +14,17 @@ from quantize_zoo.store.records import (
     RunnerUp,
     RunRecord,
     RunStatus,
+    StoredBaseline,
     StoredSearch,
 )
 from quantize_zoo.store.store import Store
 
 __all__ = [
+    "Baseline",
     "CellRecord",
     "CellStatus",
     "ErrorRecord",
+    "Figures",
     "Final",
     "Holdout",
     "OtherMetric",
@@ -29,5 +34,6 @@ __all__ = [
     "RunStatus",
     "RunnerUp",
     "Store",
+    "StoredBaseline",
     "StoredSearch",
 ]

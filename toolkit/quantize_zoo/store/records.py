@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
+from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
 from quantize_zoo.search import Trial
 
@@ -29,7 +30,8 @@ class Reference:
 
     ``identity`` is what a search belongs to: model, data, metric, hardware configuration, device and so on, by name.
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
-    ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise.
+    ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
+    is the FP32 model's file.
     """
 
     identity: dict[str, str]
@@ -47,6 +49,7 @@ class Reference:
     holdout_samples: int = 0
     higher_is_better: bool = True
     scored_on: str = ""
+    model_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,20 @@ class RunnerUp:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """What a model costs beside its latency: bytes of its weights, seconds to compile it, peak bytes of the process."""
+
+    size_bytes: int
+    compile_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
 class Final:
-    """The best trial of a cell, measured once more after the search, and the model's file in the run."""
+    """The best trial of a cell, measured once more after the search, and the model's file in the run.
+
+    ``answers`` is the file with what FP32 and the best model answered for every sample, ``figures`` the best model's.
+    """
 
     trial: int
     latency: PairedLatency | None
@@ -97,6 +112,44 @@ class Final:
     holdout: Holdout | None = None
     runner_up: RunnerUp | None = None
     others: tuple[OtherMetric, ...] = ()
+    answers: str = ""
+    figures: Figures | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An accepted cell. ``fp32``, ``int8`` and ``answers`` name files in the folder of baselines by their content."""
+
+    model: str
+    device: str
+    accepted_by: str
+    reason: str
+    expected_change: str
+    run_id: str
+    option: ModelOption
+    metric: str
+    dataset: str
+    reference: Reference
+    latency: PairedLatency | None
+    figures: Figures | None
+    fp32: str
+    int8: str
+    answers: str
+
+
+@dataclass(frozen=True)
+class StoredBaseline:
+    """A baseline in the store."""
+
+    id: int
+    accepted_at: datetime
+    dropped_at: datetime | None
+    content: Baseline
+
+    @property
+    def name(self) -> str:
+        """The cell's name."""
+        return f"{self.content.model}-{self.content.device}"
 
 
 @dataclass(frozen=True)
@@ -126,6 +179,7 @@ class CellRecord:
     final: Final | None
     trials: tuple[Trial, ...]
     references: tuple[ReferencePoint, ...] = ()
+    gate: dict[str, Any] | None = None  # the gate's own record; its layer is above this one
 
     @property
     def name(self) -> str:

@@ -51,6 +51,21 @@ class Cell(Base):
     calibration_seconds: Mapped[float | None]
     final: Mapped[dict[str, object] | None] = mapped_column(JSON)
     references: Mapped[list[dict[str, object]] | None] = mapped_column(JSON)
+    gate: Mapped[dict[str, object] | None] = mapped_column(JSON)
+
+
+class BaselineRow(Base):
+    """An accepted cell; the newest that is not dropped is the cell's baseline, the others are its history."""
+
+    __tablename__ = "baselines"
+    __table_args__ = (Index("ix_baselines_model_device", "model", "device"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str]
+    device: Mapped[str]
+    accepted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    dropped_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    content: Mapped[dict[str, object]] = mapped_column(JSON)
 
 
 class TrialRow(Base):

@@ -25,6 +25,7 @@ from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.search import Trial
 from quantize_zoo.store.database import open_database
 from quantize_zoo.store.records import (
+    Baseline,
     CellRecord,
     CellStatus,
     ErrorRecord,
@@ -33,9 +34,10 @@ from quantize_zoo.store.records import (
     ReferencePoint,
     RunRecord,
     RunStatus,
+    StoredBaseline,
     StoredSearch,
 )
-from quantize_zoo.store.schema import Cell, Run, TrialRow
+from quantize_zoo.store.schema import BaselineRow, Cell, Run, TrialRow
 
 Value = TypeVar("Value")
 
@@ -44,6 +46,7 @@ _REFERENCE = TypeAdapter(Reference)
 _FINAL = TypeAdapter(Final)
 _ERROR = TypeAdapter(ErrorRecord)
 _POINT = TypeAdapter(ReferencePoint)
+_BASELINE = TypeAdapter(Baseline)
 
 
 class Store:
@@ -151,6 +154,45 @@ class Store:
             cell.final = None if final is None else _plain(_FINAL, final)
             cell.error = None if error is None else _plain(_ERROR, error)
 
+    def set_gate(self, cell_id: int, gate: dict[str, Any]) -> None:
+        """Keep what the comparison with the baseline found."""
+        with self._transaction() as session:
+            session.get_one(Cell, cell_id).gate = gate
+
+    def add_baseline(self, baseline: Baseline) -> None:
+        """Accept a cell; what was its baseline before is history."""
+        with self._transaction() as session:
+            row = BaselineRow(
+                model=baseline.model,
+                device=baseline.device,
+                accepted_at=datetime.now(timezone.utc),
+                content=_plain(_BASELINE, baseline),
+            )
+            session.add(row)
+
+    def drop_baseline(self, baseline_id: int) -> None:
+        """Drop a baseline; it stays in the history."""
+        with self._transaction() as session:
+            session.get_one(BaselineRow, baseline_id).dropped_at = datetime.now(timezone.utc)
+
+    def baselines(self, *, history: bool = False) -> list[StoredBaseline]:
+        """Return each cell's baseline by name, or all that there ever were, the newest last."""
+        with self._transaction() as session:
+            rows = [
+                StoredBaseline(row.id, row.accepted_at, row.dropped_at, _BASELINE.validate_python(row.content))
+                for row in session.scalars(select(BaselineRow).order_by(BaselineRow.id))
+            ]
+        if history:
+            return rows
+        newest = {row.name: row for row in rows}
+        return sorted((row for row in newest.values() if row.dropped_at is None), key=lambda row: row.name)
+
+    def nights(self, model: str, device: str) -> list[CellRecord]:
+        """Return the finished cells of all runs, without their trials, the oldest first."""
+        query = select(Cell).where(Cell.model == model, Cell.device == device, Cell.status == "done")
+        with self._transaction() as session:
+            return [self._cell_record(session, row, trials=False) for row in session.scalars(query.order_by(Cell.id))]
+
     def searches(self, model: str, device: str) -> list[StoredSearch]:
         """Return the searches of a cell that have trials, back to the last cold start, the newest first."""
         query = select(Cell).where(Cell.model == model, Cell.device == device, Cell.method != "eval")
@@ -166,6 +208,11 @@ class Store:
                 if cell.method == "cold_start":
                     break
         return found
+
+    def trial(self, cell_id: int, number: int) -> Trial:
+        """Return one trial of a cell, or of those that it goes on from."""
+        with self._transaction() as session:
+            return self._trials(session, session.get_one(Cell, cell_id))[number]
 
     def per_sample(self, cell_id: int, number: int) -> NDArray[np.float64] | None:
         """Return the tuned metric of each sample in a trial (samples,), None if it has no such values."""
@@ -204,7 +251,7 @@ class Store:
                 cells=cells,
             )
 
-    def _cell_record(self, session: Session, row: Cell) -> CellRecord:
+    def _cell_record(self, session: Session, row: Cell, *, trials: bool = True) -> CellRecord:
         return CellRecord(
             id=row.id,
             run_id=row.run_id,
@@ -217,7 +264,8 @@ class Store:
             reference=None if row.reference is None else _REFERENCE.validate_python(row.reference),
             calibration_seconds=row.calibration_seconds,
             final=None if row.final is None else _FINAL.validate_python(row.final),
-            trials=tuple(self._trials(session, row)),
+            trials=tuple(self._trials(session, row)) if trials else (),
+            gate=row.gate,
             references=tuple(_POINT.validate_python(point) for point in row.references or ()),
         )
 

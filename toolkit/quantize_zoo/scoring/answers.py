@@ -1,0 +1,119 @@
+"""What a model answered for each sample: enough to compare it with another model, or with itself on another day."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+
+Pair = tuple[Any, Any]  # the checker's annotation and prediction of a sample
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers of one model on a dataset.
+
+    ``digests`` (samples,) are hashes of all outputs, ``texts`` what a person would call the answer (a class, or the
+    value of the metric), ``values`` (samples,) the metric of each sample where it has such. ``pairs`` are kept in
+    memory only, for metrics of the whole dataset.
+    """
+
+    metric: str
+    metrics: dict[str, float]
+    identifiers: NDArray[np.str_]
+    digests: NDArray[np.uint64]
+    texts: NDArray[np.str_]
+    values: NDArray[np.float64] | None
+    pairs: tuple[Pair, ...] = field(default=(), compare=False, repr=False)
+
+    def ordered_as(self, other: Answers) -> Answers:
+        """Return these answers in the order of the other's samples.
+
+        Raises:
+            CellError: the samples are not the same ones.
+
+        """
+        mine, theirs = np.argsort(self.identifiers, kind="stable"), np.argsort(other.identifiers, kind="stable")
+        if not np.array_equal(self.identifiers[mine], other.identifiers[theirs]):
+            raise errors.other_baseline([f"samples ({len(self.identifiers)} and {len(other.identifiers)})"])
+        order = np.empty_like(mine)
+        order[theirs] = mine
+        values = None if self.values is None else self.values[order]
+        pairs = tuple(self.pairs[index] for index in order) if self.pairs else ()
+        return Answers(
+            self.metric, self.metrics, self.identifiers[order], self.digests[order], self.texts[order], values, pairs
+        )
+
+
+def digest_of(outputs: Mapping[str, NDArray[Any]]) -> np.uint64:
+    """Return a hash of a sample's outputs."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in sorted(outputs):
+        digest.update(np.ascontiguousarray(outputs[name]).tobytes())
+    number: np.uint64 = np.frombuffer(digest.digest(), dtype=np.uint64)[0]
+    return number
+
+
+def text_of(prediction: Any, value: float | None) -> str:
+    """Return what a person would call the answer."""
+    scores = getattr(prediction, "scores", None)
+    if scores is not None and hasattr(prediction, "label") and np.ndim(scores) == 1 and np.size(scores) > 1:
+        return str(int(np.argmax(scores)))
+    return "" if value is None else f"{value:.4g}"
+
+
+def write_answers(path: Path, answers: Mapping[str, Answers]) -> None:
+    """Write the answers of several models to one file.
+
+    Raises:
+        CellError: it cannot be written.
+
+    """
+    arrays: dict[str, Any] = {}
+    for name, each in answers.items():
+        arrays[f"{name}.metric"] = np.array(each.metric)
+        arrays[f"{name}.metric_names"] = np.array(list(each.metrics), dtype=np.str_)
+        arrays[f"{name}.metric_values"] = np.array(list(each.metrics.values()), dtype=np.float64)
+        arrays[f"{name}.identifiers"], arrays[f"{name}.digests"] = each.identifiers, each.digests
+        arrays[f"{name}.texts"] = each.texts
+        if each.values is not None:
+            arrays[f"{name}.values"] = each.values
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, **arrays)
+    except OSError as error:
+        raise errors.model_export_failed(path, str(error)) from error
+
+
+def read_answers(path: Path) -> dict[str, Answers]:
+    """Read what ``write_answers`` wrote.
+
+    Raises:
+        CellError: the file is missing or is no such file.
+
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            names = sorted({key.split(".")[0] for key in stored.files})
+            return {name: _answers(stored, name) for name in names}
+    except (OSError, ValueError, KeyError) as error:
+        raise errors.answers_unreadable(path, str(error)) from error
+
+
+def _answers(stored: Any, name: str) -> Answers:
+    keys = stored[f"{name}.metric_names"].tolist()
+    return Answers(
+        metric=str(stored[f"{name}.metric"]),
+        metrics=dict(zip(keys, stored[f"{name}.metric_values"].tolist(), strict=True)),
+        identifiers=stored[f"{name}.identifiers"],
+        digests=stored[f"{name}.digests"],
+        texts=stored[f"{name}.texts"],
+        values=stored[f"{name}.values"] if f"{name}.values" in stored.files else None,
+    )
