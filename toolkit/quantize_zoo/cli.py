@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,22 +26,27 @@ from quantize_zoo.config import (
 )
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.matrix import (
+    Compared,
     LocalExecutor,
     RunRequest,
     accept,
     baselines_folder,
     baselines_text,
+    compare_pairs,
     copy_best,
     expand,
     export_baselines,
     import_baselines,
+    new_run_folder,
+    pairs_of_files,
+    pairs_of_runs,
     pot_matrix,
     quantize_once,
     require_nncf,
     run_matrix,
 )
 from quantize_zoo.progress import ConsoleProgress
-from quantize_zoo.report import RunReport, make_run_report, write_reports
+from quantize_zoo.report import RunReport, make_run_report, workflow_commands, write_reports
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.wording import interval, latency_figures, percent
 from quantize_zoo.scoring import (
@@ -53,7 +57,7 @@ from quantize_zoo.scoring import (
     install_overlay,
     read_definitions,
 )
-from quantize_zoo.store import Store
+from quantize_zoo.store import RunRecord, Store
 from quantize_zoo.zoo import (
     Finding,
     check_checker_file,
@@ -128,8 +132,54 @@ def report(
 ) -> None:
     """Render a stored run again."""
     opened = Store(_existing_store(store, reports))
-    rendered = make_run_report(opened.load_run(run_id), [baseline.name for baseline in opened.baselines()])
+    rendered = _rendered(opened.load_run(run_id), opened)
     _report(rendered, reports / rendered.run.id, as_json=as_json)
+
+
+@app.command()
+def compare(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="A run, 'latest', or a model file.")],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The same kind.")],
+    model: Annotated[Path | None, typer.Option(help="The YAML whose data two model files are compared on.")] = None,
+    devices: Annotated[list[str] | None, typer.Option(help="This device; may be repeated.")] = None,
+    baseline_python: Annotated[
+        Path | None, typer.Option(help="Interpreter with another OpenVINO release, for BASE.")
+    ] = None,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two model files, or the best models of two runs, side by side on this machine."""
+    if model is not None:
+        matrix = _load(model, [], devices or [], {})
+        pairs, gate = pairs_of_files(matrix, Path(base), Path(candidate)), matrix.gate
+    else:
+        opened = Store(_existing_store(store, reports))
+        first, second = (opened.load_run(None if name == "latest" else name) for name in (base, candidate))
+        pairs, gate = pairs_of_runs(first, second, reports), load_matrix(Path(second.matrix)).gate
+    if baseline_python is not None and not baseline_python.is_file():
+        raise errors.file_missing(baseline_python, "--baseline-python")
+    _make_reports_folder(reports)
+    executor = LocalExecutor(reports / "statistics", reports / "inputs")
+    found = []
+    for compared in compare_pairs(pairs, gate, executor, reports / "logs", baseline_python):
+        found.append(compared)
+        Console(stderr=True).print(f"{compared.cell}: compared", markup=False, highlight=False)
+    _tell_comparison(found, as_json=as_json)
+
+
+def _tell_comparison(found: list[Compared], *, as_json: bool) -> None:
+    """Print the checks; the exit status is the gate's."""
+    statuses = {check.status for compared in found for check in compared.checks}
+    if as_json:
+        print(json.dumps([asdict(compared) for compared in found], allow_nan=False))
+    else:
+        table = Table("cell", "check", "verdict", "found")
+        for compared in found:
+            for check in compared.checks:
+                table.add_row(escape(compared.cell), check.quantity, check.status, escape(check.text))
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
+    raise typer.Exit(3 if "failed" in statuses else 1 if "regressed" in statuses else 0)
 
 
 @app.command()
@@ -320,14 +370,19 @@ def _run(matrix: MatrixConfig, reports: Path, store: str | None, seed: int) -> t
     find_checker()
     _make_reports_folder(reports)
     opened = Store(store or _default_store(reports))
-    folder = reports / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    folder.mkdir()
+    folder = new_run_folder(reports)
     command = shlex.join(["quantize-zoo", *sys.argv[1:]])
     request = RunRequest(folder.name, matrix, folder, command, seed, baselines_folder(reports))
     executor = LocalExecutor(reports / "statistics", reports / "inputs")
     with ConsoleProgress(Console(stderr=True)) as progress:
         record = run_matrix(request, executor, opened, progress)
-    return make_run_report(record, [baseline.name for baseline in opened.baselines()]), folder
+    return _rendered(record, opened), folder
+
+
+def _rendered(record: RunRecord, store: Store) -> RunReport:
+    """Return a run's report, with what the store knows of baselines and of earlier nights."""
+    nights = {cell.name: store.nights(cell.model, cell.device, until=record.id) for cell in record.cells}
+    return make_run_report(record, [baseline.name for baseline in store.baselines()], nights)
 
 
 def _look_for_checker() -> tuple[str | None, ConfigurationError | None]:
@@ -373,6 +428,9 @@ def _existing_store(store: str | None, reports: Path) -> str:
 
 def _report(report: RunReport, folder: Path, *, as_json: bool) -> None:
     write_reports(report, folder)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in workflow_commands(report):
+            print(line, file=sys.stderr)
     if as_json:
         print(json.dumps(json_value(report), allow_nan=False))
     else:

@@ -556,6 +556,13 @@ def nothing_to_accept(name: str, status: str) -> ConfigurationError:
     )
 
 
+def nothing_in_common(first: str, second: str) -> ConfigurationError:
+    """Two runs without a cell that both finished."""
+    return ConfigurationError(
+        f"runs {first} and {second} have no finished cell in common", where="compare", remedy="name other runs"
+    )
+
+
 def unknown_cell(name: str, known: Iterable[str]) -> ConfigurationError:
     """A cell that is not there."""
     return ConfigurationError(f"there is no cell {name!r}", where="--cells", remedy=nearest(name, known))

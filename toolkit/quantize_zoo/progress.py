@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -90,6 +91,17 @@ class ConsoleProgress:
 
     def _print(self, text: str) -> None:
         self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+class Silent:
+    """Implements ``RunObserver``: another program tells what happens."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return _nothing
+
+
+def _nothing(*_: object) -> None:
+    """Tell nobody."""
 
 
 def _trials(cell: Cell) -> int:

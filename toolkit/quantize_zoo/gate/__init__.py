@@ -14,6 +14,7 @@ from quantize_zoo.gate.checks import (
 )
 from quantize_zoo.gate.latency import LatencyVerdict, judge_latency
 from quantize_zoo.gate.targets import Verdict, VerdictStatus, judge
+from quantize_zoo.gate.trends import Trend, find_trend
 
 __all__ = [
     "AccuracyVerdict",
@@ -22,11 +23,13 @@ __all__ = [
     "GateResult",
     "GateStatus",
     "LatencyVerdict",
+    "Trend",
     "Verdict",
     "VerdictStatus",
     "accuracy_check",
     "apply_waivers",
     "check_level",
+    "find_trend",
     "growth_check",
     "judge",
     "judge_accuracy",

@@ -13,7 +13,7 @@ from quantize_zoo.gate.accuracy import AccuracyVerdict
 from quantize_zoo.gate.latency import LatencyVerdict
 from quantize_zoo.scoring import Estimate
 
-Cause = Literal["runtime", "quantization", "search"]
+Cause = Literal["runtime", "quantization", "search", "model"]
 Quantity = Literal["accuracy", "latency", "size", "compile time", "memory"]
 CheckStatus = Literal["pass", "improved", "changed", "regressed", "inconclusive", "failed", "not compared"]
 # A cell is what its worst check is.
@@ -73,13 +73,13 @@ class GateResult:
         return "waived" if any(check.waived for check in self.checks) else "pass"
 
 
-def check_level(gate: GateConfig, cells: int) -> float:
+def check_level(gate: GateConfig, cells: int, checks: int = CHECKS_A_CELL) -> float:
     """Return the level of one check: the night's, divided by all checks that can raise an alarm (Bonferroni).
 
     So the chance that a night without any change has an alarm is at most the night's level, whatever the checks have
     to do with each other.
     """
-    return gate.false_alarms_a_night / max(1, CHECKS_A_CELL * cells)
+    return gate.false_alarms_a_night / max(1, checks * cells)
 
 
 def accuracy_check(

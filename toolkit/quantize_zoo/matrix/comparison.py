@@ -31,7 +31,7 @@ from quantize_zoo.gate import (
     judge_latency,
     latency_check,
 )
-from quantize_zoo.gate.checks import Cause
+from quantize_zoo.gate.checks import Cause, Quantity
 from quantize_zoo.graph import read_model, save_model, structural_signature, with_batch
 from quantize_zoo.quantization import ModelOption, option_hash
 from quantize_zoo.scoring import (
@@ -117,7 +117,7 @@ def hold(bench: Bench, request: GateRequest, build: Callable[[ModelOption], ov.M
     comparison = _Comparison(bench, request, int8, today[int8])
     checks = [
         *_runtime_checks(bench, request, before, {"fp32": today[fp32], "int8": today[int8]}),
-        *_release_latency(comparison, int8),
+        *_release_latency(bench, request, int8),
     ]
     with tempfile.TemporaryDirectory() as folder:
         rebuilt = Path(folder) / "rebuilt.xml"
@@ -135,8 +135,52 @@ def hold(bench: Bench, request: GateRequest, build: Callable[[ModelOption], ov.M
     else:
         checks += comparison.against(request.model, "search", "tonight's best")
     if request.best is not None:
-        checks += comparison.growth(request.model)
+        checks += growth(bench, request.gate, int8, request.model, "search", "tonight's best")
     return GateResult(request.baseline.id, request.baseline.accepted_at.isoformat(), tuple(checks), tuple(notes))
+
+
+@dataclass(frozen=True)
+class FilesRequest:
+    """Two model files to compare; ``python`` is the baseline's interpreter, this one's by default."""
+
+    baseline: Path
+    candidate: Path
+    gate: GateConfig
+    level: float
+    python: Path | None = None
+
+
+def compare_files(bench: Bench, request: FilesRequest) -> tuple[Check, ...]:
+    """Compare two models on the cell's data: accuracy, latency, and what they cost beside it.
+
+    Raises:
+        CellError: a file is missing, has other inputs than the data, or cannot be run.
+
+    """
+    for path in (request.baseline, request.candidate):
+        if not path.is_file():
+            raise errors.model_vanished(path)
+    models = [with_batch(read_model(path), 1) for path in (request.baseline, request.candidate)]
+    for model in models:
+        _require_inputs(bench, model)
+    subject = request.candidate.name
+    baseline = _answers_elsewhere(bench, request) if request.python else bench.answers(models[0])
+    checks = [compare_answers(bench, request, "model", subject, baseline, bench.answers(models[1]))]
+    if bench.measures_latency:
+        if request.python is None and same_model(request.baseline, request.candidate):
+            checks.append(Check("model", "latency", subject, "pass", "the same model: not measured"))
+        else:
+            sides = bench.side(request.baseline, request.python), bench.side(request.candidate)
+            checks.append(compare_latency(bench, request, *sides, "model", subject))
+    return (*checks, *growth(bench, request.gate, request.baseline, request.candidate, "model", subject))
+
+
+def _answers_elsewhere(bench: Bench, request: FilesRequest) -> Answers:
+    """What the baseline answers in its own interpreter, at the device's properties for latency."""
+    assert request.python is not None, "the caller asked"
+    with start_runtime(request.python) as process:
+        process.load(bench.side(request.baseline), 1)
+        return bench.accuracy.answers_of(process.infer(bench.accuracy.inputs()), bench.metric)
 
 
 class _Comparison:
@@ -158,60 +202,50 @@ class _Comparison:
         if same_model(self._int8, path):
             yield Check(cause, "latency", subject, "pass", "the same model as the baseline's: not measured")
             return
-        yield self.latency(self._bench.side(self._int8), self._bench.side(path), cause, subject)
+        sides = self._bench.side(self._int8), self._bench.side(path)
+        yield compare_latency(self._bench, self._request, *sides, cause, subject)
 
-    def latency(self, baseline: Side, candidate: Side, cause: Cause, subject: str) -> Check:
-        """Measure two sides in turns."""
-        margin = self._request.gate.max_latency_increase / 100
-        rounds, started = 0, time.perf_counter()
 
-        def measure() -> Iterator[float]:
-            nonlocal rounds
-            benchmark = self._bench.benchmark
-            sample, batch, cores = self._bench.sample(), benchmark.batch_size, benchmark.nthreads
-            for observed in measure_rounds(baseline, candidate, sample, batch=batch, cores=cores):
-                rounds += 1
-                yield observed
+def compare_latency(
+    bench: Bench, request: GateRequest | FilesRequest, baseline: Side, candidate: Side, cause: Cause, subject: str
+) -> Check:
+    """Measure two sides in turns."""
+    margin = request.gate.max_latency_increase / 100
+    rounds, started = 0, time.perf_counter()
 
-        verdict = judge_latency(measure, margin, self._request.level)
-        return latency_check(cause, subject, verdict, (time.perf_counter() - started) / max(1, rounds))
+    def measure() -> Iterator[float]:
+        nonlocal rounds
+        batch, cores = bench.benchmark.batch_size, bench.benchmark.nthreads
+        for observed in measure_rounds(baseline, candidate, bench.sample(), batch=batch, cores=cores):
+            rounds += 1
+            yield observed
 
-    def growth(self, path: Path) -> Iterator[Check]:
-        """Yield what tonight's best costs beside its latency, against the baseline's model today."""
-        gate = self._request.gate
-        before, now = (measure_figures(self._bench, each) for each in (self._int8, path))
-        subject = "tonight's best"
-        yield growth_check(
-            "search",
-            "size",
-            subject,
-            before.size_bytes / 1e6,
-            now.size_bytes / 1e6,
-            "MB",
-            _share(gate.max_size_increase),
-        )
-        yield growth_check(
-            "search",
-            "compile time",
-            subject,
-            before.compile_s,
-            now.compile_s,
-            "s",
-            _share(gate.max_compile_time_increase),
-        )
-        yield growth_check(
-            "search",
-            "memory",
-            subject,
-            before.peak_bytes / 1e6,
-            now.peak_bytes / 1e6,
-            "MB",
-            _share(gate.max_memory_increase),
-        )
+    verdict = judge_latency(measure, margin, request.level)
+    return latency_check(cause, subject, verdict, (time.perf_counter() - started) / max(1, rounds))
+
+
+def growth(
+    bench: Bench, gate: GateConfig, baseline: Path, candidate: Path, cause: Cause, subject: str
+) -> Iterator[Check]:
+    """Yield what a model costs beside its latency, against what the baseline's costs today."""
+    before, now = (measure_figures(bench, each) for each in (baseline, candidate))
+    rows: tuple[tuple[Quantity, float, float, str, float | None], ...] = (
+        ("size", before.size_bytes / 1e6, now.size_bytes / 1e6, "MB", gate.max_size_increase),
+        ("compile time", before.compile_s, now.compile_s, "s", gate.max_compile_time_increase),
+        ("memory", before.peak_bytes / 1e6, now.peak_bytes / 1e6, "MB", gate.max_memory_increase),
+    )
+    for quantity, first, second, unit, limit in rows:
+        share = None if limit is None else limit / 100
+        yield growth_check(cause, quantity, subject, first, second, unit, share)
 
 
 def compare_answers(
-    bench: Bench, request: GateRequest, cause: Cause, subject: str, baseline: Answers, candidate: Answers
+    bench: Bench,
+    request: GateRequest | FilesRequest,
+    cause: Cause,
+    subject: str,
+    baseline: Answers,
+    candidate: Answers,
 ) -> Check:
     """Judge the accuracy of a candidate that answered the baseline's samples."""
     candidate = candidate.ordered_as(baseline)
@@ -229,6 +263,7 @@ def compare_answers(
         margin=request.gate.max_accuracy_drop / 100,
         level=request.level,
         resampled=resampled,
+        confidences=_confidences(baseline, candidate),
     )
     moved = np.flatnonzero(different & (baseline.texts != candidate.texts))
     changed = tuple(
@@ -236,6 +271,12 @@ def compare_answers(
         for index in moved[:_LISTED_SAMPLES]
     )
     return accuracy_check(cause, subject, verdict, metric, changed, len(moved))
+
+
+def _confidences(baseline: Answers, candidate: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if baseline.confidences is None or candidate.confidences is None:
+        return None
+    return baseline.confidences, candidate.confidences
 
 
 def same_model(first: Path, second: Path) -> bool:
@@ -278,20 +319,18 @@ def _runtime_checks(
             yield compare_answers(bench, request, "runtime", subject, before[name], answers)
 
 
-def _release_latency(comparison: _Comparison, int8: Path) -> Iterator[Check]:
+def _release_latency(bench: Bench, request: GateRequest, int8: Path) -> Iterator[Check]:
     """Yield the baseline's INT8 model under the baseline's OpenVINO release against today's, if that is at hand."""
-    request, bench = comparison._request, comparison._bench
     accepted = request.baseline.content.reference.environment.openvino
-    if not request.runtimes or not bench.measures_latency or accepted == describe_environment().openvino:
+    if not bench.measures_latency or accepted == describe_environment().openvino:
         return
     for runtime in request.runtimes:
         with start_runtime(runtime.python) as process:
             found = process.openvino
         if found == accepted:
-            old = bench.side(int8, runtime.python)
-            yield comparison.latency(
-                old, bench.side(int8), "runtime", f"the baseline's INT8 model, {runtime.name} -> now"
-            )
+            sides = bench.side(int8, runtime.python), bench.side(int8)
+            subject = f"the baseline's INT8 model, {runtime.name} -> now"
+            yield compare_latency(bench, request, *sides, "runtime", subject)
 
 
 def _other_environment(before: Environment, now: Environment) -> Iterator[str]:
@@ -319,7 +358,3 @@ def _require_inputs(bench: Bench, model: ov.Model) -> None:
     found = {port.get_any_name(): str(port.get_partial_shape()) for port in model.inputs}
     if found != dict(bench.inputs):
         raise errors.other_baseline([f"model inputs ({found}, now {dict(bench.inputs)})"])
-
-
-def _share(percent: float | None) -> float | None:
-    return None if percent is None else percent / 100

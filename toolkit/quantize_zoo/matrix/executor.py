@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from quantize_zoo.gate import GateResult
+from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.graph import Placement
 from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.comparison import GateRequest
+from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import CandidateScorer
@@ -72,6 +72,10 @@ class CellWorker(CandidateScorer, Protocol):
 
     def finish(self, option: ModelOption, path: Path) -> Finished:
         """Write the option's model as IR and the answers beside it (``.npz``), and measure it again."""
+        ...
+
+    def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
+        """Compare two model files on the cell's data."""
         ...
 
     def hold(self, request: GateRequest) -> GateResult:

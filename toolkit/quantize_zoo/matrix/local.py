@@ -20,9 +20,9 @@ from typing import Any
 
 from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.gate import GateResult
+from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.comparison import GateRequest
+from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
 from quantize_zoo.matrix.executor import Calibration, CellWorker, Finished, Prepared
 from quantize_zoo.matrix.session import CellSession
 from quantize_zoo.quantization import ModelOption
@@ -110,6 +110,10 @@ class _ProcessWorker:
     def finish(self, option: ModelOption, path: Path) -> Finished:
         finished: Finished = self._call("finish", option, path)
         return finished
+
+    def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
+        checks: tuple[Check, ...] = self._call("compare_files", request)
+        return checks
 
     def hold(self, request: GateRequest) -> GateResult:
         result: GateResult = self._call("hold", request)

@@ -68,6 +68,13 @@ class RunObserver(Protocol):
         ...
 
 
+def new_run_folder(reports: Path) -> Path:
+    """Make the folder of a new run; its name, the time in UTC, is the run's id."""
+    folder = reports / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    folder.mkdir()
+    return folder
+
+
 def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: RunObserver) -> RunRecord:
     """Run all cells and return what the store has of the run.
 

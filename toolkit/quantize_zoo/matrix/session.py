@@ -14,7 +14,7 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import hardware_path, load_hardware, search_stages
-from quantize_zoo.gate import GateResult
+from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.graph import (
     content_hash,
     ranges_hash,
@@ -24,7 +24,7 @@ from quantize_zoo.graph import (
     with_batch,
 )
 from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.comparison import Bench, GateRequest, hold, measure_figures
+from quantize_zoo.matrix.comparison import Bench, FilesRequest, GateRequest, compare_files, hold, measure_figures
 from quantize_zoo.matrix.executor import Calibration, Finished, Prepared
 from quantize_zoo.matrix.nncf_reference import quantize_with_nncf
 from quantize_zoo.quantization import (
@@ -47,6 +47,7 @@ from quantize_zoo.scoring import (
     PairedLatency,
     Watch,
     checker_entry,
+    combine_compilations,
     compile_for_accuracy,
     compile_for_latency,
     describe_environment,
@@ -64,7 +65,7 @@ from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
 from quantize_zoo.store import Holdout, OtherMetric, Reference, ReferencePoint
 
 _PART_OF_A_SEARCH = {"ignored", "model_type", "saturation_fix", "stat_subset_size"}
-CONFIRMATION_BUDGET = 10  # times the budget of a trial's latency, for the figure that is reported
+CONFIRMATIONS = 8  # compilations of both sides, for the figures that are reported
 
 
 class CellSession:
@@ -185,26 +186,27 @@ class CellSession:
 
     def measure(self) -> Timed:
         """See ``CellWorker``."""
-        return self._time(self._candidate, budget=1)
+        return self._time(self._candidate)
 
     def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
         """See ``CellWorker``."""
-        one, other = (
-            compile_for_latency(self._pipeline.build(option), self._device, self._params.benchmark)
-            for option in (first, second)
-        )
-        return self._measure(other, one, budget=CONFIRMATION_BUDGET).ratio
+        one, other = (self._pipeline.build(option) for option in (first, second))
+        return self._confirm(other, one).ratio
 
     def finish(self, option: ModelOption, path: Path) -> Finished:
         """See ``CellWorker``."""
         save_model(self._pipeline.build(option, self._original), path)
         candidate = self._pipeline.build(option)
-        latency = self._time(candidate, budget=CONFIRMATION_BUDGET).latency
+        latency = None if self._cell.scored_on_cpu else self._confirm(self._model, candidate)
         bench = self._bench()
         answers = {"fp32": bench.answers(self._model), "int8": bench.answers(with_batch(read_model(path), 1))}
         write_answers(path.with_suffix(".npz"), answers)
         others = tuple(self._score_other_datasets(candidate))
         return Finished(latency, self._score_holdout(candidate), others, measure_figures(bench, path))
+
+    def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
+        """See ``CellWorker``."""
+        return compare_files(self._bench(), request)
 
     def hold(self, request: GateRequest) -> GateResult:
         """See ``CellWorker``."""
@@ -281,7 +283,7 @@ class CellSession:
         metric = self._cell.model.metric
         scored = self._accuracy.score(compile_for_accuracy(model, self._device), self._split.tuning)
         accuracy = mean_estimate(scored.metrics[metric], scored.per_sample.get(metric))
-        latency = self._time(model, budget=CONFIRMATION_BUDGET).latency
+        latency = None if self._cell.scored_on_cpu else self._confirm(self._model, model)
         return ReferencePoint(name, accuracy, latency, self._score_holdout(model), seconds)
 
     def _notes(self, wanted: int | None) -> Iterator[str]:
@@ -326,23 +328,30 @@ class CellSession:
             print(f"statistics are not kept: {error}")  # to the cell's log; the search goes on without
         return collected
 
-    def _time(self, candidate: ov.Model, *, budget: int) -> Timed:
+    def _confirm(self, reference: ov.Model, candidate: ov.Model) -> PairedLatency:
+        """Measure two models over several compilations of both."""
+        found = []
+        for _ in range(CONFIRMATIONS):
+            one, other = (
+                compile_for_latency(model, self._device, self._params.benchmark) for model in (reference, candidate)
+            )
+            found.append(self._measure(one, other))
+        return combine_compilations(found)
+
+    def _time(self, candidate: ov.Model) -> Timed:
         start = time.perf_counter()
         compiled = compile_for_latency(candidate, self._device, self._params.benchmark)
         compiled_at = time.perf_counter()
-        latency = None if self._cell.scored_on_cpu else self._measure(self._fp32, compiled, budget=budget)
+        latency = None if self._cell.scored_on_cpu else self._measure(self._fp32, compiled)
         execution = describe_execution(compiled)
         del compiled  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 
-    def _measure(self, reference: Any, candidate: Any, *, budget: int) -> PairedLatency:
+    def _measure(self, reference: Any, candidate: Any) -> PairedLatency:
         benchmark = self._params.benchmark
         (inputs,) = self._accuracy.inputs([0])
         sample = {name: np.repeat(value, benchmark.batch_size, axis=0) for name, value in inputs.items()}
-        seconds = benchmark.duration_seconds * budget
-        return measure_in_turns(
-            reference, candidate, sample, benchmark.model_copy(update={"duration_seconds": seconds})
-        )
+        return measure_in_turns(reference, candidate, sample, benchmark)
 
     def _identity(self) -> dict[str, str]:
         """What a search belongs to, by what a user would call it.

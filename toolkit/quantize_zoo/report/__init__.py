@@ -1,5 +1,7 @@
 """Reports: pure functions of one ``RunReport``."""
 
+from quantize_zoo.report.benchmark_json import render_benchmark
+from quantize_zoo.report.github import workflow_commands
 from quantize_zoo.report.html import render_html
 from quantize_zoo.report.json_document import render_json
 from quantize_zoo.report.junit import render_junit
@@ -11,9 +13,11 @@ __all__ = [
     "CellReport",
     "RunReport",
     "make_run_report",
+    "render_benchmark",
     "render_html",
     "render_json",
     "render_junit",
     "render_markdown",
+    "workflow_commands",
     "write_reports",
 ]

@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from quantize_zoo.report.run_report import RunReport
 
 _ORDER = (
-    "failed",
-    "regressed",
-    "inconclusive",
-    "changed",
-    "waived",
-    "improved",
-    "missing",
-    "new",
-    "unavailable",
+    "failed", "regressed", "inconclusive", "changed", "waived", "trend", "improved", "missing", "new", "unavailable",
     "pass",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,5 +41,11 @@ def gate_lines(report: RunReport) -> list[GateLine]:
         lines += [GateLine(name, "note", note) for note in (cell.gate.notes if cell.gate else ()) if "waiver" in note]
         if cell.gate_status == "new":
             lines.append(GateLine(name, "new", "it has no baseline; accept one with: quantize-zoo baseline accept"))
+    for cell in report.cells:
+        for trend in cell.trends:
+            ago = trend.nights - trend.since
+            moved = f"was {trend.before:.4g} and has been {trend.after:.4g} ({100 * trend.change:+.1f} %)"
+            text = f"{trend.quantity} {moved}"
+            lines.append(GateLine(cell.record.name, "trend", f"{text} for {ago} of the last {trend.nights} nights"))
     lines += [GateLine(name, "missing", "it has a baseline and is not in this run") for name in report.missing]
     return sorted(lines, key=lambda line: _ORDER.index(line.status) if line.status in _ORDER else len(_ORDER))

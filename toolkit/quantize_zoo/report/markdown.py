@@ -23,7 +23,7 @@ def render_markdown(report: RunReport) -> str:
 
 def _gate(report: RunReport) -> str:
     """Return what the comparison with the baselines found, worst first; nothing where nothing has one."""
-    if all(cell.gate_status is None for cell in report.cells):
+    if all(cell.gate_status is None and not cell.trends for cell in report.cells):
         return ""
     lines = (f"- **{_escape(line.cell)}** {line.status}: {_escape(line.text)}\n" for line in gate_lines(report))
     return f"**Against the baselines: {gate_headline(report)}**\n\n{''.join(lines)}\n"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from quantize_zoo.gate import GateResult, GateStatus, Verdict, judge
+from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict, find_trend, judge
 from quantize_zoo.quantization import TensorOption
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
@@ -45,6 +45,7 @@ class CellReport:
     pruning_error_rate: float
     gate: GateResult | None
     gate_status: GateStatus | None  # None where nothing has a baseline
+    trends: tuple[Trend, ...] = ()
 
     @property
     def latency(self) -> PairedLatency | None:
@@ -78,14 +79,24 @@ class RunReport:
         return 0
 
 
-def make_run_report(run: RunRecord, baselines: Sequence[str] = ()) -> RunReport:
-    """Judge all cells of a run and derive what the pages show; ``baselines`` are the names of cells that have one."""
-    cells = tuple(_cell_report(cell, gated=bool(baselines)) for cell in run.cells)
+def make_run_report(
+    run: RunRecord, baselines: Sequence[str] = (), nights: Mapping[str, Sequence[CellRecord]] | None = None
+) -> RunReport:
+    """Judge all cells of a run and derive what the pages show.
+
+    Args:
+        run: the run.
+        baselines: the names of cells that have one.
+        nights: by the name of a cell its records in this and earlier runs, the oldest first.
+
+    """
+    history = nights or {}
+    cells = tuple(_cell_report(cell, gated=bool(baselines), nights=history.get(cell.name, ())) for cell in run.cells)
     names = {cell.record.name for cell in cells}
     return RunReport(run, cells, tuple(name for name in baselines if name not in names))
 
 
-def _cell_report(cell: CellRecord, *, gated: bool) -> CellReport:
+def _cell_report(cell: CellRecord, *, gated: bool, nights: Sequence[CellRecord]) -> CellReport:
     best = cell.trials[cell.final.trial] if cell.final else best_trial(cell.trials, cell.params)
     seconds = [trial.seconds for trial in cell.trials]
     total = sum(part.total for part in seconds)
@@ -105,7 +116,22 @@ def _cell_report(cell: CellRecord, *, gated: bool) -> CellReport:
         pruning_error_rate=ERROR_RATE,
         gate=gate,
         gate_status=_gate_status(cell, gate, gated=gated),
+        trends=tuple(_trends(nights)),
     )
+
+
+def _trends(nights: Sequence[CellRecord]) -> Iterator[Trend]:
+    """Yield figures that have shifted over the nights; latency as FP32 / INT8, so that machines compare."""
+    finals = [(night.reference, night.final) for night in nights if night.reference and night.final]
+    series = {
+        f"FP32 {finals[-1][0].metric}" if finals else "": [reference.accuracy.value for reference, _ in finals],
+        "INT8 on the holdout": [final.holdout.int8.value for _, final in finals if final.holdout],
+        "FP32 / INT8 time": [final.latency.ratio.value for _, final in finals if final.latency],
+    }
+    for quantity, values in series.items():
+        trend = find_trend(quantity, values)
+        if trend is not None:
+            yield trend
 
 
 def _gate_status(cell: CellRecord, gate: GateResult | None, *, gated: bool) -> GateStatus | None:

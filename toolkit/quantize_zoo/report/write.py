@@ -8,6 +8,7 @@ from pathlib import Path
 
 from quantize_zoo import errors
 from quantize_zoo.report import charts
+from quantize_zoo.report.benchmark_json import render_benchmark
 from quantize_zoo.report.html import render_html
 from quantize_zoo.report.json_document import render_json
 from quantize_zoo.report.junit import render_junit
@@ -28,6 +29,7 @@ def write_reports(report: RunReport, folder: Path) -> None:
     documents = {
         "index.html": render_html(report),
         "results.json": render_json(report),
+        "benchmark.json": render_benchmark(report),
         "junit.xml": render_junit(report),
         "summary.md": summary,
     }

@@ -28,7 +28,7 @@ from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
 from quantize_zoo.scoring.images import read_images
 from quantize_zoo.scoring.inputs import InputBudget
-from quantize_zoo.scoring.latency import PairedLatency, measure_in_turns
+from quantize_zoo.scoring.latency import PairedLatency, combine_compilations, measure_in_turns
 from quantize_zoo.scoring.rounds import measure_rounds
 from quantize_zoo.scoring.runtimes import Side, start_runtime
 from quantize_zoo.scoring.split import Split, split_samples
@@ -52,6 +52,7 @@ __all__ = [
     "available_instruction_sets",
     "checker_entry",
     "checker_metrics",
+    "combine_compilations",
     "compile_for_accuracy",
     "compile_for_latency",
     "describe_environment",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
-from quantize_zoo.scoring.answers import Answers, digest_of, text_of
+from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputArrays, InputBudget
@@ -177,7 +177,7 @@ class AccuracySession:
     def _answers(self, metric: str, outputs: Iterable[dict[str, NDArray[Any]]]) -> Answers:
         self._metrics.reset()
         pairs: list[tuple[Any, Any]] = []
-        digests, texts, values = [], [], []
+        digests, texts, values, confidences = [], [], [], []
         for number, (sample, raw) in enumerate(zip(self._samples, outputs, strict=True)):
             digests.append(digest_of(raw))
             annotation, prediction = self._predict(sample, raw)
@@ -185,6 +185,7 @@ class AccuracySession:
             value = next((each.result for each in results[number] if each.metric_name == metric), None)
             values.append(value)
             texts.append(text_of(prediction[0], float(value) if value is not None and np.ndim(value) == 0 else None))
+            confidences.append(confidence_of(annotation[0], prediction[0]))
             pairs.append((annotation[0], prediction[0]))
         metrics = self._evaluate([each for each, _ in pairs], [each for _, each in pairs])
         numbers = _numbers(values, len(values)) if all(value is not None for value in values) else None
@@ -196,6 +197,7 @@ class AccuracySession:
             digests=np.array(digests, dtype=np.uint64),
             texts=np.array(texts, dtype=np.str_),
             values=numbers if is_mean else None,
+            confidences=None if None in confidences else np.array(confidences, dtype=np.float64),
             pairs=() if is_mean else tuple(pairs),
         )
 

@@ -21,8 +21,8 @@ class Answers:
     """Answers of one model on a dataset.
 
     ``digests`` (samples,) are hashes of all outputs, ``texts`` what a person would call the answer (a class, or the
-    value of the metric), ``values`` (samples,) the metric of each sample where it has such. ``pairs`` are kept in
-    memory only, for metrics of the whole dataset.
+    value of the metric), ``values`` (samples,) the metric of each sample where it has such, ``confidences`` (samples,)
+    the score of the right class where there is one. ``pairs`` are kept in memory only, for metrics of whole datasets.
     """
 
     metric: str
@@ -31,6 +31,7 @@ class Answers:
     digests: NDArray[np.uint64]
     texts: NDArray[np.str_]
     values: NDArray[np.float64] | None
+    confidences: NDArray[np.float64] | None = None
     pairs: tuple[Pair, ...] = field(default=(), compare=False, repr=False)
 
     def ordered_as(self, other: Answers) -> Answers:
@@ -45,10 +46,15 @@ class Answers:
             raise errors.other_baseline([f"samples ({len(self.identifiers)} and {len(other.identifiers)})"])
         order = np.empty_like(mine)
         order[theirs] = mine
-        values = None if self.values is None else self.values[order]
-        pairs = tuple(self.pairs[index] for index in order) if self.pairs else ()
         return Answers(
-            self.metric, self.metrics, self.identifiers[order], self.digests[order], self.texts[order], values, pairs
+            metric=self.metric,
+            metrics=self.metrics,
+            identifiers=self.identifiers[order],
+            digests=self.digests[order],
+            texts=self.texts[order],
+            values=None if self.values is None else self.values[order],
+            confidences=None if self.confidences is None else self.confidences[order],
+            pairs=tuple(self.pairs[index] for index in order) if self.pairs else (),
         )
 
 
@@ -59,6 +65,14 @@ def digest_of(outputs: Mapping[str, NDArray[Any]]) -> np.uint64:
         digest.update(np.ascontiguousarray(outputs[name]).tobytes())
     number: np.uint64 = np.frombuffer(digest.digest(), dtype=np.uint64)[0]
     return number
+
+
+def confidence_of(annotation: Any, prediction: Any) -> float | None:
+    """Return the score that a classifier gives the right class."""
+    label, scores = getattr(annotation, "label", None), getattr(prediction, "scores", None)
+    if scores is None or not isinstance(label, int | np.integer) or np.ndim(scores) != 1:
+        return None
+    return float(scores[label])
 
 
 def text_of(prediction: Any, value: float | None) -> str:
@@ -85,6 +99,8 @@ def write_answers(path: Path, answers: Mapping[str, Answers]) -> None:
         arrays[f"{name}.texts"] = each.texts
         if each.values is not None:
             arrays[f"{name}.values"] = each.values
+        if each.confidences is not None:
+            arrays[f"{name}.confidences"] = each.confidences
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, **arrays)
@@ -116,4 +132,5 @@ def _answers(stored: Any, name: str) -> Answers:
         digests=stored[f"{name}.digests"],
         texts=stored[f"{name}.texts"],
         values=stored[f"{name}.values"] if f"{name}.values" in stored.files else None,
+        confidences=stored[f"{name}.confidences"] if f"{name}.confidences" in stored.files else None,
     )

@@ -10,8 +10,9 @@ that of the batches, so that drift from one to the next is part of it.
 from __future__ import annotations
 
 import gc
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +38,16 @@ Turn = Callable[[], float]  # runs a model and returns the seconds of one infere
 
 @dataclass(frozen=True)
 class PairedLatency:
-    """Time of one inference of each side, and ``ratio`` = reference / candidate (above 1: the candidate is faster)."""
+    """Time of one inference of each side, and ``ratio`` = reference / candidate (above 1: the candidate is faster).
+
+    ``compilations`` are the times of both sides (reference, candidate) in microseconds, compilation by compilation,
+    where there were several.
+    """
 
     reference_us: Estimate
     candidate_us: Estimate
     ratio: Estimate
+    compilations: tuple[tuple[float, float], ...] = ()
 
 
 def measure_in_turns(
@@ -69,6 +75,22 @@ def measure_in_turns(
         return _alternate(run_reference, run_candidate, pairs, benchmark.duration_seconds)
     except RuntimeError as error:
         raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
+
+
+def combine_compilations(found: Sequence[PairedLatency]) -> PairedLatency:
+    """Return the latency over several compilations of both sides, each measured for itself.
+
+    Which memory a compilation gets moves a small model's time by percents, for as long as it is loaded; an interval of
+    one compilation does not know of that.
+    """
+    units = {"reference_us": "us", "candidate_us": "us", "ratio": "x"}
+    estimates = (
+        location_estimate(np.array([math.log(getattr(each, side).value) for each in found]), unit)
+        for side, unit in units.items()
+    )
+    reference, candidate, ratio = (exponential(estimate) for estimate in estimates)
+    times = tuple((each.reference_us.value, each.candidate_us.value) for each in found)
+    return PairedLatency(reference, candidate, ratio, times)
 
 
 def _alternate(run_reference: Turn, run_candidate: Turn, pairs: int, budget_seconds: float) -> PairedLatency:

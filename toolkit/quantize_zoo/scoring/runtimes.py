@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,18 +119,26 @@ def start_runtime(python: Path = Path(sys.executable), limit: float = ANSWER_SEC
             text=True,
             bufsize=1,
             env={**os.environ, "PYTHONPATH": ""},
+            start_new_session=True,  # the interpreter may be a script with a process below it
         )
     except OSError as error:
         raise errors.runtime_died(python, str(error)) from error
     try:
         yield RuntimeProcess(python, process, limit)
     finally:
-        process.kill()
+        _kill(process)
         process.communicate()
 
 
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def _cause(process: subprocess.Popen[str]) -> str:
-    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(1)  # it may be about to say why
+    _kill(process)
     _, told = process.communicate()
     lines = [line for line in told.splitlines() if line.strip()]
     return lines[-1] if lines else f"exit status {process.returncode}"

@@ -187,10 +187,12 @@ class Store:
         newest = {row.name: row for row in rows}
         return sorted((row for row in newest.values() if row.dropped_at is None), key=lambda row: row.name)
 
-    def nights(self, model: str, device: str) -> list[CellRecord]:
-        """Return the finished cells of all runs, without their trials, the oldest first."""
+    def nights(self, model: str, device: str, until: str) -> list[CellRecord]:
+        """Return the finished cells of all runs up to this one, without their trials, the oldest first."""
         query = select(Cell).where(Cell.model == model, Cell.device == device, Cell.status == "done")
         with self._transaction() as session:
+            started = select(Run.started_at).where(Run.id == until).scalar_subquery()
+            query = query.join(Run, Cell.run_id == Run.id).where(Run.started_at <= started)
             return [self._cell_record(session, row, trials=False) for row in session.scalars(query.order_by(Cell.id))]
 
     def searches(self, model: str, device: str) -> list[StoredSearch]:

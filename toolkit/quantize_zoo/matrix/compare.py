@@ -1,0 +1,78 @@
+"""Comparing two model files, or the models of two runs, outside a night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantize_zoo import errors
+from quantize_zoo.config import GateConfig, MatrixConfig, load_matrix
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.gate import Check, check_level
+from quantize_zoo.matrix.cells import Cell, expand
+from quantize_zoo.matrix.comparison import FilesRequest
+from quantize_zoo.matrix.executor import Executor
+from quantize_zoo.store import RunRecord
+
+_CHECKS = 2  # of a pair of models that can raise an alarm: accuracy and latency
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A pair of models of a cell, and what was found."""
+
+    cell: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two model files and the cell whose data and device they are compared on."""
+
+    cell: Cell
+    baseline: Path
+    candidate: Path
+
+
+def pairs_of_files(matrix: MatrixConfig, baseline: Path, candidate: Path) -> list[Pair]:
+    """Return the pair of two files on each device of a matrix with one model."""
+    for path in (baseline, candidate):
+        if not path.is_file():
+            raise errors.file_missing(path, "compare")
+    return [Pair(cell, baseline, candidate) for cell in expand(matrix)]
+
+
+def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, reports: Path) -> list[Pair]:
+    """Return the best models of the cells that both runs finished, on the data and devices of the candidate's matrix.
+
+    Raises:
+        ConfigurationError: the matrix is gone, or the runs have no finished cell in common.
+
+    """
+    matrix = load_matrix(Path(candidate.matrix))
+    cells = {cell.name: cell for cell in expand(matrix)}
+    finals = [{cell.name: cell.final for cell in run.cells if cell.final} for run in (baseline, candidate)]
+    common = [name for name in finals[1] if name in finals[0] and name in cells]
+    if not common:
+        raise errors.nothing_in_common(baseline.id, candidate.id)
+    return [
+        Pair(cells[name], reports / baseline.id / finals[0][name].model, reports / candidate.id / finals[1][name].model)
+        for name in common
+    ]
+
+
+def compare_pairs(
+    pairs: list[Pair], gate: GateConfig, executor: Executor, logs: Path, python: Path | None
+) -> Iterator[Compared]:
+    """Yield what each pair's comparison finds; one that fails does not stop the others."""
+    level = check_level(gate, len(pairs), _CHECKS)
+    for pair in pairs:
+        request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), gate, level, python)
+        try:
+            with executor.open(pair.cell, logs / f"compare-{pair.cell.name}.log") as worker:
+                worker.prepare()
+                checks = worker.compare_files(request)
+        except QuantizeZooError as error:
+            checks = (Check("model", "accuracy", pair.candidate.name, "failed", str(error)),)
+        yield Compared(pair.cell.name, checks)

@@ -1,0 +1,108 @@
+"""Pytest as a door: ``pytest --quantize-zoo MATRIX`` gives one test for each cell and check.
+
+The tests are those of ``checks.py``; tests of one's own take the fixture ``quantize_zoo_cell``, and run once a cell. A
+cell is run when its first test is. Under pytest-xdist the tests of a cell stay on one worker, and cells take turns,
+since latency needs a quiet machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import MatrixConfig
+    from quantize_zoo.report import CellReport
+
+_FIXTURE = "quantize_zoo_cell"
+_CHECKS = Path(__file__).with_name("checks.py")
+_MATRIX: pytest.StashKey[MatrixConfig] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("quantize-zoo", "accuracy and latency of quantized models")
+    group.addoption("--quantize-zoo", metavar="MATRIX", help="run a matrix, or one model's YAML, as tests")
+    group.addoption("--quantize-zoo-max-trials", type=int, metavar="N", help="trials a cell")
+    group.addoption("--quantize-zoo-reports", default="reports", metavar="DIR", help="folder for the reports")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the matrix, and run its checks: alone, unless the command line names other tests too."""
+    config.addinivalue_line("markers", "quantize_zoo: a test of a cell of the matrix")
+    given = config.getoption("--quantize-zoo")
+    if given is None:
+        return
+    from quantize_zoo.config import load_matrix
+    from quantize_zoo.errors import ConfigurationError
+    from quantize_zoo.zoo import complete_model
+
+    try:
+        matrix = load_matrix(Path(given))
+        models = tuple(complete_model(model) for model in matrix.models)
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
+    trials = config.getoption("--quantize-zoo-max-trials")
+    matrix = matrix.model_copy(update={"models": models})
+    config.stash[_MATRIX] = matrix.with_optimizer({"max_trials": trials} if trials else {})
+    named = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    config.args = [*named, str(_CHECKS)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes the fixture once for each cell."""
+    if _FIXTURE not in metafunc.fixturenames:
+        return
+    from quantize_zoo.matrix import expand
+
+    matrix = metafunc.config.stash.get(_MATRIX, None)
+    cells = [] if matrix is None else expand(matrix)
+    marked = [
+        pytest.param(cell, id=cell.name, marks=[pytest.mark.quantize_zoo, pytest.mark.xdist_group(cell.name)])
+        for cell in cells
+    ]
+    metafunc.parametrize(_FIXTURE, marked, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def quantize_zoo_cell(request: pytest.FixtureRequest) -> CellReport:
+    """A cell of the matrix, run: its trials, its best model and its verdicts (``quantize_zoo.report.CellReport``)."""
+    cell, config = request.param, request.config
+    matrix = config.stash[_MATRIX].select([cell.model.name], [])
+    matrix = matrix.model_copy(update={"devices": (cell.device.model_copy(update={"models": ()}),)})
+    return _run(matrix, Path(config.getoption("--quantize-zoo-reports")), f"pytest --quantize-zoo {matrix.source}")
+
+
+def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
+    from quantize_zoo.errors import ConfigurationError
+    from quantize_zoo.matrix import LocalExecutor, RunRequest, baselines_folder, new_run_folder, run_matrix
+    from quantize_zoo.progress import Silent
+    from quantize_zoo.report import make_run_report, write_reports
+    from quantize_zoo.store import Store
+
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        with _alone(reports / ".pytest.lock"):
+            store = Store(f"sqlite:///{reports / 'store.db'}")
+            folder = new_run_folder(reports)
+            request = RunRequest(folder.name, matrix, folder, command, 0, baselines_folder(reports))
+            executor = LocalExecutor(reports / "statistics", reports / "inputs")
+            record = run_matrix(request, executor, store, Silent())
+            report = make_run_report(record, [baseline.name for baseline in store.baselines()])
+            write_reports(report, folder)
+    except (ConfigurationError, OSError) as error:
+        pytest.fail(str(error), pytrace=False)
+    return report.cells[0]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other worker of this run measures."""
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

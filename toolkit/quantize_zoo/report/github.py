@@ -1,0 +1,27 @@
+"""What GitHub shows beside a run: an annotation for each cell that regressed or failed."""
+
+from __future__ import annotations
+
+from quantize_zoo.report.gate_lines import gate_lines
+from quantize_zoo.report.run_report import RunReport
+
+
+def workflow_commands(report: RunReport) -> list[str]:
+    """Return GitHub's workflow commands, one a line."""
+    lines = [
+        f"::error title={_escape(f'{line.cell}: {line.status}', value=True)}::{_escape(line.text)}"
+        for line in gate_lines(report)
+        if line.status in ("regressed", "failed")
+    ]
+    for cell in report.cells:
+        if cell.verdict.status == "failed":
+            title = _escape(f"{cell.record.name}: failed", value=True)
+            lines.append(f"::error title={title}::{_escape(cell.verdict.reason)}")
+    return lines
+
+
+def _escape(text: str, *, value: bool = False) -> str:
+    """Escape as GitHub's runner reads it: a property's value has two characters more."""
+    for character in "%\r\n" + (":," if value else ""):
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
