@@ -8,6 +8,7 @@ since latency needs a quiet machine.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _FIXTURE = "quantize_zoo_cell"
 _CHECKS = Path(__file__).with_name("checks.py")
 _MATRIX: pytest.StashKey[MatrixConfig] = pytest.StashKey()
+_DONE: pytest.StashKey[dict[str, CellReport]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,10 +64,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     matrix = metafunc.config.stash.get(_MATRIX, None)
     cells = [] if matrix is None else expand(matrix)
-    marked = [
-        pytest.param(cell, id=cell.name, marks=[pytest.mark.quantize_zoo, pytest.mark.xdist_group(cell.name)])
-        for cell in cells
-    ]
+    marked = [pytest.param(cell, id=cell.name, marks=pytest.mark.quantize_zoo) for cell in cells]
     metafunc.parametrize(_FIXTURE, marked, indirect=True, scope="session")
 
 
@@ -73,28 +72,42 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def quantize_zoo_cell(request: pytest.FixtureRequest) -> CellReport:
     """A cell of the matrix, run: its trials, its best model and its verdicts (``quantize_zoo.report.CellReport``)."""
     cell, config = request.param, request.config
+    # Pytest makes a fixture anew whenever a test of another cell came in between.
+    done = config.stash.setdefault(_DONE, {})
+    if cell.name in done:
+        return done[cell.name]
     matrix = config.stash[_MATRIX].select([cell.model.name], [])
     matrix = matrix.model_copy(update={"devices": (cell.device.model_copy(update={"models": ()}),)})
-    return _run(matrix, Path(config.getoption("--quantize-zoo-reports")), f"pytest --quantize-zoo {matrix.source}")
+    reports = Path(config.getoption("--quantize-zoo-reports"))
+    done[cell.name] = _run(matrix, reports, f"pytest --quantize-zoo {matrix.source}")
+    return done[cell.name]
 
 
 def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
     from quantize_zoo.errors import ConfigurationError
-    from quantize_zoo.matrix import LocalExecutor, RunRequest, baselines_folder, new_run_folder, run_matrix
+    from quantize_zoo.matrix import LocalExecutor, RunRequest, baselines_folder, expand, new_run_folder, run_matrix
     from quantize_zoo.progress import Silent
     from quantize_zoo.report import make_run_report, write_reports
     from quantize_zoo.store import Store
 
+    (cell,) = expand(matrix)
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
     try:
         reports.mkdir(parents=True, exist_ok=True)
         with _alone(reports / ".pytest.lock"):
             store = Store(f"sqlite:///{reports / 'store.db'}")
+            ran = reports / f".pytest-{session}" / cell.name
+            names = [baseline.name for baseline in store.baselines()]
+            if session and ran.is_file():
+                return make_run_report(store.load_run(ran.read_text()), names).cells[0]
             folder = new_run_folder(reports)
             request = RunRequest(folder.name, matrix, folder, command, 0, baselines_folder(reports))
             executor = LocalExecutor(reports / "statistics", reports / "inputs")
-            record = run_matrix(request, executor, store, Silent())
-            report = make_run_report(record, [baseline.name for baseline in store.baselines()])
+            report = make_run_report(run_matrix(request, executor, store, Silent()), names)
             write_reports(report, folder)
+            if session:
+                ran.parent.mkdir(exist_ok=True)
+                ran.write_text(folder.name)
     except (ConfigurationError, OSError) as error:
         pytest.fail(str(error), pytrace=False)
     return report.cells[0]
