@@ -44,6 +44,11 @@ class SmallMatrix:
         devices = [{"device": "CPU", "inference_precision": "f32"}]
         self._write("matrix.yml", {"models": ["net.yml"], "devices": devices})
 
+    def cell_page(self):
+        """The newest run's page of its only cell."""
+        (page,) = (self.reports / "latest" / "cells").glob("*.html")
+        return page.read_text()
+
     def edit(self, name, change):
         content = yaml.safe_load((self.folder / name).read_text())
         change(content)

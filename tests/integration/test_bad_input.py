@@ -190,7 +190,7 @@ def test_failed_cell_stands_in_the_report(small, run):
     (small.folder / "labels.txt").write_text("")
     document = json.loads(cell_failed(run("--json"), "the dataset is empty"))
     assert document["cells"][0]["verdict"]["status"] == "failed"
-    assert "the dataset is empty" in (small.reports / "latest" / "index.html").read_text()
+    assert "the dataset is empty" in small.cell_page()
 
 
 def test_report_without_a_store(small, quantize_zoo):

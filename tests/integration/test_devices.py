@@ -95,7 +95,7 @@ def test_device_that_is_not_here_is_scored_on_the_cpu_and_marked_everywhere(smal
         "the accuracy target is met, scored on CPU; latency is not measured without the device"
     )
     latest = small.reports / "latest"
-    page, summary = (latest / "index.html").read_text(), (latest / "summary.md").read_text()
+    page, summary = small.cell_page(), (latest / "summary.md").read_text()
     assert "in place of GPU: quantized for it, latency not measured" in page
     assert page.count("not measured") >= 3
     assert "| not measured | not measured | not measured |" in summary

@@ -9,7 +9,16 @@ import pytest
 
 from builders import cell_record, final, trial
 from quantize_zoo.gate import judge
-from quantize_zoo.report import make_run_report, render_html, render_json, render_junit, render_markdown, write_reports
+from quantize_zoo.report import (
+    make_run_report,
+    render_cell,
+    render_index,
+    render_json,
+    render_junit,
+    render_markdown,
+    write_reports,
+)
+from quantize_zoo.report.html import page_name
 from quantize_zoo.store import ErrorRecord, RunRecord
 
 ERROR = ErrorRecord("no device GPU", "device", "install its driver")
@@ -94,19 +103,26 @@ def all_cells():
 
 
 def test_page_tells_every_cell():
-    page = render_html(make_run_report(run_record(*all_cells())))
+    report = make_run_report(run_record(*all_cells()))
+    page = render_index(report)
     assert "7 cells: 1 meets its targets, 1 should keep FP32, 2 miss a target, 1 failed" in page
     assert "keep FP32: no INT8 model within the accuracy target is measurably faster" in page
     assert "no device GPU" in page
     assert "1.500 [1.490, 1.510]" in page
     assert "quantize-zoo run" in page
+    assert page.count('href="cells/net') == 7
+    own = render_cell(report, report.cells[0])
+    assert "1.500 [1.490, 1.510]" in own
+    assert "quantize-zoo baseline accept run --cells net0-CPU" in own
 
 
 def test_texts_from_outside_are_escaped():
     hostile = "<script>alert(1)</script>"
     cell = replace(missing(), model=hostile, error=ErrorRecord(hostile, hostile, hostile))
     report = make_run_report(run_record(cell, command=hostile, matrix=hostile))
-    assert hostile not in render_html(report)
+    assert hostile not in render_index(report)
+    assert hostile not in render_cell(report, report.cells[0])
+    assert "/" not in page_name(report.cells[0])
     assert hostile not in render_markdown(report)
     assert hostile not in render_junit(report)
 
@@ -161,7 +177,7 @@ def test_reports_are_written_and_latest_points_to_them(tmp_path, monkeypatch):
     for _ in range(2):
         write_reports(report, tmp_path / "reports" / "20260101")
     latest = tmp_path / "reports" / "latest"
-    names = {"index.html", "results.json", "junit.xml", "summary.md", "assets"}
+    names = {"index.html", "cells", "benchmark.json", "results.json", "junit.xml", "summary.md", "assets"}
     assert {path.name for path in latest.iterdir()} == names
     assert summary.read_text().startswith("before\n## quantize-zoo")
     assert sum(path.stat().st_size for path in (latest / "assets").iterdir()) > 500_000

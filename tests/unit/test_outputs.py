@@ -13,7 +13,7 @@ import pytest
 
 from builders import cell_record, estimate, final, trial
 from quantize_zoo.gate import Check, GateResult, find_trend
-from quantize_zoo.report import make_run_report, render_benchmark, render_html, render_markdown, workflow_commands
+from quantize_zoo.report import make_run_report, render_benchmark, render_index, render_markdown, workflow_commands
 from quantize_zoo.scoring import PairedLatency, combine_compilations
 from unit.test_gate_and_report import run_record
 
@@ -99,7 +99,7 @@ def test_regressions_are_annotations_and_come_first_in_words():
     text = render_markdown(report)
     assert "**Against the baselines: 1 regressed, 1 changed, 1 missing**" in text
     assert text.index("regressed:") < text.index("changed:") < text.index("missing:")
-    page = render_html(report)
+    page = render_index(report)
     assert "Against the baselines: 1 regressed, 1 changed, 1 missing" in page
 
 

@@ -2,7 +2,7 @@
 
 from quantize_zoo.report.benchmark_json import render_benchmark
 from quantize_zoo.report.github import workflow_commands
-from quantize_zoo.report.html import render_html
+from quantize_zoo.report.html import render_cell, render_index
 from quantize_zoo.report.json_document import render_json
 from quantize_zoo.report.junit import render_junit
 from quantize_zoo.report.markdown import render_markdown
@@ -14,7 +14,8 @@ __all__ = [
     "RunReport",
     "make_run_report",
     "render_benchmark",
-    "render_html",
+    "render_cell",
+    "render_index",
     "render_json",
     "render_junit",
     "render_markdown",

@@ -1,18 +1,19 @@
-"""``index.html``: the matrix at a glance and each cell in detail, one page that opens from a folder without network."""
+"""``index.html``, the matrix at a glance, and a page for each cell; they open from a folder without network."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+import shlex
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from quantize_zoo.report import charts, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
-from quantize_zoo.report.run_report import RunReport
+from quantize_zoo.report.run_report import CellReport, RunReport
 
 _HEADLINES = {
     "met": ("meets its targets", "meet their targets"),
@@ -24,8 +25,47 @@ _HEADLINES = {
 }
 
 
-def render_html(report: RunReport) -> str:
-    """Return the page."""
+def render_index(report: RunReport) -> str:
+    """Return the overview."""
+    return (
+        _environment()
+        .get_template("index.html.j2")
+        .render(
+            report=report,
+            run=report.run,
+            headline=_headline(report),
+            gate_headline=gate_headline(report),
+            gate_lines=gate_lines(report),
+            pages={cell.record.name: quote(f"cells/{page_name(cell)}") for cell in report.cells},
+            policy=_policy(""),
+        )
+    )
+
+
+def render_cell(report: RunReport, cell: CellReport) -> str:
+    """Return the page of a cell."""
+    script, divs = charts.cell_charts(cell)
+    return (
+        _environment()
+        .get_template("cell.html.j2")
+        .render(
+            cell=cell,
+            run=report.run,
+            # Bokeh makes these two from numbers only, and escapes them itself.
+            script=Markup(script),  # noqa: S704
+            charts={key: Markup(div) for key, div in divs.items()},  # noqa: S704
+            chart_script=f"../assets/{charts.SCRIPT_NAME}",
+            policy=_policy(script),
+        )
+    )
+
+
+def page_name(cell: CellReport) -> str:
+    """Return the file name of a cell's page; names of cells have little else than what is kept."""
+    return re.sub(r"[^A-Za-z0-9._:\[\]-]", "-", cell.record.name) + ".html"
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("quantize_zoo.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -37,26 +77,14 @@ def render_html(report: RunReport) -> str:
         execution=wording.execution,
         environment=wording.environment,
         latency_figures=wording.latency_figures,
+        shell=shlex.quote,
     )
-    drawn = {cell.record.name: charts.cell_charts(cell) for cell in report.cells}
-    return environment.get_template("index.html.j2").render(
-        report=report,
-        run=report.run,
-        headline=_headline(report),
-        gate_headline=gate_headline(report),
-        gate_lines=gate_lines(report),
-        # Bokeh makes these two from numbers only, and escapes them itself.
-        scripts={name: Markup(script) for name, (script, _) in drawn.items()},  # noqa: S704
-        charts={name: {key: Markup(div) for key, div in divs.items()} for name, (_, divs) in drawn.items()},  # noqa: S704
-        policy=_policy(script for script, _ in drawn.values()),
-        chart_script=f"assets/{charts.SCRIPT_NAME}",
-        has_charts=any(divs for _, divs in drawn.values()),
-    )
+    return environment
 
 
-def _policy(scripts: Iterable[str]) -> str:
+def _policy(script: str) -> str:
     """Return the page's content security policy: the charts' scripts by their hashes, and nothing from elsewhere."""
-    texts = [text for script in scripts for text in re.findall(r"<script[^>]*>(.*?)</script>", script, re.DOTALL)]
+    texts = re.findall(r"<script[^>]*>(.*?)</script>", script, re.DOTALL)
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts]
     # A page from a folder has the origin "null", which 'self' does not match in every browser; "file:" does.
     allowed = " ".join(["'self'", "file:", *hashes])

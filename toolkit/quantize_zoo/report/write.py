@@ -9,7 +9,7 @@ from pathlib import Path
 from quantize_zoo import errors
 from quantize_zoo.report import charts
 from quantize_zoo.report.benchmark_json import render_benchmark
-from quantize_zoo.report.html import render_html
+from quantize_zoo.report.html import page_name, render_cell, render_index
 from quantize_zoo.report.json_document import render_json
 from quantize_zoo.report.junit import render_junit
 from quantize_zoo.report.markdown import render_markdown
@@ -27,14 +27,16 @@ def write_reports(report: RunReport, folder: Path) -> None:
     """
     summary = render_markdown(report)
     documents = {
-        "index.html": render_html(report),
+        "index.html": render_index(report),
+        **{f"cells/{page_name(cell)}": render_cell(report, cell) for cell in report.cells},
         "results.json": render_json(report),
         "benchmark.json": render_benchmark(report),
         "junit.xml": render_junit(report),
         "summary.md": summary,
     }
     try:
-        (folder / "assets").mkdir(parents=True, exist_ok=True)
+        for part in ("assets", "cells"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(charts.script_source(), folder / "assets" / charts.SCRIPT_NAME)
         for name, text in documents.items():
             _write_whole(folder / name, text)
