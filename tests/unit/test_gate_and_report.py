@@ -113,7 +113,7 @@ def test_page_tells_every_cell():
     assert page.count('href="cells/net') == 7
     own = render_cell(report, report.cells[0])
     assert "1.500 [1.490, 1.510]" in own
-    assert "quantize-zoo baseline accept run --cells net0-CPU" in own
+    assert f"quantize-zoo baseline accept {report.run.id} --cells net0-CPU" in own
 
 
 def test_texts_from_outside_are_escaped():
