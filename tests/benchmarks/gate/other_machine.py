@@ -2,8 +2,8 @@
 
     python tests/benchmarks/gate/other_machine.py [--nights 50] [--isa AVX]
 
-The baseline is accepted with all that this CPU has, the nights run with oneDNN limited to an older set; each rebuilds the
-best model and holds it against the baseline, accuracy and latency.
+The baseline is accepted with all that this CPU has, the nights run with oneDNN limited to an older set; each rebuilds
+the best model and holds it against the baseline, accuracy and latency.
 """
 
 import argparse
