@@ -175,6 +175,15 @@ def test_path_prefixes_come_from_the_yaml_or_the_checkers_variables(small, monke
     assert len(session_of(load_model_config(small.folder / "net.yml"))) == 100
 
 
+def test_thumbnail_is_a_small_picture_of_a_sample(small, zoo, tmp_path):
+    session = session_of(load_model_config(small.folder / "net.yml"))
+    assert session.write_thumbnail(session.identifiers()[0], tmp_path / "a" / "x.png")
+    assert cv2.imread(str(tmp_path / "a" / "x.png")).shape == (32, 32, 3)
+    assert not session.write_thumbnail("none.png", tmp_path / "y.png")
+    words = session_of(load_model_config(zoo / "embedded" / "reviews-transformer.yml"))
+    assert not words.write_thumbnail(words.identifiers()[0], tmp_path / "z.png")
+
+
 def test_inputs_beyond_the_budget_lie_in_files_that_vanish(small, tmp_path):
     config = load_model_config(small.folder / "net.yml")
     in_memory = session_of(config)

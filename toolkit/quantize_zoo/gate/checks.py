@@ -26,11 +26,12 @@ CHECKS_A_CELL = 6  # that can raise an alarm: accuracy of FP32 and INT8 (runtime
 
 @dataclass(frozen=True)
 class ChangedSample:
-    """A sample whose answer is another one than the baseline's."""
+    """A sample whose answer is another one; ``thumbnail`` is a file in the run, if it is a picture."""
 
     identifier: str
     baseline: str
     candidate: str
+    thumbnail: str = ""
 
 
 @dataclass(frozen=True)

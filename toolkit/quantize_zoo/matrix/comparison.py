@@ -7,6 +7,7 @@ against the same.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -57,13 +58,15 @@ _COMPILATIONS = 3
 class GateRequest:
     """What to hold a cell against.
 
-    ``best`` and ``model`` are tonight's best configuration and its IR; ``level`` is the level of one check.
+    ``best`` and ``model`` are tonight's best configuration and its IR; ``level`` is the level of one check, ``run`` the
+    run's folder.
     """
 
     baseline: StoredBaseline
     folder: Path
     best: ModelOption | None
     model: Path
+    run: Path
     gate: GateConfig
     level: float
     runtimes: tuple[Runtime, ...] = ()
@@ -267,7 +270,12 @@ def compare_answers(
     )
     moved = np.flatnonzero(different & (baseline.texts != candidate.texts))
     changed = tuple(
-        ChangedSample(str(baseline.identifiers[index]), str(baseline.texts[index]), str(candidate.texts[index]))
+        ChangedSample(
+            str(baseline.identifiers[index]),
+            str(baseline.texts[index]),
+            str(candidate.texts[index]),
+            _thumbnail(bench, request, str(baseline.identifiers[index])),
+        )
         for index in moved[:_LISTED_SAMPLES]
     )
     return accuracy_check(cause, subject, verdict, metric, changed, len(moved))
@@ -277,6 +285,14 @@ def _confidences(baseline: Answers, candidate: Answers) -> tuple[NDArray[np.floa
     if baseline.confidences is None or candidate.confidences is None:
         return None
     return baseline.confidences, candidate.confidences
+
+
+def _thumbnail(bench: Bench, request: GateRequest | FilesRequest, identifier: str) -> str:
+    """Write the picture of a sample among the run's files and return its name there; nothing outside a run."""
+    if isinstance(request, FilesRequest):
+        return ""
+    name = Path("thumbnails") / f"{hashlib.sha256(identifier.encode()).hexdigest()[:16]}.png"
+    return name.as_posix() if bench.accuracy.write_thumbnail(identifier, request.run / name) else ""
 
 
 def same_model(first: Path, second: Path) -> bool:

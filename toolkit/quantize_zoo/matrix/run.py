@@ -154,6 +154,7 @@ def _tune_and_hold(
         folder=request.baselines,
         best=trial.option if trial else None,
         model=request.folder / (final.model if final else ""),
+        run=request.folder,
         gate=matrix.gate,
         level=check_level(matrix.gate, sum(each.name in current for each in expand(matrix))),
         runtimes=matrix.runtimes,

@@ -11,11 +11,13 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+from PIL import Image
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
@@ -28,6 +30,7 @@ from quantize_zoo.scoring.inputs import IN_MEMORY, InputArrays, InputBudget
 Watch = Callable[[Mapping[str, Any]], bool]
 _REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
 _LISTED_BAD_SAMPLES = 5
+_THUMBNAIL = (96, 96)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,21 @@ class AccuracySession:
     def identifiers(self) -> list[str]:
         """Return the name of every sample."""
         return [str(sample.identifier) for sample in self._samples]
+
+    def write_thumbnail(self, identifier: str, path: Path) -> bool:
+        """Write a small picture of a sample; tell whether it is one."""
+        source = getattr(self._dataset.data_reader, "data_source", None)
+        if not isinstance(source, str | Path):
+            return False
+        try:
+            with Image.open(Path(source) / identifier) as picture:
+                small = picture.convert("RGB")
+        except (OSError, ValueError):  # no file, or no picture
+            return False
+        small.thumbnail(_THUMBNAIL)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small.save(path)
+        return True
 
     def higher_is_better(self, metric: str) -> bool:
         """Tell which way a metric gets better, as the checker says."""
