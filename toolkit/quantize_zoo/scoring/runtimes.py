@@ -138,10 +138,12 @@ def _kill(process: subprocess.Popen[str]) -> None:
 def _cause(process: subprocess.Popen[str]) -> str:
     with suppress(subprocess.TimeoutExpired):
         process.wait(1)  # it may be about to say why
+    status = process.poll()
     _kill(process)
     _, told = process.communicate()
     lines = [line for line in told.splitlines() if line.strip()]
-    return lines[-1] if lines else f"exit status {process.returncode}"
+    # What a killed process said last is not why it ended.
+    return lines[-1] if lines and status is not None and status >= 0 else f"exit status {process.returncode}"
 
 
 @contextmanager
