@@ -55,6 +55,7 @@ from quantize_zoo.scoring import (
     find_checker,
     hardware_target,
     mean_estimate,
+    measure_briefly,
     measure_in_turns,
     paired_loss,
     require_device,
@@ -110,6 +111,15 @@ class CellSession:
             self._accuracy.labels(),
             self._params.holdout,
             self._params.eval_subset_size,
+        )
+        self._bench = Bench(
+            accuracy=self._accuracy,
+            device=self._device,
+            benchmark=self._params.benchmark,
+            metric=self._cell.model.metric,
+            dataset=self._identity()["dataset"],
+            inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
+            measures_latency=not self._cell.scored_on_cpu,
         )
         self._fp32 = compile_for_latency(self._model, self._device, self._params.benchmark)
         self._fp32_throughput = compile_for_accuracy(self._model, self._device)
@@ -198,7 +208,7 @@ class CellSession:
         save_model(self._pipeline.build(option, self._original), path)
         candidate = self._pipeline.build(option)
         latency = None if self._cell.scored_on_cpu else self._confirm(self._model, candidate)
-        bench = self._bench()
+        bench = self._bench
         answers = {"fp32": bench.answers(self._model), "int8": bench.answers(with_batch(read_model(path), 1))}
         write_answers(path.with_suffix(".npz"), answers)
         others = tuple(self._score_other_datasets(candidate))
@@ -206,7 +216,7 @@ class CellSession:
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """See ``CellWorker``."""
-        return compare_files(self._bench(), request)
+        return compare_files(self._bench, request)
 
     def hold(self, request: GateRequest) -> GateResult:
         """See ``CellWorker``."""
@@ -214,18 +224,7 @@ class CellSession:
         def build(option: ModelOption) -> ov.Model:
             return self._pipeline.build(option, self._original)
 
-        return hold(self._bench(), request, build)
-
-    def _bench(self) -> Bench:
-        return Bench(
-            accuracy=self._accuracy,
-            device=self._device,
-            benchmark=self._params.benchmark,
-            metric=self._cell.model.metric,
-            dataset=self._identity()["dataset"],
-            inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
-            measures_latency=not self._cell.scored_on_cpu,
-        )
+        return hold(self._bench, request, build)
 
     def _score_fp32(self) -> AccuracyResult:
         """Score the FP32 model, or take what the configuration says of it."""
@@ -335,7 +334,7 @@ class CellSession:
             one, other = (
                 compile_for_latency(model, self._device, self._params.benchmark) for model in (reference, candidate)
             )
-            found.append(self._measure(one, other))
+            found.append(measure_briefly(one, other, self._bench.sample(), self._params.benchmark))
         return combine_compilations(found)
 
     def _time(self, candidate: ov.Model) -> Timed:
@@ -348,10 +347,7 @@ class CellSession:
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 
     def _measure(self, reference: Any, candidate: Any) -> PairedLatency:
-        benchmark = self._params.benchmark
-        (inputs,) = self._accuracy.inputs([0])
-        sample = {name: np.repeat(value, benchmark.batch_size, axis=0) for name, value in inputs.items()}
-        return measure_in_turns(reference, candidate, sample, benchmark)
+        return measure_in_turns(reference, candidate, self._bench.sample(), self._params.benchmark)
 
     def _identity(self) -> dict[str, str]:
         """What a search belongs to, by what a user would call it.

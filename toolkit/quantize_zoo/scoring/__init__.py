@@ -28,7 +28,7 @@ from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
 from quantize_zoo.scoring.images import read_images
 from quantize_zoo.scoring.inputs import InputBudget
-from quantize_zoo.scoring.latency import PairedLatency, combine_compilations, measure_in_turns
+from quantize_zoo.scoring.latency import PairedLatency, combine_compilations, measure_briefly, measure_in_turns
 from quantize_zoo.scoring.rounds import measure_rounds
 from quantize_zoo.scoring.runtimes import Side, start_runtime
 from quantize_zoo.scoring.split import Split, split_samples
@@ -64,6 +64,7 @@ __all__ = [
     "latency_properties",
     "location_estimate",
     "mean_estimate",
+    "measure_briefly",
     "measure_in_turns",
     "measure_rounds",
     "merge_definitions",

@@ -12,7 +12,8 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ _MOST_PAIRS = 40  # of a batch
 _TRIMMED = 0.2  # of a batch's pairs, at either end
 _FIRST_LOOK = 12  # batches before the interval is looked at, and between looks
 _WARM_UP = 5
+_BRIEF_BATCHES = 4
 _ASYNC_ROUNDS = 4
 
 Turn = Callable[[], float]  # runs a model and returns the seconds of one inference
@@ -68,13 +70,37 @@ def measure_in_turns(
 
     """
     try:
-        run_reference, run_candidate = (_turn(each, sample, benchmark) for each in (reference, candidate))
-        for _ in range(_WARM_UP):
-            round_seconds = _timed(run_reference) + _timed(run_candidate)
-        pairs = min(_MOST_PAIRS, max(1, int(_BATCH_SECONDS / round_seconds)))
-        return _alternate(run_reference, run_candidate, pairs, benchmark.duration_seconds)
+        sides, pairs = _warmed(reference, candidate, sample, benchmark)
+        return _alternate(*sides, pairs, benchmark.duration_seconds)
     except RuntimeError as error:
         raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
+
+
+def measure_briefly(
+    reference: Any, candidate: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams
+) -> PairedLatency:
+    """Measure one compilation of both sides for a tenth of a second; see ``combine_compilations``.
+
+    Raises:
+        CellError: inference fails.
+
+    """
+    try:
+        sides, pairs = _warmed(reference, candidate, sample, benchmark)
+        with _without_collection():
+            return _summary(np.array([_batch(*sides, pairs) for _ in range(_BRIEF_BATCHES)]))
+    except RuntimeError as error:
+        raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
+
+
+def _warmed(
+    reference: Any, candidate: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams
+) -> tuple[tuple[Turn, Turn], int]:
+    """Return both sides' turns, warmed up, and how many pairs a batch has."""
+    sides = _turn(reference, sample, benchmark), _turn(candidate, sample, benchmark)
+    for _ in range(_WARM_UP):
+        seconds = sum(_timed(side) for side in sides)
+    return sides, min(_MOST_PAIRS, max(1, int(_BATCH_SECONDS / seconds)))
 
 
 def combine_compilations(found: Sequence[PairedLatency]) -> PairedLatency:
@@ -96,14 +122,20 @@ def combine_compilations(found: Sequence[PairedLatency]) -> PairedLatency:
 def _alternate(run_reference: Turn, run_candidate: Turn, pairs: int, budget_seconds: float) -> PairedLatency:
     batches: list[NDArray[np.float64]] = []
     deadline = time.perf_counter() + budget_seconds
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with _without_collection():
         while True:
             batches += [_batch(run_reference, run_candidate, pairs) for _ in range(_FIRST_LOOK)]
             result = _summary(np.array(batches))
             if result.ratio.half_width <= TARGET_HALF_WIDTH or time.perf_counter() >= deadline:
                 return result
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()
