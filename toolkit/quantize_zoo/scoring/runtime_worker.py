@@ -26,6 +26,7 @@ class Worker:
         self._core = ov.Core()
         self._models: dict[str, Any] = {}
         self._requests: dict[int, Any] = {}
+        self._fed: dict[int, dict[str, Any]] = {}
         self._outputs: list[str] = []
 
     def hello(self) -> dict[str, Any]:
@@ -53,8 +54,10 @@ class Worker:
 
     def feed(self, slot: int, inputs: str) -> dict[str, Any]:
         """Set the inputs that are timed."""
-        for name, value in _arrays(inputs).items():
-            self._requests[slot].set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
+        # Kept: on 2023.3 a request does not keep the memory of its tensors.
+        self._fed[slot] = {name: ov.Tensor(np.ascontiguousarray(value)) for name, value in _arrays(inputs).items()}
+        for name, tensor in self._fed[slot].items():
+            self._requests[slot].set_tensor(name, tensor)
         return {}
 
     def turns(self, slots: list[int], count: int) -> dict[str, Any]:
@@ -78,9 +81,7 @@ class Worker:
         collected: dict[str, list[Any]] = {name: [] for name in self._outputs}
         count = len(next(iter(arrays.values())))
         for index in range(count):
-            for name, value in arrays.items():
-                self._requests[0].set_tensor(name, ov.Tensor(np.ascontiguousarray(value[index : index + 1])))
-            self._requests[0].infer()
+            self._requests[0].infer({name: value[index : index + 1] for name, value in arrays.items()})
             for port, name in enumerate(self._outputs):
                 collected[name].append(self._requests[0].get_output_tensor(port).data.copy())
         stacked: dict[str, Any] = {f"{index}": np.stack(collected[name]) for index, name in enumerate(self._outputs)}
