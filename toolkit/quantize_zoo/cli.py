@@ -30,8 +30,8 @@ from quantize_zoo.matrix import (
     LocalExecutor,
     RunRequest,
     accept,
+    baseline_rows,
     baselines_folder,
-    baselines_text,
     compare_pairs,
     copy_best,
     expand,
@@ -314,7 +314,7 @@ def show_baselines(
     as_json: JsonOption = False,
 ) -> None:
     """List the baselines: what, when, by whom and why."""
-    rows = json.loads(baselines_text(Store(_existing_store(store, reports)), history=history))
+    rows = baseline_rows(Store(_existing_store(store, reports)), history=history)
     if as_json:
         print(json.dumps(rows))
         return

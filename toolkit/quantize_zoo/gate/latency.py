@@ -31,7 +31,7 @@ Measure = Callable[[], Iterator[float]]
 class LatencyVerdict:
     """``ratio`` is candidate time / baseline time, with the interval that decided.
 
-    ``more_seconds`` is an estimate of how much longer it would take to decide. ``confirmed`` tells whether there was a
+    ``more_rounds`` is an estimate of how many more would decide. ``confirmed`` tells whether there was a
     second measurement that agreed.
     """
 

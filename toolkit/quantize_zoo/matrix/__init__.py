@@ -1,6 +1,6 @@
 """The matrix: its cells, the process that each runs in, and the flow of a run."""
 
-from quantize_zoo.matrix.baselines import accept, baselines_folder, baselines_text, export_baselines, import_baselines
+from quantize_zoo.matrix.baselines import accept, baseline_rows, baselines_folder, export_baselines, import_baselines
 from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.compare import Compared, compare_pairs, pairs_of_files, pairs_of_runs
 from quantize_zoo.matrix.executor import CellWorker, Executor
@@ -18,8 +18,8 @@ __all__ = [
     "RunObserver",
     "RunRequest",
     "accept",
+    "baseline_rows",
     "baselines_folder",
-    "baselines_text",
     "compare_pairs",
     "copy_best",
     "expand",

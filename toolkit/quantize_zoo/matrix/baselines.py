@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -81,7 +80,7 @@ def import_baselines(store: Store, reports: Path, folder: Path) -> int:
             path = folder / name
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise errors.bad_baseline_folder(folder, f"{name} leads out of the folder")
-            if not path.is_file() or _hash(path) != path.parent.name:
+            if not path.is_file() or content_hash(path) != path.parent.name:
                 raise errors.bad_baseline_folder(folder, f"{name} is missing or damaged")
             shutil.copytree(path.parent, (baselines_folder(reports) / name).parent, dirs_exist_ok=True)
     for baseline in found:
@@ -121,7 +120,7 @@ def _baseline(run: RunRecord, cell: CellRecord, reports: Path, *, reason: str, e
 
 def _keep(path: Path, reports: Path) -> str:
     """Copy a file, an IR with its weights, to where its content says; return that name."""
-    name = Path(_hash(path)) / f"content{path.suffix}"
+    name = Path(content_hash(path)) / f"content{path.suffix}"
     target = baselines_folder(reports) / name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -134,13 +133,9 @@ def _keep(path: Path, reports: Path) -> str:
     return name.as_posix()
 
 
-def _hash(path: Path) -> str:
-    return content_hash(path) if path.suffix == ".xml" else hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def baselines_text(store: Store, *, history: bool) -> str:
-    """Return the baselines as JSON, for machines."""
-    rows = [
+def baseline_rows(store: Store, *, history: bool) -> list[dict[str, Any]]:
+    """Return what is told of the baselines, as plain values."""
+    return [
         {
             "id": row.id,
             "cell": row.name,
@@ -154,4 +149,3 @@ def baselines_text(store: Store, *, history: bool) -> str:
         }
         for row in store.baselines(history=history)
     ]
-    return json.dumps(rows)

@@ -112,12 +112,13 @@ class CellSession:
             self._params.holdout,
             self._params.eval_subset_size,
         )
+        identity = self._identity()
         self._bench = Bench(
             accuracy=self._accuracy,
             device=self._device,
             benchmark=self._params.benchmark,
             metric=self._cell.model.metric,
-            dataset=self._identity()["dataset"],
+            dataset=identity["dataset"],
             inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
             measures_latency=not self._cell.scored_on_cpu,
         )
@@ -134,7 +135,7 @@ class CellSession:
         wanted = self._cell.model.compression.tunable.stat_subset_size
         placement = self._pipeline.placement
         reference = Reference(
-            identity=self._identity(),
+            identity=identity,
             metric=metric,
             accuracy=accuracy,
             metrics=scored.metrics,

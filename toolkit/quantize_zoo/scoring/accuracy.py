@@ -186,13 +186,10 @@ class AccuracySession:
 
     def answers(self, compiled: Any, metric: str) -> Answers:
         """Return what a compiled model answers for all samples; raises as ``score``."""
-        return self._answers(metric, self._infer(compiled, self._samples))
+        return self.answers_of(self._infer(compiled, self._samples), metric)
 
     def answers_of(self, outputs: Iterable[dict[str, NDArray[Any]]], metric: str) -> Answers:
-        """Return the same of outputs, sample by sample, that were inferred elsewhere."""
-        return self._answers(metric, outputs)
-
-    def _answers(self, metric: str, outputs: Iterable[dict[str, NDArray[Any]]]) -> Answers:
+        """Return the same of outputs, sample by sample, wherever they were inferred."""
         self._metrics.reset()
         pairs: list[tuple[Any, Any]] = []
         digests, texts, values, confidences = [], [], [], []
