@@ -61,7 +61,7 @@ from quantize_zoo.store import RunRecord, Store
 from quantize_zoo.zoo import (
     Finding,
     check_checker_file,
-    complete_model,
+    complete_matrix,
     definitions_file,
     is_checker_file,
     write_starter,
@@ -156,7 +156,8 @@ def compare(
     else:
         opened = Store(_existing_store(store, reports))
         first, second = (opened.load_run(None if name == "latest" else name) for name in (base, candidate))
-        pairs, gate = pairs_of_runs(first, second, reports), load_matrix(Path(second.matrix)).gate
+        matrix = _load(Path(second.matrix), [], [], {})
+        pairs, gate = pairs_of_runs(first, second, matrix, reports), matrix.gate
     if baseline_python is not None and not baseline_python.is_file():
         raise errors.file_missing(baseline_python, "--baseline-python")
     _make_reports_folder(reports)
@@ -400,7 +401,7 @@ def _load(
     matrix = load_matrix(path or default_matrix_path()).select(models, devices)
     if definitions is not None:
         matrix = matrix.with_definitions(definitions)
-    matrix = matrix.model_copy(update={"models": tuple(complete_model(model) for model in matrix.models)})
+    matrix = complete_matrix(matrix)
     if "nncf" in matrix.references:
         require_nncf()
     return matrix.with_optimizer(changes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantize_zoo import errors
-from quantize_zoo.config import GateConfig, MatrixConfig, load_matrix
+from quantize_zoo.config import GateConfig, MatrixConfig
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, check_level
 from quantize_zoo.matrix.cells import Cell, expand
@@ -43,14 +43,13 @@ def pairs_of_files(matrix: MatrixConfig, baseline: Path, candidate: Path) -> lis
     return [Pair(cell, baseline, candidate) for cell in expand(matrix)]
 
 
-def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, reports: Path) -> list[Pair]:
+def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfig, reports: Path) -> list[Pair]:
     """Return the best models of the cells that both runs finished, on the data and devices of the candidate's matrix.
 
     Raises:
-        ConfigurationError: the matrix is gone, or the runs have no finished cell in common.
+        ConfigurationError: the runs have no finished cell in common.
 
     """
-    matrix = load_matrix(Path(candidate.matrix))
     cells = {cell.name: cell for cell in expand(matrix)}
     finals = [{cell.name: cell.final for cell in run.cells if cell.final} for run in (baseline, candidate)]
     common = [name for name in finals[1] if name in finals[0] and name in cells]

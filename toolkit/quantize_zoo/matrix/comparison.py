@@ -117,7 +117,11 @@ def hold(bench: Bench, request: GateRequest, build: Callable[[ModelOption], ov.M
     for model in loaded.values():
         _require_inputs(bench, model)
     today = {path: bench.answers(model) for path, model in loaded.items()}
-    comparison = _Comparison(bench, request, int8, today[int8])
+    baseline = bench.side(int8), today[int8]
+
+    def against(path: Path, cause: Cause, subject: str) -> Iterator[Check]:
+        return _model_checks(bench, request, baseline, path, with_batch(read_model(path), 1), cause, subject)
+
     checks = [
         *_runtime_checks(bench, request, before, {"fp32": today[fp32], "int8": today[int8]}),
         *_release_latency(bench, request, int8),
@@ -126,7 +130,7 @@ def hold(bench: Bench, request: GateRequest, build: Callable[[ModelOption], ov.M
         rebuilt = Path(folder) / "rebuilt.xml"
         try:
             save_model(build(content.option), rebuilt)
-            checks += comparison.against(rebuilt, "quantization", "the baseline's configuration")
+            checks += against(rebuilt, "quantization", "the baseline's configuration")
         except (QuantizeZooError, KeyError) as error:
             text = error.what if isinstance(error, QuantizeZooError) else f"the model has no operation {error}"
             checks.append(Check("quantization", "accuracy", "the baseline's configuration", "failed", text))
@@ -136,7 +140,7 @@ def hold(bench: Bench, request: GateRequest, build: Callable[[ModelOption], ov.M
     elif option_hash(request.best) == option_hash(content.option):
         notes.append("tonight's best is the baseline's configuration")
     else:
-        checks += comparison.against(request.model, "search", "tonight's best")
+        checks += against(request.model, "search", "tonight's best")
     if request.best is not None:
         checks += growth(bench, request.gate, int8, request.model, "search", "tonight's best")
     return GateResult(request.baseline.id, request.baseline.accepted_at.isoformat(), tuple(checks), tuple(notes))
@@ -168,13 +172,8 @@ def compare_files(bench: Bench, request: FilesRequest) -> tuple[Check, ...]:
         _require_inputs(bench, model)
     subject = request.candidate.name
     baseline = _answers_elsewhere(bench, request) if request.python else bench.answers(models[0])
-    checks = [compare_answers(bench, request, "model", subject, baseline, bench.answers(models[1]))]
-    if bench.measures_latency:
-        if request.python is None and same_model(request.baseline, request.candidate):
-            checks.append(Check("model", "latency", subject, "pass", "the same model: not measured"))
-        else:
-            sides = bench.side(request.baseline, request.python), bench.side(request.candidate)
-            checks.append(compare_latency(bench, request, *sides, "model", subject))
+    side = bench.side(request.baseline, request.python)
+    checks = _model_checks(bench, request, (side, baseline), request.candidate, models[1], "model", subject)
     return (*checks, *growth(bench, request.gate, request.baseline, request.candidate, "model", subject))
 
 
@@ -186,27 +185,20 @@ def _answers_elsewhere(bench: Bench, request: FilesRequest) -> Answers:
         return bench.accuracy.answers_of(process.infer(bench.accuracy.inputs()), bench.metric)
 
 
-class _Comparison:
-    """Compares models with the baseline's INT8 model."""
-
-    def __init__(self, bench: Bench, request: GateRequest, int8: Path, answers: Answers) -> None:
-        self._bench = bench
-        self._request = request
-        self._int8 = int8
-        self._answers = answers
-
-    def against(self, path: Path, cause: Cause, subject: str) -> Iterator[Check]:
-        """Yield the checks of accuracy and latency of a model."""
-        model = with_batch(read_model(path), 1)
-        candidate = self._bench.answers(model)
-        yield compare_answers(self._bench, self._request, cause, subject, self._answers, candidate)
-        if not self._bench.measures_latency:
-            return
-        if same_model(self._int8, path):
-            yield Check(cause, "latency", subject, "pass", "the same model as the baseline's: not measured")
-            return
-        sides = self._bench.side(self._int8), self._bench.side(path)
-        yield compare_latency(self._bench, self._request, *sides, cause, subject)
+def _model_checks(
+    bench: Bench, request: GateRequest | FilesRequest, baseline: tuple[Side, Answers], path: Path, model: ov.Model,
+    cause: Cause, subject: str,
+) -> Iterator[Check]:  # fmt: skip
+    """Yield the checks of accuracy and latency of a model; the same one in the same interpreter is not measured."""
+    side, answers = baseline
+    yield compare_answers(bench, request, cause, subject, answers, bench.answers(model))
+    if not bench.measures_latency:
+        return
+    candidate = bench.side(path)
+    if side.python == candidate.python and same_model(side.model, path):
+        yield Check(cause, "latency", subject, "pass", "the same model: not measured")
+        return
+    yield compare_latency(bench, request, side, candidate, cause, subject)
 
 
 def compare_latency(

@@ -42,15 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from quantize_zoo.config import load_matrix
     from quantize_zoo.errors import ConfigurationError
-    from quantize_zoo.zoo import complete_model
+    from quantize_zoo.zoo import complete_matrix
 
     try:
-        matrix = load_matrix(Path(given))
-        models = tuple(complete_model(model) for model in matrix.models)
+        matrix = complete_matrix(load_matrix(Path(given)))
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
     trials = config.getoption("--quantize-zoo-max-trials")
-    matrix = matrix.model_copy(update={"models": models})
     config.stash[_MATRIX] = matrix.with_optimizer({"max_trials": trials} if trials else {})
     named = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
     config.args = [*named, str(_CHECKS)]

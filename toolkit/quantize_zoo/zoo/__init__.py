@@ -1,13 +1,14 @@
 """Where models come from: Open Model Zoo, a file to start a YAML from; and what can be said of them without running."""
 
 from quantize_zoo.zoo.checker_files import Finding, check_checker_file, is_checker_file
-from quantize_zoo.zoo.complete import complete_model
+from quantize_zoo.zoo.complete import complete_matrix, complete_model
 from quantize_zoo.zoo.open_model_zoo import definitions_file, fetch_model, zoo_checker_files
 from quantize_zoo.zoo.starter import write_starter
 
 __all__ = [
     "Finding",
     "check_checker_file",
+    "complete_matrix",
     "complete_model",
     "definitions_file",
     "fetch_model",

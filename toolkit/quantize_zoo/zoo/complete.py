@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantize_zoo.config import ModelConfig, load_pot_compression
+from quantize_zoo.config import MatrixConfig, ModelConfig, load_pot_compression
 from quantize_zoo.scoring import checker_metrics, require_metric
 from quantize_zoo.zoo.open_model_zoo import zoo_files
+
+
+def complete_matrix(matrix: MatrixConfig) -> MatrixConfig:
+    """Return the matrix with complete models; see ``complete_model``."""
+    return matrix.model_copy(update={"models": tuple(complete_model(model) for model in matrix.models)})
 
 
 def complete_model(config: ModelConfig) -> ModelConfig:
