@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders import cell_record, estimate, final, trial
+from builders import cell_record, final, trial
 from quantize_zoo.gate import Check, GateResult, find_trend
 from quantize_zoo.report import make_run_report, render_benchmark, render_index, render_markdown, workflow_commands
-from quantize_zoo.scoring import PairedLatency, combine_compilations
+from quantize_zoo.scoring import summarize_compilations
 from unit.test_gate_and_report import run_record
 
 ROOT = Path(__file__).parents[2]
@@ -46,11 +46,11 @@ def test_creep_that_no_night_shows_is_found():
 
 def measured(count=8, ratio=1.25):
     rng = np.random.default_rng(3)
-    each = [
-        PairedLatency(estimate(value, 1.0, "us"), estimate(value / ratio, 1.0, "us"), estimate(ratio, 0.01, "x"))
-        for value in rng.normal(200, 2, count)
+    batches = [
+        [np.outer(rng.normal(seconds, 1e-6, 40), [1, 1 / ratio]) for _ in range(4)]
+        for seconds in rng.normal(200e-6, 2e-6, count)
     ]
-    return combine_compilations(each)
+    return summarize_compilations(batches)
 
 
 def gated(*checks, **changes):
@@ -63,6 +63,11 @@ def test_latency_over_compilations_has_their_spread():
     assert latency.ratio.value == pytest.approx(1.25)
     assert latency.reference_us.low < 200 < latency.reference_us.high
     assert len(latency.compilations) == 8
+    shares, fp32, int8 = np.array(latency.distribution).T
+    assert (np.diff(shares) > 0).all()
+    assert (np.diff(fp32) >= 0).all()
+    assert fp32[len(fp32) // 2] == pytest.approx(200, rel=0.02)
+    assert fp32 / int8 == pytest.approx(1.25)
 
 
 def test_pytest_benchmark_reads_our_file(tmp_path):

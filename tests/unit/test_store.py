@@ -43,7 +43,7 @@ def test_run_comes_back_as_it_went_in(url):
     trials = [trial(0, 0.01, 1.5), trial(1, 0.0, 1.2)]
     for each in trials:
         store.add_trial(cell, each)
-    store.set_calibration_seconds(cell, 1.5)
+    store.set_calibration(cell, 1.5, {})
     store.finish_cell(cell, "done", final=final(0, 1.5))
     store.finish_run("run", "finished")
     store.close()

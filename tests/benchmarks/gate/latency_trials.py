@@ -12,6 +12,7 @@ import argparse
 import json
 import multiprocessing
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -144,6 +145,8 @@ def main():
                 runs = (one_run(path, sample, 0.5) for path in (baseline, candidate))
                 for rule, alarm in other_rules(*runs).items():
                     alarms.setdefault(rule, []).append(bool(alarm))
+            so_far = {status: statuses.count(status) for status in sorted(set(statuses))}
+            print(f"{len(statuses)} pairs at {ratio:.4f}: {so_far}", file=sys.stderr, flush=True)
         if arguments.load:
             load.terminate()
     counts = {status: statuses.count(status) for status in sorted(set(statuses))}

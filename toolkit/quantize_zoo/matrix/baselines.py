@@ -99,6 +99,7 @@ def _baseline(run: RunRecord, cell: CellRecord, reports: Path, *, reason: str, e
             raise errors.run_files_missing(path)
     if not content_hash(fp32).startswith(cell.reference.identity["model content"]):
         raise errors.baseline_changed(fp32)
+    best = cell.trials[cell.final.trial]
     return Baseline(
         model=cell.model,
         device=cell.device,
@@ -106,7 +107,7 @@ def _baseline(run: RunRecord, cell: CellRecord, reports: Path, *, reason: str, e
         reason=reason,
         expected_change=expected_change,
         run_id=run.id,
-        option=cell.trials[cell.final.trial].option,
+        option=best.option,
         metric=cell.reference.metric,
         dataset=cell.reference.identity["dataset"],
         reference=cell.reference,
@@ -115,6 +116,7 @@ def _baseline(run: RunRecord, cell: CellRecord, reports: Path, *, reason: str, e
         fp32=_keep(fp32, reports),
         int8=_keep(int8, reports),
         answers=_keep(answers, reports),
+        accuracy=best.measurement.accuracy if best.measurement else None,
     )
 
 

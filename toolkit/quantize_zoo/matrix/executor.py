@@ -12,7 +12,7 @@ from quantize_zoo.graph import Placement
 from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Estimate, PairedLatency
+from quantize_zoo.scoring import Estimate, LayerTime, PairedLatency
 from quantize_zoo.search import CandidateScorer
 from quantize_zoo.store import Figures, Holdout, OtherMetric, Reference, ReferencePoint
 
@@ -45,6 +45,7 @@ class Finished:
     holdout: Holdout | None
     others: tuple[OtherMetric, ...] = ()
     figures: Figures | None = None
+    layers: tuple[LayerTime, ...] = ()
 
 
 class CellWorker(CandidateScorer, Protocol):

@@ -204,7 +204,8 @@ def _trials(
 ) -> Iterator[Trial]:
     """Yield the trials of all stages; each stage starts around the best so far."""
     if start.rebuild:
-        store.set_calibration_seconds(cell_id, worker.calibrate(start.base).seconds)
+        calibration = worker.calibrate(start.base)
+        store.set_calibration(cell_id, calibration.seconds, calibration.errors)
         yield recorder.record("eval", 0, start.base, None)
         return
     seconds = 0.0
@@ -216,7 +217,7 @@ def _trials(
         base = done[0].option if done else best.option if best else start.base
         calibration = worker.calibrate(base)
         seconds += calibration.seconds
-        store.set_calibration_seconds(cell_id, seconds)
+        store.set_calibration(cell_id, seconds, calibration.errors)
         space = derive_space(start.placement, base, stage.compression)
         types = {operation.name: operation.type for operation in start.placement.operations}
         plan = StagePlan(number, base, space, stage.until, types, calibration.errors)
@@ -245,6 +246,7 @@ def _finish(folder: Path, cell: Cell, ranking: list[Trial], worker: CellWorker) 
         finished.others,
         model.with_suffix(".npz").as_posix(),
         finished.figures,
+        finished.layers,
     )
 
 

@@ -14,6 +14,7 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import hardware_path, load_hardware, search_stages
+from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.graph import (
     content_hash,
@@ -44,10 +45,10 @@ from quantize_zoo.scoring import (
     Environment,
     Estimate,
     InputBudget,
+    LayerTime,
     PairedLatency,
     Watch,
     checker_entry,
-    combine_compilations,
     compile_for_accuracy,
     compile_for_latency,
     describe_environment,
@@ -55,9 +56,10 @@ from quantize_zoo.scoring import (
     find_checker,
     hardware_target,
     mean_estimate,
-    measure_briefly,
+    measure_compilations,
     measure_in_turns,
     paired_loss,
+    profile_layers,
     require_device,
     split_samples,
     write_answers,
@@ -66,7 +68,6 @@ from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
 from quantize_zoo.store import Holdout, OtherMetric, Reference, ReferencePoint
 
 _PART_OF_A_SEARCH = {"ignored", "model_type", "saturation_fix", "stat_subset_size"}
-CONFIRMATIONS = 8  # compilations of both sides, for the figures that are reported
 
 
 class CellSession:
@@ -207,13 +208,17 @@ class CellSession:
     def finish(self, option: ModelOption, path: Path) -> Finished:
         """See ``CellWorker``."""
         save_model(self._pipeline.build(option, self._original), path)
-        candidate = self._pipeline.build(option)
+        candidate = with_batch(read_model(path), 1)  # what is told is told of the file
         latency = None if self._cell.scored_on_cpu else self._confirm(self._model, candidate)
-        bench = self._bench
-        answers = {"fp32": bench.answers(self._model), "int8": bench.answers(with_batch(read_model(path), 1))}
+        answers = {"fp32": self._bench.answers(self._model), "int8": self._bench.answers(candidate)}
         write_answers(path.with_suffix(".npz"), answers)
-        others = tuple(self._score_other_datasets(candidate))
-        return Finished(latency, self._score_holdout(candidate), others, measure_figures(bench, path))
+        return Finished(
+            latency,
+            self._score_holdout(candidate),
+            tuple(self._score_other_datasets(candidate)),
+            measure_figures(self._bench, path),
+            () if self._cell.scored_on_cpu else self._profile(candidate),
+        )
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """See ``CellWorker``."""
@@ -330,13 +335,25 @@ class CellSession:
 
     def _confirm(self, reference: ov.Model, candidate: ov.Model) -> PairedLatency:
         """Measure two models over several compilations of both."""
-        found = []
-        for _ in range(CONFIRMATIONS):
-            one, other = (
-                compile_for_latency(model, self._device, self._params.benchmark) for model in (reference, candidate)
+        benchmark = self._params.benchmark
+
+        def compile_both() -> tuple[Any, Any]:
+            one, other = (compile_for_latency(model, self._device, benchmark) for model in (reference, candidate))
+            return one, other
+
+        return measure_compilations(compile_both, self._bench.sample(), benchmark)
+
+    def _profile(self, candidate: ov.Model) -> tuple[LayerTime, ...]:
+        """Return where the time goes; a device that cannot tell is no reason to lose the cell."""
+        try:
+            fp32, int8 = (
+                compile_for_latency(model, self._device, self._params.benchmark, profiled=True)
+                for model in (self._model, candidate)
             )
-            found.append(measure_briefly(one, other, self._bench.sample(), self._params.benchmark))
-        return combine_compilations(found)
+            return profile_layers(fp32, int8, self._bench.sample())
+        except QuantizeZooError as error:
+            print(f"layers are not profiled: {error}")  # to the cell's log
+            return ()
 
     def _time(self, candidate: ov.Model) -> Timed:
         start = time.perf_counter()

@@ -28,7 +28,13 @@ from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
 from quantize_zoo.scoring.images import read_images
 from quantize_zoo.scoring.inputs import InputBudget
-from quantize_zoo.scoring.latency import PairedLatency, combine_compilations, measure_briefly, measure_in_turns
+from quantize_zoo.scoring.latency import (
+    PairedLatency,
+    measure_compilations,
+    measure_in_turns,
+    summarize_compilations,
+)
+from quantize_zoo.scoring.profiling import LayerTime, profile_layers
 from quantize_zoo.scoring.rounds import measure_rounds
 from quantize_zoo.scoring.runtimes import Side, start_runtime
 from quantize_zoo.scoring.split import Split, split_samples
@@ -44,6 +50,7 @@ __all__ = [
     "Estimate",
     "Execution",
     "InputBudget",
+    "LayerTime",
     "PairedLatency",
     "Side",
     "Split",
@@ -52,7 +59,6 @@ __all__ = [
     "available_instruction_sets",
     "checker_entry",
     "checker_metrics",
-    "combine_compilations",
     "compile_for_accuracy",
     "compile_for_latency",
     "describe_environment",
@@ -64,11 +70,12 @@ __all__ = [
     "latency_properties",
     "location_estimate",
     "mean_estimate",
-    "measure_briefly",
+    "measure_compilations",
     "measure_in_turns",
     "measure_rounds",
     "merge_definitions",
     "paired_loss",
+    "profile_layers",
     "read_answers",
     "read_definitions",
     "read_images",
@@ -76,5 +83,6 @@ __all__ = [
     "require_metric",
     "split_samples",
     "start_runtime",
+    "summarize_compilations",
     "write_answers",
 ]

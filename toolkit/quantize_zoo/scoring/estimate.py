@@ -54,10 +54,10 @@ def location_estimate(values: NDArray[np.float64], unit: str) -> Estimate:
     )
 
 
-def exponential(logarithm: Estimate, scale: float = 1.0) -> Estimate:
-    """Return the estimate of exp(x) * scale for an estimate of x."""
-    low, high = (None if bound is None else float(np.exp(bound)) * scale for bound in (logarithm.low, logarithm.high))
-    return Estimate(float(np.exp(logarithm.value)) * scale, low, high, logarithm.unit, logarithm.samples)
+def exponential(logarithm: Estimate) -> Estimate:
+    """Return the estimate of exp(x) for an estimate of x."""
+    low, high = (None if bound is None else float(np.exp(bound)) for bound in (logarithm.low, logarithm.high))
+    return Estimate(float(np.exp(logarithm.value)), low, high, logarithm.unit, logarithm.samples)
 
 
 def inverse(estimate: Estimate) -> Estimate:

@@ -10,11 +10,10 @@ that of the batches, so that drift from one to the next is part of it.
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,9 @@ _MOST_PAIRS = 40  # of a batch
 _TRIMMED = 0.2  # of a batch's pairs, at either end
 _FIRST_LOOK = 12  # batches before the interval is looked at, and between looks
 _WARM_UP = 5
-_BRIEF_BATCHES = 4
+_COMPILATIONS = 8
+_BATCHES_A_COMPILATION = 4
+_SHARES = (0.01, *np.arange(1, 20) / 20, 0.99)  # of the inferences, for the distribution
 _ASYNC_ROUNDS = 4
 
 Turn = Callable[[], float]  # runs a model and returns the seconds of one inference
@@ -43,13 +44,15 @@ class PairedLatency:
     """Time of one inference of each side, and ``ratio`` = reference / candidate (above 1: the candidate is faster).
 
     ``compilations`` are the times of both sides (reference, candidate) in microseconds, compilation by compilation,
-    where there were several.
+    where there were several. ``distribution`` tells of the single inferences then: (share, reference, candidate), that
+    share of each side's inferences took at most so many microseconds.
     """
 
     reference_us: Estimate
     candidate_us: Estimate
     ratio: Estimate
     compilations: tuple[tuple[float, float], ...] = ()
+    distribution: tuple[tuple[float, float, float], ...] = ()
 
 
 def measure_in_turns(
@@ -76,21 +79,33 @@ def measure_in_turns(
         raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
 
 
-def measure_briefly(
-    reference: Any, candidate: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams
+def measure_compilations(
+    compile_both: Callable[[], tuple[Any, Any]], sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams
 ) -> PairedLatency:
-    """Measure one compilation of both sides for a tenth of a second; see ``combine_compilations``.
+    """Measure eight compilations of both sides in turns, each for a tenth of a second.
+
+    Which memory a compilation gets moves a small model's time by percents, for as long as it is loaded; an interval of
+    one compilation does not know of that.
+
+    Args:
+        compile_both: compiles the FP32 model and the candidate.
+        sample: the value of each input, with the benchmark's batch size.
+        benchmark: api type and streams.
 
     Raises:
-        CellError: inference fails.
+        CellError: compiling or inference fails.
 
     """
-    try:
-        sides, pairs = _warmed(reference, candidate, sample, benchmark)
-        with _without_collection():
-            return _summary(np.array([_batch(*sides, pairs) for _ in range(_BRIEF_BATCHES)]))
-    except RuntimeError as error:
-        raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
+    found = []
+    for _ in range(_COMPILATIONS):
+        both = compile_both()
+        try:
+            sides, pairs = _warmed(*both, sample, benchmark)
+            with _without_collection():
+                found.append([_batch(*sides, pairs) for _ in range(_BATCHES_A_COMPILATION)])
+        except RuntimeError as error:
+            raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
+    return summarize_compilations(found)
 
 
 def _warmed(
@@ -103,20 +118,19 @@ def _warmed(
     return sides, min(_MOST_PAIRS, max(1, int(_BATCH_SECONDS / seconds)))
 
 
-def combine_compilations(found: Sequence[PairedLatency]) -> PairedLatency:
-    """Return the latency over several compilations of both sides, each measured for itself.
-
-    Which memory a compilation gets moves a small model's time by percents, for as long as it is loaded; an interval of
-    one compilation does not know of that.
-    """
-    units = {"reference_us": "us", "candidate_us": "us", "ratio": "x"}
-    estimates = (
-        location_estimate(np.array([math.log(getattr(each, side).value) for each in found]), unit)
-        for side, unit in units.items()
+def summarize_compilations(found: Sequence[Sequence[NDArray[np.float64]]]) -> PairedLatency:
+    """Return the latency over compilations: for each its batches of seconds (pairs, 2), FP32 and candidate."""
+    each = [_summary(batches) for batches in found]
+    combined = _summarized(np.log([[one.reference_us.value, one.candidate_us.value, one.ratio.value] for one in each]))
+    quantiles = 1e6 * np.quantile(np.concatenate([batch for batches in found for batch in batches]), _SHARES, axis=0)
+    return replace(
+        combined,
+        compilations=tuple((one.reference_us.value, one.candidate_us.value) for one in each),
+        distribution=tuple(
+            (float(share), float(first), float(second))
+            for share, (first, second) in zip(_SHARES, quantiles, strict=True)
+        ),
     )
-    reference, candidate, ratio = (exponential(estimate) for estimate in estimates)
-    times = tuple((each.reference_us.value, each.candidate_us.value) for each in found)
-    return PairedLatency(reference, candidate, ratio, times)
 
 
 def _alternate(run_reference: Turn, run_candidate: Turn, pairs: int, budget_seconds: float) -> PairedLatency:
@@ -125,7 +139,7 @@ def _alternate(run_reference: Turn, run_candidate: Turn, pairs: int, budget_seco
     with _without_collection():
         while True:
             batches += [_batch(run_reference, run_candidate, pairs) for _ in range(_FIRST_LOOK)]
-            result = _summary(np.array(batches))
+            result = _summary(batches)
             if result.ratio.half_width <= TARGET_HALF_WIDTH or time.perf_counter() >= deadline:
                 return result
 
@@ -142,7 +156,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def _batch(run_reference: Turn, run_candidate: Turn, pairs: int) -> NDArray[np.float64]:
-    """Return the logarithms of both sides' time and of their ratio, trimmed means over the pairs."""
+    """Return the seconds of both sides (pairs, 2)."""
     times = np.empty((pairs, 2))
     for index in range(pairs):
         # The side that goes first alternates.
@@ -150,14 +164,20 @@ def _batch(run_reference: Turn, run_candidate: Turn, pairs: int) -> NDArray[np.f
             times[index] = run_reference(), run_candidate()
         else:
             times[index, 1], times[index, 0] = run_candidate(), run_reference()
-    logs = np.log(times)
-    return np.asarray(stats.trim_mean(np.column_stack([logs, logs[:, 0] - logs[:, 1]]), _TRIMMED, axis=0))
+    return times
 
 
-def _summary(batches: NDArray[np.float64]) -> PairedLatency:
+def _summary(batches: Sequence[NDArray[np.float64]]) -> PairedLatency:
+    """Return the latency of one compilation from its batches, each by the trimmed mean of its logarithms."""
+    logs = [np.log(1e6 * batch) for batch in batches]
+    with_ratio = (np.column_stack([each, each[:, 0] - each[:, 1]]) for each in logs)
+    return _summarized(np.array([stats.trim_mean(each, _TRIMMED, axis=0) for each in with_ratio]))
+
+
+def _summarized(rows: NDArray[np.float64]) -> PairedLatency:
+    """Return the latency from rows of logarithms: microseconds of FP32 and candidate, and their ratio."""
     reference, candidate, ratio = (
-        exponential(location_estimate(column, unit), scale)
-        for column, unit, scale in zip(batches.T, ("us", "us", "x"), (1e6, 1e6, 1.0), strict=True)
+        exponential(location_estimate(column, unit)) for column, unit in zip(rows.T, ("us", "us", "x"), strict=True)
     )
     return PairedLatency(reference, candidate, ratio)
 

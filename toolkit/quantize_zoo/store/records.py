@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
+from quantize_zoo.scoring import Environment, Estimate, Execution, LayerTime, PairedLatency
 from quantize_zoo.search import Trial
 
 RunStatus = Literal["running", "finished", "interrupted"]
@@ -104,6 +104,7 @@ class Final:
     """The best trial of a cell, measured once more after the search, and the model's file in the run.
 
     ``answers`` is the file with what FP32 and the best model answered for every sample, ``figures`` the best model's.
+    ``layers`` tells where the time of FP32 and of the best model goes; it is empty without a device that profiles.
     """
 
     trial: int
@@ -114,11 +115,15 @@ class Final:
     others: tuple[OtherMetric, ...] = ()
     answers: str = ""
     figures: Figures | None = None
+    layers: tuple[LayerTime, ...] = ()
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """An accepted cell. ``fp32``, ``int8`` and ``answers`` name files in the folder of baselines by their content."""
+    """An accepted cell. ``fp32``, ``int8`` and ``answers`` name files in the folder of baselines by their content.
+
+    ``accuracy`` is the INT8 model's on the samples of the search, as it was accepted.
+    """
 
     model: str
     device: str
@@ -135,6 +140,7 @@ class Baseline:
     fp32: str
     int8: str
     answers: str
+    accuracy: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,10 @@ class StoredSearch:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One cell of a run with its trials in order."""
+    """One cell of a run with its trials in order.
+
+    ``sensitivity`` is the relative error that quantizing makes in each operation's own output, by its name.
+    """
 
     id: int
     run_id: str
@@ -180,6 +189,7 @@ class CellRecord:
     trials: tuple[Trial, ...]
     references: tuple[ReferencePoint, ...] = ()
     gate: dict[str, Any] | None = None  # the gate's own record; its layer is above this one
+    sensitivity: dict[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -123,10 +123,12 @@ class Store:
         with self._transaction() as session:
             session.get_one(Cell, cell_id).references = [_plain(_POINT, point) for point in points]
 
-    def set_calibration_seconds(self, cell_id: int, seconds: float) -> None:
-        """Keep how long the statistics took."""
+    def set_calibration(self, cell_id: int, seconds: float, sensitivity: dict[str, float]) -> None:
+        """Keep how long the statistics took, and what they say of the operations."""
         with self._transaction() as session:
-            session.get_one(Cell, cell_id).calibration_seconds = seconds
+            cell = session.get_one(Cell, cell_id)
+            cell.calibration_seconds = seconds
+            cell.sensitivity = sensitivity
 
     def add_trial(self, cell_id: int, trial: Trial) -> None:
         """Keep a finished trial; it is on disk when this returns."""
@@ -265,6 +267,7 @@ class Store:
             error=None if row.error is None else _ERROR.validate_python(row.error),
             reference=None if row.reference is None else _REFERENCE.validate_python(row.reference),
             calibration_seconds=row.calibration_seconds,
+            sensitivity=row.sensitivity or {},
             final=None if row.final is None else _FINAL.validate_python(row.final),
             trials=tuple(self._trials(session, row)) if trials else (),
             gate=row.gate,

@@ -1,0 +1,12 @@
+"""How much quantizing each operation of a cell's model changes what it computes."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Add the column."""
+    op.add_column("cells", sa.Column("sensitivity", sa.JSON()))
