@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from scipy import stats
 
 from quantize_zoo import errors
 
 _BUDGET_SECONDS = 0.5
-_FEWEST, _MOST = 5, 200  # inferences of each side
-_WARM_UP = 5
-_TRIMMED = 0.2
+_FEWEST, _MOST = 10, 200  # inferences of each side
+_WARM_UP = 10
 
-_Executed = dict[str, tuple[str, float]]  # by name: kernel, and microseconds
+_Times = dict[str, tuple[str, float]]  # of what was executed, by name: kernel, and microseconds
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class LayerTime:
     """Microseconds of one executed operation in FP32 and in the candidate; None on a side that does not execute it.
 
     What the plugin adds for an operation (FakeQuantize, conversions of its inputs) counts as its time; the kernel is
-    that of its longest part.
+    that of its longest part. The plugin's clock has a resolution of a microsecond.
     """
 
     name: str
@@ -55,17 +53,17 @@ def profile_layers(reference: Any, candidate: Any, sample: Mapping[str, NDArray[
     try:
         requests = [_request(compiled, sample) for compiled in (reference, candidate)]
         start = time.perf_counter()
-        for request in requests * _WARM_UP:
-            request.infer()
+        _infer(requests, _WARM_UP)
         seconds = (time.perf_counter() - start) / _WARM_UP
-        rounds: list[list[list[Any]]] = [[], []]
-        for _ in range(int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST, _MOST))):
-            for side, request in zip(rounds, requests, strict=True):
-                request.infer()
-                side.append(request.get_profiling_info())
+        warm = [_times(request) for request in requests]
+        count = int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST, _MOST))
+        _infer(requests, count)
+        first, second = (
+            _since(before, _times(request), count) if _averages(compiled) else _times(request)
+            for before, request, compiled in zip(warm, requests, (reference, candidate), strict=True)
+        )
     except RuntimeError as error:
         raise errors.inference_failed("profiling", errors.message_of(error)) from error
-    first, second = (_executed(side) for side in rounds)
     return tuple(_paired(first, second))
 
 
@@ -76,18 +74,34 @@ def _request(compiled: Any, sample: Mapping[str, NDArray[Any]]) -> Any:
     return request
 
 
-def _executed(rounds: list[list[Any]]) -> _Executed:
-    """Return what was executed; times have a resolution of a microsecond, so a mean tells more than a median."""
-    found: _Executed = {}
-    for nodes in zip(*rounds, strict=True):
-        # What took less than half a microsecond in a round counts as not run in it.
-        if any(node.status == ov.ProfilingInfo.Status.EXECUTED for node in nodes):
-            micros = [node.real_time.total_seconds() * 1e6 for node in nodes]
-            found[nodes[0].node_name] = (nodes[0].exec_type, float(stats.trim_mean(micros, _TRIMMED)))
-    return found
+def _infer(requests: list[Any], rounds: int) -> None:
+    for request in requests * rounds:
+        request.infer()
 
 
-def _paired(reference: _Executed, candidate: _Executed) -> Iterable[LayerTime]:
+def _averages(compiled: Any) -> bool:
+    """Whether times are means over all inferences since compiling, as the CPU plugin's are; else the last one's."""
+    return list(compiled.get_property("EXECUTION_DEVICES")) == ["CPU"]
+
+
+def _times(request: Any) -> _Times:
+    return {
+        node.node_name: (node.exec_type, node.real_time.total_seconds() * 1e6)
+        for node in request.get_profiling_info()
+        if node.status == ov.ProfilingInfo.Status.EXECUTED
+    }
+
+
+def _since(warm: _Times, now: _Times, count: int) -> _Times:
+    """Return the means without the inferences of the warm-up, of which the first is ten times as slow as the others."""
+    total = _WARM_UP + count
+    return {
+        name: (kernel, max(0.0, (total * micros - _WARM_UP * warm.get(name, ("", 0.0))[1]) / count))
+        for name, (kernel, micros) in now.items()
+    }
+
+
+def _paired(reference: _Times, candidate: _Times) -> Iterable[LayerTime]:
     parts: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for name, part in candidate.items():
         parts[_owner(name, reference)].append(part)
@@ -97,7 +111,7 @@ def _paired(reference: _Executed, candidate: _Executed) -> Iterable[LayerTime]:
         yield LayerTime(name, micros, sum(part[1] for part in own) if own else None, kernel, own[0][0] if own else "")
 
 
-def _owner(name: str, reference: _Executed) -> str:
+def _owner(name: str, reference: _Times) -> str:
     """Return the operation of FP32 that a name belongs to: its own, or what it was made for, ``conv/fq_input_0``."""
     start = name
     while start:
