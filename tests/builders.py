@@ -1,12 +1,14 @@
 """Small models in code, and values that several tests need."""
 
 from dataclasses import replace
+from datetime import datetime, timezone
 
 import numpy as np
 import openvino as ov
 
 from quantize_zoo.config import CompressionParams, OptimizerParams, QuantizationConfig, hardware_path, load_hardware
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.matrix.baselines import baseline_content
 from quantize_zoo.quantization import (
     ModelOption,
     OperationOption,
@@ -19,7 +21,7 @@ from quantize_zoo.quantization import (
 )
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
 from quantize_zoo.search import Built, Measurement, Score, Scored, Seconds, Timed, Trial
-from quantize_zoo.store import CellRecord, Final, Reference
+from quantize_zoo.store import CellRecord, Final, Reference, StoredBaseline
 
 SYMMETRIC = QuantizationConfig(bits=8, mode="symmetric", granularity="pertensor")
 
@@ -127,7 +129,8 @@ def trial(number, accuracy_loss, ratio, chosen=None, **changes):
 def reference(**changes):
     environment = Environment("Test CPU", 2, ("avx2",), "AVX2", "Linux", "3.11", "2026.4", "2.4", "0.3", "0.1")
     values = {
-        "identity": {"model content": "abc"}, "metric": "accuracy@top1", "accuracy": estimate(1.0, 0.01, ""),
+        "identity": {"model content": "abc", "dataset": "10 samples"}, "metric": "accuracy@top1",
+        "accuracy": estimate(1.0, 0.01, ""),
         "metrics": {"accuracy@top1": 1.0}, "execution": EXECUTION, "environment": environment, "checker": "0.9.5",
         "samples": 1000, "calibration_samples": 300, "operation_types": {f"op{i}": "Convolution" for i in range(4)},
         "seconds": 1.0, "holdout_samples": 300,
@@ -146,6 +149,12 @@ def cell_record(trials=(), final=None, **changes):
 
 def final(number, ratio, half=0.01):
     return Final(number, latency(ratio, half), "models/net-CPU.xml")
+
+
+def accepted(cell, number=1, **changes):
+    """A finished cell as a stored baseline."""
+    content = replace(baseline_content(cell, cell.reference, cell.final), accepted_by="me", **changes)
+    return StoredBaseline(number, datetime(2026, 1, 1, tzinfo=timezone.utc), None, content)
 
 
 def compression(**params):

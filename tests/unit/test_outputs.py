@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders import cell_record, final, trial
+from builders import accepted, cell_record, final, trial
 from quantize_zoo.gate import Check, GateResult, find_trend
 from quantize_zoo.report import make_run_report, render_benchmark, render_index, render_markdown, workflow_commands
 from quantize_zoo.scoring import summarize_compilations
@@ -94,12 +94,12 @@ def test_cell_without_latency_has_no_benchmark():
 def test_regressions_are_annotations_and_come_first_in_words():
     slow = Check("search", "latency", "tonight's best", "regressed", "6.1 % slower [4.9, 7.3]\nand more", margin=0.03)
     moved = Check("quantization", "accuracy", "the configuration", "changed", "3 answers changed")
-    report = make_run_report(run_record(gated(slow, moved, model="a"), gated(moved, model="b")), ["a-CPU", "c-CPU"])
+    known = [accepted(gated(model="a")), accepted(gated(model="c"), 2)]
+    report = make_run_report(run_record(gated(slow, moved, model="a"), gated(moved, model="b")), known)
     assert report.exit_status == 1
     assert workflow_commands(report) == [
-        "::error title=a-CPU%3A regressed::search latency, tonight's best: 6.1 % slower [4.9, 7.3]%0Aand more".replace(
-            " % ", " %25 "
-        )
+        "::error title=a on CPU%3A regressed::6.1 %25 slower [4.9, 7.3]%0Aand more (latency, tonight's best); "
+        "tonight's search chose another configuration"
     ]
     text = render_markdown(report)
     assert "**Against the baselines: 1 regressed, 1 changed, 1 missing**" in text
@@ -110,7 +110,7 @@ def test_regressions_are_annotations_and_come_first_in_words():
 
 def test_waived_regression_is_no_failure():
     slow = Check("search", "latency", "x", "regressed", "6 % slower", waived=f"known (until {date.max})")
-    report = make_run_report(run_record(gated(slow)), ["net-CPU"])
+    report = make_run_report(run_record(gated(slow)), [accepted(gated())])
     assert report.exit_status == 0
     assert workflow_commands(report) == []
     assert report.cells[0].gate_status == "waived"
@@ -118,7 +118,7 @@ def test_waived_regression_is_no_failure():
 
 def test_failed_comparison_is_exit_status_3():
     broken = Check("runtime", "accuracy", "the baseline", "failed", "the model is not there")
-    assert make_run_report(run_record(gated(broken)), ["net-CPU"]).exit_status == 3
+    assert make_run_report(run_record(gated(broken)), [accepted(gated())]).exit_status == 3
 
 
 def test_workflows_have_no_finding_of_zizmor():

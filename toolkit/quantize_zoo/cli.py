@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from quantize_zoo import __version__, errors
 from quantize_zoo.config import (
+    GateConfig,
     MatrixConfig,
     TrialsLoadMethod,
     default_matrix_path,
@@ -28,25 +30,26 @@ from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.matrix import (
     Compared,
     LocalExecutor,
-    RunRequest,
+    Pair,
     accept,
+    as_baselines,
     baseline_rows,
-    baselines_folder,
     compare_pairs,
-    copy_best,
+    copy_model,
     expand,
     export_baselines,
+    export_trial,
     import_baselines,
-    new_run_folder,
     pairs_of_files,
     pairs_of_runs,
     pot_matrix,
     quantize_once,
     require_nncf,
-    run_matrix,
+    run_in,
+    with_comparison,
 )
 from quantize_zoo.progress import ConsoleProgress
-from quantize_zoo.report import RunReport, make_run_report, workflow_commands, write_reports
+from quantize_zoo.report import RunReport, make_run_report, report_of, workflow_commands, write_reports
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.wording import interval, latency_figures, percent
 from quantize_zoo.scoring import (
@@ -57,7 +60,7 @@ from quantize_zoo.scoring import (
     install_overlay,
     read_definitions,
 )
-from quantize_zoo.store import RunRecord, Store
+from quantize_zoo.store import CellRecord, RunRecord, Store
 from quantize_zoo.zoo import (
     Finding,
     check_checker_file,
@@ -132,7 +135,7 @@ def report(
 ) -> None:
     """Render a stored run again."""
     opened = Store(_existing_store(store, reports))
-    rendered = _rendered(opened.load_run(run_id), opened)
+    rendered = report_of(opened.load_run(run_id), opened)
     _report(rendered, reports / rendered.run.id, as_json=as_json)
 
 
@@ -150,22 +153,30 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two model files, or the best models of two runs, side by side on this machine."""
+    if baseline_python is not None and not baseline_python.is_file():
+        raise errors.file_missing(baseline_python, "--baseline-python")
+
+    def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:
+        _make_reports_folder(folder)
+        executor = LocalExecutor(reports / "statistics", reports / "inputs")
+        for each in compare_pairs(pairs, gate, executor, folder.absolute(), baseline_python):
+            Console(stderr=True).print(f"{each.cell}: compared", markup=False, highlight=False)
+            yield each
+
     if model is not None:
         matrix = _load(model, [], devices or [], {})
-        pairs, gate = pairs_of_files(matrix, Path(base), Path(candidate)), matrix.gate
+        pairs = pairs_of_files(matrix, Path(base), Path(candidate))
+        found = list(compared(pairs, matrix.gate, reports / "compare"))
     else:
         opened = Store(_existing_store(store, reports))
         first, second = (opened.load_run(None if name == "latest" else name) for name in (base, candidate))
-        matrix = _load(Path(second.matrix), [], [], {})
-        pairs, gate = pairs_of_runs(first, second, matrix, reports), matrix.gate
-    if baseline_python is not None and not baseline_python.is_file():
-        raise errors.file_missing(baseline_python, "--baseline-python")
-    _make_reports_folder(reports)
-    executor = LocalExecutor(reports / "statistics", reports / "inputs")
-    found = []
-    for compared in compare_pairs(pairs, gate, executor, reports / "logs", baseline_python):
-        found.append(compared)
-        Console(stderr=True).print(f"{compared.cell}: compared", markup=False, highlight=False)
+        matrix = _load(Path(second.matrix), [], devices or [cell.device for cell in second.cells], {})
+        folder = reports / f"compare-{first.id}-{second.id}"
+        found = list(compared(pairs_of_runs(first, second, matrix, reports), matrix.gate, folder))
+        baselines = as_baselines(first)
+        held = with_comparison(second, baselines, found, folder, reports)
+        write_reports(make_run_report(held, baselines), folder, newest=False)
+        Console(stderr=True).print(f"report: {folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
     _tell_comparison(found, as_json=as_json)
 
 
@@ -181,6 +192,69 @@ def _tell_comparison(found: list[Compared], *, as_json: bool) -> None:
                 table.add_row(escape(compared.cell), check.quantity, check.status, escape(check.text))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
     raise typer.Exit(3 if "failed" in statuses else 1 if "regressed" in statuses else 0)
+
+
+@app.command()
+def trials(
+    run_id: RunArgument = None,
+    cells: Annotated[list[str] | None, typer.Option(help="Only this cell; may be repeated.")] = None,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    as_json: JsonOption = False,
+) -> None:
+    """List the stored trials of a run's cells."""
+    record = Store(_existing_store(store, reports)).load_run(run_id)
+    chosen = [_cell(record, name) for name in cells or []] or list(record.cells)
+    if as_json:
+        cells_of_run = json_value(make_run_report(record))["cells"]
+        found = {f"{each['model']}-{each['device']}": each["trials"] for each in cells_of_run}
+        print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))
+        return
+    table = Table("cell", "trial", "accuracy", "loss", "FP32 / INT8", "quantized", "objective", "note")
+    for cell in chosen:
+        for trial in cell.trials:
+            figures = [trial.failure or "ended early", "", "", "", ""]
+            if trial.measurement and trial.score:
+                figures = [
+                    interval(trial.measurement.accuracy, 4),
+                    percent(trial.score.accuracy_loss),
+                    latency_figures(trial.measurement.latency)[2],
+                    percent(trial.score.quantization_ratio),
+                    f"{trial.loss:.2f}",
+                ]
+            note = "best" if cell.final and cell.final.trial == trial.number else ""
+            table.add_row(escape(cell.name), str(trial.number), *map(escape, figures), note)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command()
+def export(
+    cell: Annotated[str, typer.Argument(help="Name of a cell, MODEL-DEVICE.")],
+    run_id: Annotated[str | None, typer.Option("--run", help="Id of a stored run; default: the newest.")] = None,
+    trial: Annotated[int | None, typer.Option(help="Number of a trial; default: the best.")] = None,
+    output_dir: Annotated[Path, typer.Option(help="Folder for the model.")] = Path("exported"),
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Write the best model of a cell, or any trial's, as IR with the configuration that made it."""
+    record = Store(_existing_store(store, reports)).load_run(run_id)
+    chosen = _cell(record, cell)
+    if trial is None and chosen.final is None:
+        raise errors.nothing_to_export(cell)
+    number = chosen.final.trial if trial is None and chosen.final else trial or 0
+    matrix = _load(Path(record.matrix), [chosen.model], [chosen.device], {})
+    _make_reports_folder(output_dir)
+    executor = LocalExecutor(reports / "statistics", reports / "inputs")
+    (planned,) = expand(matrix)
+    written = export_trial(chosen, number, planned, executor, reports / record.id, output_dir)
+    Console().print(f"model: {written}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _cell(run: RunRecord, name: str) -> CellRecord:
+    known = {cell.name: cell for cell in run.cells}
+    if name not in known:
+        raise errors.unknown_cell(name, known)
+    return known[name]
 
 
 @app.command()
@@ -206,7 +280,7 @@ def pot(
         rendered, folder = _run(pot_matrix(job), output_dir / "reports", None, seed)
         final = rendered.run.cells[0].final
         if final is not None:
-            copy_best(folder / final.model, output_dir, job.name)
+            copy_model(folder / final.model, output_dir / f"{job.name}.xml")
             console.print(f"model: {output_dir / job.name}.xml", markup=False, highlight=False, soft_wrap=True)
         _report(rendered, folder, as_json=False)
 
@@ -371,19 +445,11 @@ def _run(matrix: MatrixConfig, reports: Path, store: str | None, seed: int) -> t
     find_checker()
     _make_reports_folder(reports)
     opened = Store(store or _default_store(reports))
-    folder = new_run_folder(reports)
     command = shlex.join(["quantize-zoo", *sys.argv[1:]])
-    request = RunRequest(folder.name, matrix, folder, command, seed, baselines_folder(reports))
     executor = LocalExecutor(reports / "statistics", reports / "inputs")
     with ConsoleProgress(Console(stderr=True)) as progress:
-        record = run_matrix(request, executor, opened, progress)
-    return _rendered(record, opened), folder
-
-
-def _rendered(record: RunRecord, store: Store) -> RunReport:
-    """Return a run's report, with what the store knows of baselines and of earlier nights."""
-    nights = {cell.name: store.nights(cell.model, cell.device, until=record.id) for cell in record.cells}
-    return make_run_report(record, [baseline.name for baseline in store.baselines()], nights)
+        record = run_in(reports, matrix, executor, opened, progress, command, seed)
+    return report_of(record, opened), reports / record.id
 
 
 def _look_for_checker() -> tuple[str | None, ConfigurationError | None]:

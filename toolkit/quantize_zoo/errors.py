@@ -568,6 +568,19 @@ def unknown_cell(name: str, known: Iterable[str]) -> ConfigurationError:
     return ConfigurationError(f"there is no cell {name!r}", where="--cells", remedy=nearest(name, known))
 
 
+def unknown_trial(cell: str, number: int, count: int) -> ConfigurationError:
+    """``export`` names a trial that is not there."""
+    have = f"it has 0 to {count - 1}" if count else "it has none"
+    return ConfigurationError(f"{cell} has no trial {number}", where="--trial", remedy=f"name another one: {have}")
+
+
+def nothing_to_export(cell: str) -> ConfigurationError:
+    """``export`` of a cell without a best model."""
+    return ConfigurationError(
+        f"{cell} has no best model: the cell did not finish", where="export", remedy="name a trial with --trial"
+    )
+
+
 def run_files_missing(path: Path) -> ConfigurationError:
     """A stored run whose files are gone."""
     return ConfigurationError(

@@ -48,6 +48,8 @@ class MatrixConfig(Strict):
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
         """Return the part that the command line asks for; an empty list asks for all.
 
+        A device that the matrix has by this label keeps its properties.
+
         Raises:
             ConfigurationError: the matrix has no such model.
 
@@ -57,7 +59,8 @@ class MatrixConfig(Strict):
             if name not in known:
                 raise errors.unknown_model_name(name, known)
         chosen_models = tuple(known[name] for name in models) or self.models
-        chosen_devices = tuple(DeviceSpec(device=device) for device in devices) or self.devices
+        labels = {device.label: device for device in self.devices}
+        chosen_devices = tuple(labels.get(name) or DeviceSpec(device=name) for name in devices) or self.devices
         return self.model_copy(update={"models": chosen_models, "devices": chosen_devices})
 
     def with_definitions(self, definitions: Path) -> MatrixConfig:

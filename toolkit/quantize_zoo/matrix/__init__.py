@@ -2,12 +2,21 @@
 
 from quantize_zoo.matrix.baselines import accept, baseline_rows, baselines_folder, export_baselines, import_baselines
 from quantize_zoo.matrix.cells import Cell, expand
-from quantize_zoo.matrix.compare import Compared, compare_pairs, pairs_of_files, pairs_of_runs
+from quantize_zoo.matrix.compare import (
+    Compared,
+    Pair,
+    as_baselines,
+    compare_pairs,
+    pairs_of_files,
+    pairs_of_runs,
+    with_comparison,
+)
 from quantize_zoo.matrix.executor import CellWorker, Executor
+from quantize_zoo.matrix.export import copy_model, export_trial
 from quantize_zoo.matrix.local import LocalExecutor
 from quantize_zoo.matrix.nncf_reference import require_nncf
-from quantize_zoo.matrix.pot import copy_best, pot_matrix, quantize_once
-from quantize_zoo.matrix.run import RunObserver, RunRequest, new_run_folder, run_matrix
+from quantize_zoo.matrix.pot import pot_matrix, quantize_once
+from quantize_zoo.matrix.run import RunObserver, RunRequest, run_in, run_matrix
 
 __all__ = [
     "Cell",
@@ -15,21 +24,25 @@ __all__ = [
     "Compared",
     "Executor",
     "LocalExecutor",
+    "Pair",
     "RunObserver",
     "RunRequest",
     "accept",
+    "as_baselines",
     "baseline_rows",
     "baselines_folder",
     "compare_pairs",
-    "copy_best",
+    "copy_model",
     "expand",
     "export_baselines",
+    "export_trial",
     "import_baselines",
-    "new_run_folder",
     "pairs_of_files",
     "pairs_of_runs",
     "pot_matrix",
     "quantize_once",
     "require_nncf",
+    "run_in",
     "run_matrix",
+    "with_comparison",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from quantize_zoo import errors
 from quantize_zoo.graph import content_hash
-from quantize_zoo.store import Baseline, CellRecord, RunRecord, Store
+from quantize_zoo.store import Baseline, CellRecord, Final, Reference, RunRecord, Store
 
 _BASELINES = TypeAdapter(list[Baseline])
 _INDEX = "baselines.json"
@@ -99,23 +100,36 @@ def _baseline(run: RunRecord, cell: CellRecord, reports: Path, *, reason: str, e
             raise errors.run_files_missing(path)
     if not content_hash(fp32).startswith(cell.reference.identity["model content"]):
         raise errors.baseline_changed(fp32)
-    best = cell.trials[cell.final.trial]
-    return Baseline(
-        model=cell.model,
-        device=cell.device,
+    return replace(
+        baseline_content(cell, cell.reference, cell.final),
         accepted_by=getpass.getuser(),
         reason=reason,
         expected_change=expected_change,
-        run_id=run.id,
-        option=best.option,
-        metric=cell.reference.metric,
-        dataset=cell.reference.identity["dataset"],
-        reference=cell.reference,
-        latency=cell.final.latency,
-        figures=cell.final.figures,
         fp32=_keep(fp32, reports),
         int8=_keep(int8, reports),
         answers=_keep(answers, reports),
+    )
+
+
+def baseline_content(cell: CellRecord, reference: Reference, final: Final) -> Baseline:
+    """Return what a finished cell is as a baseline, without files, and accepted by nobody."""
+    best = cell.trials[final.trial]
+    return Baseline(
+        model=cell.model,
+        device=cell.device,
+        accepted_by="",
+        reason="",
+        expected_change="",
+        run_id=cell.run_id,
+        option=best.option,
+        metric=reference.metric,
+        dataset=reference.identity["dataset"],
+        reference=reference,
+        latency=final.latency,
+        figures=final.figures,
+        fp32="",
+        int8="",
+        answers="",
         accuracy=best.measurement.accuracy if best.measurement else None,
     )
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from quantize_zoo import errors
 from quantize_zoo.config import GateConfig, MatrixConfig
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.gate import Check, check_level
+from quantize_zoo.gate import Check, GateResult, check_level
+from quantize_zoo.matrix.baselines import baseline_content
 from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.comparison import FilesRequest
 from quantize_zoo.matrix.executor import Executor
-from quantize_zoo.store import RunRecord
+from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
 
 _CHECKS = 2  # of a pair of models that can raise an alarm: accuracy and latency
 
@@ -62,16 +64,47 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
 
 
 def compare_pairs(
-    pairs: list[Pair], gate: GateConfig, executor: Executor, logs: Path, python: Path | None
+    pairs: list[Pair], gate: GateConfig, executor: Executor, folder: Path, python: Path | None
 ) -> Iterator[Compared]:
-    """Yield what each pair's comparison finds; one that fails does not stop the others."""
+    """Yield what each pair's comparison finds; one that fails does not stop the others.
+
+    Logs, and pictures of samples whose answer changed, go into the folder.
+    """
     level = check_level(gate, len(pairs), _CHECKS)
     for pair in pairs:
-        request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), gate, level, python)
+        request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), folder, gate, level, python)
         try:
-            with executor.open(pair.cell, logs / f"compare-{pair.cell.name}.log") as worker:
+            with executor.open(pair.cell, folder / "logs" / f"{pair.cell.name}.log") as worker:
                 worker.prepare()
                 checks = worker.compare_files(request)
         except QuantizeZooError as error:
             checks = (Check("model", "accuracy", pair.candidate.name, "failed", str(error)),)
         yield Compared(pair.cell.name, checks)
+
+
+def as_baselines(run: RunRecord) -> list[StoredBaseline]:
+    """Return a run's finished cells as if they had been accepted, so that another run's report can name them."""
+    return [
+        StoredBaseline(cell.id, run.started_at, None, baseline_content(cell, cell.reference, cell.final))
+        for cell in run.cells
+        if cell.reference and cell.final
+    ]
+
+
+def with_comparison(
+    run: RunRecord, baselines: Sequence[StoredBaseline], found: Sequence[Compared], folder: Path, reports: Path
+) -> RunRecord:
+    """Return the run, held against the cells of another one; its files are named as seen from the folder."""
+    by_name = {baseline.name: baseline for baseline in baselines}
+    checks = {compared.cell: compared.checks for compared in found}
+
+    def held(cell: CellRecord) -> CellRecord:
+        files = Path(os.path.relpath(reports / run.id, folder))
+        final = cell.final and replace(cell.final, model=(files / cell.final.model).as_posix())
+        gate = None
+        if cell.name in checks:
+            baseline = by_name[cell.name]
+            gate = asdict(GateResult(baseline.id, baseline.accepted_at.isoformat(), checks[cell.name]))
+        return replace(cell, final=final, gate=gate)
+
+    return replace(run, cells=tuple(held(cell) for cell in run.cells))

@@ -148,10 +148,14 @@ def hold(bench: Bench, request: GateRequest, build: Callable[[ModelOption], ov.M
 
 @dataclass(frozen=True)
 class FilesRequest:
-    """Two model files to compare; ``python`` is the baseline's interpreter, this one's by default."""
+    """Two model files to compare; ``python`` is the baseline's interpreter, this one's by default.
+
+    Pictures of samples whose answer changed go into the folder ``run``.
+    """
 
     baseline: Path
     candidate: Path
+    run: Path
     gate: GateConfig
     level: float
     python: Path | None = None
@@ -280,9 +284,7 @@ def _confidences(baseline: Answers, candidate: Answers) -> tuple[NDArray[np.floa
 
 
 def _thumbnail(bench: Bench, request: GateRequest | FilesRequest, identifier: str) -> str:
-    """Write the picture of a sample among the run's files and return its name there; nothing outside a run."""
-    if isinstance(request, FilesRequest):
-        return ""
+    """Write the picture of a sample among the run's files and return its name there, if it is a picture."""
     name = Path("thumbnails") / f"{hashlib.sha256(identifier.encode()).hexdigest()[:16]}.png"
     return name.as_posix() if bench.accuracy.write_thumbnail(identifier, request.run / name) else ""
 

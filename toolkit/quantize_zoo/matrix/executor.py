@@ -75,6 +75,10 @@ class CellWorker(CandidateScorer, Protocol):
         """Write the option's model as IR and the answers beside it (``.npz``), and measure it again."""
         ...
 
+    def export(self, option: ModelOption, path: Path) -> None:
+        """Write the option's model as IR."""
+        ...
+
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""
         ...

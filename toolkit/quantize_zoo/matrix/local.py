@@ -111,6 +111,9 @@ class _ProcessWorker:
         finished: Finished = self._call("finish", option, path)
         return finished
 
+    def export(self, option: ModelOption, path: Path) -> None:
+        self._call("export", option, path)
+
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         checks: tuple[Check, ...] = self._call("compare_files", request)
         return checks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,20 +84,6 @@ def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, flo
     if not evaluate or session is None:
         return {}
     return session.score(compile_for_accuracy(pipeline.build(pipeline.base), DeviceSpec(device=job.target))).metrics
-
-
-def copy_best(model: Path, output: Path, name: str) -> None:
-    """Copy a run's best model, with the configuration that made it, to where POT would have written it.
-
-    Raises:
-        CellError: it cannot be written.
-
-    """
-    try:
-        for suffix in (".xml", ".bin", ".yml"):
-            shutil.copyfile(model.with_suffix(suffix), output / f"{name}{suffix}")
-    except OSError as error:
-        raise errors.model_export_failed(output / f"{name}.xml", str(error)) from error
 
 
 def _inputs(session: AccuracySession | None, size: int | None) -> Samples:

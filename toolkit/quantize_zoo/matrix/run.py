@@ -8,23 +8,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
-import yaml
 from pydantic import TypeAdapter
 
 from quantize_zoo.config import MatrixConfig, OptimizerParams, search_stages
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level
+from quantize_zoo.matrix.baselines import baselines_folder
 from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.comparison import GateRequest
 from quantize_zoo.matrix.executor import CellWorker, Executor
+from quantize_zoo.matrix.export import write_configuration
 from quantize_zoo.matrix.start import Start, find_start
-from quantize_zoo.quantization import ModelOption, derive_space
+from quantize_zoo.quantization import derive_space
 from quantize_zoo.scoring import inverse
 from quantize_zoo.search import StagePlan, Trial, TrialRecorder, best_trial, meets_accuracy, ranked, run_stage
 from quantize_zoo.store import ErrorRecord, Final, Reference, RunnerUp, RunRecord, RunStatus, Store
 from quantize_zoo.zoo import fetch_model
 
-_OPTION = TypeAdapter(ModelOption)
 _GATE = TypeAdapter(GateResult)
 
 
@@ -38,6 +38,21 @@ class RunRequest:
     command: str
     seed: int
     baselines: Path
+
+
+def run_in(
+    reports: Path,
+    matrix: MatrixConfig,
+    executor: Executor,
+    store: Store,
+    observer: RunObserver,
+    command: str,
+    seed: int,
+) -> RunRecord:
+    """Run a matrix in a new folder of the reports, named as the run; see ``run_matrix``."""
+    folder = new_run_folder(reports)
+    request = RunRequest(folder.name, matrix, folder, command, seed, baselines_folder(reports))
+    return run_matrix(request, executor, store, observer)
 
 
 class RunObserver(Protocol):
@@ -228,15 +243,7 @@ def _finish(folder: Path, cell: Cell, ranking: list[Trial], worker: CellWorker) 
     best, runner_up = _confirm(ranking, worker, cell.model.optimizer.params)
     model = Path("models") / f"{cell.name}.xml"
     finished = worker.finish(best.option, folder / model)
-    configuration = {
-        "model": cell.model.name,
-        "device": cell.device.label,
-        "trial": best.number,
-        "option_hash": best.option_hash,
-        **_OPTION.dump_python(best.option, mode="json"),
-    }
-    text = yaml.safe_dump(configuration, sort_keys=False)
-    (folder / model).with_suffix(".yml").write_text(text, encoding="utf-8")
+    write_configuration(folder / model, cell, best)
     return Final(
         best.number,
         finished.latency,

@@ -207,7 +207,7 @@ class CellSession:
 
     def finish(self, option: ModelOption, path: Path) -> Finished:
         """See ``CellWorker``."""
-        save_model(self._pipeline.build(option, self._original), path)
+        self.export(option, path)
         candidate = with_batch(read_model(path), 1)  # what is told is told of the file
         latency = None if self._cell.scored_on_cpu else self._confirm(self._model, candidate)
         answers = {"fp32": self._bench.answers(self._model), "int8": self._bench.answers(candidate)}
@@ -219,6 +219,10 @@ class CellSession:
             measure_figures(self._bench, path),
             () if self._cell.scored_on_cpu else self._profile(candidate),
         )
+
+    def export(self, option: ModelOption, path: Path) -> None:
+        """See ``CellWorker``."""
+        save_model(self._pipeline.build(option, self._original), path)
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """See ``CellWorker``."""

@@ -83,9 +83,9 @@ def quantize_zoo_cell(request: pytest.FixtureRequest) -> CellReport:
 
 def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
     from quantize_zoo.errors import ConfigurationError
-    from quantize_zoo.matrix import LocalExecutor, RunRequest, baselines_folder, expand, new_run_folder, run_matrix
+    from quantize_zoo.matrix import LocalExecutor, expand, run_in
     from quantize_zoo.progress import Silent
-    from quantize_zoo.report import make_run_report, write_reports
+    from quantize_zoo.report import report_of, write_reports
     from quantize_zoo.store import Store
 
     (cell,) = expand(matrix)
@@ -95,17 +95,14 @@ def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
         with _alone(reports / ".pytest.lock"):
             store = Store(f"sqlite:///{reports / 'store.db'}")
             ran = reports / f".pytest-{session}" / cell.name
-            names = [baseline.name for baseline in store.baselines()]
             if session and ran.is_file():
-                return make_run_report(store.load_run(ran.read_text()), names).cells[0]
-            folder = new_run_folder(reports)
-            request = RunRequest(folder.name, matrix, folder, command, 0, baselines_folder(reports))
+                return report_of(store.load_run(ran.read_text()), store).cells[0]
             executor = LocalExecutor(reports / "statistics", reports / "inputs")
-            report = make_run_report(run_matrix(request, executor, store, Silent()), names)
-            write_reports(report, folder)
+            report = report_of(run_in(reports, matrix, executor, store, Silent(), command, 0), store)
+            write_reports(report, reports / report.run.id)
             if session:
                 ran.parent.mkdir(exist_ok=True)
-                ran.write_text(folder.name)
+                ran.write_text(report.run.id)
     except (ConfigurationError, OSError) as error:
         pytest.fail(str(error), pytrace=False)
     return report.cells[0]

@@ -6,7 +6,7 @@ from quantize_zoo.report.html import render_cell, render_index
 from quantize_zoo.report.json_document import render_json
 from quantize_zoo.report.junit import render_junit
 from quantize_zoo.report.markdown import render_markdown
-from quantize_zoo.report.run_report import CellReport, RunReport, make_run_report
+from quantize_zoo.report.run_report import CellReport, RunReport, make_run_report, report_of
 from quantize_zoo.report.write import write_reports
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "render_json",
     "render_junit",
     "render_markdown",
+    "report_of",
     "workflow_commands",
     "write_reports",
 ]

@@ -1,4 +1,7 @@
-"""The charts of a cell, by Bokeh: its script ships in its Python package, so that the page needs no network."""
+"""The charts of a cell, by Bokeh: its script ships in its Python package, so that the page needs no network.
+
+Every chart's numbers stand in a table of the page too.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,20 @@ from typing import Any, Literal
 
 import bokeh
 from bokeh.embed import components
-from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter
+from bokeh.models import ColumnDataSource, FactorRange, HoverTool, NumeralTickFormatter
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
+from bokeh.transform import dodge
 
 from quantize_zoo.report.run_report import CellReport
+from quantize_zoo.scoring import LayerTime
 from quantize_zoo.search import Trial, meets_accuracy, relative_accuracy_loss
 
 SCRIPT_NAME = f"bokeh-{bokeh.__version__}.min.js"
-# Okabe and Ito's colour-blind safe palette; each group also has a marker of its own.
+DRAWN_LAYERS = 30  # the slowest; the table has all
+# Okabe and Ito's colour-blind safe palette; each group also has a marker or a dash of its own.
 _TRIAL, _MISSED, _FRONT, _BEST, _OTHER = "#0072b2", "#999999", "#e69f00", "#d55e00", "#009e73"
+_FP32, _INT8 = _FRONT, _TRIAL
 _INK = "#7a7f87"  # readable on the light and on the dark page
 _RATIO = "latency: FP32 time / INT8 time"
 
@@ -27,16 +34,31 @@ def script_source() -> Path:
 
 
 def cell_charts(cell: CellReport) -> tuple[str, dict[str, str]]:
-    """Return the script element and the placeholder elements by chart name; nothing without a measured latency."""
-    if not any(trial.score and trial.score.latency_ratio for trial in cell.record.trials):
+    """Return the script element and the placeholder elements by chart name, of what has numbers."""
+    plots: dict[str, Any] = {}
+    if any(trial.score and trial.score.latency_ratio for trial in cell.record.trials):
+        plots |= {"scatter": _scatter(cell), "history": _history(cell)}
+    if cell.latency and cell.latency.distribution:
+        plots["distribution"] = _distribution(cell.latency.distribution)
+    if cell.record.final and cell.record.final.layers:
+        plots["layers"] = _layers(slowest_layers(cell.record.final.layers))
+    if sum(night.ratio is not None for night in cell.nights) > 1:
+        plots["nights"] = _nights(cell)
+    if not plots:
         return "", {}
-    script, divs = components({"scatter": _scatter(cell), "history": _history(cell)})
+    script, divs = components(plots)
     return script, divs
+
+
+def slowest_layers(layers: tuple[LayerTime, ...]) -> list[LayerTime]:
+    """Return the layers that are drawn, in their order."""
+    chosen = sorted(layers, key=lambda layer: -max(layer.reference_us or 0, layer.candidate_us or 0))[:DRAWN_LAYERS]
+    return [layer for layer in layers if layer in chosen]
 
 
 def _scatter(cell: CellReport) -> Any:
     params = cell.record.params
-    plot = _figure(_RATIO, "accuracy loss (%)", "Accuracy loss and latency of all trials")
+    plot = _figure(_RATIO, "accuracy loss (%)", "Accuracy loss and latency of all trials; dashed: the targets")
     measured = {trial.number: trial for trial in cell.record.trials if trial.score and trial.reused_from is None}
     accurate = [
         trial for trial in measured.values() if trial.score and meets_accuracy(trial.score.accuracy_loss, params)
@@ -69,51 +91,123 @@ def _scatter(cell: CellReport) -> Any:
         )  # fmt: skip
     plot.add_layout(_target("width", params.accuracy_loss))
     plot.add_layout(_target("height", params.latency_reduce))
-    return _finish(plot, marks)
+    return _finish(plot, marks, _TRIAL_LINES)
 
 
 def _history(cell: CellReport) -> Any:
-    plot = _figure("trial", _RATIO, "Trial by trial, and the best so far")
+    plot = _figure("trial", _RATIO, "Trial by trial, and the best so far; dashed: the target")
     scores = {trial.number: trial.score for trial in cell.record.trials if trial.score}
     trials = [trial for trial in cell.record.trials if trial.number in scores]
     marks = plot.scatter("number", "x", source=_source(trials), size=7, color=_TRIAL, alpha=0.7, legend_label="trial")
+    ended = [trial.number for trial in cell.record.trials if trial.pruned is not None]
+    if ended:
+        # They have no latency: they stand at the foot of the plot.
+        foot = min(score.latency_ratio or 0 for score in scores.values())
+        plot.scatter(
+            ended, [foot] * len(ended), size=7, color=_MISSED, marker="inverted_triangle", legend_label="ended early"
+        )
     steps = [(number, scores[best].latency_ratio) for number, best in enumerate(cell.best_so_far) if best in scores]
     numbers, ratios = [number for number, _ in steps], [ratio for _, ratio in steps]
     plot.step(numbers, ratios, mode="after", color=_BEST, width=2, legend_label="best so far")
     plot.add_layout(_target("width", cell.record.params.latency_reduce))
-    return _finish(plot, [marks])
+    return _finish(plot, [marks], _TRIAL_LINES)
+
+
+def _distribution(distribution: tuple[tuple[float, float, float], ...]) -> Any:
+    plot = _figure("time of one inference (us)", "share of the inferences", "Single inferences, measured in turns")
+    shares, fp32, int8 = ([float(value) for value in column] for column in zip(*distribution, strict=True))
+    columns = {"share": shares, "percent": [100 * share for share in shares], "fp32": fp32, "int8": int8}
+    source = ColumnDataSource(columns)
+    marks = []
+    for name, color, dash in (("fp32", _FP32, "dashed"), ("int8", _INT8, "solid")):
+        plot.line(name, "share", source=source, color=color, width=2, line_dash=dash, legend_label=name.upper())
+        marks.append(plot.scatter(name, "share", source=source, size=5, color=color, legend_label=name.upper()))
+    lines = [("share", "@percent{0} %"), ("FP32", "@fp32{0.0} us"), ("INT8", "@int8{0.0} us")]
+    return _finish(plot, marks, lines)
+
+
+def _layers(layers: list[LayerTime]) -> Any:
+    # A name may be there only once on the axis, and long ones have no room: their ends tell them apart.
+    names = [f"{number + 1}. {layer.name[-24:]}" for number, layer in enumerate(layers)]
+    plot: Any = figure(
+        height=60 + 22 * len(layers), sizing_mode="stretch_width", title="Time of single layers in FP32 and INT8",
+        y_range=FactorRange(factors=names[::-1]), toolbar_location=None, tools="",
+    )  # fmt: skip
+    _style(plot, "us", "")
+    source = ColumnDataSource(
+        {
+            "label": names,
+            "name": [layer.name for layer in layers],
+            "fp32": [layer.reference_us or 0.0 for layer in layers],
+            "int8": [layer.candidate_us or 0.0 for layer in layers],
+            "fp32_kernel": [layer.reference_kernel for layer in layers],
+            "int8_kernel": [layer.candidate_kernel for layer in layers],
+        }
+    )
+    marks = [
+        plot.hbar(
+            y=dodge("label", shift, range=plot.y_range), right=name, height=0.36, source=source, color=color,
+            legend_label=name.upper(),
+        )
+        for name, shift, color in (("fp32", 0.2, _FP32), ("int8", -0.2, _INT8))
+    ]  # fmt: skip
+    plot.x_range.start = 0
+    lines = [("layer", "@name"), ("FP32", "@fp32{0.0} us @fp32_kernel"), ("INT8", "@int8{0.0} us @int8_kernel")]
+    return _finish(plot, marks, lines)
+
+
+def _nights(cell: CellReport) -> Any:
+    plot = _figure("night", _RATIO, "The last nights; dashed: the target")
+    nights = [night for night in cell.nights if night.ratio is not None]
+    source = ColumnDataSource(
+        {
+            "night": list(range(1, len(nights) + 1)),
+            "ratio": [night.ratio for night in nights],
+            "run": [night.run_id for night in nights],
+        }
+    )
+    plot.line("night", "ratio", source=source, color=_TRIAL, width=2, legend_label="best of the night")
+    marks = plot.scatter("night", "ratio", source=source, size=7, color=_TRIAL, legend_label="best of the night")
+    plot.add_layout(_target("width", cell.record.params.latency_reduce))
+    return _finish(plot, [marks], [("run", "@run"), ("FP32 / INT8", "@ratio{0.000}")])
 
 
 def _figure(x_label: str, y_label: str, title: str) -> Any:
     plot: Any = figure(height=340, sizing_mode="stretch_width", title=title, toolbar_location=None, tools="")
+    plot.yaxis.formatter = NumeralTickFormatter(format="0.00")
+    _style(plot, x_label, y_label)
+    return plot
+
+
+def _style(plot: Any, x_label: str, y_label: str) -> None:
     plot.title.text_color = _INK
     plot.xaxis.axis_label, plot.yaxis.axis_label = x_label, y_label
-    plot.yaxis.formatter = NumeralTickFormatter(format="0.00")
     plot.background_fill_alpha = plot.border_fill_alpha = plot.outline_line_alpha = 0
     plot.grid.grid_line_color, plot.grid.grid_line_alpha = _INK, 0.2
     for axis in plot.axis:
         axis.axis_label_text_color = axis.major_label_text_color = axis.axis_line_color = _INK
         axis.major_tick_line_color, axis.minor_tick_line_color = _INK, None
-    return plot
 
 
 def _target(dimension: Literal["width", "height"], value: float) -> Any:
     return Span(location=value, dimension=dimension, line_color=_INK, line_dash="dashed")
 
 
-def _finish(plot: Any, marks: list[Any]) -> Any:
-    """Put the legend below, where it hides no trial, and let the marks tell their trial on hover."""
+_TRIAL_LINES = [
+    ("trial", "@number"),
+    ("accuracy loss", "@y{0.00} %"),
+    ("FP32 / INT8", "@x{0.000}"),
+    ("quantized", "@quantized{0} %"),
+]
+
+
+def _finish(plot: Any, marks: list[Any], lines: list[tuple[str, str]]) -> Any:
+    """Put the legend below, where it hides nothing, and let the marks tell what they are on hover."""
     legend = plot.legend[0]
     legend.orientation, legend.label_text_color = "horizontal", _INK
     legend.background_fill_alpha = legend.border_line_alpha = 0
     legend.label_text_font_size, legend.spacing, legend.margin = "11px", 6, 2
     plot.add_layout(legend, "below")
-    lines = [
-        ("trial", "@number"),
-        ("accuracy loss", "@y{0.00} %"),
-        ("FP32 / INT8", "@x{0.000}"),
-        ("quantized", "@quantized{0} %"),
-    ]
     plot.add_tools(HoverTool(renderers=marks, tooltips=lines))
     return plot
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantize_zoo.report.run_report import RunReport
+from quantize_zoo.gate import Check
+from quantize_zoo.report.run_report import CellReport, RunReport
 
 _ORDER = (
     "failed", "regressed", "inconclusive", "changed", "waived", "trend", "improved", "missing", "new", "unavailable",
     "pass",
 )  # fmt: skip
+_MOVED = ("regressed", "changed", "improved", "waived")
+_REASONS = {
+    "runtime": "the models are the baseline's, so it is OpenVINO's runtime",
+    "quantization": "the configuration is the baseline's, so it is calibration, conversion or quantization",
+    "search": "tonight's search chose another configuration",
+    "model": "",
+}
 
 
 @dataclass(frozen=True)
@@ -31,21 +39,38 @@ def gate_lines(report: RunReport) -> list[GateLine]:
     """Return every check that is not simply passed, and cells that are new or missing."""
     lines = []
     for cell in report.cells:
-        name = cell.record.name
-        for check in cell.gate.checks if cell.gate else ():
-            if check.status not in ("pass", "not compared"):
-                status = "waived" if check.waived else check.status
-                waived = f" (waived: {check.waived})" if check.waived else ""
-                text = f"{check.cause} {check.quantity}, {check.subject}: {check.text}{waived}"
-                lines.append(GateLine(name, status, text))
+        name = f"{cell.record.model} on {cell.record.device}"
+        lines += [
+            GateLine(name, "waived" if check.waived else check.status, _sentence(cell, check))
+            for check in (cell.gate.checks if cell.gate else ())
+            if check.status not in ("pass", "not compared")
+        ]
         lines += [GateLine(name, "note", note) for note in (cell.gate.notes if cell.gate else ()) if "waiver" in note]
         if cell.gate_status == "new":
             lines.append(GateLine(name, "new", "it has no baseline; accept one with: quantize-zoo baseline accept"))
-    for cell in report.cells:
         for trend in cell.trends:
             ago = trend.nights - trend.since
             moved = f"was {trend.before:.4g} and has been {trend.after:.4g} ({100 * trend.change:+.1f} %)"
-            text = f"{trend.quantity} {moved}"
-            lines.append(GateLine(cell.record.name, "trend", f"{text} for {ago} of the last {trend.nights} nights"))
+            lines.append(
+                GateLine(name, "trend", f"{trend.quantity} {moved} for {ago} of the last {trend.nights} nights")
+            )
     lines += [GateLine(name, "missing", "it has a baseline and is not in this run") for name in report.missing]
     return sorted(lines, key=lambda line: _ORDER.index(line.status) if line.status in _ORDER else len(_ORDER))
+
+
+def _sentence(cell: CellReport, check: Check) -> str:
+    """What was found, of what, and what that says of the cause: ``6.1 % slower [4.9, 7.3] (latency, ...)``."""
+    parts = [f"{check.text} ({check.quantity}, {check.subject})"]
+    if check.status in _MOVED:
+        unchanged = _fp32_unchanged(cell) if check.cause in ("quantization", "search") else ""
+        parts += [part for part in (unchanged, _REASONS[check.cause]) if part]
+    if check.waived:
+        parts.append(f"waived: {check.waived}")
+    return "; ".join(parts)
+
+
+def _fp32_unchanged(cell: CellReport) -> str:
+    """Say that FP32 answers as it did, if that was compared and is so."""
+    checks = cell.gate.checks if cell.gate else ()
+    same = [check for check in checks if check.cause == "runtime" and "FP32" in check.subject]
+    return "FP32 unchanged" if same and all(check.status == "pass" for check in same) else ""

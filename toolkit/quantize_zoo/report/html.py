@@ -6,23 +6,18 @@ import base64
 import hashlib
 import re
 import shlex
+from importlib import resources
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from quantize_zoo.report import charts, wording
+from quantize_zoo.report import charts, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.run_report import CellReport, RunReport
 
-_HEADLINES = {
-    "met": ("meets its targets", "meet their targets"),
-    "keep-fp32": ("should keep FP32", "should keep FP32"),
-    "missed": ("misses a target", "miss a target"),
-    "failed": ("failed", "failed"),
-    "interrupted": ("interrupted", "interrupted"),
-    "unavailable": ("unavailable", "unavailable"),
-}
+_TEMPLATES = "quantize_zoo.report"
+OVERVIEW_SCRIPT = "overview.js"
 
 
 def render_index(report: RunReport) -> str:
@@ -33,10 +28,14 @@ def render_index(report: RunReport) -> str:
         .render(
             report=report,
             run=report.run,
-            headline=_headline(report),
+            answer=overview.answer(report),
+            tiles=overview.tiles(report),
+            matrix=overview.matrix(report),
+            sparks={cell.record.name: overview.sparks(cell) for cell in report.cells},
             gate_headline=gate_headline(report),
             gate_lines=gate_lines(report),
             pages={cell.record.name: quote(f"cells/{page_name(cell)}") for cell in report.cells},
+            script=f"assets/{OVERVIEW_SCRIPT}",
             policy=_policy(""),
         )
     )
@@ -54,10 +53,16 @@ def render_cell(report: RunReport, cell: CellReport) -> str:
             # Bokeh makes these two from numbers only, and escapes them itself.
             script=Markup(script),  # noqa: S704
             charts={key: Markup(div) for key, div in divs.items()},  # noqa: S704
+            drawn_layers=charts.DRAWN_LAYERS,
             chart_script=f"../assets/{charts.SCRIPT_NAME}",
             policy=_policy(script),
         )
     )
+
+
+def overview_script() -> str:
+    """Return the overview's own script, which sorts and filters; without it the page shows the same."""
+    return resources.files(_TEMPLATES).joinpath(f"templates/{OVERVIEW_SCRIPT}").read_text(encoding="utf-8")
 
 
 def page_name(cell: CellReport) -> str:
@@ -67,7 +72,7 @@ def page_name(cell: CellReport) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("quantize_zoo.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(
@@ -76,6 +81,7 @@ def _environment() -> Environment:
         percent_interval=wording.percent_interval,
         execution=wording.execution,
         environment=wording.environment,
+        optional=wording.optional,
         latency_figures=wording.latency_figures,
         shell=shlex.quote,
     )
@@ -89,9 +95,3 @@ def _policy(script: str) -> str:
     # A page from a folder has the origin "null", which 'self' does not match in every browser; "file:" does.
     allowed = " ".join(["'self'", "file:", *hashes])
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src 'self' file: data:"
-
-
-def _headline(report: RunReport) -> str:
-    counts = {status: sum(cell.verdict.status == status for cell in report.cells) for status in _HEADLINES}
-    parts = [f"{count} {_HEADLINES[status][count > 1]}" for status, count in counts.items() if count]
-    return f"{len(report.cells)} cell{'s' if len(report.cells) > 1 else ''}: " + ", ".join(parts)

@@ -8,24 +8,22 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict, find_trend, judge
-from quantize_zoo.quantization import TensorOption
+from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
-from quantize_zoo.store import CellRecord, RunRecord
+from quantize_zoo.store import Baseline, CellRecord, RunRecord, Store, StoredBaseline, current_baselines
 
-SCHEMA_VERSION = 3
 _GATE = TypeAdapter(GateResult)
 
 
 @dataclass(frozen=True)
-class OperationRow:
-    """One operation of the best model, in graph order."""
+class Night:
+    """What a cell was in one run; ``holdout`` is INT8's metric there, ``ratio`` FP32 time / INT8 time."""
 
-    name: str
-    type: str
-    quantized: bool
-    activations: str
-    weights: str
+    run_id: str
+    fp32: float
+    holdout: float | None
+    ratio: float | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class CellReport:
     pareto: tuple[int, ...]
     best_so_far: tuple[int, ...]  # for each trial the number of the best one up to it; -1 before the first score
     operations: tuple[OperationRow, ...]
+    environment: tuple[EnvironmentRow, ...]
     minutes: float
     overhead_share: float | None  # share of the trials' time that is not build, compile, accuracy or latency
     trials_per_minute: float | None
@@ -45,6 +44,8 @@ class CellReport:
     pruning_error_rate: float
     gate: GateResult | None
     gate_status: GateStatus | None  # None where nothing has a baseline
+    baseline: Baseline | None  # what the gate held the cell against
+    nights: tuple[Night, ...] = ()
     trends: tuple[Trend, ...] = ()
 
     @property
@@ -53,6 +54,13 @@ class CellReport:
         if self.record.final is not None:
             return self.record.final.latency
         return self.best.measurement.latency if self.best and self.best.measurement else None
+
+    @property
+    def status(self) -> str:
+        """What the cell is in one word: against its baseline where it has one, else against its targets."""
+        if self.gate_status is None or self.gate_status == "new":
+            return self.verdict.status
+        return self.gate_status
 
 
 @dataclass(frozen=True)
@@ -79,28 +87,43 @@ class RunReport:
         return 0
 
 
+def report_of(run: RunRecord, store: Store) -> RunReport:
+    """Return a run's report, with what the store knows of baselines and of earlier nights."""
+    nights = {cell.name: store.nights(cell.model, cell.device, until=run.id) for cell in run.cells}
+    return make_run_report(run, store.baselines(history=True), nights)
+
+
 def make_run_report(
-    run: RunRecord, baselines: Sequence[str] = (), nights: Mapping[str, Sequence[CellRecord]] | None = None
+    run: RunRecord,
+    baselines: Sequence[StoredBaseline] = (),
+    nights: Mapping[str, Sequence[CellRecord]] | None = None,
 ) -> RunReport:
     """Judge all cells of a run and derive what the pages show.
 
     Args:
         run: the run.
-        baselines: the names of cells that have one.
+        baselines: all that there ever were.
         nights: by the name of a cell its records in this and earlier runs, the oldest first.
 
     """
     history = nights or {}
-    cells = tuple(_cell_report(cell, gated=bool(baselines), nights=history.get(cell.name, ())) for cell in run.cells)
+    known = {baseline.id: baseline.content for baseline in baselines}
+    gated = [baseline.name for baseline in current_baselines(baselines)]
+    cells = tuple(
+        _cell_report(cell, known, gated=bool(gated), nights=_nights(history.get(cell.name, ()))) for cell in run.cells
+    )
     names = {cell.record.name for cell in cells}
-    return RunReport(run, cells, tuple(name for name in baselines if name not in names))
+    return RunReport(run, cells, tuple(name for name in gated if name not in names))
 
 
-def _cell_report(cell: CellRecord, *, gated: bool, nights: Sequence[CellRecord]) -> CellReport:
+def _cell_report(
+    cell: CellRecord, baselines: Mapping[int, Baseline], *, gated: bool, nights: tuple[Night, ...]
+) -> CellReport:
     best = cell.trials[cell.final.trial] if cell.final else best_trial(cell.trials, cell.params)
     seconds = [trial.seconds for trial in cell.trials]
     total = sum(part.total for part in seconds)
     gate = None if cell.gate is None else _GATE.validate_python(cell.gate)
+    baseline = None if gate is None else baselines.get(gate.baseline)
     overhead = sum(part.overhead for part in seconds)
     return CellReport(
         record=cell,
@@ -108,7 +131,8 @@ def _cell_report(cell: CellRecord, *, gated: bool, nights: Sequence[CellRecord])
         best=best,
         pareto=tuple(trial.number for trial in pareto_front(cell.trials)),
         best_so_far=_best_so_far(cell),
-        operations=_operations(cell, best),
+        operations=operation_rows(cell, best, baseline),
+        environment=environment_rows(cell, baseline),
         minutes=total / 60,
         overhead_share=overhead / total if total else None,
         trials_per_minute=60 * len(cell.trials) / total if total else None,
@@ -116,17 +140,31 @@ def _cell_report(cell: CellRecord, *, gated: bool, nights: Sequence[CellRecord])
         pruning_error_rate=ERROR_RATE,
         gate=gate,
         gate_status=_gate_status(cell, gate, gated=gated),
+        baseline=baseline,
+        nights=nights,
         trends=tuple(_trends(nights)),
     )
 
 
-def _trends(nights: Sequence[CellRecord]) -> Iterator[Trend]:
+def _nights(records: Sequence[CellRecord]) -> tuple[Night, ...]:
+    return tuple(
+        Night(
+            record.run_id,
+            record.reference.accuracy.value,
+            record.final.holdout.int8.value if record.final.holdout else None,
+            record.final.latency.ratio.value if record.final.latency else None,
+        )
+        for record in records
+        if record.reference and record.final
+    )
+
+
+def _trends(nights: Sequence[Night]) -> Iterator[Trend]:
     """Yield figures that have shifted over the nights; latency as FP32 / INT8, so that machines compare."""
-    finals = [(night.reference, night.final) for night in nights if night.reference and night.final]
     series = {
-        f"FP32 {finals[-1][0].metric}" if finals else "": [reference.accuracy.value for reference, _ in finals],
-        "INT8 on the holdout": [final.holdout.int8.value for _, final in finals if final.holdout],
-        "FP32 / INT8 time": [final.latency.ratio.value for _, final in finals if final.latency],
+        "FP32 accuracy": [night.fp32 for night in nights],
+        "INT8 on the holdout": [night.holdout for night in nights if night.holdout is not None],
+        "FP32 / INT8 time": [night.ratio for night in nights if night.ratio is not None],
     }
     for quantity, values in series.items():
         trend = find_trend(quantity, values)
@@ -150,22 +188,3 @@ def _best_so_far(cell: CellRecord) -> tuple[int, ...]:
         best = best_trial(cell.trials[:count], cell.params)
         numbers.append(-1 if best is None else best.number)
     return tuple(numbers)
-
-
-def _operations(cell: CellRecord, best: Trial | None) -> tuple[OperationRow, ...]:
-    if best is None or cell.reference is None:
-        return ()
-    types = cell.reference.operation_types
-    # JSON objects come back in any order from some databases; the reference's is the graph's.
-    rows = []
-    for name in types:
-        option = best.option.operations[name]
-        activations = _tensor(option.activations) if option.quantize else ""
-        weights = _tensor(option.weights) if option.quantize and option.weights is not None else ""
-        rows.append(OperationRow(name, types[name], option.quantize, activations, weights))
-    return tuple(rows)
-
-
-def _tensor(tensor: TensorOption) -> str:
-    config = tensor.config
-    return f"INT{config.bits} {config.mode} {config.granularity}, {tensor.range_estimator}"

@@ -35,6 +35,11 @@ def percent_interval(share: Estimate) -> str:
     return f"{percent(share.value)} [{100 * share.low:.2f}, {100 * share.high:.2f}]"
 
 
+def optional(value: float | None, digits: int, nothing: str = "") -> str:
+    """Return a figure that need not be there."""
+    return nothing if value is None else f"{value:.{digits}f}"
+
+
 def execution(value: Execution) -> str:
     """Precision and kernels that a model really ran in."""
     kernels = ", ".join(f"{count}x {name}" for name, count in sorted(value.kernels.items(), key=lambda kv: -kv[1]))

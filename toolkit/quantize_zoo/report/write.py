@@ -9,7 +9,7 @@ from pathlib import Path
 from quantize_zoo import errors
 from quantize_zoo.report import charts
 from quantize_zoo.report.benchmark_json import render_benchmark
-from quantize_zoo.report.html import page_name, render_cell, render_index
+from quantize_zoo.report.html import OVERVIEW_SCRIPT, overview_script, page_name, render_cell, render_index
 from quantize_zoo.report.json_document import render_json
 from quantize_zoo.report.junit import render_junit
 from quantize_zoo.report.markdown import render_markdown
@@ -18,8 +18,8 @@ from quantize_zoo.report.run_report import RunReport
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
-def write_reports(report: RunReport, folder: Path) -> None:
-    """Write the pages and documents, point ``latest`` to them, and append the summary for GitHub where it asks.
+def write_reports(report: RunReport, folder: Path, *, newest: bool = True) -> None:
+    """Write the pages and documents, point ``latest`` to them if they are the newest, append the summary for GitHub.
 
     Raises:
         ConfigurationError: the folder cannot be written.
@@ -33,6 +33,7 @@ def write_reports(report: RunReport, folder: Path) -> None:
         "benchmark.json": render_benchmark(report),
         "junit.xml": render_junit(report),
         "summary.md": summary,
+        f"assets/{OVERVIEW_SCRIPT}": overview_script(),
     }
     try:
         for part in ("assets", "cells"):
@@ -40,7 +41,8 @@ def write_reports(report: RunReport, folder: Path) -> None:
         shutil.copyfile(charts.script_source(), folder / "assets" / charts.SCRIPT_NAME)
         for name, text in documents.items():
             _write_whole(folder / name, text)
-        _point_latest(folder)
+        if newest:
+            _point_latest(folder)
         if path := os.environ.get(SUMMARY_VARIABLE):
             with Path(path).open("a", encoding="utf-8") as stream:
                 stream.write(summary)

@@ -16,6 +16,7 @@ from quantize_zoo.store.records import (
     RunStatus,
     StoredBaseline,
     StoredSearch,
+    current_baselines,
 )
 from quantize_zoo.store.store import Store
 
@@ -36,4 +37,5 @@ __all__ = [
     "Store",
     "StoredBaseline",
     "StoredSearch",
+    "current_baselines",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -156,6 +157,12 @@ class StoredBaseline:
     def name(self) -> str:
         """The cell's name."""
         return f"{self.content.model}-{self.content.device}"
+
+
+def current_baselines(rows: Iterable[StoredBaseline]) -> list[StoredBaseline]:
+    """Return each cell's baseline by name: the newest of all that there ever were, unless it was dropped."""
+    newest = {row.name: row for row in sorted(rows, key=lambda row: row.id)}
+    return sorted((row for row in newest.values() if row.dropped_at is None), key=lambda row: row.name)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from quantize_zoo.store.records import (
     RunStatus,
     StoredBaseline,
     StoredSearch,
+    current_baselines,
 )
 from quantize_zoo.store.schema import BaselineRow, Cell, Run, TrialRow
 
@@ -184,10 +185,7 @@ class Store:
                 StoredBaseline(row.id, row.accepted_at, row.dropped_at, _BASELINE.validate_python(row.content))
                 for row in session.scalars(select(BaselineRow).order_by(BaselineRow.id))
             ]
-        if history:
-            return rows
-        newest = {row.name: row for row in rows}
-        return sorted((row for row in newest.values() if row.dropped_at is None), key=lambda row: row.name)
+        return rows if history else current_baselines(rows)
 
     def nights(self, model: str, device: str, until: str) -> list[CellRecord]:
         """Return the finished cells of all runs up to this one, without their trials, the oldest first."""

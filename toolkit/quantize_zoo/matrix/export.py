@@ -1,0 +1,77 @@
+"""Any trial's model as IR, with the configuration that made it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter
+
+from quantize_zoo import errors
+from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.executor import Executor
+from quantize_zoo.quantization import ModelOption
+from quantize_zoo.search import Trial
+from quantize_zoo.store import CellRecord
+
+_OPTION = TypeAdapter(ModelOption)
+_SUFFIXES = (".xml", ".bin", ".yml")
+
+
+def export_trial(record: CellRecord, number: int, cell: Cell, executor: Executor, run: Path, folder: Path) -> Path:
+    """Write a trial's model into a folder: the run's file of its best, any other is built again; return the IR.
+
+    Raises:
+        ConfigurationError: the cell has no such trial.
+        CellError: the model cannot be built or written.
+
+    """
+    if not 0 <= number < len(record.trials):
+        raise errors.unknown_trial(record.name, number, len(record.trials))
+    trial = record.trials[number]
+    target = folder / f"{record.name}-{number}.xml"
+    kept = run / record.final.model if record.final and record.final.trial == number else None
+    if kept is not None and kept.is_file():
+        copy_model(kept, target)
+        return target
+    with executor.open(cell, folder / f"{target.stem}.log") as worker:
+        worker.prepare()
+        worker.calibrate(trial.option)
+        worker.export(trial.option, target)
+    write_configuration(target, cell, trial)
+    return target
+
+
+def copy_model(model: Path, target: Path) -> None:
+    """Copy an IR with its weights and the configuration beside it.
+
+    Raises:
+        CellError: the folder cannot be written.
+
+    """
+    try:
+        for suffix in _SUFFIXES:
+            shutil.copyfile(model.with_suffix(suffix), target.with_suffix(suffix))
+    except OSError as error:
+        raise errors.model_export_failed(target, str(error)) from error
+
+
+def write_configuration(model: Path, cell: Cell, trial: Trial) -> None:
+    """Write what made a model beside its IR.
+
+    Raises:
+        CellError: the folder cannot be written.
+
+    """
+    configuration = {
+        "model": cell.model.name,
+        "device": cell.device.label,
+        "trial": trial.number,
+        "option_hash": trial.option_hash,
+        **_OPTION.dump_python(trial.option, mode="json"),
+    }
+    try:
+        model.with_suffix(".yml").write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise errors.model_export_failed(model, str(error)) from error
