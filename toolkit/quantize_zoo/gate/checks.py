@@ -93,7 +93,7 @@ def accuracy_check(
     if verdict.status == "identical":
         text = f"{metric} is as before: every output is the same"
     else:
-        text = f"{metric} {moved}{_interval_of(verdict.loss)}, {count} answers changed ({verdict.test}"
+        text = f"{metric} {moved}{_interval_of(verdict.loss, gains=share < 0)}, {count} answers changed ({verdict.test}"
         text += "" if verdict.p_value is None else f", p = {verdict.p_value:.2g}"
         text += ")"
     return Check(
@@ -140,7 +140,8 @@ def apply_waivers(result: GateResult, cell: str, waivers: Iterable[Waiver], toda
     return replace(result, checks=tuple(checks), notes=tuple(notes))
 
 
-def _interval_of(loss: Estimate) -> str:
+def _interval_of(loss: Estimate, *, gains: bool) -> str:
     if loss.low is None or loss.high is None:
         return ""
-    return f" [{100 * loss.low:.2f}, {100 * loss.high:.2f}]"
+    low, high = (-loss.high, -loss.low) if gains else (loss.low, loss.high)
+    return f" [{100 * low:.2f}, {100 * high:.2f}]"

@@ -39,6 +39,12 @@ def _processor() -> dict[str, Any]:
     return info
 
 
+def _system() -> str:
+    """Kernel without its builder's additions, machine and C library: ``Linux 6.1.0 x86_64, glibc 2.36``."""
+    kernel = f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}"
+    return ", ".join(part for part in (kernel, " ".join(platform.libc_ver()).strip()) if part)
+
+
 def cpu_flags() -> frozenset[str]:
     """Return what the processor can do, by the names of Linux."""
     return frozenset(_processor().get("flags", ()))
@@ -53,7 +59,7 @@ def describe_environment() -> Environment:
         cores=len(os.sched_getaffinity(0)),
         instruction_sets=tuple(flag for flag in _INTERESTING if flag in flags),
         isa_limit=os.environ.get(ISA_VARIABLE, ""),
-        system=platform.platform(),
+        system=_system(),
         python=platform.python_version(),
         openvino=ov.get_version(),
         numpy=version("numpy"),
