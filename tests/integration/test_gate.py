@@ -1,10 +1,12 @@
 """Nights against accepted baselines, with real models, real processes and real measurements."""
 
 import json
+import re
 import shutil
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import openvino as ov
@@ -208,6 +210,19 @@ def test_compare_of_two_runs(night, accepted, quantize_zoo):
     status, out, err = quantize_zoo("compare", "latest", "latest", "--reports", accepted.reports, "--json")
     assert status == 0, err
     assert json.loads(out)[0]["cell"] == CELL
+    (folder,) = accepted.reports.glob("compare-*")
+    assert "No regression: 1 of 1 cell compared" in (folder / "index.html").read_text()
+    (page,) = (folder / "cells").glob("*.html")
+    model = re.search(r'href="(\.\./[^"]*\.xml)"', page.read_text())[1]
+    assert (page.parent / unquote(model)).is_file(), "the page leads to the run's model"
+    assert (accepted.reports / "latest").resolve() != folder.resolve()
+
+
+def test_compare_of_runs_with_a_device_that_the_matrix_does_not_name(accepted, night, quantize_zoo):
+    night("--devices", "CPU", "--max-trials", "1")
+    status, out, err = quantize_zoo("compare", "latest", "latest", "--reports", accepted.reports, "--json")
+    assert status == 0, err
+    assert json.loads(out)[0]["cell"] == "net-CPU"
 
 
 def wrapper(path, *lines):

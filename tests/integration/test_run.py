@@ -88,6 +88,70 @@ def test_exported_model_has_the_accuracy_of_its_trial(finished):
     assert configuration["option_hash"] == cell["trials"][cell["best"]]["option_hash"]
 
 
+def test_layers_are_told_with_the_kernels_of_both_sides(finished):
+    layers = finished[1]["cells"][0]["final"]["layers"]
+    both = [layer for layer in layers if layer["reference_us"] and layer["candidate_us"]]
+    assert len(both) > 5
+    assert any(
+        "f32" in layer["reference_kernel"].lower() and "i8" in layer["candidate_kernel"].lower() for layer in both
+    )
+
+
+def test_every_operation_has_its_sensitivity(finished):
+    cell = finished[1]["cells"][0]
+    assert set(cell["sensitivity"]) <= set(cell["reference"]["operation_types"])
+    assert len(cell["sensitivity"]) > 5
+    assert all(value >= 0 for value in cell["sensitivity"].values())
+
+
+def test_trials_are_listed(finished, quantize_zoo):
+    small, document, _ = finished
+    status, out, _ = quantize_zoo("trials", "--reports", small.reports, "--json")
+    assert status == 0
+    assert json.loads(out)["net-CPU[f32]"] == document["cells"][0]["trials"]
+    status, out, _ = quantize_zoo("trials", "--cells", "net-CPU[f32]", "--reports", small.reports)
+    assert status == 0
+    assert out.count("net-CPU[f32]") == 4
+    assert "best" in out
+
+
+def test_any_trial_is_exported(finished, quantize_zoo, tmp_path):
+    """The best is the run's own file, another one is built again: the same model as that trial's."""
+    small, document, _ = finished
+    cell = document["cells"][0]
+    common = ("export", "net-CPU[f32]", "--reports", small.reports, "--output-dir", tmp_path)
+    assert quantize_zoo(*common)[0] == 0
+    best = tmp_path / f"net-CPU[f32]-{cell['best']}.xml"
+    assert best.read_bytes() == (small.reports / "latest" / cell["final"]["model"]).read_bytes()
+    number = next(trial["number"] for trial in cell["trials"] if trial["number"] != cell["best"])
+    status, _, err = quantize_zoo(*common, "--trial", number)
+    assert status == 0, err
+    rebuilt = tmp_path / f"net-CPU[f32]-{number}.xml"
+    configuration = yaml.safe_load(rebuilt.with_suffix(".yml").read_text())
+    assert configuration["option_hash"] == cell["trials"][number]["option_hash"]
+    config = load_model_config(small.folder / "net.yml")
+    model = with_batch(read_model(rebuilt), 1)
+    session = AccuracySession(find_checker(), config, model)
+    tuning = split_samples(session.identifiers(), session.labels(), config.optimizer.params.holdout).tuning
+    scored = session.score(compile_for_accuracy(model, F32), tuning)
+    assert scored.metrics["accuracy@top1"] == cell["trials"][number]["accuracy"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nut-CPU",), "there is no cell 'nut-CPU'"),
+        (("net-CPU[f32]", "--trial", "99"), "has no trial 99"),
+        (("net-GPU",), "net-GPU has no best model"),
+    ],
+)
+def test_export_of_what_is_not_there_is_told(finished, quantize_zoo, arguments, message):
+    status, _, err = quantize_zoo("export", *arguments, "--reports", finished[0].reports)
+    assert status == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
 def test_report_renders_the_stored_run_again(finished, quantize_zoo):
     small, document, _ = finished
     page = small.reports / document["run"]["id"] / "index.html"
