@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -29,6 +31,7 @@ from quantize_zoo.config import (
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.matrix import (
     Compared,
+    Executor,
     LocalExecutor,
     Pair,
     accept,
@@ -92,7 +95,34 @@ InstallOption = Annotated[
 DefinitionsOption = Annotated[
     Path | None, typer.Option(help="The accuracy checker's definitions of datasets and launchers, for every model.")
 ]
+_CLUSTER = "Dask"
+ExecutorName = Literal["local", "dask"]
+LatencyMode = Literal["master", "peer"]
+SchedulerOption = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:8786.", rich_help_panel=_CLUSTER)
+]
+SchedulerFileOption = Annotated[
+    Path | None, typer.Option(help="File that a Dask scheduler wrote.", rich_help_panel=_CLUSTER)
+]
+TlsCaOption = Annotated[Path | None, typer.Option(help="Certificate authority.", rich_help_panel=_CLUSTER)]
+TlsCertOption = Annotated[Path | None, typer.Option(help="Certificate.", rich_help_panel=_CLUSTER)]
+TlsKeyOption = Annotated[Path | None, typer.Option(help="Its key.", rich_help_panel=_CLUSTER)]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="Without TLS beyond this machine.", rich_help_panel=_CLUSTER)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+
+class ClusterPlace(NamedTuple):
+    """The options that say where a cluster is; see ``ClusterOptions``, which needs the extra."""
+
+    scheduler: str | None
+    scheduler_file: Path | None
+    workers: int | None
+    tls_ca_file: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    insecure: bool
 
 
 def main() -> None:
@@ -117,13 +147,62 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     definitions: DefinitionsOption = None,
     as_json: JsonOption = False,
+    executor: Annotated[ExecutorName, typer.Option(help="Where cells run.", rich_help_panel=_CLUSTER)] = "local",
+    scheduler: SchedulerOption = None,
+    scheduler_file: SchedulerFileOption = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Start so many workers here instead.", rich_help_panel=_CLUSTER)
+    ] = None,
+    latency: Annotated[
+        LatencyMode, typer.Option(help="Who measures: workers of that role, or each.", rich_help_panel=_CLUSTER)
+    ] = "master",
+    cache_mb: Annotated[
+        int, typer.Option(min=0, help="What a worker may keep of files sent to it.", rich_help_panel=_CLUSTER)
+    ] = 10_000,
+    tls_ca_file: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    insecure: InsecureOption = False,
 ) -> None:
     """Tune, score and report every cell of a matrix."""
     changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
     chosen = {key: value for key, value in changes.items() if value}
     loaded = _load(matrix, models or [], devices or [], chosen, definitions)
-    rendered, folder = _run(loaded, reports, store, seed)
+    if executor == "local":
+        if scheduler or scheduler_file or workers:
+            raise errors.needs_dask()
+        rendered, folder = _run(loaded, reports, store, seed)
+    else:
+        where = (scheduler, scheduler_file, workers, tls_ca_file, tls_cert, tls_key, insecure)
+        with _on_dask(ClusterPlace(*where), latency, cache_mb) as cluster:
+            rendered, folder = _run(loaded, reports, store, seed, cluster)
     _report(rendered, folder, as_json=as_json)
+
+
+@app.command()
+def worker(
+    scheduler: SchedulerOption = None,
+    scheduler_file: SchedulerFileOption = None,
+    role: Annotated[str, typer.Option(help="accuracy, latency, or both with a comma between.")] = "accuracy,latency",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    name: Annotated[str | None, typer.Option(help="Name of the worker.")] = None,
+    memory_limit: Annotated[str, typer.Option(help="Bytes, a share, or auto.")] = "auto",
+    tls_ca_file: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    insecure: InsecureOption = False,
+) -> None:
+    """Be a worker of a Dask cluster that runs cells."""
+    dask = _import_dask()
+    roles = tuple(each.strip() for each in role.split(","))
+    wrong = [each for each in roles if each not in dask.ROLES]
+    if wrong:
+        raise errors.unknown_role(wrong[0], dask.ROLES)
+    if scheduler is None and scheduler_file is None:
+        raise errors.no_scheduler("(none given)", "name one")
+    find_checker()
+    place = (scheduler, scheduler_file, None, tls_ca_file, tls_cert, tls_key, insecure)
+    dask.serve(dask.ClusterOptions(*place), roles, host, name, memory_limit)
 
 
 @app.command()
@@ -440,13 +519,38 @@ def import_from(
     Console().print(f"{count} imported", markup=False, highlight=False)
 
 
-def _run(matrix: MatrixConfig, reports: Path, store: str | None, seed: int) -> tuple[RunReport, Path]:
-    """Run a matrix; return its report and the folder where that belongs."""
+def _import_dask() -> Any:
+    """Import what runs on Dask, which is an extra."""
+    try:
+        return importlib.import_module("quantize_zoo.matrix.dask")
+    except ModuleNotFoundError as error:
+        raise errors.dask_missing() from error
+
+
+@contextmanager
+def _on_dask(place: ClusterPlace, latency: LatencyMode, cache_mb: int) -> Iterator[Executor]:
+    """Connect to a cluster; tell where its pages are, and which workers are refused."""
+    dask = _import_dask()
+    console = Console(stderr=True)
+
+    def tell(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    with dask.connect(dask.ClusterOptions(*place)) as client:
+        executor = dask.DaskExecutor(client, latency, cache_mb * 1_000_000, tell)
+        tell(f"dashboard: {executor.dashboard}")
+        yield executor
+
+
+def _run(
+    matrix: MatrixConfig, reports: Path, store: str | None, seed: int, cluster: Executor | None = None
+) -> tuple[RunReport, Path]:
+    """Run a matrix here, or on a cluster; return its report and the folder where that belongs."""
     find_checker()
     _make_reports_folder(reports)
     opened = Store(store or _default_store(reports))
     command = shlex.join(["quantize-zoo", *sys.argv[1:]])
-    executor = LocalExecutor(reports / "statistics", reports / "inputs")
+    executor = cluster or LocalExecutor(reports / "statistics", reports / "inputs")
     with ConsoleProgress(Console(stderr=True)) as progress:
         record = run_in(reports, matrix, executor, opened, progress, command, seed)
     return report_of(record, opened), reports / record.id

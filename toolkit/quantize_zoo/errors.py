@@ -654,3 +654,115 @@ def no_runs(url: str) -> ConfigurationError:
 def model_export_failed(path: Path, cause: str) -> CellError:
     """The best model could not be written."""
     return CellError(f"cannot write the model {path}: {cause}", where="reports", remedy="free disk space, run again")
+
+
+def needs_dask() -> ConfigurationError:
+    """Options of a cluster without asking for one."""
+    return ConfigurationError(
+        "--scheduler, --scheduler-file and --workers are of the executor dask",
+        where="run",
+        remedy="add --executor dask",
+    )
+
+
+def unknown_role(role: str, known: Iterable[str]) -> ConfigurationError:
+    """A role that no worker can have."""
+    return ConfigurationError(f"there is no role {role!r}", where="--role", remedy=nearest(role, known))
+
+
+def dask_missing() -> ConfigurationError:
+    """Dask is asked for and not installed."""
+    return ConfigurationError(
+        "Dask is not installed", where="--executor dask", remedy="install the extra: pip install 'quantize-zoo[dask]'"
+    )
+
+
+def no_scheduler(address: str, cause: str) -> ConfigurationError:
+    """No Dask scheduler answers."""
+    return ConfigurationError(
+        f"no Dask scheduler answers at {address}: {cause}",
+        where="--scheduler",
+        remedy="start one with 'dask scheduler', check the address, and that both sides use TLS or neither",
+    )
+
+
+def insecure_address(address: str) -> ConfigurationError:
+    """Others could reach the cluster, which runs what it is sent."""
+    return ConfigurationError(
+        f"{address} can be reached by others, and nothing encrypts or authenticates what is sent",
+        where="cluster",
+        remedy="give --tls-ca-file, --tls-cert and --tls-key, or say --insecure where the network is trusted",
+    )
+
+
+def tls_incomplete(path: Path | None) -> ConfigurationError:
+    """One of the three TLS files is missing."""
+    what = "TLS needs all three files" if path is None else f"there is no file {path}"
+    return ConfigurationError(what, where="cluster", remedy="give --tls-ca-file, --tls-cert and --tls-key")
+
+
+def no_workers(refused: Iterable[str]) -> ConfigurationError:
+    """A cluster without a worker that can be used."""
+    listed = "; ".join(each for each in refused if " " in each)
+    return ConfigurationError(
+        f"the cluster has no worker that can be used{f': {listed}' if listed else ''}",
+        where="--scheduler",
+        remedy="start one with: quantize-zoo worker --scheduler ADDRESS --role accuracy,latency",
+    )
+
+
+def no_role(role: str) -> ConfigurationError:
+    """No worker has a role that is needed."""
+    return ConfigurationError(
+        f"no worker has the role {role}",
+        where="--scheduler",
+        remedy=f"start one with: quantize-zoo worker --scheduler ADDRESS --role {role}",
+    )
+
+
+def mixed_cpus(cpus: Iterable[str]) -> ConfigurationError:
+    """Workers that measure have different CPUs, whose ratios do not compare."""
+    return ConfigurationError(
+        f"the workers that measure latency have different CPUs: {'; '.join(cpus)}",
+        where="--latency",
+        remedy="give the role latency to workers of one CPU model only, and use --latency master",
+    )
+
+
+def shared_machine() -> ConfigurationError:
+    """Peers that measure beside each other."""
+    return ConfigurationError(
+        "several workers share a machine: what one measures would be disturbed by the others",
+        where="--latency peer",
+        remedy="start one worker a machine, or use --latency master",
+    )
+
+
+def task_failed(task: str, causes: Iterable[str]) -> CellError:
+    """A task was lost with its worker, twice."""
+    return CellError(
+        f"{task} was lost twice: {'; '.join(causes)}", where="cluster", remedy="look at the workers' logs and memory"
+    )
+
+
+def scheduler_lost(cause: str) -> WorkerDiedError:
+    """The connection to the scheduler is gone."""
+    return WorkerDiedError(
+        f"the scheduler is lost: {cause}",
+        where="scheduler",
+        remedy="what was finished is stored; start it again and go on with --trials-load-method warm_start",
+    )
+
+
+def other_data(worker: str, differences: Iterable[str]) -> CellError:
+    """A worker has other files under the same path."""
+    return CellError(
+        f"worker {worker} has another model or dataset: {', '.join(differences)}",
+        where="cluster",
+        remedy="make the files of all machines the same, or remove them there: then the worker gets them sent",
+    )
+
+
+def only_local(command: str) -> CellError:
+    """A command that has nothing to spread."""
+    return CellError(f"{command} runs on this machine only", where="--executor dask", remedy="leave the option out")

@@ -33,8 +33,7 @@ class ConsoleProgress:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task: TaskID | None = None
-        self._started = time.monotonic()
+        self._running: dict[str, tuple[float, TaskID]] = {}  # by cell, which may be several at once
 
     def __enter__(self) -> ConsoleProgress:
         self._live.start()
@@ -47,50 +46,52 @@ class ConsoleProgress:
 
     def cell_started(self, cell: Cell, position: int, total: int) -> None:
         """See ``RunObserver``."""
-        self._started = time.monotonic()
+        task = self._live.add_task(escape(cell.name), total=_trials(cell), best="")
+        self._running[cell.name] = time.monotonic(), task
         self._console.print(f"[{position + 1}/{total}] {cell.name}", markup=False, highlight=False)
-        self._task = self._live.add_task(escape(cell.name), total=_trials(cell), best="")
 
     def reference_scored(self, cell: Cell, reference: Reference) -> None:
         """See ``RunObserver``."""
         accuracy, ran_in = reference.accuracy.value, reference.execution.inference_precision
-        self._print(f"FP32 {reference.metric} {accuracy:.4f} ({ran_in}), {reference.samples} samples")
+        self._print(cell, f"FP32 {reference.metric} {accuracy:.4f} ({ran_in}), {reference.samples} samples")
         for note in reference.notes:
-            self._print(f"note: {note}")
+            self._print(cell, f"note: {note}")
 
     def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:
         """See ``RunObserver``."""
-        minutes = (time.monotonic() - self._started) / 60
+        started, task = self._running[cell.name]
+        minutes = (time.monotonic() - started) / 60
         count = f"trial {trial.number + 1}/{_trials(cell)}"
         best_text = f"best {_figures(best)}" if best else "none yet"
         current = trial.failure or _figures(trial)
         if self._live.disable:
-            self._print(f"{count}: {current}, {best_text}, {minutes:.1f} min")
-        elif self._task is not None:
-            self._live.update(self._task, completed=trial.number + 1, best=escape(best_text))
+            self._print(cell, f"{count}: {current}, {best_text}, {minutes:.1f} min")
+        else:
+            self._live.update(task, completed=trial.number + 1, best=escape(best_text))
 
     def gate_started(self, cell: Cell) -> None:
         """See ``RunObserver``."""
-        self._print("comparing with the baseline")
+        self._print(cell, "comparing with the baseline")
 
     def gate_finished(self, cell: Cell, result: GateResult) -> None:
         """See ``RunObserver``."""
-        self._print(f"gate: {result.status}")
+        self._print(cell, f"gate: {result.status}")
         for check in result.checks:
             if check.status not in ("pass", "not compared"):
-                self._print(f"{check.cause} {check.quantity}: {check.status}: {check.subject}: {check.text}")
+                self._print(cell, f"{check.cause} {check.quantity}: {check.status}: {check.subject}: {check.text}")
 
     def cell_finished(self, cell: Cell, error: QuantizeZooError | None) -> None:
         """See ``RunObserver``."""
-        if self._task is not None:
-            self._live.remove_task(self._task)
         if isinstance(error, DeviceUnavailableError):
-            self._print(f"unavailable: {error.what}")
+            self._print(cell, f"unavailable: {error.what}")
         elif error is not None:
-            self._print(f"failed: {error}")
+            self._print(cell, f"failed: {error}")
+        self._live.remove_task(self._running.pop(cell.name)[1])
 
-    def _print(self, text: str) -> None:
-        self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+    def _print(self, cell: Cell, text: str) -> None:
+        """Print below the cell's line; with its name where several are running."""
+        name = f"{cell.name}: " if len(self._running) > 1 else ""
+        self._console.print(f"  {name}{text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class Silent:

@@ -13,7 +13,7 @@ from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, LayerTime, PairedLatency
-from quantize_zoo.search import CandidateScorer
+from quantize_zoo.search import CandidateScorer, EvaluationPool
 from quantize_zoo.store import Figures, Holdout, OtherMetric, Reference, ReferencePoint
 
 
@@ -59,6 +59,11 @@ class CellWorker(CandidateScorer, Protocol):
         """Read model and data, score the FP32 model."""
         ...
 
+    @property
+    def pool(self) -> EvaluationPool | None:
+        """What evaluates several candidates at once; None where there is one place only."""
+        ...
+
     def references(self) -> tuple[ReferencePoint, ...]:
         """Score the models of other tools that the cell asks for."""
         ...
@@ -93,4 +98,8 @@ class Executor(Protocol):
 
     def open(self, cell: Cell, log: Path) -> AbstractContextManager[CellWorker]:
         """Start a worker whose output goes to the log file."""
+        ...
+
+    def cells_at_once(self) -> int:
+        """Return how many workers may be open at once."""
         ...

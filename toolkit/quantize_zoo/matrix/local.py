@@ -48,6 +48,10 @@ class LocalExecutor:
         self._statistics = statistics
         self._inputs = inputs
 
+    def cells_at_once(self) -> int:
+        """See ``Executor``; latency needs a quiet machine."""
+        return 1
+
     @contextmanager
     def open(self, cell: Cell, log: Path) -> Iterator[CellWorker]:
         """See ``Executor``."""
@@ -82,6 +86,10 @@ class _ProcessWorker:
     def prepare(self) -> Prepared:
         prepared: Prepared = self._call("prepare")
         return prepared
+
+    @property
+    def pool(self) -> None:
+        return None
 
     def references(self) -> tuple[ReferencePoint, ...]:
         points: tuple[ReferencePoint, ...] = self._call("references")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -106,35 +108,72 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
     )
     status: RunStatus = "finished"
     cells = expand(request.matrix)
-    for position, cell in enumerate(cells):
-        observer.cell_started(cell, position, len(cells))
-        cell_id = store.start_cell(
-            request.run_id,
-            model=cell.model.name,
-            device=cell.device.label,
-            method=cell.model.optimizer.params.trials_load_method,
-            params=cell.model.optimizer.params,
-        )
-        failure: QuantizeZooError | None = None
-        try:
-            _run_cell(request, cell, cell_id, executor, store, observer)
-        except DeviceUnavailableError as error:
-            failure = error
-            store.finish_cell(cell_id, "unavailable", error=_record(error))
-        except QuantizeZooError as error:
-            failure = error
-            store.finish_cell(cell_id, "failed", error=_record(error))
-        except KeyboardInterrupt:
-            store.finish_cell(cell_id, "interrupted")
-            status = "interrupted"
-            break
-        observer.cell_finished(cell, failure)
+    stop = threading.Event()
+
+    def run_one(position: int) -> None:
+        if not stop.is_set():
+            _start_cell(request, cells, position, executor, store, observer, stop)
+
+    at_once = executor.cells_at_once()
+    try:
+        if at_once == 1:
+            for position in range(len(cells)):
+                run_one(position)
+        else:
+            with ThreadPoolExecutor(at_once, thread_name_prefix="cell") as threads:
+                try:
+                    list(threads.map(run_one, range(len(cells))))
+                except KeyboardInterrupt:
+                    stop.set()
+                    raise
+    except KeyboardInterrupt:
+        status = "interrupted"
     store.finish_run(request.run_id, status)
     return store.load_run(request.run_id)
 
 
+def _start_cell(
+    request: RunRequest,
+    cells: list[Cell],
+    position: int,
+    executor: Executor,
+    store: Store,
+    observer: RunObserver,
+    stop: threading.Event,
+) -> None:
+    """Run a cell and keep how it ended; its failure does not stop the others."""
+    cell = cells[position]
+    observer.cell_started(cell, position, len(cells))
+    cell_id = store.start_cell(
+        request.run_id,
+        model=cell.model.name,
+        device=cell.device.label,
+        method=cell.model.optimizer.params.trials_load_method,
+        params=cell.model.optimizer.params,
+    )
+    failure: QuantizeZooError | None = None
+    try:
+        _run_cell(request, cell, cell_id, executor, store, observer, stop)
+    except DeviceUnavailableError as error:
+        failure = error
+        store.finish_cell(cell_id, "unavailable", error=_record(error))
+    except QuantizeZooError as error:
+        failure = error
+        store.finish_cell(cell_id, "failed", error=_record(error))
+    except KeyboardInterrupt:
+        store.finish_cell(cell_id, "interrupted")
+        raise
+    observer.cell_finished(cell, failure)
+
+
 def _run_cell(
-    request: RunRequest, cell: Cell, cell_id: int, executor: Executor, store: Store, observer: RunObserver
+    request: RunRequest,
+    cell: Cell,
+    cell_id: int,
+    executor: Executor,
+    store: Store,
+    observer: RunObserver,
+    stop: threading.Event,
 ) -> None:
     """Run a cell; if its device is not there, and the matrix wants that, on the CPU in its place."""
     log = request.folder / "logs" / f"{cell.name}.log"
@@ -143,21 +182,27 @@ def _run_cell(
         cell = replace(cell, model=model)
     try:
         with executor.open(cell, log) as worker:
-            _tune_and_hold(request, cell, cell_id, worker, store, observer)
+            _tune_and_hold(request, cell, cell_id, worker, store, observer, stop)
         return
     except DeviceUnavailableError:
         if request.matrix.on_missing_device != "score_on_cpu":
             raise
     cell = replace(cell, scored_on_cpu=True)
     with executor.open(cell, log) as worker:
-        _tune_and_hold(request, cell, cell_id, worker, store, observer)
+        _tune_and_hold(request, cell, cell_id, worker, store, observer, stop)
 
 
 def _tune_and_hold(
-    request: RunRequest, cell: Cell, cell_id: int, worker: CellWorker, store: Store, observer: RunObserver
+    request: RunRequest,
+    cell: Cell,
+    cell_id: int,
+    worker: CellWorker,
+    store: Store,
+    observer: RunObserver,
+    stop: threading.Event,
 ) -> None:
     """Tune; keep that; then compare with the baseline, whose failure takes nothing of it away."""
-    final = _tune(request, cell, cell_id, worker, store, observer)
+    final = _tune(request, cell, cell_id, worker, store, observer, stop)
     store.finish_cell(cell_id, "done", final=final)
     current = {baseline.name: baseline for baseline in store.baselines()}
     baseline = current.get(cell.name)
@@ -186,7 +231,13 @@ def _tune_and_hold(
 
 
 def _tune(
-    request: RunRequest, cell: Cell, cell_id: int, worker: CellWorker, store: Store, observer: RunObserver
+    request: RunRequest,
+    cell: Cell,
+    cell_id: int,
+    worker: CellWorker,
+    store: Store,
+    observer: RunObserver,
+    stop: threading.Event,
 ) -> Final | None:
     prepared = worker.prepare()
     params = cell.model.optimizer.params
@@ -204,6 +255,8 @@ def _tune(
     for trial in _trials(request, cell, cell_id, worker, store, recorder, start):
         store.add_trial(cell_id, trial)
         observer.trial_finished(cell, trial, best_trial(recorder.trials, params))
+        if stop.is_set():
+            raise KeyboardInterrupt
     ranking = ranked(recorder.trials, params)
     return _finish(request.folder, cell, ranking, worker) if ranking else None
 
@@ -236,7 +289,7 @@ def _trials(
         space = derive_space(start.placement, base, stage.compression)
         types = {operation.name: operation.type for operation in start.placement.operations}
         plan = StagePlan(number, base, space, stage.until, types, calibration.errors)
-        yield from run_stage(plan, recorder, request.seed)
+        yield from run_stage(plan, recorder, request.seed, worker.pool)
 
 
 def _finish(folder: Path, cell: Cell, ranking: list[Trial], worker: CellWorker) -> Final:

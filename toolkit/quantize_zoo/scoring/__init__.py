@@ -10,6 +10,7 @@ from quantize_zoo.scoring.checker_config import (
     merge_definitions,
     read_definitions,
     require_metric,
+    with_prefixes,
 )
 from quantize_zoo.scoring.compilation import (
     Execution,
@@ -84,5 +85,6 @@ __all__ = [
     "split_samples",
     "start_runtime",
     "summarize_compilations",
+    "with_prefixes",
     "write_answers",
 ]

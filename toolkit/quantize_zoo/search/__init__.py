@@ -1,9 +1,10 @@
 """The search: POT's objective, hyperopt's TPE behind ask/tell, and the trial loop."""
 
 from quantize_zoo.search.labels import Choices, base_choices, option_of
-from quantize_zoo.search.loop import CandidateScorer, StagePlan, TrialRecorder, run_stage
+from quantize_zoo.search.loop import EvaluationPool, StagePlan, run_stage
 from quantize_zoo.search.objective import Score, loss, meets_accuracy, meets_targets, relative_accuracy_loss
 from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
+from quantize_zoo.search.recorder import CandidateScorer, Evaluation, Known, TrialRecorder, evaluate
 from quantize_zoo.search.sampler import TpeSampler
 from quantize_zoo.search.startup import startup_choices
 from quantize_zoo.search.trial import (
@@ -25,6 +26,9 @@ __all__ = [
     "Built",
     "CandidateScorer",
     "Choices",
+    "Evaluation",
+    "EvaluationPool",
+    "Known",
     "Measurement",
     "Pruned",
     "Score",
@@ -40,6 +44,7 @@ __all__ = [
     "base_choices",
     "best_trial",
     "can_prune",
+    "evaluate",
     "loss",
     "meets_accuracy",
     "meets_targets",

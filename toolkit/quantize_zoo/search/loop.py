@@ -1,49 +1,35 @@
-"""The trial loop: ask, build, score, measure, tell."""
+"""The trial loop: ask, evaluate, tell; one trial after the other, or several pending."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, WorkerDiedError
-from quantize_zoo.quantization import ModelOption, SearchSpace, option_hash, quantization_ratio
+from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.labels import Choices, base_choices, option_of
-from quantize_zoo.search.objective import Score, loss, meets_targets, relative_accuracy_loss
+from quantize_zoo.search.recorder import Evaluation, Known, TrialRecorder
 from quantize_zoo.search.sampler import TpeSampler
 from quantize_zoo.search.startup import startup_choices
-from quantize_zoo.search.trial import (
-    Built,
-    Measurement,
-    Pruned,
-    Scored,
-    Seconds,
-    Timed,
-    Trial,
-    TrialKind,
-    best_trial,
-)
+from quantize_zoo.search.trial import Trial, TrialKind
 
 # The share of a stage's trials that may go into its start.
 _STARTUP_SHARE = 0.2
+_POLL_SECONDS = 1.0  # while waiting, whether more can be evaluated at once now
 
 
-class CandidateScorer(Protocol):
-    """Scores one candidate at a time: the one that was built last."""
+class EvaluationPool(Protocol):
+    """Evaluates several candidates at once, elsewhere."""
 
-    def build(self, option: ModelOption) -> Built:
-        """Build the option's model in memory."""
+    def capacity(self) -> int:
+        """Return how many can be evaluated at once now; it may change."""
         ...
 
-    def score(self, *, prune: bool) -> Scored:
-        """Measure its accuracy on the samples that the search sees; with ``prune`` end when that is hopeless."""
-        ...
-
-    def measure(self) -> Timed:
-        """Measure its latency; the machine must be quiet meanwhile."""
+    def submit(self, option: ModelOption, known: Known, *, prune: bool) -> Future[Evaluation]:
+        """Begin an evaluation; its future raises CellError if it fails."""
         ...
 
 
@@ -62,191 +48,138 @@ class StagePlan:
     errors: Mapping[str, float]
 
 
-def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int) -> Iterator[Trial]:
+def run_stage(
+    plan: StagePlan, recorder: TrialRecorder, seed: int, pool: EvaluationPool | None = None
+) -> Iterator[Trial]:
     """Yield finished trials, the base option's first; what the caller does with one is done before the next is asked.
 
-    Trials of the stage that the recorder knows already are not repeated: the search goes on after them.
+    Trials of the stage that the recorder knows already are not repeated: the search goes on after them. With a pool
+    several trials are pending, the base option's among them, and what is proposed meanwhile takes them into account.
 
     Raises:
         CellError: the base option fails; a failure of any later option is a failed trial.
 
     """
     recorder.start_clock()
-    params = recorder.params
-    as_pot = params.compatibility == "pot"
     known = [trial for trial in recorder.trials if trial.stage == plan.number]
-    if not known:
+    if not known and (pool is None or not plan.space.has_choices):
         base = recorder.record("base", plan.number, plan.base, base_choices(plan.space))
-        if base.failure is not None:
-            raise CellError(base.failure, where="the model that the search starts from", remedy="see the cell's log")
+        _require_base(base)
         yield base
         known = [base]
     if not plan.space.has_choices:
         return
-    count = round(_STARTUP_SHARE * (plan.until - known[0].number))
+    as_pot = recorder.params.compatibility == "pot"
+    first = known[0].number if known else len(recorder.trials)
+    count = round(_STARTUP_SHARE * (plan.until - first))
     startup = [] if as_pot else startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
     sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot)
     for trial in known:
         if trial.choices is not None:
             sampler.tell(dict(trial.choices), trial.loss)
-    sampler.skip(len(known) - 1)
+    asked = max(0, len(known) - 1)
+    sampler.skip(asked)
+    search = _Search(plan, recorder, sampler, len(startup), asked)
+    if pool is None:
+        yield from _one_by_one(search, as_pot=as_pot)
+    else:
+        yield from _pending(search, pool, with_base=not known)
 
+
+@dataclass
+class _Search:
+    """A stage's search under way: ``asked`` of the sampler so far, of which the first ``informed`` are its start."""
+
+    plan: StagePlan
+    recorder: TrialRecorder
+    sampler: TpeSampler
+    informed: int
+    asked: int
+
+    def next_kind(self) -> TrialKind:
+        """Return the kind of the trial that is asked for next."""
+        self.asked += 1
+        return "informed" if self.asked <= self.informed else "search"
+
+    def draft(self, kind: TrialKind, choices: Choices) -> Trial:
+        option = self.plan.base if kind == "base" else option_of(self.plan.space, self.plan.base, choices)
+        return self.recorder.draft(kind, self.plan.number, option, choices)
+
+
+def _require_base(base: Trial) -> None:
+    if base.failure is not None:
+        raise CellError(base.failure, where="the model that the search starts from", remedy="see the cell's log")
+
+
+def _one_by_one(search: _Search, *, as_pot: bool) -> Iterator[Trial]:
+    recorder, sampler, plan = search.recorder, search.sampler, search.plan
     with ThreadPoolExecutor(1) as thread:
-        position = len(known) - 1
         choices = sampler.ask()
         while not recorder.is_finished(plan.until):
             # Asking takes as long as a part of a trial: the next is asked for while this one is scored, and so does not
             # know its loss. POT asked afterwards.
             upcoming = None if as_pot else thread.submit(sampler.ask)
-            kind: TrialKind = "informed" if position < len(startup) else "search"
             option = option_of(plan.space, plan.base, choices)
-            trial = recorder.record(kind, plan.number, option, choices, upcoming.result if upcoming else _nothing)
+            quiet = upcoming.result if upcoming else None
+            trial = recorder.record(search.next_kind(), plan.number, option, choices, quiet)
             following = upcoming.result() if upcoming else None
             sampler.tell(choices, trial.loss)
             yield trial
-            position += 1
             choices = sampler.ask() if following is None else following
 
 
-def _nothing() -> None:
-    """Wait for nothing."""
+def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Iterator[Trial]:
+    """Keep as many trials pending as the pool takes; finish them as they come, the base's before all others.
 
-
-class TrialRecorder:
-    """Makes trials of options; knows what was evaluated before, and the time since the last trial was finished.
-
-    A configuration that was evaluated already, or that makes the same model, is not evaluated again; its result counts
-    as a new observation. The latency of a structure is measured once.
-
-    Args:
-        scorer: what builds and measures.
-        params: of the search.
-        fp32_accuracy: what accuracy losses refer to.
-        higher_is_better: which way the tuned metric gets better.
-        trials: those that a search that is continued has already, whose latencies hold here.
-
+    The losses of the others refer to the base's.
     """
-
-    def __init__(
-        self,
-        scorer: CandidateScorer,
-        params: OptimizerParams,
-        fp32_accuracy: float,
-        trials: Sequence[Trial] = (),
-        *,
-        higher_is_better: bool = True,
-    ) -> None:
-        self.params = params
-        self.trials = list(trials)
-        self._scorer = scorer
-        self._fp32_accuracy = fp32_accuracy
-        self._higher_is_better = higher_is_better
-        self._started = self._last = time.perf_counter()
-
-    def start_clock(self) -> None:
-        """Count the time from now on as the next trial's."""
-        self._last = time.perf_counter()
-
-    def is_finished(self, until: int) -> bool:
-        """Tell whether there are enough trials, the time is over, or the targets are met and that is all one wants."""
-        if len(self.trials) >= until:
-            return True
-        minutes = (time.perf_counter() - self._started) / 60
-        if self.params.max_minutes is not None and minutes >= self.params.max_minutes:
-            return True
-        best = best_trial(self.trials, self.params) if self.params.stop_on_target else None
-        return best is not None and best.score is not None and meets_targets(best.score, self.params)
-
-    def record(
-        self,
-        kind: TrialKind,
-        stage: int,
-        option: ModelOption,
-        choices: Choices | None,
-        wait_for_quiet: Callable[[], object] = _nothing,
-    ) -> Trial:
-        """Evaluate an option; ``wait_for_quiet`` is called before latency is measured."""
-        trial = Trial(
-            number=len(self.trials),
-            kind=kind,
-            option=option,
-            option_hash=option_hash(option),
-            measurement=None,
-            score=None,
-            loss=None,
-            reused_from=None,
-            failure=None,
-            seconds=Seconds(),
-            stage=stage,
-            choices=choices,
-        )
-        known = next((each for each in self.trials if each.option_hash == trial.option_hash), None)
-        try:
-            finished = self._measured(trial, wait_for_quiet) if known is None else _reused(trial, known)
-        except WorkerDiedError:
-            raise
-        except CellError as error:
-            finished = replace(trial, failure=error.what)
-        now = time.perf_counter()
-        overhead = max(0.0, now - self._last - finished.seconds.total)
-        self._last = now
-        finished = replace(finished, seconds=replace(finished.seconds, overhead=overhead))
-        self.trials.append(finished)
-        return finished
-
-    def _measured(self, trial: Trial, wait_for_quiet: Callable[[], object]) -> Trial:
-        built = self._scorer.build(trial.option)
-        trial = replace(
-            trial, candidate=built.candidate, structure=built.structure, seconds=Seconds(build=built.seconds)
-        )
-        same = next((each for each in self.trials if each.candidate == built.candidate), None)
-        if same is not None:
-            return _reused(trial, same)
-        # The first model of a stage is what the others are compared with.
-        prune = trial.kind != "base" and self.params.compatibility is None
-        scored = self._scorer.score(prune=prune)
-        accuracy_loss = relative_accuracy_loss(
-            self._fp32_accuracy, scored.accuracy.value, higher_is_better=self._higher_is_better
-        )
-        seconds = replace(trial.seconds, compile=scored.compile_seconds, accuracy=scored.seconds)
-        if scored.hopeless:
-            # Its latency is not known; the search is told that of the base, which is the origin of the loss's scale.
-            known = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
-            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option)))
-            return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
-        twin = next((each for each in self.trials if each.structure == built.structure and each.measurement), None)
-        if twin is None or twin.measurement is None:
-            wait_for_quiet()
-            timed = self._scorer.measure()
-            compiled = seconds.compile + timed.compile_seconds
-            seconds = replace(seconds, compile=compiled, latency=timed.seconds)
-            latency, execution, origin = timed.latency, timed.execution, None
-        else:
-            latency, execution = twin.measurement.latency, twin.measurement.execution
-            origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
-        measurement = Measurement(scored.accuracy, scored.metrics, scored.per_sample, latency, execution, origin)
-        ratio = None if latency is None else latency.ratio.value
-        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option))
-        return replace(trial, measurement=measurement, score=score, loss=self._loss(score), seconds=seconds)
-
-    def _loss(self, score: Score) -> float:
-        return loss(score, self._base_score(score), self.params)
-
-    def _base_score(self, otherwise: Score) -> Score:
-        """Return the score of the first trial, which sets the scales of the loss."""
-        return next((trial.score for trial in self.trials if trial.score is not None), otherwise)
+    recorder, plan = search.recorder, search.plan
+    pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
+    base = recorder.draft("base", plan.number, plan.base, base_choices(plan.space)) if with_base else None
+    waiting = base
+    try:
+        while not recorder.is_finished(plan.until):
+            while len(pending) < pool.capacity() and len(recorder.trials) + len(pending) < plan.until:
+                trial, waiting = waiting or _asked(search, [each.choices for each, _ in pending.values()]), None
+                pending[_submitted(trial, recorder, pool)] = trial, time.perf_counter()
+            done = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
+            for future in [each for each in pending if each in done]:
+                if base is not None and pending[future][0] is not base:
+                    continue
+                trial, started = pending.pop(future)
+                finished = recorder.finish(trial, _outcome(future), time.perf_counter() - started)
+                if trial is base:
+                    _require_base(finished)
+                    base = None
+                search.sampler.tell(dict(finished.choices or {}), finished.loss)
+                yield finished
+                if recorder.is_finished(plan.until):
+                    return
+    finally:
+        for future in pending:
+            future.cancel()
 
 
-def _reused(trial: Trial, known: Trial) -> Trial:
-    origin = known.number if known.reused_from is None else known.reused_from
-    return replace(
-        trial,
-        candidate=known.candidate,
-        structure=known.structure,
-        measurement=known.measurement,
-        score=known.score,
-        loss=known.loss,
-        failure=known.failure,
-        pruned=known.pruned,
-        reused_from=origin,
-    )
+def _asked(search: _Search, pending: Sequence[Mapping[str, int] | None]) -> Trial:
+    choices = search.sampler.ask([dict(each) for each in pending if each is not None])
+    return search.draft(search.next_kind(), choices)
+
+
+def _submitted(trial: Trial, recorder: TrialRecorder, pool: EvaluationPool) -> Future[Evaluation | None]:
+    """Begin the evaluation; of an option that was evaluated before there is nothing to find out."""
+    if not recorder.is_known(trial):
+        submitted: Future[Any] = pool.submit(trial.option, recorder.known(), prune=recorder.may_prune(trial))
+        return submitted
+    nothing: Future[Evaluation | None] = Future()
+    nothing.set_result(None)
+    return nothing
+
+
+def _outcome(future: Future[Evaluation | None]) -> Evaluation | str | None:
+    """Return the evaluation, or why there is none."""
+    try:
+        return future.result()
+    except WorkerDiedError:
+        raise
+    except CellError as error:
+        return error.what

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK, Trials, hp, tpe
-from hyperopt.base import Domain
+from hyperopt.base import Domain, trials_from_docs
 
 from quantize_zoo.quantization import SearchSpace, Variable
 from quantize_zoo.search.labels import Choices, base_choices, below, labelled, roots
@@ -52,16 +52,37 @@ class TpeSampler:
         self._proposed: list[Choices] = []
         self._best: tuple[float, Choices] | None = None
 
-    def ask(self) -> Choices:
-        """Return what to evaluate next."""
+    def ask(self, pending: Sequence[Choices] = ()) -> Choices:
+        """Return what to evaluate next; ``pending`` are asked for and not told yet.
+
+        TPE takes these for trials with the mean loss (the constant liar of Ginsbourger, Le Riche and Carraro, 2010),
+        so that it looks elsewhere.
+        """
         position, self._asked = self._asked, self._asked + 1
         rng = np.random.default_rng([*self._seed, position])
-        choices = self._startup[position] if position < len(self._startup) else self._propose(position, rng)
+        if position < len(self._startup):
+            choices = self._startup[position]
+        else:
+            told = self._trials
+            losses = [loss for loss in told.losses() if loss is not None]
+            if pending and losses:
+                lies = [self._document(each, float(np.mean(losses))) for each in pending]
+                self._trials = trials_from_docs([*told.trials, *lies], validate=False)
+            choices = self._propose(position, rng)
+            self._trials = told
         self._proposed.append(choices)
         return choices
 
     def tell(self, choices: Choices, loss: float | None) -> None:
         """Report the loss of choices, asked for or not; None if they failed."""
+        self._trials.insert_trial_doc(self._document(choices, loss))
+        self._trials.refresh()
+        self._proposed.append(choices)
+        if loss is not None and (self._best is None or loss < self._best[0]):
+            self._best = (loss, choices)
+
+    def _document(self, choices: Choices, loss: float | None) -> Any:
+        """Return hyperopt's record of a finished trial."""
         ticket = self._trials.new_trial_ids(1)[0]
         misc = {
             "tid": ticket,
@@ -73,11 +94,7 @@ class TpeSampler:
         result = {"status": STATUS_FAIL} if loss is None else {"status": STATUS_OK, "loss": loss}
         document = self._trials.new_trial_docs([ticket], [None], [result], [misc])[0]
         document["state"] = JOB_STATE_DONE
-        self._trials.insert_trial_doc(document)
-        self._trials.refresh()
-        self._proposed.append(choices)
-        if loss is not None and (self._best is None or loss < self._best[0]):
-            self._best = (loss, choices)
+        return document
 
     def skip(self, count: int) -> None:
         """Go on as if so many had been asked for already: a search that is continued."""

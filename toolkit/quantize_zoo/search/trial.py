@@ -99,7 +99,8 @@ class Trial:
     """One finished trial of a stage.
 
     ``choices`` are the branches of the search space by label, as the sampler asked for them. ``failure`` tells why
-    there is no measurement, ``pruned`` what is known instead of one, ``reused_from`` whose result it is.
+    there is no measurement, ``pruned`` what is known instead of one, ``reused_from`` whose result it is. ``where`` is
+    the machine that measured it, if that was not the one that ran the search.
     """
 
     number: int
@@ -117,6 +118,7 @@ class Trial:
     candidate: str = ""
     structure: str = ""
     pruned: Pruned | None = None
+    where: str = ""
 
 
 def best_trial(trials: Sequence[Trial], params: OptimizerParams) -> Trial | None:

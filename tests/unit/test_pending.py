@@ -1,0 +1,141 @@
+"""Several trials pending: what comes out is what came out one by one, whoever finishes first."""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from builders import Scorer
+from quantize_zoo.config import OptimizerParams
+from quantize_zoo.errors import CellError
+from quantize_zoo.search import TpeSampler, base_choices, evaluate, run_stage
+from unit.test_search import plan, recorder, space
+
+
+class Threads:
+    """Implements ``EvaluationPool`` with threads and a scorer for each evaluation; sleeps a moment, as told."""
+
+    def __init__(self, count, seconds=lambda number: 0.0, make=Scorer):
+        self._threads = ThreadPoolExecutor(64)
+        self.count, self._seconds, self._make = count, seconds, make
+        self.submitted, self.at_once, self.most = 0, 0, 0
+        self._lock = threading.Lock()
+
+    def capacity(self):
+        return self.count
+
+    def submit(self, option, known, *, prune):
+        number, self.submitted = self.submitted, self.submitted + 1
+        return self._threads.submit(self._evaluate, number, option, known, prune)
+
+    def _evaluate(self, number, option, known, prune):
+        with self._lock:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        time.sleep(self._seconds(number))
+        try:
+            return evaluate(self._make(), option, known, prune=prune)
+        finally:
+            with self._lock:
+                self.at_once -= 1
+
+
+def run(pool, until=40, **changes):
+    keeper = recorder(**changes)
+    return list(run_stage(plan(operations=8, until=until), keeper, 3, pool))
+
+
+@pytest.mark.parametrize("order", ["as they come", "the base last"])
+def test_numbers_follow_the_order_of_finishing_and_the_base_is_first(order):
+    rng = random.Random(1)
+    pool = Threads(7, lambda number: 0.1 if order == "the base last" and number == 0 else 0.1 + 0.05 * rng.random())
+    trials = run(pool)
+    assert [each.number for each in trials] == list(range(40))
+    assert trials[0].kind == "base"
+    assert sum(each.kind == "base" for each in trials) == 1
+    assert pool.most == 7
+    assert pool.submitted <= 40
+
+
+def test_a_pool_of_one_finds_the_same_options_as_one_by_one_until_it_knows_more():
+    """One by one the next is asked for while a trial is scored, so it lags; the starts are the same."""
+    pooled, alone = run(Threads(1)), list(run_stage(plan(operations=8, until=40), recorder(), 3))
+    informed = [each.option_hash for each in alone if each.kind == "informed"]
+    assert informed
+    assert [each.option_hash for each in pooled if each.kind == "informed"] == informed
+
+
+def test_what_is_pending_is_not_proposed_again():
+    trials = run(Threads(7, lambda number: 0.005))
+    fresh = [each.option_hash for each in trials]
+    assert len(set(fresh)) == len(fresh), "256 options, 40 trials"
+
+
+def test_pending_choices_move_what_is_proposed():
+    """TPE takes them for mediocre: of what makes no difference it proposes less where twenty are pending."""
+    label, alike = "operation op0", []
+    for pending in ([], [base_choices(space(8), {"operation op0": 1})] * 20):
+        sampler = TpeSampler(space(8), (0,))
+        for index in range(30):
+            changed = {label: index % 2, f"operation op{1 + index % 7}": 1}
+            sampler.tell(base_choices(space(8), changed), float(index % 3))
+        proposed = []
+        for turn in range(0, 40, 2):  # TPE's turns
+            sampler.skip(turn)
+            proposed.append(sampler.ask(pending)[label])
+        alike.append(sum(proposed))
+        assert len(sampler._trials.trials) == 30, "a lie is forgotten"
+    assert alike[1] < alike[0]
+
+
+def test_failed_evaluation_is_a_failed_trial_and_of_the_base_the_end():
+    def failing(number):
+        if number:
+            raise CellError("no memory")
+
+    calls = iter(range(100))
+    lock = threading.Lock()
+
+    def make():
+        with lock:
+            count = next(calls)
+        return Scorer(fail=lambda _: failing(count % 5 == 3))
+
+    trials = run(Threads(4, make=make))
+    assert any(each.failure == "no memory" for each in trials)
+    assert len(trials) == 40
+    with pytest.raises(CellError, match="no memory"):
+        run(Threads(4, make=lambda: Scorer(fail=lambda _: failing(True))))
+
+
+def test_more_workers_get_work_and_fewer_get_less():
+    pool = Threads(2, lambda number: 0.1)
+    found = []
+    for trial in run_stage(plan(operations=8, until=40), recorder(), 3, pool):
+        found.append(trial)
+        if trial.number == 10:
+            assert pool.most == 2
+            pool.count = 6
+        if trial.number == 25:
+            pool.count = 1
+    assert pool.most == 6
+    assert len(found) == 40
+
+
+def test_search_ends_in_time_with_trials_pending():
+    params = OptimizerParams(accuracy_loss=1.0, max_trials=10_000, max_minutes=0.005)
+    started = time.perf_counter()
+    keeper = recorder(params=params)
+    trials = list(run_stage(plan(operations=8, until=10_000), keeper, 3, Threads(4, lambda number: 0.02)))
+    assert 1 <= len(trials) < 10_000
+    assert time.perf_counter() - started < 5
+
+
+def test_a_search_that_goes_on_has_no_second_base():
+    first = run(Threads(4), until=20)
+    keeper = recorder(trials=first)
+    rest = list(run_stage(plan(operations=8, until=30), keeper, 3, Threads(4)))
+    assert [each.number for each in rest] == list(range(20, 30))
+    assert all(each.kind != "base" for each in rest)

@@ -1,0 +1,147 @@
+"""A cell's files on a worker: by path where they are the same there, else from the client, once, by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from quantize_zoo.config import ModelConfig
+from quantize_zoo.graph import content_hash
+from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.scoring import checker_entry, with_prefixes
+
+_WITH = (".bin",)  # what lies beside an IR
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """A cell, and the files that it reads: absolute path on the client's machine, and size in bytes.
+
+    ``hashes`` are those of the files' contents in the same order, computed only where a worker does not find the files
+    by path. That what it finds is the same is seen when the data are read: their fingerprint must be the client's.
+    """
+
+    cell: Cell
+    sizes: tuple[tuple[str, int], ...]
+    hashes: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The folder that all of them lie in."""
+        return Path(os.path.commonpath([str(Path(path).parent) for path, _ in self.sizes]))
+
+    @property
+    def here(self) -> bool:
+        """Whether this machine has all of them by path, of the same size."""
+        return all(Path(path).is_file() and Path(path).stat().st_size == size for path, size in self.sizes)
+
+
+def files_of(cell: Cell) -> CellFiles:
+    """Return the cell with all files that its model's YAML and the accuracy checker's configuration name.
+
+    Raises:
+        ConfigurationError: the accuracy checker's configuration lacks what is needed.
+
+    """
+    found = sorted(set(_files(cell.model)))
+    return CellFiles(cell, tuple((str(path), path.stat().st_size) for path in found))
+
+
+def hashed(files: CellFiles) -> CellFiles:
+    """Return the files with the hashes of their contents."""
+    return replace(files, hashes=tuple(content_hash(Path(path)) for path, _ in files.sizes))
+
+
+def contents(files: CellFiles, wanted: list[str]) -> dict[str, bytes]:
+    """Read the files with these hashes."""
+    paired = zip(files.sizes, files.hashes, strict=True)
+    return {digest: Path(path).read_bytes() for (path, _), digest in paired if digest in wanted}
+
+
+class Cache:
+    """Files by the hash of their content, the longest unused ones removed beyond a size."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._folder = folder
+        self._limit = limit_bytes
+
+    def missing(self, files: CellFiles) -> list[str]:
+        """Return the hashes that are not in the cache."""
+        return sorted({digest for digest in files.hashes if not (self._folder / digest).is_file()})
+
+    def keep(self, contents: Mapping[str, bytes]) -> None:
+        """Add files; those that were not used for the longest time make room."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for digest, content in contents.items():
+            draft = self._folder / f".{digest}.{os.getpid()}"
+            draft.write_bytes(content)
+            draft.replace(self._folder / digest)
+        kept = sorted((path for path in self._folder.glob("[0-9a-f]*") if path.is_file()), key=_last_used)
+        excess = sum(path.stat().st_size for path in kept) - self._limit
+        for path in kept:
+            if excess > 0 and path.name not in contents:
+                excess -= path.stat().st_size
+                path.unlink(missing_ok=True)
+
+    def localized(self, files: CellFiles) -> Cell:
+        """Return the cell with files that are here: its own, or a tree of links into the cache."""
+        if files.here:
+            return files.cell
+        tree = self._folder / "trees" / hashlib.sha256(repr(files.hashes).encode()).hexdigest()
+        for (path, _), digest in zip(files.sizes, files.hashes, strict=True):
+            target, blob = tree / Path(path).relative_to(files.root), self._folder / digest
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.utime(blob)
+            if not target.exists():
+                os.link(blob, target)
+        return replace(files.cell, model=_moved(files.cell.model, files.root, tree))
+
+
+def _files(model: ModelConfig) -> Iterator[Path]:
+    for path in (model.model, model.accuracy_checker, model.definitions, model.compression.hardware):
+        if isinstance(path, Path):
+            yield from _expanded(path)
+    for suffix in _WITH:
+        beside = model.model.with_suffix(suffix)
+        if model.model.suffix == ".xml" and beside.is_file():
+            yield beside
+    for dataset in with_prefixes(checker_entry(model), model)["datasets"]:
+        for path in _paths(dataset):
+            yield from _expanded(path)
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """Yield everything in a part of the checker's configuration that is the path of something."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _paths(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _paths(each)
+    elif isinstance(value, Path) and value.exists():
+        yield value
+
+
+def _expanded(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from (each.absolute() for each in path.rglob("*") if each.is_file())
+    elif path.is_file():
+        yield path.absolute()
+
+
+def _moved(value: Any, root: Path, target: Path) -> Any:
+    """Return a model's configuration with every path below ``root`` below ``target``."""
+    if isinstance(value, Path):
+        return target / value.relative_to(root) if value.is_absolute() and value.is_relative_to(root) else value
+    if hasattr(value, "model_copy"):
+        changes = {name: _moved(getattr(value, name), root, target) for name in type(value).model_fields}
+        return value.model_copy(update=changes)
+    return value
+
+
+def _last_used(path: Path) -> float:
+    return path.stat().st_mtime

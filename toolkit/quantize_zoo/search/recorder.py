@@ -1,0 +1,274 @@
+"""Trials are made here: evaluating a candidate, and what the recorder knows of those before it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from quantize_zoo.config import OptimizerParams
+from quantize_zoo.errors import CellError, WorkerDiedError
+from quantize_zoo.quantization import ModelOption, option_hash, quantization_ratio
+from quantize_zoo.search.labels import Choices
+from quantize_zoo.search.objective import Score, loss, meets_targets, relative_accuracy_loss
+from quantize_zoo.search.trial import (
+    Built,
+    Measurement,
+    Pruned,
+    Scored,
+    Seconds,
+    Timed,
+    Trial,
+    TrialKind,
+    best_trial,
+)
+
+
+class CandidateScorer(Protocol):
+    """Scores one candidate at a time: the one that was built last."""
+
+    def build(self, option: ModelOption) -> Built:
+        """Build the option's model in memory."""
+        ...
+
+    def score(self, *, prune: bool) -> Scored:
+        """Measure its accuracy on the samples that the search sees; with ``prune`` end when that is hopeless."""
+        ...
+
+    def measure(self) -> Timed:
+        """Measure its latency; the machine must be quiet meanwhile."""
+        ...
+
+
+@dataclass(frozen=True)
+class Known:
+    """What needs no second look: models that were scored, and structures whose latency was measured."""
+
+    candidates: frozenset[str] = frozenset()
+    structures: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found out of a candidate.
+
+    ``scored`` is None if the same model was scored before; ``timed`` too, or if its structure was measured before, or
+    it is hopeless. ``where`` is the machine that measured, if it is not this one.
+    """
+
+    built: Built
+    scored: Scored | None = None
+    timed: Timed | None = None
+    where: str = ""
+
+
+def evaluate(
+    scorer: CandidateScorer,
+    option: ModelOption,
+    known: Known,
+    *,
+    prune: bool,
+    wait_for_quiet: Callable[[], object] | None = None,
+) -> Evaluation:
+    """Build an option's model, score it, measure it; what is known needs no second look.
+
+    Args:
+        scorer: what builds and measures.
+        option: the configuration.
+        known: models and structures that were seen before.
+        prune: end the scoring when it is hopeless.
+        wait_for_quiet: called before latency is measured.
+
+    Raises:
+        CellError: the model cannot be built or run.
+
+    """
+    built = scorer.build(option)
+    if built.candidate in known.candidates:
+        return Evaluation(built)
+    scored = scorer.score(prune=prune)
+    if scored.hopeless or built.structure in known.structures:
+        return Evaluation(built, scored)
+    if wait_for_quiet is not None:
+        wait_for_quiet()
+    return Evaluation(built, scored, scorer.measure())
+
+
+class TrialRecorder:
+    """Makes trials of options; knows what was evaluated before, and the time since the last trial was finished.
+
+    A configuration that was evaluated already, or that makes the same model, is not evaluated again; its result counts
+    as a new observation. The latency of a structure is measured once.
+
+    Args:
+        scorer: what builds and measures.
+        params: of the search.
+        fp32_accuracy: what accuracy losses refer to.
+        higher_is_better: which way the tuned metric gets better.
+        trials: those that a search that is continued has already, whose latencies hold here.
+
+    """
+
+    def __init__(
+        self,
+        scorer: CandidateScorer,
+        params: OptimizerParams,
+        fp32_accuracy: float,
+        trials: Sequence[Trial] = (),
+        *,
+        higher_is_better: bool = True,
+    ) -> None:
+        self.params = params
+        self.trials = list(trials)
+        self._scorer = scorer
+        self._fp32_accuracy = fp32_accuracy
+        self._higher_is_better = higher_is_better
+        self._started = self._last = time.perf_counter()
+
+    def start_clock(self) -> None:
+        """Count the time from now on as the next trial's."""
+        self._last = time.perf_counter()
+
+    def is_finished(self, until: int) -> bool:
+        """Tell whether there are enough trials, the time is over, or the targets are met and that is all one wants."""
+        if len(self.trials) >= until:
+            return True
+        minutes = (time.perf_counter() - self._started) / 60
+        if self.params.max_minutes is not None and minutes >= self.params.max_minutes:
+            return True
+        best = best_trial(self.trials, self.params) if self.params.stop_on_target else None
+        return best is not None and best.score is not None and meets_targets(best.score, self.params)
+
+    def record(
+        self,
+        kind: TrialKind,
+        stage: int,
+        option: ModelOption,
+        choices: Choices | None,
+        wait_for_quiet: Callable[[], object] | None = None,
+    ) -> Trial:
+        """Evaluate an option; ``wait_for_quiet`` is called before latency is measured."""
+        trial = self.draft(kind, stage, option, choices)
+        outcome: Evaluation | str | None = None
+        if not self.is_known(trial):
+            try:
+                outcome = evaluate(
+                    self._scorer, option, self.known(), prune=self.may_prune(trial), wait_for_quiet=wait_for_quiet
+                )
+            except WorkerDiedError:
+                raise
+            except CellError as error:
+                outcome = error.what
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        return self.finish(trial, outcome, seconds)
+
+    def draft(self, kind: TrialKind, stage: int, option: ModelOption, choices: Choices | None) -> Trial:
+        """Return a trial that has not begun."""
+        return Trial(
+            number=len(self.trials),
+            kind=kind,
+            option=option,
+            option_hash=option_hash(option),
+            measurement=None,
+            score=None,
+            loss=None,
+            reused_from=None,
+            failure=None,
+            seconds=Seconds(),
+            stage=stage,
+            choices=choices,
+        )
+
+    def is_known(self, trial: Trial) -> bool:
+        """Tell whether the trial's configuration was evaluated before."""
+        return any(each.option_hash == trial.option_hash for each in self.trials)
+
+    def known(self) -> Known:
+        """Return what needs no second look."""
+        measured = (each.structure for each in self.trials if each.measurement)
+        return Known(frozenset(each.candidate for each in self.trials if each.candidate), frozenset(measured))
+
+    def may_prune(self, trial: Trial) -> bool:
+        """Tell whether a trial may be ended early; a stage's first model is what the others are compared with."""
+        return trial.kind != "base" and self.params.compatibility is None
+
+    def finish(self, trial: Trial, outcome: Evaluation | str | None, seconds: float) -> Trial:
+        """Return the finished trial, and know it from now on.
+
+        Args:
+            trial: the draft.
+            outcome: what was found out, why nothing was, or None for a configuration that is known.
+            seconds: wall time since the trial began.
+
+        """
+        trial = replace(trial, number=len(self.trials))
+        same = next((each for each in self.trials if each.option_hash == trial.option_hash), None)
+        if same is not None:
+            finished = _reused(trial, same)
+        elif isinstance(outcome, Evaluation):
+            finished = self._measured(trial, outcome)
+        else:
+            finished = replace(trial, failure=outcome)
+        overhead = max(0.0, seconds - finished.seconds.total)
+        finished = replace(finished, seconds=replace(finished.seconds, overhead=overhead))
+        self.trials.append(finished)
+        return finished
+
+    def _measured(self, trial: Trial, found: Evaluation) -> Trial:
+        built, scored = found.built, found.scored
+        trial = replace(
+            trial, candidate=built.candidate, structure=built.structure, seconds=Seconds(build=built.seconds)
+        )
+        same = next((each for each in self.trials if each.candidate == built.candidate), None)
+        if same is not None or scored is None:
+            assert same is not None, "only a known model is not scored"
+            return _reused(trial, same)
+        accuracy_loss = relative_accuracy_loss(
+            self._fp32_accuracy, scored.accuracy.value, higher_is_better=self._higher_is_better
+        )
+        seconds = replace(trial.seconds, compile=scored.compile_seconds, accuracy=scored.seconds)
+        if scored.hopeless:
+            # Its latency is not known; the search is told that of the base, which is the origin of the loss's scale.
+            known = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
+            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option)))
+            return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
+        twin = next((each for each in self.trials if each.structure == built.structure and each.measurement), None)
+        timed = found.timed
+        if timed is not None:
+            compiled = seconds.compile + timed.compile_seconds
+            seconds = replace(seconds, compile=compiled, latency=timed.seconds)
+        if twin is None or twin.measurement is None:
+            assert timed is not None, "only a known structure is not measured"
+            latency, execution, origin = timed.latency, timed.execution, None
+            trial = replace(trial, where=found.where)
+        else:
+            latency, execution = twin.measurement.latency, twin.measurement.execution
+            origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
+        measurement = Measurement(scored.accuracy, scored.metrics, scored.per_sample, latency, execution, origin)
+        ratio = None if latency is None else latency.ratio.value
+        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option))
+        return replace(trial, measurement=measurement, score=score, loss=self._loss(score), seconds=seconds)
+
+    def _loss(self, score: Score) -> float:
+        return loss(score, self._base_score(score), self.params)
+
+    def _base_score(self, otherwise: Score) -> Score:
+        """Return the score of the first trial, which sets the scales of the loss."""
+        return next((trial.score for trial in self.trials if trial.score is not None), otherwise)
+
+
+def _reused(trial: Trial, known: Trial) -> Trial:
+    origin = known.number if known.reused_from is None else known.reused_from
+    return replace(
+        trial,
+        candidate=known.candidate,
+        structure=known.structure,
+        measurement=known.measurement,
+        score=known.score,
+        loss=known.loss,
+        failure=known.failure,
+        pruned=known.pruned,
+        reused_from=origin,
+    )
