@@ -111,7 +111,7 @@ def test_failed_evaluation_is_a_failed_trial_and_of_the_base_the_end():
 
 
 def test_more_workers_get_work_and_fewer_get_less():
-    pool = Threads(2, lambda number: 0.1)
+    pool = Threads(2, lambda number: 0.4)
     found = []
     for trial in run_stage(plan(operations=8, until=40), recorder(), 3, pool):
         found.append(trial)

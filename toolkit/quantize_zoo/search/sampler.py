@@ -16,6 +16,9 @@ GAMMA = 0.3
 EI_CANDIDATES = 24  # hyperopt's own
 # Of many candidates TPE takes the likeliest, the same again and again; of fewer it takes others.
 _FEWER_CANDIDATES = (EI_CANDIDATES, 4, 1)
+_TURNS = 2  # of which one is TPE's
+# TPE takes 50 ms and more, a neighbour one: the more trials are pending, the rarer are TPE's turns.
+_PENDING_A_TURN = 8
 _LARGEST_STEP = 3  # variables that a neighbour changes
 _NEIGHBOURS_TRIED = 50
 _POT_RANDOM_TRIALS = 10
@@ -68,7 +71,7 @@ class TpeSampler:
             if pending and losses:
                 lies = [self._document(each, float(np.mean(losses))) for each in pending]
                 self._trials = trials_from_docs([*told.trials, *lies], validate=False)
-            choices = self._propose(position, rng)
+            choices = self._propose(position, rng, _TURNS + len(pending) // _PENDING_A_TURN)
             self._trials = told
         self._proposed.append(choices)
         return choices
@@ -100,11 +103,11 @@ class TpeSampler:
         """Go on as if so many had been asked for already: a search that is continued."""
         self._asked = count
 
-    def _propose(self, position: int, rng: np.random.Generator) -> Choices:
+    def _propose(self, position: int, rng: np.random.Generator, turns: int) -> Choices:
         if self._as_pot:
             fewest = min(self._sizes.values())
             return self._tpe(rng, fewest, prior_weight=1 / fewest, random_trials=_POT_RANDOM_TRIALS)
-        if position % 2:
+        if position % turns:
             neighbour = self._neighbour(rng)
             if neighbour is not None:
                 return neighbour
