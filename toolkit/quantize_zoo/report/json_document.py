@@ -40,6 +40,7 @@ class TrialDocument:
     score: Score | None
     loss: float | None
     reused_from: int | None
+    where: str
     failure: str | None
     build_s: float
     compile_s: float
@@ -173,6 +174,7 @@ def _trial(trial: Trial) -> TrialDocument:
         score=trial.score,
         loss=trial.loss,
         reused_from=trial.reused_from,
+        where=trial.where,
         failure=trial.failure,
         build_s=trial.seconds.build,
         compile_s=trial.seconds.compile,

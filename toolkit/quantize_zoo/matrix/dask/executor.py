@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 from distributed import Client
 from distributed.client import FutureCancelledError
-from distributed.scheduler import KilledWorker, NoWorkerError
+from distributed.scheduler import KilledWorker
 
 from quantize_zoo import errors
-from quantize_zoo.errors import CellError, WorkerDiedError
+from quantize_zoo.errors import QuantizeZooError, WorkerDiedError
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
@@ -113,12 +113,14 @@ class DaskExecutor:
 
     def workers(self, role: Role) -> list[str]:
         """Return the addresses of the workers that have a role and are like this machine; new ones are asked."""
-        known = self._client.scheduler_info(n_workers=-1)["workers"]
+        known = self._client.scheduler_info(n_workers=-1).get("workers", {})
         with self._lock:
+            if self._client.status != "running":  # it may come back, and they with it
+                known = {address: {} for address in self._facts}
             for address in [each for each in self._facts if each not in known]:
                 del self._facts[address]
             new = [each for each in known if each not in self._facts and each not in self._refused]
-            for address, found in self._client.run(tasks.facts, workers=new, on_error="return").items() if new else ():
+            for address, found in self._ask(tasks.facts, workers=new, on_error="return").items() if new else ():
                 wrong = self._differences(found)
                 if wrong:
                     self._refused.add(f"{address}: {wrong}")
@@ -141,15 +143,23 @@ class DaskExecutor:
             addresses = self._wait_for_workers(role)
             self._provide(files, addresses)
             started = time.monotonic()
-            future = self._client.submit(
-                task, files, *arguments, pure=False, workers=addresses, resources={role: 1}, retries=0
-            )
             try:
+                sent = [each.future(self._client) if isinstance(each, _Shared) else each for each in arguments]
+                future = self._client.submit(
+                    task, files, *sent, pure=False, workers=addresses, resources={role: 1}, retries=0
+                )
                 value = self._result(future, task.__name__, addresses)
+            except FutureCancelledError as error:
+                # What it needed was lost with another worker, which is not the task's doing: it is sent again.
+                if self._client.status != "running":
+                    raise errors.scheduler_lost(str(error)) from error
+                time.sleep(_POLL_SECONDS)
             except WorkerDiedError as error:
                 if error.where == "scheduler":
                     raise
                 causes.append(error.what)
+            except OSError as error:
+                raise errors.scheduler_lost(str(error)) from error
             except KilledWorker as error:
                 causes.append(f"the worker {error.last_worker.address} died")
             else:
@@ -157,10 +167,6 @@ class DaskExecutor:
                 self._longest[task.__name__] = max(self._longest[task.__name__], seconds)  # type: ignore[assignment]
                 return value
         raise errors.task_failed(task.__name__, causes)
-
-    def scattered(self, value: Any) -> Any:
-        """Send a value to the cluster once; workers get it from each other."""
-        return self._client.scatter(value, hash=False)
 
     def measuring(self) -> Any:
         """Return the context in which latency is measured."""
@@ -190,13 +196,16 @@ class DaskExecutor:
                 return future.result(timeout=_POLL_SECONDS)
             except TimeoutError:
                 pass
-            except (FutureCancelledError, NoWorkerError, OSError) as error:
-                raise errors.scheduler_lost(str(error)) from error
+            except (QuantizeZooError, KilledWorker, FutureCancelledError, OSError):
+                raise
+            except Exception as error:
+                raise errors.unexpected(f"{type(error).__name__}: {error}") from error
             if self._client.status == "running":
                 started = self._seen()
             elif self._seen() - started > _LOST_SECONDS:
                 raise errors.scheduler_lost("no connection")
-            if not set(addresses) & set(self._client.scheduler_info(n_workers=-1)["workers"]):
+            known = self._client.scheduler_info(n_workers=-1).get("workers", {})
+            if self._client.status == "running" and not set(addresses) & set(known):
                 future.cancel()
                 raise errors.worker_died("all workers that could run it are gone")
             if self._seen() > deadline:
@@ -223,14 +232,21 @@ class DaskExecutor:
 
     def _provide(self, files: CellFiles, addresses: list[str]) -> None:
         """Send the workers those files of a cell that they lack."""
-        for address, missing in self._client.run(_missing, files, workers=addresses, on_error="ignore").items():
+        for address, missing in self._ask(_missing, files, workers=addresses, on_error="ignore").items():
             if missing:
-                self._client.run(_keep, contents(files, missing), workers=[address], on_error="ignore")
+                self._ask(_keep, contents(files, missing), workers=[address], on_error="ignore")
 
     def lacking_paths(self, files: CellFiles) -> bool:
         """Tell whether a worker does not find the files by path."""
-        found = self._client.run(_here, files, workers=self.workers("accuracy") + self.workers("latency"))
-        return not all(found.values())
+        return not all(self._ask(_here, files, workers=list(self._facts), on_error="ignore").values())
+
+    def _ask(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Run a function on workers at once, beside their tasks; without a scheduler nobody answers."""
+        try:
+            answers: dict[str, Any] = self._client.run(question, *arguments, **options)
+        except (OSError, ValueError):
+            return {}
+        return answers
 
     def _differences(self, found: Any) -> str:
         if not isinstance(found, tasks.Facts):
@@ -247,6 +263,21 @@ class DaskExecutor:
         hosts = Counter(found.host for found, _ in self._facts.values())
         measuring = self.measuring_role
         return any(hosts[found.host] > 1 for found, roles in self._facts.values() if measuring in roles)
+
+
+class _Shared:
+    """A value that every worker needs: sent to the cluster once, and again if it was lost there."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._future: Any = None
+        self._lock = threading.Lock()
+
+    def future(self, client: Client) -> Any:
+        with self._lock:
+            if self._future is None or self._future.status != "finished":
+                self._future = client.scatter(self._value, broadcast=True, hash=False)
+            return self._future
 
 
 class _DaskCell:
@@ -281,7 +312,7 @@ class _DaskCell:
         with self._executor.working():
             calibration: Calibration
             calibration, calibrated = self._executor.call("accuracy", tasks.calibrate, self._files, base)
-        self._calibrated = self._executor.scattered(calibrated)
+        self._calibrated = _Shared(calibrated)
         return calibration
 
     def capacity(self) -> int:
@@ -373,4 +404,4 @@ def _keep(found: Mapping[str, bytes], dask_worker: Any) -> None:
     sessions.keep(found)
 
 
-__all__ = ["CellError", "DaskExecutor", "LatencyMode"]
+__all__ = ["DaskExecutor", "LatencyMode"]

@@ -203,7 +203,7 @@ def finish(files: CellFiles, calibrated: Calibrated, option: ModelOption) -> Wri
     return _guarded(task)
 
 
-def hold(files: CellFiles, request: GateRequest, contents: Mapping[str, bytes]) -> Written:
+def hold(files: CellFiles, calibrated: Calibrated, request: GateRequest, contents: Mapping[str, bytes]) -> Written:
     """Run ``CellWorker.hold`` on the files of the request; pictures come back as files."""
 
     def task(sessions: CellSessions) -> Written:
@@ -215,7 +215,7 @@ def hold(files: CellFiles, request: GateRequest, contents: Mapping[str, bytes]) 
             run = folder / "run"
             run.mkdir(exist_ok=True)
             local = replace(request, folder=folder / "baselines", model=run / request.model.name, run=run)
-            value: GateResult = sessions.session(files).hold(local)
+            value: GateResult = sessions.session(files, calibrated).hold(local)
             return Written(value, _read(run / "thumbnails"))
 
     return _guarded(task)
