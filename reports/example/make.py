@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
 ZOO = HERE.parents[1] / "model_zoo_configs"
-MODELS = ("digits-resnet", "faces-landmarks", "shapes-detector", "reviews-transformer")
+MODELS = ("digits-resnet", "faces-landmarks", "scenes-ssd", "reviews-transformer")
 KEPT = ("index.html", "results.json", "junit.xml", "benchmark.json", "summary.md", "cells", "assets", "thumbnails")
 PICTURES = {"report.png": ("index.html", 1280, "light"), "cell.png": ("cells/digits-resnet-CPU.html", 1280, "light")}
 
