@@ -92,6 +92,17 @@ def new_run_folder(reports: Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class _Flow:
+    """What every step of a run needs; ``stop`` is set when the run is to end."""
+
+    request: RunRequest
+    executor: Executor
+    store: Store
+    observer: RunObserver
+    stop: threading.Event
+
+
 def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: RunObserver) -> RunRecord:
     """Run all cells and return what the store has of the run.
 
@@ -108,11 +119,11 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
     )
     status: RunStatus = "finished"
     cells = expand(request.matrix)
-    stop = threading.Event()
+    flow = _Flow(request, executor, store, observer, threading.Event())
 
     def run_one(position: int) -> None:
-        if not stop.is_set():
-            _start_cell(request, cells, position, executor, store, observer, stop)
+        if not flow.stop.is_set():
+            _start_cell(flow, cells, position)
 
     at_once = executor.cells_at_once()
     try:
@@ -124,7 +135,7 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
                 try:
                     list(threads.map(run_one, range(len(cells))))
                 except KeyboardInterrupt:
-                    stop.set()
+                    flow.stop.set()
                     raise
     except KeyboardInterrupt:
         status = "interrupted"
@@ -132,20 +143,12 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
     return store.load_run(request.run_id)
 
 
-def _start_cell(
-    request: RunRequest,
-    cells: list[Cell],
-    position: int,
-    executor: Executor,
-    store: Store,
-    observer: RunObserver,
-    stop: threading.Event,
-) -> None:
+def _start_cell(flow: _Flow, cells: list[Cell], position: int) -> None:
     """Run a cell and keep how it ended; its failure does not stop the others."""
     cell = cells[position]
-    observer.cell_started(cell, position, len(cells))
-    cell_id = store.start_cell(
-        request.run_id,
+    flow.observer.cell_started(cell, position, len(cells))
+    cell_id = flow.store.start_cell(
+        flow.request.run_id,
         model=cell.model.name,
         device=cell.device.label,
         method=cell.model.optimizer.params.trials_load_method,
@@ -153,62 +156,47 @@ def _start_cell(
     )
     failure: QuantizeZooError | None = None
     try:
-        _run_cell(request, cell, cell_id, executor, store, observer, stop)
+        _run_cell(flow, cell, cell_id)
     except DeviceUnavailableError as error:
         failure = error
-        store.finish_cell(cell_id, "unavailable", error=_record(error))
+        flow.store.finish_cell(cell_id, "unavailable", error=_record(error))
     except QuantizeZooError as error:
         failure = error
-        store.finish_cell(cell_id, "failed", error=_record(error))
+        flow.store.finish_cell(cell_id, "failed", error=_record(error))
     except KeyboardInterrupt:
-        store.finish_cell(cell_id, "interrupted")
+        flow.store.finish_cell(cell_id, "interrupted")
         raise
-    observer.cell_finished(cell, failure)
+    flow.observer.cell_finished(cell, failure)
 
 
-def _run_cell(
-    request: RunRequest,
-    cell: Cell,
-    cell_id: int,
-    executor: Executor,
-    store: Store,
-    observer: RunObserver,
-    stop: threading.Event,
-) -> None:
+def _run_cell(flow: _Flow, cell: Cell, cell_id: int) -> None:
     """Run a cell; if its device is not there, and the matrix wants that, on the CPU in its place."""
-    log = request.folder / "logs" / f"{cell.name}.log"
+    log = flow.request.folder / "logs" / f"{cell.name}.log"
     if cell.model.zoo_name is not None:
         model = cell.model.model_copy(update={"model": fetch_model(cell.model.zoo_name)})
         cell = replace(cell, model=model)
     try:
-        with executor.open(cell, log) as worker:
-            _tune_and_hold(request, cell, cell_id, worker, store, observer, stop)
+        with flow.executor.open(cell, log) as worker:
+            _tune_and_hold(flow, cell, cell_id, worker)
         return
     except DeviceUnavailableError:
-        if request.matrix.on_missing_device != "score_on_cpu":
+        if flow.request.matrix.on_missing_device != "score_on_cpu":
             raise
     cell = replace(cell, scored_on_cpu=True)
-    with executor.open(cell, log) as worker:
-        _tune_and_hold(request, cell, cell_id, worker, store, observer, stop)
+    with flow.executor.open(cell, log) as worker:
+        _tune_and_hold(flow, cell, cell_id, worker)
 
 
-def _tune_and_hold(
-    request: RunRequest,
-    cell: Cell,
-    cell_id: int,
-    worker: CellWorker,
-    store: Store,
-    observer: RunObserver,
-    stop: threading.Event,
-) -> None:
+def _tune_and_hold(flow: _Flow, cell: Cell, cell_id: int, worker: CellWorker) -> None:
     """Tune; keep that; then compare with the baseline, whose failure takes nothing of it away."""
-    final = _tune(request, cell, cell_id, worker, store, observer, stop)
-    store.finish_cell(cell_id, "done", final=final)
-    current = {baseline.name: baseline for baseline in store.baselines()}
+    final = _tune(flow, cell, cell_id, worker)
+    flow.store.finish_cell(cell_id, "done", final=final)
+    current = {baseline.name: baseline for baseline in flow.store.baselines()}
     baseline = current.get(cell.name)
     if baseline is None:
         return
-    matrix, trial = request.matrix, final and store.trial(cell_id, final.trial)
+    request = flow.request
+    matrix, trial = request.matrix, final and flow.store.trial(cell_id, final.trial)
     gate_request = GateRequest(
         baseline=baseline,
         folder=request.baselines,
@@ -219,61 +207,47 @@ def _tune_and_hold(
         level=check_level(matrix.gate, sum(each.name in current for each in expand(matrix))),
         runtimes=matrix.runtimes,
     )
-    observer.gate_started(cell)
+    flow.observer.gate_started(cell)
     try:
         result = worker.hold(gate_request)
     except QuantizeZooError as error:
         check = Check("runtime", "accuracy", "the baseline", "failed", str(error))
         result = GateResult(baseline.id, baseline.accepted_at.isoformat(), (check,))
     result = apply_waivers(result, cell.name, matrix.waivers, datetime.now(timezone.utc).date())
-    store.set_gate(cell_id, _GATE.dump_python(result, mode="json"))
-    observer.gate_finished(cell, result)
+    flow.store.set_gate(cell_id, _GATE.dump_python(result, mode="json"))
+    flow.observer.gate_finished(cell, result)
 
 
-def _tune(
-    request: RunRequest,
-    cell: Cell,
-    cell_id: int,
-    worker: CellWorker,
-    store: Store,
-    observer: RunObserver,
-    stop: threading.Event,
-) -> Final | None:
+def _tune(flow: _Flow, cell: Cell, cell_id: int, worker: CellWorker) -> Final | None:
     prepared = worker.prepare()
     params = cell.model.optimizer.params
-    start = find_start(params, prepared, store.searches(cell.model.name, cell.device.label))
+    start = find_start(params, prepared, flow.store.searches(cell.model.name, cell.device.label))
     reference = replace(prepared.reference, notes=(*prepared.reference.notes, *start.notes))
-    store.set_reference(cell_id, reference)
-    observer.reference_scored(cell, reference)
+    flow.store.set_reference(cell_id, reference)
+    flow.observer.reference_scored(cell, reference)
     if start.continues is not None:
-        store.set_continues(cell_id, start.continues)
+        flow.store.set_continues(cell_id, start.continues)
     if cell.references:
-        store.set_references(cell_id, worker.references())
+        flow.store.set_references(cell_id, worker.references())
     recorder = TrialRecorder(
         worker, params, reference.accuracy.value, start.trials, higher_is_better=reference.higher_is_better
     )
-    for trial in _trials(request, cell, cell_id, worker, store, recorder, start):
-        store.add_trial(cell_id, trial)
-        observer.trial_finished(cell, trial, best_trial(recorder.trials, params))
-        if stop.is_set():
+    for trial in _trials(flow, cell, cell_id, worker, recorder, start):
+        flow.store.add_trial(cell_id, trial)
+        flow.observer.trial_finished(cell, trial, best_trial(recorder.trials, params))
+        if flow.stop.is_set():
             raise KeyboardInterrupt
     ranking = ranked(recorder.trials, params)
-    return _finish(request.folder, cell, ranking, worker) if ranking else None
+    return _finish(flow.request.folder, cell, ranking, worker) if ranking else None
 
 
 def _trials(
-    request: RunRequest,
-    cell: Cell,
-    cell_id: int,
-    worker: CellWorker,
-    store: Store,
-    recorder: TrialRecorder,
-    start: Start,
+    flow: _Flow, cell: Cell, cell_id: int, worker: CellWorker, recorder: TrialRecorder, start: Start
 ) -> Iterator[Trial]:
     """Yield the trials of all stages; each stage starts around the best so far."""
     if start.rebuild:
         calibration = worker.calibrate(start.base)
-        store.set_calibration(cell_id, calibration.seconds, calibration.errors)
+        flow.store.set_calibration(cell_id, calibration.seconds, calibration.errors)
         yield recorder.record("eval", 0, start.base, None)
         return
     seconds = 0.0
@@ -285,11 +259,11 @@ def _trials(
         base = done[0].option if done else best.option if best else start.base
         calibration = worker.calibrate(base)
         seconds += calibration.seconds
-        store.set_calibration(cell_id, seconds, calibration.errors)
+        flow.store.set_calibration(cell_id, seconds, calibration.errors)
         space = derive_space(start.placement, base, stage.compression)
         types = {operation.name: operation.type for operation in start.placement.operations}
         plan = StagePlan(number, base, space, stage.until, types, calibration.errors)
-        yield from run_stage(plan, recorder, request.seed, worker.pool)
+        yield from run_stage(plan, recorder, flow.request.seed, worker.pool)
 
 
 def _finish(folder: Path, cell: Cell, ranking: list[Trial], worker: CellWorker) -> Final:
