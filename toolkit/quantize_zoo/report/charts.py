@@ -58,7 +58,7 @@ def slowest_layers(layers: tuple[LayerTime, ...]) -> list[LayerTime]:
 
 def _scatter(cell: CellReport) -> Any:
     params = cell.record.params
-    plot = _figure(_RATIO, "accuracy loss (%)", "Accuracy loss and latency of all trials; dashed: the targets")
+    plot = _figure(_RATIO, "accuracy loss (%)")
     measured = {trial.number: trial for trial in cell.record.trials if trial.score and trial.reused_from is None}
     accurate = [
         trial for trial in measured.values() if trial.score and meets_accuracy(trial.score.accuracy_loss, params)
@@ -95,7 +95,7 @@ def _scatter(cell: CellReport) -> Any:
 
 
 def _history(cell: CellReport) -> Any:
-    plot = _figure("trial", _RATIO, "Trial by trial, and the best so far; dashed: the target")
+    plot = _figure("trial", _RATIO)
     scores = {trial.number: trial.score for trial in cell.record.trials if trial.score}
     trials = [trial for trial in cell.record.trials if trial.number in scores]
     marks = plot.scatter("number", "x", source=_source(trials), size=7, color=_TRIAL, alpha=0.7, legend_label="trial")
@@ -114,7 +114,7 @@ def _history(cell: CellReport) -> Any:
 
 
 def _distribution(distribution: tuple[tuple[float, float, float], ...]) -> Any:
-    plot = _figure("time of one inference (us)", "share of the inferences", "Single inferences, measured in turns")
+    plot = _figure("time of one inference (us)", "share of the inferences")
     shares, fp32, int8 = ([float(value) for value in column] for column in zip(*distribution, strict=True))
     columns = {"share": shares, "percent": [100 * share for share in shares], "fp32": fp32, "int8": int8}
     source = ColumnDataSource(columns)
@@ -130,7 +130,7 @@ def _layers(layers: list[LayerTime]) -> Any:
     # A name may be there only once on the axis, and long ones have no room: their ends tell them apart.
     names = [f"{number + 1}. {layer.name[-24:]}" for number, layer in enumerate(layers)]
     plot: Any = figure(
-        height=60 + 22 * len(layers), sizing_mode="stretch_width", title="Time of single layers in FP32 and INT8",
+        height=60 + 22 * len(layers), sizing_mode="stretch_width",
         y_range=FactorRange(factors=names[::-1]), toolbar_location=None, tools="",
     )  # fmt: skip
     _style(plot, "us", "")
@@ -157,7 +157,7 @@ def _layers(layers: list[LayerTime]) -> Any:
 
 
 def _nights(cell: CellReport) -> Any:
-    plot = _figure("night", _RATIO, "The last nights; dashed: the target")
+    plot = _figure("night", _RATIO)
     nights = [night for night in cell.nights if night.ratio is not None]
     source = ColumnDataSource(
         {
@@ -172,15 +172,14 @@ def _nights(cell: CellReport) -> Any:
     return _finish(plot, [marks], [("run", "@run"), ("FP32 / INT8", "@ratio{0.000}")])
 
 
-def _figure(x_label: str, y_label: str, title: str) -> Any:
-    plot: Any = figure(height=340, sizing_mode="stretch_width", title=title, toolbar_location=None, tools="")
+def _figure(x_label: str, y_label: str) -> Any:
+    plot: Any = figure(height=340, sizing_mode="stretch_width", toolbar_location=None, tools="")
     plot.yaxis.formatter = NumeralTickFormatter(format="0.00")
     _style(plot, x_label, y_label)
     return plot
 
 
 def _style(plot: Any, x_label: str, y_label: str) -> None:
-    plot.title.text_color = _INK
     plot.xaxis.axis_label, plot.yaxis.axis_label = x_label, y_label
     plot.background_fill_alpha = plot.border_fill_alpha = plot.outline_line_alpha = 0
     plot.grid.grid_line_color, plot.grid.grid_line_alpha = _INK, 0.2
@@ -204,7 +203,7 @@ _TRIAL_LINES = [
 def _finish(plot: Any, marks: list[Any], lines: list[tuple[str, str]]) -> Any:
     """Put the legend below, where it hides nothing, and let the marks tell what they are on hover."""
     legend = plot.legend[0]
-    legend.orientation, legend.label_text_color = "horizontal", _INK
+    legend.ncols, legend.label_text_color = 2, _INK
     legend.background_fill_alpha = legend.border_line_alpha = 0
     legend.label_text_font_size, legend.spacing, legend.margin = "11px", 6, 2
     plot.add_layout(legend, "below")
