@@ -7,6 +7,7 @@ os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,9 @@ def postgresql_server(tmp_path_factory):
     # The server refuses to run as root; Debian's package comes with a user for it.
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if as_user:
-        for each in (folder, *list(folder.parents)[:2]):
-            each.chmod(0o755)
+        for each in (folder, *folder.parents):
+            if Path(tempfile.gettempdir()) in each.parents:
+                each.chmod(0o755)
         shutil.chown(folder, "postgres")
 
     def run(program, *arguments):

@@ -36,10 +36,10 @@ def nights(folder):
     shutil.copytree(ZOO, folder / "zoo")
     models = [f"embedded/{name}.yml" for name in MODELS]
     (folder / "zoo" / "example.yml").write_text(yaml.safe_dump({"models": models, "devices": ["CPU", "GPU"]}))
-    zoo(folder, "run", "zoo/example.yml", "--max-trials", "20")
+    zoo(folder, "run", "zoo/example.yml", "--max-trials", "12")
     zoo(folder, "baseline", "accept", "--reason", "release 1.0")
     for seed in ("1", "2"):
-        zoo(folder, "run", "zoo/example.yml", "--max-trials", "20", "--trials-load-method", "fine_tune", "--seed", seed)
+        zoo(folder, "run", "zoo/example.yml", "--max-trials", "12", "--trials-load-method", "fine_tune", "--seed", seed)
     return folder / "reports" / "latest"
 
 

@@ -35,8 +35,8 @@ def test_a_model_against_itself_takes_the_same_layers():
     model = residual_model()
     layers = profile_layers(compiled(model), compiled(model), SAMPLE)
     # What takes a microsecond may be executed on one side and take no time on the other.
-    longer = [layer for layer in layers if (layer.reference_us or 0) > 3]
-    assert {"first", "branch"} & {layer.name for layer in longer}
+    longer = [layer for layer in layers if (layer.reference_us or 0) > 1 and layer.candidate_us]
+    assert "branch" in {layer.name for layer in longer}
     assert all(layer.reference_kernel == layer.candidate_kernel for layer in longer)
     times = np.array([(layer.reference_us, layer.candidate_us) for layer in longer]).sum(axis=0)
     assert times[0] / times[1] == pytest.approx(1, rel=0.5)

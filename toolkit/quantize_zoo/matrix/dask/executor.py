@@ -206,8 +206,8 @@ class DaskExecutor:
                 raise errors.scheduler_lost("no connection")
             known = self._client.scheduler_info(n_workers=-1).get("workers", {})
             if self._client.status == "running" and not set(addresses) & set(known):
-                future.cancel()
-                raise errors.worker_died("all workers that could run it are gone")
+                future.cancel()  # it had not begun: else Dask says that its worker was killed
+                raise FutureCancelledError(future.key, "all workers that could run it are gone")
             if self._seen() > deadline:
                 where = [address for address, keys in self._client.processing().items() if future.key in keys]
                 future.cancel()
