@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
 ZOO = HERE.parents[1] / "model_zoo_configs"
-MODELS = ("digits-resnet", "faces-landmarks", "scenes-ssd", "reviews-transformer")
+MODELS = ("digits-resnet", "reviews-transformer")
 KEPT = ("index.html", "results.json", "junit.xml", "benchmark.json", "summary.md", "cells", "assets", "thumbnails")
 PICTURES = {"report.png": ("index.html", 1280, "light"), "cell.png": ("cells/digits-resnet-CPU.html", 1280, "light")}
 
@@ -36,10 +36,10 @@ def nights(folder):
     shutil.copytree(ZOO, folder / "zoo")
     models = [f"embedded/{name}.yml" for name in MODELS]
     (folder / "zoo" / "example.yml").write_text(yaml.safe_dump({"models": models, "devices": ["CPU", "GPU"]}))
-    zoo(folder, "run", "zoo/example.yml", "--max-trials", "12")
+    zoo(folder, "run", "zoo/example.yml", "--max-trials", "8")
     zoo(folder, "baseline", "accept", "--reason", "release 1.0")
     for seed in ("1", "2"):
-        zoo(folder, "run", "zoo/example.yml", "--max-trials", "12", "--trials-load-method", "fine_tune", "--seed", seed)
+        zoo(folder, "run", "zoo/example.yml", "--max-trials", "8", "--trials-load-method", "fine_tune", "--seed", seed)
     return folder / "reports" / "latest"
 
 

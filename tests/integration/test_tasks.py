@@ -278,3 +278,12 @@ def test_quantized_model_is_refused_with_what_to_do(small, quantize_zoo):
     assert status == 3
     assert "is quantized already: it has FakeQuantize operations" in err
     assert "name the FP32 model that it was made from" in err
+
+
+def test_samples_without_a_file_have_names_that_last(zoo):
+    """The name of a tokenized sentence, and so the dataset's fingerprint, are those of another process."""
+    config = load_model_config(zoo / "embedded" / "reviews-transformer.yml")
+    first, second = (session_of(config) for _ in range(2))
+    assert not any(" at 0x" in name for name in first.identifiers())
+    assert len(set(first.identifiers())) == len(first)
+    assert first.fingerprint() == second.fingerprint()

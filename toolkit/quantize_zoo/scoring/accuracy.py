@@ -116,7 +116,7 @@ class AccuracySession:
 
     def identifiers(self) -> list[str]:
         """Return the name of every sample."""
-        return [str(sample.identifier) for sample in self._samples]
+        return [_name(sample.identifier) for sample in self._samples]
 
     def write_thumbnail(self, identifier: str, path: Path) -> bool:
         """Write a small picture of a sample; tell whether it is one."""
@@ -143,7 +143,7 @@ class AccuracySession:
         digest = hashlib.sha256()
         for sample in self._samples:
             annotation = vars(sample.annotation) if sample.annotation is not None else {}
-            digest.update(json.dumps([str(sample.identifier), annotation], default=str, sort_keys=True).encode())
+            digest.update(json.dumps([_name(sample.identifier), annotation], default=_name, sort_keys=True).encode())
             inputs = self._inputs.get(sample.index)
             for name in sorted(inputs):
                 digest.update(name.encode())
@@ -325,9 +325,9 @@ class AccuracySession:
                 filled = feeder.fill_inputs(data)[0]
             except Exception as error:  # readers and preprocessors raise whatever their libraries raise
                 if skip:
-                    self.bad_samples.append(str(identifier))
+                    self.bad_samples.append(_name(identifier))
                     continue
-                raise errors.sample_unreadable(str(identifier), str(error) or type(error).__name__) from error
+                raise errors.sample_unreadable(_name(identifier), str(error) or type(error).__name__) from error
             inputs = {name: np.ascontiguousarray(value, dtype=dtypes[name]) for name, value in filled.items()}
             for name, shape in shapes.items():
                 if name not in inputs or inputs[name].shape != shape:
@@ -340,12 +340,18 @@ class AccuracySession:
         return samples
 
 
+def _name(identifier: Any) -> str:
+    """Return a sample's name; text of the checker's identifier for samples without a file has its memory address."""
+    known = getattr(identifier, "annotation_id", None)
+    return str(identifier) if known is None else str(known)
+
+
 def _check_label(sample: _Sample, prediction: Any) -> None:
     """Check that a classification's label is one that the model knows."""
     label: Any = getattr(sample.annotation, "label", None)
     scores: Any = getattr(prediction, "scores", None)
     if isinstance(label, int | np.integer) and np.ndim(scores) == 1 and not 0 <= label < np.size(scores):
-        raise errors.label_out_of_range(str(sample.identifier), int(label), np.size(scores))
+        raise errors.label_out_of_range(_name(sample.identifier), int(label), np.size(scores))
 
 
 def _cause(error: Exception) -> str:
