@@ -18,8 +18,8 @@ from distributed import Client
 from conftest import SmallMatrix
 from quantize_zoo.config import load_matrix
 from quantize_zoo.errors import CellError, ConfigurationError
-from quantize_zoo.matrix import expand
-from quantize_zoo.matrix.dask import ClusterOptions, DaskExecutor, connect
+from quantize_zoo.matrix import ClusterOptions, expand
+from quantize_zoo.matrix.dask import DaskExecutor, connect
 from quantize_zoo.matrix.dask import worker as tasks
 from quantize_zoo.matrix.dask.cluster import require_safe
 from quantize_zoo.matrix.dask.files import Cache, contents, files_of, hashed

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -30,8 +30,11 @@ from quantize_zoo.config import (
 )
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.matrix import (
+    ROLES,
+    ClusterOptions,
     Compared,
     Executor,
+    LatencyMode,
     LocalExecutor,
     Pair,
     accept,
@@ -97,7 +100,6 @@ DefinitionsOption = Annotated[
 ]
 _CLUSTER = "Dask"
 ExecutorName = Literal["local", "dask"]
-LatencyMode = Literal["master", "peer"]
 SchedulerOption = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:8786.", rich_help_panel=_CLUSTER)
 ]
@@ -111,18 +113,6 @@ InsecureOption = Annotated[
     bool, typer.Option("--insecure", help="Without TLS beyond this machine.", rich_help_panel=_CLUSTER)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-
-
-class ClusterPlace(NamedTuple):
-    """The options that say where a cluster is; see ``ClusterOptions``, which needs the extra."""
-
-    scheduler: str | None
-    scheduler_file: Path | None
-    workers: int | None
-    tls_ca_file: Path | None
-    tls_cert: Path | None
-    tls_key: Path | None
-    insecure: bool
 
 
 def main() -> None:
@@ -174,7 +164,7 @@ def run(
         rendered, folder = _run(loaded, reports, store, seed)
     else:
         where = (scheduler, scheduler_file, workers, tls_ca_file, tls_cert, tls_key, insecure)
-        with _on_dask(ClusterPlace(*where), latency, cache_mb) as cluster:
+        with _on_dask(ClusterOptions(*where), latency, cache_mb) as cluster:
             rendered, folder = _run(loaded, reports, store, seed, cluster)
     _report(rendered, folder, as_json=as_json)
 
@@ -195,14 +185,14 @@ def worker(
     """Be a worker of a Dask cluster that runs cells."""
     dask = _import_dask()
     roles = tuple(each.strip() for each in role.split(","))
-    wrong = [each for each in roles if each not in dask.ROLES]
+    wrong = [each for each in roles if each not in ROLES]
     if wrong:
-        raise errors.unknown_role(wrong[0], dask.ROLES)
+        raise errors.unknown_role(wrong[0], ROLES)
     if scheduler is None and scheduler_file is None:
         raise errors.no_scheduler("(none given)", "name one")
     find_checker()
     place = (scheduler, scheduler_file, None, tls_ca_file, tls_cert, tls_key, insecure)
-    dask.serve(dask.ClusterOptions(*place), roles, host, name, memory_limit)
+    dask.serve(ClusterOptions(*place), roles, host, name, memory_limit)
 
 
 @app.command()
@@ -528,7 +518,7 @@ def _import_dask() -> Any:
 
 
 @contextmanager
-def _on_dask(place: ClusterPlace, latency: LatencyMode, cache_mb: int) -> Iterator[Executor]:
+def _on_dask(options: ClusterOptions, latency: LatencyMode, cache_mb: int) -> Iterator[Executor]:
     """Connect to a cluster; tell where its pages are, and which workers are refused."""
     dask = _import_dask()
     console = Console(stderr=True)
@@ -536,7 +526,7 @@ def _on_dask(place: ClusterPlace, latency: LatencyMode, cache_mb: int) -> Iterat
     def tell(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    with dask.connect(dask.ClusterOptions(*place)) as client:
+    with dask.connect(options) as client:
         executor = dask.DaskExecutor(client, latency, cache_mb * 1_000_000, tell)
         tell(f"dashboard: {executor.dashboard}")
         yield executor

@@ -702,8 +702,8 @@ def tls_incomplete(path: Path | None) -> ConfigurationError:
 
 
 def no_workers(refused: Iterable[str]) -> ConfigurationError:
-    """A cluster without a worker that can be used."""
-    listed = "; ".join(each for each in refused if " " in each)
+    """A cluster without a worker that can be used; each refused one with why."""
+    listed = "; ".join(refused)
     return ConfigurationError(
         f"the cluster has no worker that can be used{f': {listed}' if listed else ''}",
         where="--scheduler",
@@ -751,15 +751,6 @@ def scheduler_lost(cause: str) -> WorkerDiedError:
         f"the scheduler is lost: {cause}",
         where="scheduler",
         remedy="what was finished is stored; start it again and go on with --trials-load-method warm_start",
-    )
-
-
-def other_data(worker: str, differences: Iterable[str]) -> CellError:
-    """A worker has other files under the same path."""
-    return CellError(
-        f"worker {worker} has another model or dataset: {', '.join(differences)}",
-        where="cluster",
-        remedy="make the files of all machines the same, or remove them there: then the worker gets them sent",
     )
 
 

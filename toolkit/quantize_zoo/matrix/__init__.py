@@ -2,6 +2,7 @@
 
 from quantize_zoo.matrix.baselines import accept, baseline_rows, baselines_folder, export_baselines, import_baselines
 from quantize_zoo.matrix.cells import Cell, expand
+from quantize_zoo.matrix.cluster_options import ROLES, ClusterOptions, LatencyMode
 from quantize_zoo.matrix.compare import (
     Compared,
     Pair,
@@ -19,10 +20,13 @@ from quantize_zoo.matrix.pot import pot_matrix, quantize_once
 from quantize_zoo.matrix.run import RunObserver, RunRequest, run_in, run_matrix
 
 __all__ = [
+    "ROLES",
     "Cell",
     "CellWorker",
+    "ClusterOptions",
     "Compared",
     "Executor",
+    "LatencyMode",
     "LocalExecutor",
     "Pair",
     "RunObserver",

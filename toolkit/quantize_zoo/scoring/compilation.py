@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
@@ -73,6 +76,14 @@ def latency_properties(device: DeviceSpec, benchmark: BenchmarkParams) -> dict[s
 def _asked(device: DeviceSpec) -> dict[str, Any]:
     precision = {"INFERENCE_PRECISION_HINT": device.inference_precision} if device.inference_precision else {}
     return {**precision, **device.device_config}
+
+
+def request_with(compiled: Any, sample: Mapping[str, NDArray[Any]]) -> Any:
+    """Return an inference request of a compiled model whose inputs are set."""
+    request = compiled.create_infer_request()
+    for name, value in sample.items():
+        request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
+    return request
 
 
 def describe_execution(compiled: Any) -> Execution:

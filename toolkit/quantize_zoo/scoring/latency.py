@@ -23,6 +23,7 @@ from scipy import stats
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams
+from quantize_zoo.scoring.compilation import request_with
 from quantize_zoo.scoring.estimate import Estimate, exponential, location_estimate
 
 TARGET_HALF_WIDTH = 0.01
@@ -191,9 +192,7 @@ def _timed(turn: Turn) -> float:
 def _turn(compiled: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams) -> Turn:
     if benchmark.api_type == "async":
         return _async_turn(compiled, sample, benchmark)
-    request = compiled.create_infer_request()
-    for name, value in sample.items():
-        request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
+    request = request_with(compiled, sample)
 
     def turn() -> float:
         request.infer()

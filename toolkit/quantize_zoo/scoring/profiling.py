@@ -13,6 +13,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+from quantize_zoo.scoring.compilation import request_with
 
 _BUDGET_SECONDS = 0.5
 _FEWEST, _MOST = 10, 200  # inferences of each side
@@ -51,7 +52,7 @@ def profile_layers(reference: Any, candidate: Any, sample: Mapping[str, NDArray[
 
     """
     try:
-        requests = [_request(compiled, sample) for compiled in (reference, candidate)]
+        requests = [request_with(compiled, sample) for compiled in (reference, candidate)]
         start = time.perf_counter()
         _infer(requests, _WARM_UP)
         seconds = (time.perf_counter() - start) / _WARM_UP
@@ -65,13 +66,6 @@ def profile_layers(reference: Any, candidate: Any, sample: Mapping[str, NDArray[
     except RuntimeError as error:
         raise errors.inference_failed("profiling", errors.message_of(error)) from error
     return tuple(_paired(first, second))
-
-
-def _request(compiled: Any, sample: Mapping[str, NDArray[Any]]) -> Any:
-    request = compiled.create_infer_request()
-    for name, value in sample.items():
-        request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
-    return request
 
 
 def _infer(requests: list[Any], rounds: int) -> None:

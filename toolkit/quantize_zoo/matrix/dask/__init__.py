@@ -3,7 +3,7 @@
 Only imported where Dask is asked for: it is an extra (``pip install quantize-zoo[dask]``).
 """
 
-from quantize_zoo.matrix.dask.cluster import ROLES, ClusterOptions, connect, serve
+from quantize_zoo.matrix.dask.cluster import connect, serve
 from quantize_zoo.matrix.dask.executor import DaskExecutor
 
-__all__ = ["ROLES", "ClusterOptions", "DaskExecutor", "connect", "serve"]
+__all__ = ["DaskExecutor", "connect", "serve"]

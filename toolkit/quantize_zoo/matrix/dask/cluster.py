@@ -6,53 +6,19 @@ import asyncio
 import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import dask
 from distributed import Client, LocalCluster, Nanny, Security
 
 from quantize_zoo import errors
+from quantize_zoo.matrix.cluster_options import ROLES, ClusterOptions, Role
 
-Role = Literal["accuracy", "latency"]
-ROLES: tuple[Role, ...] = ("accuracy", "latency")
 # Sessions are processes of the worker's own, which a daemon must not have; a task whose worker died is the client's to
 # repeat.
 CONFIGURATION = {"distributed.worker.daemon": False, "distributed.scheduler.allowed-failures": 0}
 _CONNECT_SECONDS = 20
-
-
-@dataclass(frozen=True)
-class ClusterOptions:
-    """Where the cluster is, or how many workers to start here, and what secures it.
-
-    The TLS files are as Dask names them.
-    """
-
-    scheduler: str | None = None
-    scheduler_file: Path | None = None
-    workers: int | None = None
-    tls_ca_file: Path | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    insecure: bool = False
-
-    @property
-    def security(self) -> Security | None:
-        """Dask's settings for TLS, None without."""
-        files = (self.tls_ca_file, self.tls_cert, self.tls_key)
-        if not any(files):
-            return None
-        for path in files:
-            if path is None or not path.is_file():
-                raise errors.tls_incomplete(path)
-        ca, cert, key = (str(path) for path in files)
-        return Security(
-            tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, tls_worker_cert=cert, tls_worker_key=key,
-            require_encryption=True,
-        )  # fmt: skip
 
 
 @contextmanager
@@ -63,7 +29,7 @@ def connect(options: ClusterOptions) -> Iterator[Client]:
         ConfigurationError: there is no scheduler, or the way to it is neither on this machine, encrypted nor allowed.
 
     """
-    security = options.security
+    security = _security(options)
     with dask.config.set(CONFIGURATION):
         if options.scheduler is None and options.scheduler_file is None:
             resources = dict.fromkeys(ROLES, 1)
@@ -96,7 +62,7 @@ def serve(options: ClusterOptions, roles: tuple[Role, ...], host: str, name: str
         ConfigurationError: there is no scheduler, or listening there is not safe.
 
     """
-    security = options.security
+    security = _security(options)
     require_safe(f"tcp://{host}", security, insecure=options.insecure)
     if options.scheduler is not None:
         require_safe(options.scheduler, security, insecure=options.insecure)
@@ -134,3 +100,18 @@ def require_safe(address: str, security: Security | None, *, insecure: bool) -> 
         loopback = False
     if not loopback and not address.startswith("inproc://"):
         raise errors.insecure_address(address)
+
+
+def _security(options: ClusterOptions) -> Security | None:
+    """Dask's settings for TLS, None without."""
+    files = (options.tls_ca_file, options.tls_cert, options.tls_key)
+    if not any(files):
+        return None
+    for path in files:
+        if path is None or not path.is_file():
+            raise errors.tls_incomplete(path)
+    ca, cert, key = (str(path) for path in files)
+    return Security(
+        tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key, tls_worker_cert=cert, tls_worker_key=key,
+        require_encryption=True,
+    )  # fmt: skip

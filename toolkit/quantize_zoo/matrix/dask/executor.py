@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from distributed import Client
 from distributed.client import FutureCancelledError
@@ -25,9 +25,9 @@ from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError, WorkerDiedError
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.cluster_options import LatencyMode, Role
 from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
 from quantize_zoo.matrix.dask import worker as tasks
-from quantize_zoo.matrix.dask.cluster import Role
 from quantize_zoo.matrix.dask.files import CellFiles, contents, files_of, hashed
 from quantize_zoo.matrix.dask.quiet import Quiet
 from quantize_zoo.matrix.executor import Calibration, Finished, Prepared
@@ -36,7 +36,6 @@ from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Built, Evaluation, Known, Scored, Timed
 from quantize_zoo.store import ReferencePoint
 
-LatencyMode = Literal["master", "peer"]
 _POLL_SECONDS = 1.0
 _LOST_SECONDS = 30.0  # without a scheduler, or without a worker of the role
 _PATIENCE = 20.0  # a task may take so many times as long as the longest of its kind
@@ -67,7 +66,7 @@ class DaskExecutor:
         self._tell = tell
         self._lock = threading.Lock()
         self._facts: dict[str, tuple[tasks.Facts, frozenset[str]]] = {}
-        self._refused: set[str] = set()
+        self._refused: dict[str, str] = {}  # by address, why
         self._own = tasks.facts()
         self._cells = 0
         self._longest: Counter[str] = Counter()
@@ -76,7 +75,7 @@ class DaskExecutor:
         self.workers("accuracy")
         measuring = self.workers("latency" if latency == "master" else "accuracy")
         if not self._facts:
-            raise errors.no_workers(sorted(self._refused))
+            raise errors.no_workers(f"{address}: {wrong}" for address, wrong in sorted(self._refused.items()))
         if not measuring or not self.workers("accuracy"):
             raise errors.no_role("latency" if not measuring else "accuracy")
         cpus = {self._facts[address][0].cpu for address in measuring}
@@ -123,8 +122,7 @@ class DaskExecutor:
             for address, found in self._ask(tasks.facts, workers=new, on_error="return").items() if new else ():
                 wrong = self._differences(found)
                 if wrong:
-                    self._refused.add(f"{address}: {wrong}")
-                    self._refused.add(address)
+                    self._refused[address] = wrong
                     self._tell(f"worker {address} is refused: {wrong}")
                 else:
                     self._facts[address] = found, frozenset(known[address]["resources"])
@@ -189,8 +187,8 @@ class DaskExecutor:
     def _result(self, future: Any, kind: str, addresses: list[str]) -> Any:
         longest = self._longest[kind]
         limit = max(_LEAST_LIMIT_SECONDS, _PATIENCE * longest) if longest else _FIRST_LIMIT_SECONDS
-        started = self._seen()
-        deadline = started + limit
+        connected = time.monotonic()
+        deadline = connected + limit
         while True:
             try:
                 return future.result(timeout=_POLL_SECONDS)
@@ -201,22 +199,18 @@ class DaskExecutor:
             except Exception as error:
                 raise errors.unexpected(f"{type(error).__name__}: {error}") from error
             if self._client.status == "running":
-                started = self._seen()
-            elif self._seen() - started > _LOST_SECONDS:
+                connected = time.monotonic()
+            elif time.monotonic() - connected > _LOST_SECONDS:
                 raise errors.scheduler_lost("no connection")
             known = self._client.scheduler_info(n_workers=-1).get("workers", {})
             if self._client.status == "running" and not set(addresses) & set(known):
                 future.cancel()  # it had not begun: else Dask says that its worker was killed
                 raise FutureCancelledError(future.key, "all workers that could run it are gone")
-            if self._seen() > deadline:
+            if time.monotonic() > deadline:
                 where = [address for address, keys in self._client.processing().items() if future.key in keys]
                 future.cancel()
                 self._client.restart_workers(where, raise_for_error=False)
                 raise errors.worker_died(f"it hung for {limit:.0f} s on {', '.join(where)}")
-
-    @staticmethod
-    def _seen() -> float:
-        return time.monotonic()
 
     def _wait_for_workers(self, role: Role) -> list[str]:
         deadline = time.monotonic() + _LOST_SECONDS
@@ -231,7 +225,9 @@ class DaskExecutor:
             time.sleep(_POLL_SECONDS)
 
     def _provide(self, files: CellFiles, addresses: list[str]) -> None:
-        """Send the workers those files of a cell that they lack."""
+        """Send the workers those files of a cell that they lack; without hashes all find them by path."""
+        if not files.hashes:
+            return
         for address, missing in self._ask(_missing, files, workers=addresses, on_error="ignore").items():
             if missing:
                 self._ask(_keep, contents(files, missing), workers=[address], on_error="ignore")
@@ -402,6 +398,3 @@ def _missing(files: CellFiles, dask_worker: Any) -> list[str]:
 def _keep(found: Mapping[str, bytes], dask_worker: Any) -> None:
     sessions: tasks.CellSessions = dask_worker.plugins[tasks.PLUGIN]
     sessions.keep(found)
-
-
-__all__ = ["DaskExecutor", "LatencyMode"]

@@ -22,7 +22,7 @@ class CellFiles:
     """A cell, and the files that it reads: absolute path on the client's machine, and size in bytes.
 
     ``hashes`` are those of the files' contents in the same order, computed only where a worker does not find the files
-    by path. That what it finds is the same is seen when the data are read: their fingerprint must be the client's.
+    by path. Of what it finds by path only the size is compared.
     """
 
     cell: Cell
