@@ -106,7 +106,9 @@ def latency_check(cause: Cause, subject: str, verdict: LatencyVerdict, seconds_a
     """Put a latency verdict into words."""
     percent = 100 * (verdict.ratio.value - 1)
     low, high = (100 * ((bound or math.nan) - 1) for bound in (verdict.ratio.low, verdict.ratio.high))
-    moved = f"{abs(percent):.1f} % {'slower' if percent > 0 else 'faster'} [{low:.1f}, {high:.1f}]"
+    moved = f"{percent:.1f} % slower [{low:.1f}, {high:.1f}]"
+    if percent <= 0:
+        moved = f"{-percent:.1f} % faster [{-high:.1f}, {-low:.1f}]"
     text = f"{moved}, {verdict.ratio.samples} rounds"
     if verdict.confirmed is not None:
         text += f", {'' if verdict.confirmed else 'not '}confirmed by a second measurement"
