@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed import Client
 
@@ -22,7 +23,7 @@ from quantize_zoo.matrix import ClusterOptions, expand
 from quantize_zoo.matrix.dask import DaskExecutor, connect
 from quantize_zoo.matrix.dask import worker as tasks
 from quantize_zoo.matrix.dask.cluster import require_safe
-from quantize_zoo.matrix.dask.files import Cache, contents, files_of, hashed
+from quantize_zoo.matrix.dask.files import Cache, batches, files_of
 from quantize_zoo.store import Store
 
 COMMAND = [sys.executable, "-m", "quantize_zoo"]
@@ -48,10 +49,9 @@ class Cluster:
         command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port]
         self._start("scheduler", [*command, "--no-dashboard"], DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
 
-    def start_worker(self, name, role="accuracy,latency", **environment):
-        self._start(
-            name, [*COMMAND, "worker", "--scheduler", self.address, "--role", role, "--name", name], **environment
-        )
+    def start_worker(self, name, role="accuracy,latency", arguments=(), **environment):
+        command = [*COMMAND, "worker", "--scheduler", self.address, "--role", role, "--name", name, *arguments]
+        self._start(name, command, **environment)
 
     def _start(self, name, command, **environment):
         with (self.folder / f"{name}.log").open("wb") as log:
@@ -62,6 +62,11 @@ class Cluster:
     def log(self, name):
         return (self.folder / f"{name}.log").read_text()
 
+    def stop_one(self, name):
+        process = self.processes.pop(name)
+        process.terminate()
+        process.wait(20)
+
     def stop(self):
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
@@ -69,6 +74,21 @@ class Cluster:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(15)
             process.kill()
+
+
+def pretending(folder, code):
+    """The environment of a process that runs this code at its start."""
+    shim = folder / "shim"
+    shim.mkdir()
+    (shim / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": str(shim)}
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -219,65 +239,207 @@ def test_a_worker_that_joins_gets_work_and_one_of_other_versions_does_not(small,
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
         told = []
-        executor = DaskExecutor(client, "master", 10**9, told.append)
-        assert len(executor.workers("accuracy")) == 1
+        roster = DaskExecutor(client, "master", 10**9, told.append).roster
+        assert len(roster.of("accuracy")) == 1
         cluster.start_worker("two")
         client.wait_for_workers(2, timeout=60)
-        assert len(executor.workers("accuracy")) == 2
+        wait_until(lambda: len(roster.of("accuracy")) == 2)
         # The same program that says it is another version: a worker of a real one needs another installation.
-        shim = tmp_path / "shim"
-        shim.mkdir()
-        (shim / "sitecustomize.py").write_text("import quantize_zoo\nquantize_zoo.__version__ = '0.0.1'\n")
-        cluster.start_worker("old", PYTHONPATH=str(shim))
+        cluster.start_worker("old", **pretending(tmp_path, "import quantize_zoo; quantize_zoo.__version__ = '0.0.1'"))
         client.wait_for_workers(3, timeout=60)
-        assert len(executor.workers("accuracy")) == 2
-        assert len(told) == 1
+        wait_until(lambda: told)
+        assert len(roster.of("accuracy")) == 2
         assert "quantize-zoo 0.0.1 instead of" in told[0]
 
 
-def hang(files, dask_worker=None):
-    time.sleep(600)
+def test_store_of_a_cluster_may_be_postgresql(small, pair, postgresql, tmp_path):
+    done = run(small, tmp_path / "r", "--max-trials", "4", "--store", postgresql, address=pair.address)
+    assert done.returncode == 0, done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert cell["workers"]
+    (kept,) = Store(postgresql).load_run().cells
+    assert [trial.number for trial in kept.trials] == list(range(4))
+    assert {worker.name for worker in kept.workers} == {worker["name"] for worker in cell["workers"]}
 
 
-def die(files):
+# A machine has one CPU model: a worker that says it has another stands in for another machine.
+OTHER_CPU = """
+from dataclasses import replace
+from quantize_zoo.matrix.dask import worker
+real = worker.describe_environment
+worker.describe_environment = lambda: replace(real(), cpu="Another CPU")
+"""
+
+
+def test_cpu_models_are_refused_or_kept_apart(small, cluster, tmp_path, zoo):
+    cluster.start_worker("one")
+    cluster.start_worker("two", **pretending(tmp_path, OTHER_CPU))
+    with Client(cluster.address, timeout=30) as client:
+        client.wait_for_workers(2, timeout=60)
+    refused = run(small, tmp_path / "r", address=cluster.address)
+    assert refused.returncode == 2, refused.stderr
+    assert "Another CPU" in refused.stderr
+    assert "on_mixed_cpus: split" in refused.stderr
+    (tmp_path / "split").mkdir()
+    copy = SmallMatrix(tmp_path / "split", zoo)
+    copy.edit("matrix.yml", lambda matrix: matrix.update(on_mixed_cpus="split"))
+    done = run(copy, tmp_path / "r", "--max-trials", "2", address=cluster.address)
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(done.stdout)["cells"]
+    assert len(cells) == 2
+    assert {cell["device"] for cell in cells} > {"CPU[f32]@Another-CPU"}
+    for cell in cells:
+        (worker,) = cell["workers"]
+        assert (worker["cpu"] == "Another CPU") == (cell["device"] == "CPU[f32]@Another-CPU")
+        assert worker["scored"] >= 1
+        assert 0 < worker["share"] <= 1
+    page = (tmp_path / "r" / "latest" / "cells" / "net-CPU[f32]-Another-CPU.html").read_text()
+    assert "Another CPU" in page
+    assert "measured on" in page
+    status = subprocess.run(
+        [*COMMAND, "export", "net-CPU[f32]@Another-CPU", "--reports", tmp_path / "r", "--output-dir", tmp_path / "e"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert status.returncode == 0, status.stderr
+
+
+def die(limit, files):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_task_that_hangs_or_kills_its_worker_is_tried_twice(small, cluster, monkeypatch):
-    from quantize_zoo.matrix.dask import executor as module
-
-    monkeypatch.setattr(module, "_LEAST_LIMIT_SECONDS", 2.0)
-    monkeypatch.setattr(module, "_FIRST_LIMIT_SECONDS", 2.0)
+def test_a_task_that_kills_its_worker_is_tried_twice(small, cluster, monkeypatch):
     cluster.start_worker("one")
-    files = files_of(expand(load_matrix(small.path))[0])
-    for each in (hang, die):  # the workers cannot import this module: the functions travel by value
-        monkeypatch.setattr(each, "__module__", "__main__")
+    monkeypatch.setattr(die, "__module__", "__main__")  # workers cannot import this module: it travels by value
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
         executor = DaskExecutor(client, "master", 10**9)
-        for task, cause in ((hang, "hung for 2 s"), (die, "died")):
-            with pytest.raises(CellError, match=f"lost twice: .*{cause}.*{cause}"):
-                executor.call("accuracy", task, files)
+        with (
+            executor.open(expand(load_matrix(small.path))[0], small.folder) as cell,
+            pytest.raises(CellError, match=r"lost twice: .*died.*died"),
+        ):
+            executor.work(cell, die, cell.files)
+
+
+def session_of(worker_pid):
+    """The process of a worker's session; its other child is multiprocessing's own helper."""
+    (found,) = (each for each in psutil.Process(worker_pid).children() if "spawn_main" in " ".join(each.cmdline()))
+    return found
+
+
+def test_a_session_that_hangs_is_ended_and_tried_once_more(small, cluster, monkeypatch):
+    from quantize_zoo.matrix.dask import calls
+
+    monkeypatch.setattr(calls, "_LEAST_LIMIT_SECONDS", 5.0)
+    monkeypatch.setattr(calls, "_PATIENCE", 0.0)
+    cluster.start_worker("one")
+    with Client(cluster.address, timeout=30) as client:
+        client.wait_for_workers(1, timeout=60)
+        (worker,) = client.run(os.getpid).values()
+        executor = DaskExecutor(client, "master", 10**9)
+        with executor.open(expand(load_matrix(small.path))[0], small.folder) as cell:
+            base = cell.prepare().base
+            cell.calibrate(base)
+            assert cell.build(base).candidate
+            before = session_of(worker)
+            before.suspend()
+            with pytest.raises(CellError, match="hung for 5 s"):  # so does the next one
+                stop_next(worker, before, lambda: cell.build(base))
+            assert not before.is_running()
+            assert cell.build(base).candidate, "the worker goes on"
+
+
+def stop_next(worker, before, call):
+    """Call while the session that comes after the one before is stopped too, as soon as it is there."""
+
+    def stop():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(psutil.Error, ValueError):
+                session = session_of(worker)
+                if session.pid != before.pid:
+                    session.suspend()
+                    return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        call()
+    finally:
+        thread.join()
+
+
+def test_a_worker_without_enough_memory_costs_no_trial(small, cluster, tmp_path):
+    cluster.start_worker("wide")
+    with Client(cluster.address, timeout=30) as client:
+        client.wait_for_workers(1, timeout=60)
+        (pid,) = client.run(os.getpid).values()
+        own = psutil.Process(pid).memory_info().rss
+    # Enough for the worker itself, and not for a session besides.
+    cluster.start_worker("narrow", arguments=("--memory-limit", str(int(own * 1.3 + 60e6))))
+    with Client(cluster.address, timeout=30) as client:
+        client.wait_for_workers(2, timeout=60)
+    done = run(small, tmp_path / "r", "--max-trials", "4", address=cluster.address)
+    assert done.returncode == 0, done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert [trial["number"] for trial in cell["trials"]] == list(range(4))
+    assert all(trial["failure"] is None for trial in cell["trials"])
+    assert {worker["name"] for worker in cell["workers"]} == {"wide"}
+
+
+def test_an_only_worker_without_enough_memory_is_told(small, cluster, tmp_path):
+    cluster.start_worker("probe")
+    with Client(cluster.address, timeout=30) as client:
+        client.wait_for_workers(1, timeout=60)
+        (pid,) = client.run(os.getpid).values()
+        own = psutil.Process(pid).memory_info().rss
+    cluster.stop_one("probe")
+    cluster.start_worker("narrow", arguments=("--memory-limit", str(int(own * 1.3 + 60e6))))
+    with Client(cluster.address, timeout=30) as client:
+        client.wait_for_workers(1, timeout=60)
+    done = run(small, tmp_path / "r", address=cluster.address)
+    assert done.returncode == 3, done.stderr
+    assert "out of memory" in done.stderr
 
 
 def test_a_worker_without_the_files_gets_them_once(small, tmp_path):
     """The cache on its own: the files are sent by content, and found under other paths."""
     shutil.copytree(small.folder, tmp_path / "client", ignore=shutil.ignore_patterns("reports"))
     cell = expand(load_matrix(tmp_path / "client" / "matrix.yml"))[0]
-    files = hashed(files_of(cell))
-    assert {Path(path).name for path, _ in files.sizes} >= {"net.onnx", "labels.txt", "accuracy-check.yml"}
-    assert len(files.sizes) > 100, "the pictures too"
+    files = files_of(cell)
+    assert files.here
+    assert {Path(path).name for path, _ in files.hashes} >= {"net.onnx", "labels.txt", "accuracy-check.yml"}
+    assert len(files.hashes) > 100, "the pictures too"
     cache = Cache(tmp_path / "cache", 10**9)
     missing = cache.missing(files)
-    assert len(missing) == len(set(files.hashes))
-    cache.keep(contents(files, missing))
+    assert len(missing) == len({digest for _, digest in files.hashes})
+    sent = list(batches(files, missing))
+    assert sorted(digest for batch in sent for digest in batch) == missing
+    for batch in sent:
+        cache.keep(batch)
     assert cache.missing(files) == []
-    (tmp_path / "client").rename(tmp_path / "gone")
+    assert cache.localized(files) == files.cell
+    labels = cell.model.accuracy_checker.parent / "labels.txt"
+    labels.write_text(labels.read_text()[::-1])
+    assert not files.here, "of the same size, with another content"
     local = cache.localized(files)
     assert local.model.model.is_file()
     assert str(local.model.model).startswith(str(tmp_path / "cache"))
     assert local.model.accuracy_checker.is_file()
-    assert files_of(local).sizes[0][1] == files.sizes[0][1]
+    assert sorted(digest for _, digest in files_of(local).hashes) == sorted(digest for _, digest in files.hashes)
+    cache.release(files)
+    assert not local.model.model.exists()
+
+
+def test_files_are_sent_in_parts(small, monkeypatch):
+    from quantize_zoo.matrix.dask import files as module
+
+    files = files_of(expand(load_matrix(small.path))[0])
+    wanted = [digest for _, digest in files.hashes]
+    monkeypatch.setattr(module, "_BATCH_BYTES", 20_000)
+    sent = list(batches(files, wanted))
+    assert len(sent) > 3
+    assert sorted(digest for batch in sent for digest in batch) == sorted(set(wanted))
 
 
 def test_cache_keeps_to_its_size(tmp_path):

@@ -519,7 +519,7 @@ def _import_dask() -> Any:
 
 @contextmanager
 def _on_dask(options: ClusterOptions, latency: LatencyMode, cache_mb: int) -> Iterator[Executor]:
-    """Connect to a cluster; tell where its pages are, and which workers are refused."""
+    """Connect to a cluster; tell which workers are refused."""
     dask = _import_dask()
     console = Console(stderr=True)
 
@@ -527,9 +527,7 @@ def _on_dask(options: ClusterOptions, latency: LatencyMode, cache_mb: int) -> It
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     with dask.connect(options) as client:
-        executor = dask.DaskExecutor(client, latency, cache_mb * 1_000_000, tell)
-        tell(f"dashboard: {executor.dashboard}")
-        yield executor
+        yield dask.DaskExecutor(client, latency, cache_mb * 1_000_000, tell)
 
 
 def _run(
@@ -541,7 +539,7 @@ def _run(
     opened = Store(store or _default_store(reports))
     command = shlex.join(["quantize-zoo", *sys.argv[1:]])
     executor = cluster or LocalExecutor(reports / "statistics", reports / "inputs")
-    with ConsoleProgress(Console(stderr=True)) as progress:
+    with ConsoleProgress(Console(stderr=True), executor.dashboard) as progress:
         record = run_in(reports, matrix, executor, opened, progress, command, seed)
     return report_of(record, opened), reports / record.id
 

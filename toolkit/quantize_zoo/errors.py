@@ -721,11 +721,11 @@ def no_role(role: str) -> ConfigurationError:
 
 
 def mixed_cpus(cpus: Iterable[str]) -> ConfigurationError:
-    """Workers that measure have different CPUs, whose ratios do not compare."""
+    """Workers have different CPUs, whose latencies and INT8 accuracies do not compare."""
     return ConfigurationError(
-        f"the workers that measure latency have different CPUs: {'; '.join(cpus)}",
-        where="--latency",
-        remedy="give the role latency to workers of one CPU model only, and use --latency master",
+        f"the workers have different CPUs: {'; '.join(cpus)}",
+        where="the cluster",
+        remedy="write on_mixed_cpus: split into the matrix for a cell of each, or start workers on one CPU model only",
     )
 
 
@@ -752,6 +752,16 @@ def scheduler_lost(cause: str) -> WorkerDiedError:
         where="scheduler",
         remedy="what was finished is stored; start it again and go on with --trials-load-method warm_start",
     )
+
+
+def cluster_fails(cause: str) -> CellError:
+    """The cluster cannot be made ready."""
+    return CellError(f"the cluster fails: {cause}", where="--executor dask", remedy="see the logs of its workers")
+
+
+def session_lost(cause: str, address: str) -> WorkerDiedError:
+    """A cell's process ended on a worker, which goes on."""
+    return WorkerDiedError(cause, where=address, remedy="see the worker's log")
 
 
 def only_local(command: str) -> CellError:

@@ -19,16 +19,24 @@ from quantize_zoo.store import Reference
 
 
 class ConsoleProgress:
-    """Implements ``RunObserver``; a context manager around the run."""
+    """Implements ``RunObserver``; a context manager around the run.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: to print to.
+        link: an address to show beside the progress; none if empty.
+
+    """
+
+    def __init__(self, console: Console, link: str = "") -> None:
         self._console = console
+        self._link = link
         self._live = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[best]}"),
             TimeRemainingColumn(),
+            *([TextColumn(f"[link={link}]{escape(link)}[/link]")] if link else []),
             console=console,
             disable=not console.is_terminal,
             transient=True,
@@ -36,6 +44,8 @@ class ConsoleProgress:
         self._running: dict[str, tuple[float, TaskID]] = {}  # by cell, which may be several at once
 
     def __enter__(self) -> ConsoleProgress:
+        if self._link and self._live.disable:
+            self._console.print(f"dashboard: {self._link}", markup=False, highlight=False, soft_wrap=True)
         self._live.start()
         return self
 

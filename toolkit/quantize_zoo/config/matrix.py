@@ -14,6 +14,7 @@ from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
 OnMissingDevice = Literal["skip", "score_on_cpu", "fail"]
+OnMixedCpus = Literal["refuse", "split"]
 ReferenceTool = Literal["nncf"]
 
 
@@ -23,6 +24,10 @@ class MatrixFile(Strict):
     models: tuple[Path, ...] = Field(min_length=1)
     devices: tuple[DeviceSpec, ...] = Field(min_length=1)
     on_missing_device: OnMissingDevice = "skip"
+    on_mixed_cpus: OnMixedCpus = Field(
+        default="refuse",
+        description="a cluster with several CPU models: refuse it, or a cell for each model",
+    )
     require_targets: bool = False
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = Field(default=2048, ge=0)
@@ -39,6 +44,7 @@ class MatrixConfig(Strict):
     devices: tuple[DeviceSpec, ...]
     on_missing_device: OnMissingDevice
     require_targets: bool
+    on_mixed_cpus: OnMixedCpus = "refuse"
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = 2048
     gate: GateConfig = GateConfig()
@@ -48,7 +54,7 @@ class MatrixConfig(Strict):
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
         """Return the part that the command line asks for; an empty list asks for all.
 
-        A device that the matrix has by this label keeps its properties.
+        A device that the matrix has by this label keeps its properties; of ``CPU@MODEL`` only the device counts.
 
         Raises:
             ConfigurationError: the matrix has no such model.
@@ -60,7 +66,8 @@ class MatrixConfig(Strict):
                 raise errors.unknown_model_name(name, known)
         chosen_models = tuple(known[name] for name in models) or self.models
         labels = {device.label: device for device in self.devices}
-        chosen_devices = tuple(labels.get(name) or DeviceSpec(device=name) for name in devices) or self.devices
+        names = dict.fromkeys(name.partition("@")[0] for name in devices)
+        chosen_devices = tuple(labels.get(name) or DeviceSpec(device=name) for name in names) or self.devices
         return self.model_copy(update={"models": chosen_models, "devices": chosen_devices})
 
     def with_definitions(self, definitions: Path) -> MatrixConfig:
@@ -108,6 +115,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         models=tuple(models),
         devices=file.devices,
         on_missing_device=file.on_missing_device,
+        on_mixed_cpus=file.on_mixed_cpus,
         require_targets=file.require_targets,
         references=file.references,
         input_memory_mb=file.input_memory_mb,

@@ -54,13 +54,22 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
     """
     cells = {cell.name: cell for cell in expand(matrix)}
     finals = [{cell.name: cell.final for cell in run.cells if cell.final} for run in (baseline, candidate)]
-    common = [name for name in finals[1] if name in finals[0] and name in cells]
+    common = [name for name in finals[1] if name in finals[0] and _planned(name) in cells]
     if not common:
         raise errors.nothing_in_common(baseline.id, candidate.id)
     return [
-        Pair(cells[name], reports / baseline.id / finals[0][name].model, reports / candidate.id / finals[1][name].model)
+        Pair(
+            cells[_planned(name)],
+            reports / baseline.id / finals[0][name].model,
+            reports / candidate.id / finals[1][name].model,
+        )
         for name in common
     ]
+
+
+def _planned(name: str) -> str:
+    """Return a cell's name in the matrix: a cluster's cell is of a CPU model besides."""
+    return name.partition("@")[0]
 
 
 def compare_pairs(

@@ -264,7 +264,10 @@ def compare_answers(
         resampled=resampled,
         confidences=_confidences(baseline, candidate),
     )
-    moved = np.flatnonzero(different & (baseline.texts != candidate.texts))
+    other = baseline.texts != candidate.texts
+    if baseline.values is not None and candidate.values is not None:
+        other |= baseline.values != candidate.values  # of classes with equal scores the text names one
+    moved = np.flatnonzero(different & other)
     changed = tuple(
         ChangedSample(
             str(baseline.identifiers[index]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from quantize_zoo.config import MatrixConfig
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.graph import Placement
 from quantize_zoo.matrix.cells import Cell
@@ -14,7 +15,7 @@ from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, LayerTime, PairedLatency
 from quantize_zoo.search import CandidateScorer, EvaluationPool
-from quantize_zoo.store import Figures, Holdout, OtherMetric, Reference, ReferencePoint
+from quantize_zoo.store import Figures, Holdout, OtherMetric, Reference, ReferencePoint, WorkerUse
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,25 @@ class CellWorker(CandidateScorer, Protocol):
         """Compare tonight with the cell's baseline."""
         ...
 
+    def workers(self) -> tuple[WorkerUse, ...]:
+        """Return who worked at the cell so far; nobody where it is this machine alone."""
+        ...
+
 
 class Executor(Protocol):
     """Opens a worker for a cell; leaving the context ends the worker, whatever it is doing."""
 
+    @property
+    def dashboard(self) -> str:
+        """The address of the engine's own pages; empty if it has none."""
+        ...
+
     def open(self, cell: Cell, log: Path) -> AbstractContextManager[CellWorker]:
         """Start a worker whose output goes to the log file."""
+        ...
+
+    def cells(self, matrix: MatrixConfig) -> list[Cell]:
+        """Return the cells of a matrix as they are run: on machines that differ, there may be more of them."""
         ...
 
     def cells_at_once(self) -> int:

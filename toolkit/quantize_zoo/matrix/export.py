@@ -66,7 +66,7 @@ def write_configuration(model: Path, cell: Cell, trial: Trial) -> None:
     """
     configuration = {
         "model": cell.model.name,
-        "device": cell.device.label,
+        "device": cell.device_label,
         "trial": trial.number,
         "option_hash": trial.option_hash,
         **_OPTION.dump_python(trial.option, mode="json"),

@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from quantize_zoo import errors
+from quantize_zoo.config import MatrixConfig
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
-from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
 from quantize_zoo.matrix.executor import Calibration, CellWorker, Finished, Prepared
 from quantize_zoo.matrix.session import CellSession
@@ -29,7 +30,7 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.scoring.environment import ISA_VARIABLE
 from quantize_zoo.search import Built, Scored, Timed
-from quantize_zoo.store import ReferencePoint
+from quantize_zoo.store import ReferencePoint, WorkerUse
 
 _GRACE_SECONDS = 5
 
@@ -48,12 +49,21 @@ class LocalExecutor:
         self._statistics = statistics
         self._inputs = inputs
 
+    @property
+    def dashboard(self) -> str:
+        """See ``Executor``; there are no pages."""
+        return ""
+
+    def cells(self, matrix: MatrixConfig) -> list[Cell]:
+        """See ``Executor``."""
+        return expand(matrix)
+
     def cells_at_once(self) -> int:
         """See ``Executor``; latency needs a quiet machine."""
         return 1
 
     @contextmanager
-    def open(self, cell: Cell, log: Path) -> Iterator[CellWorker]:
+    def open(self, cell: Cell, log: Path) -> Iterator[ProcessWorker]:
         """See ``Executor``."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -76,12 +86,38 @@ class LocalExecutor:
             _remove_leftovers(self._inputs)
 
 
+class ProcessWorker(CellWorker, Protocol):
+    """A worker that is a process of this machine."""
+
+    @property
+    def pid(self) -> int:
+        """The process's."""
+        ...
+
+    def kill(self, cause: str) -> None:
+        """End the process from another thread; the call that is under way fails with the cause."""
+        ...
+
+
 class _ProcessWorker:
-    """Implements ``CellWorker`` by calling the same methods in the cell's process."""
+    """Implements ``ProcessWorker`` by calling the same methods in the cell's process."""
 
     def __init__(self, connection: Connection, process: Any) -> None:
         self._connection = connection
         self._process = process
+        self._cause = ""
+
+    @property
+    def pid(self) -> int:
+        pid: int = self._process.pid
+        return pid
+
+    def kill(self, cause: str) -> None:
+        self._cause = cause
+        self._process.kill()
+
+    def workers(self) -> tuple[WorkerUse, ...]:
+        return ()
 
     def prepare(self) -> Prepared:
         prepared: Prepared = self._call("prepare")
@@ -136,7 +172,7 @@ class _ProcessWorker:
             succeeded, answer = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(_GRACE_SECONDS)
-            raise errors.worker_died(_cause_of_death(self._process.exitcode)) from None
+            raise errors.worker_died(self._cause or _cause_of_death(self._process.exitcode)) from None
         if succeeded:
             return answer
         raise answer

@@ -16,7 +16,7 @@ from quantize_zoo.config import MatrixConfig, OptimizerParams, search_stages
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level
 from quantize_zoo.matrix.baselines import baselines_folder
-from quantize_zoo.matrix.cells import Cell, expand
+from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.matrix.comparison import GateRequest
 from quantize_zoo.matrix.executor import CellWorker, Executor
 from quantize_zoo.matrix.export import write_configuration
@@ -97,6 +97,7 @@ class _Flow:
     """What every step of a run needs; ``stop`` is set when the run is to end."""
 
     request: RunRequest
+    cells: list[Cell]
     executor: Executor
     store: Store
     observer: RunObserver
@@ -109,6 +110,7 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
     A cell that fails does not stop the others. On KeyboardInterrupt the run ends as interrupted; what was finished is
     stored.
     """
+    cells = executor.cells(request.matrix)
     store.start_run(
         request.run_id,
         matrix=str(request.matrix.source),
@@ -118,12 +120,11 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
         on_missing_device=request.matrix.on_missing_device,
     )
     status: RunStatus = "finished"
-    cells = expand(request.matrix)
-    flow = _Flow(request, executor, store, observer, threading.Event())
+    flow = _Flow(request, cells, executor, store, observer, threading.Event())
 
     def run_one(position: int) -> None:
         if not flow.stop.is_set():
-            _start_cell(flow, cells, position)
+            _start_cell(flow, position)
 
     at_once = executor.cells_at_once()
     try:
@@ -143,14 +144,14 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
     return store.load_run(request.run_id)
 
 
-def _start_cell(flow: _Flow, cells: list[Cell], position: int) -> None:
+def _start_cell(flow: _Flow, position: int) -> None:
     """Run a cell and keep how it ended; its failure does not stop the others."""
-    cell = cells[position]
-    flow.observer.cell_started(cell, position, len(cells))
+    cell = flow.cells[position]
+    flow.observer.cell_started(cell, position, len(flow.cells))
     cell_id = flow.store.start_cell(
         flow.request.run_id,
         model=cell.model.name,
-        device=cell.device.label,
+        device=cell.device_label,
         method=cell.model.optimizer.params.trials_load_method,
         params=cell.model.optimizer.params,
     )
@@ -176,15 +177,20 @@ def _run_cell(flow: _Flow, cell: Cell, cell_id: int) -> None:
         model = cell.model.model_copy(update={"model": fetch_model(cell.model.zoo_name)})
         cell = replace(cell, model=model)
     try:
-        with flow.executor.open(cell, log) as worker:
-            _tune_and_hold(flow, cell, cell_id, worker)
-        return
+        _work_at(flow, cell, cell_id, log)
     except DeviceUnavailableError:
         if flow.request.matrix.on_missing_device != "score_on_cpu":
             raise
-    cell = replace(cell, scored_on_cpu=True)
+        _work_at(flow, replace(cell, scored_on_cpu=True), cell_id, log)
+
+
+def _work_at(flow: _Flow, cell: Cell, cell_id: int, log: Path) -> None:
+    """Tune and hold with a worker of the executor's, and keep who worked."""
     with flow.executor.open(cell, log) as worker:
-        _tune_and_hold(flow, cell, cell_id, worker)
+        try:
+            _tune_and_hold(flow, cell, cell_id, worker)
+        finally:
+            flow.store.set_workers(cell_id, worker.workers())
 
 
 def _tune_and_hold(flow: _Flow, cell: Cell, cell_id: int, worker: CellWorker) -> None:
@@ -204,7 +210,7 @@ def _tune_and_hold(flow: _Flow, cell: Cell, cell_id: int, worker: CellWorker) ->
         model=request.folder / (final.model if final else ""),
         run=request.folder,
         gate=matrix.gate,
-        level=check_level(matrix.gate, sum(each.name in current for each in expand(matrix))),
+        level=check_level(matrix.gate, sum(each.name in current for each in flow.cells)),
         runtimes=matrix.runtimes,
     )
     flow.observer.gate_started(cell)
@@ -221,7 +227,7 @@ def _tune_and_hold(flow: _Flow, cell: Cell, cell_id: int, worker: CellWorker) ->
 def _tune(flow: _Flow, cell: Cell, cell_id: int, worker: CellWorker) -> Final | None:
     prepared = worker.prepare()
     params = cell.model.optimizer.params
-    start = find_start(params, prepared, flow.store.searches(cell.model.name, cell.device.label))
+    start = find_start(params, prepared, flow.store.searches(cell.model.name, cell.device_label))
     reference = replace(prepared.reference, notes=(*prepared.reference.notes, *start.notes))
     flow.store.set_reference(cell_id, reference)
     flow.observer.reference_scored(cell, reference)

@@ -18,7 +18,7 @@ from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict
 from quantize_zoo.report.run_report import CellReport, Night, RunReport
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Pruned, Score, Trial, TrialKind
-from quantize_zoo.store import CellStatus, ErrorRecord, Final, Reference, ReferencePoint, RunStatus
+from quantize_zoo.store import CellStatus, ErrorRecord, Final, Reference, ReferencePoint, RunStatus, WorkerUse
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class CellDocument:
     references: tuple[ReferencePoint, ...]
     calibration_seconds: float | None
     sensitivity: dict[str, float]
+    workers: tuple[WorkerUse, ...]
     best: int | None
     final: Final | None
     pareto: tuple[int, ...]
@@ -144,6 +145,7 @@ def _cell(cell: CellReport) -> CellDocument:
         references=record.references,
         calibration_seconds=record.calibration_seconds,
         sensitivity=record.sensitivity,
+        workers=record.workers,
         best=cell.best.number if cell.best else None,
         final=record.final,
         pareto=cell.pareto,

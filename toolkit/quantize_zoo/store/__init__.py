@@ -16,6 +16,7 @@ from quantize_zoo.store.records import (
     RunStatus,
     StoredBaseline,
     StoredSearch,
+    WorkerUse,
     current_baselines,
 )
 from quantize_zoo.store.store import Store
@@ -37,5 +38,6 @@ __all__ = [
     "Store",
     "StoredBaseline",
     "StoredSearch",
+    "WorkerUse",
     "current_baselines",
 ]

@@ -120,6 +120,23 @@ class Final:
 
 
 @dataclass(frozen=True)
+class WorkerUse:
+    """What a worker of a cluster did for a cell.
+
+    It ``scored`` and ``measured`` so many trials, and was busy with the cell for some ``seconds``, which is a ``share``
+    of the cell's.
+    """
+
+    name: str
+    host: str
+    cpu: str
+    scored: int
+    measured: int
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Baseline:
     """An accepted cell. ``fp32``, ``int8`` and ``answers`` name files in the folder of baselines by their content.
 
@@ -180,6 +197,7 @@ class CellRecord:
     """One cell of a run with its trials in order.
 
     ``sensitivity`` is the relative error that quantizing makes in each operation's own output, by its name.
+    ``workers`` tells who worked at it, where that was a cluster.
     """
 
     id: int
@@ -197,6 +215,7 @@ class CellRecord:
     references: tuple[ReferencePoint, ...] = ()
     gate: dict[str, Any] | None = None  # the gate's own record; its layer is above this one
     sensitivity: dict[str, float] = field(default_factory=dict)
+    workers: tuple[WorkerUse, ...] = ()
 
     @property
     def name(self) -> str:

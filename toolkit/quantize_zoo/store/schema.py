@@ -50,6 +50,7 @@ class Cell(Base):
     reference: Mapped[dict[str, object] | None] = mapped_column(JSON)
     calibration_seconds: Mapped[float | None]
     sensitivity: Mapped[dict[str, float] | None] = mapped_column(JSON)
+    workers: Mapped[list[dict[str, object]] | None] = mapped_column(JSON)
     final: Mapped[dict[str, object] | None] = mapped_column(JSON)
     references: Mapped[list[dict[str, object]] | None] = mapped_column(JSON)
     gate: Mapped[dict[str, object] | None] = mapped_column(JSON)

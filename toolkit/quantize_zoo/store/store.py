@@ -36,6 +36,7 @@ from quantize_zoo.store.records import (
     RunStatus,
     StoredBaseline,
     StoredSearch,
+    WorkerUse,
     current_baselines,
 )
 from quantize_zoo.store.schema import BaselineRow, Cell, Run, TrialRow
@@ -48,6 +49,7 @@ _FINAL = TypeAdapter(Final)
 _ERROR = TypeAdapter(ErrorRecord)
 _POINT = TypeAdapter(ReferencePoint)
 _BASELINE = TypeAdapter(Baseline)
+_WORKER = TypeAdapter(WorkerUse)
 
 
 class Store:
@@ -156,6 +158,11 @@ class Store:
             cell.status = status
             cell.final = None if final is None else _plain(_FINAL, final)
             cell.error = None if error is None else _plain(_ERROR, error)
+
+    def set_workers(self, cell_id: int, workers: Sequence[WorkerUse]) -> None:
+        """Keep who worked at a cell."""
+        with self._transaction() as session:
+            session.get_one(Cell, cell_id).workers = [_plain(_WORKER, worker) for worker in workers]
 
     def set_gate(self, cell_id: int, gate: dict[str, Any]) -> None:
         """Keep what the comparison with the baseline found."""
@@ -266,6 +273,7 @@ class Store:
             reference=None if row.reference is None else _REFERENCE.validate_python(row.reference),
             calibration_seconds=row.calibration_seconds,
             sensitivity=row.sensitivity or {},
+            workers=tuple(_WORKER.validate_python(worker) for worker in row.workers or ()),
             final=None if row.final is None else _FINAL.validate_python(row.final),
             trials=tuple(self._trials(session, row)) if trials else (),
             gate=row.gate,

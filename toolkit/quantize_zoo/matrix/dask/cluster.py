@@ -14,6 +14,7 @@ from distributed import Client, LocalCluster, Nanny, Security
 
 from quantize_zoo import errors
 from quantize_zoo.matrix.cluster_options import ROLES, ClusterOptions, Role
+from quantize_zoo.matrix.dask import worker as tasks
 
 # Sessions are processes of the worker's own, which a daemon must not have; a task whose worker died is the client's to
 # repeat.
@@ -71,15 +72,16 @@ def serve(options: ClusterOptions, roles: tuple[Role, ...], host: str, name: str
     async def run() -> None:
         async with Nanny(
             options.scheduler, nthreads=1, resources=dict.fromkeys(roles, 1), host=host, name=name,
-            memory_limit=memory_limit, security=security, preload=["openvino"], **where,
+            memory_limit=memory_limit, security=security, preload=["openvino", tasks.__name__], **where,
         ) as nanny:  # fmt: skip
             await nanny.finished()
 
     with dask.config.set({**CONFIGURATION, "distributed.comm.timeouts.connect": f"{_CONNECT_SECONDS}s"}):
         try:
             asyncio.run(run())
-        except (OSError, ValueError, TimeoutError) as error:
-            raise errors.no_scheduler(options.scheduler or str(options.scheduler_file), str(error)) from error
+        except (OSError, ValueError, RuntimeError) as error:
+            cause = str(error.__cause__ or error)  # Dask says that the nanny failed, and chains why
+            raise errors.no_scheduler(options.scheduler or str(options.scheduler_file), cause) from error
 
 
 def require_safe(address: str, security: Security | None, *, insecure: bool) -> None:

@@ -2,15 +2,15 @@
 
 Latency stays honest in two ways. ``master``: only workers with the role ``latency`` measure, one thing at a time; where
 their machine has other workers too, those pause meanwhile. ``peer``: the worker that scored a candidate measures it,
-against FP32 in turns; it must have its machine to itself. Ratios of different CPU models are not mixed.
+against FP32 in turns; it must have its machine to itself. A cell's trials come from machines of one CPU model, on which
+both latency and what INT8 kernels compute depend.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -18,30 +18,27 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client
-from distributed.client import FutureCancelledError
-from distributed.scheduler import KilledWorker
 
 from quantize_zoo import errors
-from quantize_zoo.errors import QuantizeZooError, WorkerDiedError
+from quantize_zoo.config import MatrixConfig
 from quantize_zoo.gate import Check, GateResult
-from quantize_zoo.matrix.cells import Cell
+from quantize_zoo.matrix.cells import Cell, expand
 from quantize_zoo.matrix.cluster_options import LatencyMode, Role
 from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
 from quantize_zoo.matrix.dask import worker as tasks
-from quantize_zoo.matrix.dask.files import CellFiles, contents, files_of, hashed
+from quantize_zoo.matrix.dask.calls import Calls
+from quantize_zoo.matrix.dask.files import CellFiles, batches, files_of
+from quantize_zoo.matrix.dask.leases import share_out
 from quantize_zoo.matrix.dask.quiet import Quiet
+from quantize_zoo.matrix.dask.roster import Roster
+from quantize_zoo.matrix.dask.usage import Usage
 from quantize_zoo.matrix.executor import Calibration, Finished, Prepared
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Built, Evaluation, Known, Scored, Timed
-from quantize_zoo.store import ReferencePoint
+from quantize_zoo.store import ReferencePoint, WorkerUse
 
-_POLL_SECONDS = 1.0
-_LOST_SECONDS = 30.0  # without a scheduler, or without a worker of the role
-_PATIENCE = 20.0  # a task may take so many times as long as the longest of its kind
-_LEAST_LIMIT_SECONDS = 120.0
-_FIRST_LIMIT_SECONDS = 3600.0
-_ATTEMPTS = 2
+_PENDING = 256  # trials of a cell at most: each waits in a thread
 
 
 class DaskExecutor:
@@ -54,7 +51,8 @@ class DaskExecutor:
         tell: told of workers that are refused.
 
     Raises:
-        ConfigurationError: no worker has a role that is needed, or the ones that measure are not alike.
+        CellError: the cluster fails.
+        ConfigurationError: no worker has a role that is needed, or one that measures shares its machine.
 
     """
 
@@ -62,203 +60,110 @@ class DaskExecutor:
         self, client: Client, latency: LatencyMode, cache_bytes: int, tell: Callable[[str], None] = lambda _: None
     ) -> None:
         self._client = client
-        self._latency = latency
-        self._tell = tell
-        self._lock = threading.Lock()
-        self._facts: dict[str, tuple[tasks.Facts, frozenset[str]]] = {}
-        self._refused: dict[str, str] = {}  # by address, why
-        self._own = tasks.facts()
-        self._cells = 0
-        self._longest: Counter[str] = Counter()
-        self.quiet = Quiet()
-        client.register_plugin(tasks.CellSessions(cache_bytes))
-        self.workers("accuracy")
-        measuring = self.workers("latency" if latency == "master" else "accuracy")
-        if not self._facts:
-            raise errors.no_workers(f"{address}: {wrong}" for address, wrong in sorted(self._refused.items()))
-        if not measuring or not self.workers("accuracy"):
-            raise errors.no_role("latency" if not measuring else "accuracy")
-        cpus = {self._facts[address][0].cpu for address in measuring}
-        if len(cpus) > 1:
-            raise errors.mixed_cpus(sorted(cpus))
-        if latency == "peer" and self._shares_machines():
+        self._peer = latency == "peer"
+        self._measuring_role: Role = "accuracy" if self._peer else "latency"
+        try:
+            client.register_plugin(tasks.CellSessions(cache_bytes))
+        except OSError as error:  # a worker that ends meanwhile is enough
+            raise errors.cluster_fails(str(error)) from error
+        self.roster = Roster(client, tell)
+        self.roster.require("accuracy")
+        self.roster.require(self._measuring_role)
+        if self._peer and self.roster.shares_machine("accuracy"):
             raise errors.shared_machine()
+        self._calls = Calls(client, self.roster)
+        self._quiet = Quiet()
+        self._lock = threading.Lock()
+        self._open: list[_DaskCell] = []
+        self._leases: dict[str, str] = {}
 
     @property
     def dashboard(self) -> str:
         """The address of Dask's own pages."""
         return str(self._client.dashboard_link)
 
+    def cells(self, matrix: MatrixConfig) -> list[Cell]:
+        """See ``Executor``; where CPU models differ, each model's machines have cells of their own.
+
+        Raises:
+            ConfigurationError: CPU models differ, and the matrix does not want that.
+
+        """
+        cells = expand(matrix)
+        roles: tuple[Role, ...] = ("accuracy", self._measuring_role)
+        cpus = {role: self.roster.cpus(role) for role in roles}
+        for role in roles:
+            self.roster.keep_to(role, cpus[role])
+        if all(len(each) == 1 for each in cpus.values()):
+            return cells
+        if matrix.on_mixed_cpus == "refuse":
+            raise errors.mixed_cpus(sorted({cpu for each in cpus.values() for cpu in each}))
+        return [replace(cell, cpu=cpu) for cell in cells for cpu in cpus[self._measuring_role]]
+
     def cells_at_once(self) -> int:
         """Return how many cells may run at once: their searches have parts that only one worker can do."""
-        return min(4, max(1, len(self.workers("accuracy")) // 2))
+        return min(tasks.SESSIONS, max(1, len(self.roster.of("accuracy")) // 2))
 
     @contextmanager
     def open(self, cell: Cell, log: Path) -> Iterator[_DaskCell]:
         """See ``Executor``; a session's log stays with its worker."""
+        opened = _DaskCell(self, files_of(cell))
         with self._lock:
-            self._cells += 1
-        worker = _DaskCell(self, files_of(cell))
+            self._open.append(opened)
         try:
-            yield worker
+            yield opened
         finally:
-            worker.close()
             with self._lock:
-                self._cells -= 1
+                self._open.remove(opened)
+            opened.close()
+            self.roster.ask(tasks.release, opened.files.key, on_error="ignore")
 
-    def share(self) -> int:
-        """Return how many workers a cell's trials may keep busy."""
-        return max(1, len(self.workers("accuracy")) // max(1, self._cells))
+    def workers(self, cell: _DaskCell, role: Role, failed: Collection[str] = ()) -> list[str]:
+        """Return the addresses of the workers that may work for an open cell: its share of them, or all.
 
-    def workers(self, role: Role) -> list[str]:
-        """Return the addresses of the workers that have a role and are like this machine; new ones are asked."""
-        known = self._client.scheduler_info(n_workers=-1).get("workers", {})
-        with self._lock:
-            if self._client.status != "running":  # it may come back, and they with it
-                known = {address: {} for address in self._facts}
-            for address in [each for each in self._facts if each not in known]:
-                del self._facts[address]
-            new = [each for each in known if each not in self._facts and each not in self._refused]
-            for address, found in self._ask(tasks.facts, workers=new, on_error="return").items() if new else ():
-                wrong = self._differences(found)
-                if wrong:
-                    self._refused[address] = wrong
-                    self._tell(f"worker {address} is refused: {wrong}")
-                else:
-                    self._facts[address] = found, frozenset(known[address]["resources"])
-        return [address for address, (_, roles) in self._facts.items() if role in roles]
-
-    def call(self, role: Role, task: Callable[..., Any], files: CellFiles, *arguments: Any) -> Any:
-        """Run a task on a worker with a role; if its worker dies, or hangs, once more elsewhere.
-
-        Raises:
-            CellError: it failed on both, or there is no worker; whatever the task raises.
-            WorkerDiedError: the scheduler is gone.
-
+        Those at which it failed come last.
         """
-        causes: list[str] = []
-        while len(causes) < _ATTEMPTS:
-            addresses = self._wait_for_workers(role)
-            self._provide(files, addresses)
-            started = time.monotonic()
-            try:
-                sent = [each.future(self._client) if isinstance(each, _Shared) else each for each in arguments]
-                future = self._client.submit(
-                    task, files, *sent, pure=False, workers=addresses, resources={role: 1}, retries=0
-                )
-                value = self._result(future, task.__name__, addresses)
-            except FutureCancelledError as error:
-                # What it needed was lost with another worker, which is not the task's doing: it is sent again.
-                if self._client.status != "running":
-                    raise errors.scheduler_lost(str(error)) from error
-                time.sleep(_POLL_SECONDS)
-            except WorkerDiedError as error:
-                if error.where == "scheduler":
-                    raise
-                causes.append(error.what)
-            except OSError as error:
-                raise errors.scheduler_lost(str(error)) from error
-            except KilledWorker as error:
-                causes.append(f"the worker {error.last_worker.address} died")
-            else:
-                seconds = time.monotonic() - started
-                self._longest[task.__name__] = max(self._longest[task.__name__], seconds)  # type: ignore[assignment]
-                return value
-        raise errors.task_failed(task.__name__, causes)
+        cpu = cell.files.cell.cpu
+        found = self.roster.of(role, cpu) or (self.roster.of(role) if role != self._measuring_role else [])
+        with self._lock:
+            alike = [each.files.key for each in self._open if each.files.cell.cpu == cpu]
+            leases = share_out(self._leases, alike, found if role == "accuracy" else self.roster.of("accuracy", cpu))
+            self._leases.update(leases)
+        leased = [address for address in found if leases.get(address) == cell.files.key and address not in failed]
+        return leased or [address for address in found if address not in failed] or found
 
-    def measuring(self) -> Any:
-        """Return the context in which latency is measured."""
-        return self.quiet.alone() if self._shares_machines() else nullcontext()
+    def call(self, cell: _DaskCell, role: Role, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
+        """Run a task of a cell on one of its workers, which get its files if they have none; see ``Calls.run``."""
 
-    def working(self) -> Any:
-        """Return the context of other work."""
-        return self.quiet.shared() if self._shares_machines() else nullcontext()
+        def where(failed: Collection[str]) -> list[str]:
+            addresses = self.workers(cell, role, failed)
+            cell.provide(addresses)
+            return addresses
+
+        return self._calls.run(role, task, where, *arguments)
+
+    def measure(self, cell: _DaskCell, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
+        """Run a task of a cell that measures latency; where its machine has other workers, these pause."""
+        with self._quiet.alone() if self.roster.shares_machine(self._measuring_role) else nullcontext():
+            return self.call(cell, self._measuring_role, task, *arguments)
+
+    def work(self, cell: _DaskCell, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
+        """Run a task of a cell that may run beside others."""
+        with self._quiet.shared() if self.roster.shares_machine(self._measuring_role) else nullcontext():
+            return self.call(cell, "accuracy", task, *arguments)
 
     @property
     def peer(self) -> bool:
         """Whether a candidate is measured where it was scored."""
-        return self._latency == "peer"
+        return self._peer
 
-    @property
-    def measuring_role(self) -> Role:
-        """The role of the workers that measure."""
-        return "accuracy" if self.peer else "latency"
-
-    def _result(self, future: Any, kind: str, addresses: list[str]) -> Any:
-        longest = self._longest[kind]
-        limit = max(_LEAST_LIMIT_SECONDS, _PATIENCE * longest) if longest else _FIRST_LIMIT_SECONDS
-        connected = time.monotonic()
-        deadline = connected + limit
-        while True:
-            try:
-                return future.result(timeout=_POLL_SECONDS)
-            except TimeoutError:
-                pass
-            except (QuantizeZooError, KilledWorker, FutureCancelledError, OSError):
-                raise
-            except Exception as error:
-                raise errors.unexpected(f"{type(error).__name__}: {error}") from error
-            if self._client.status == "running":
-                connected = time.monotonic()
-            elif time.monotonic() - connected > _LOST_SECONDS:
-                raise errors.scheduler_lost("no connection")
-            known = self._client.scheduler_info(n_workers=-1).get("workers", {})
-            if self._client.status == "running" and not set(addresses) & set(known):
-                future.cancel()  # it had not begun: else Dask says that its worker was killed
-                raise FutureCancelledError(future.key, "all workers that could run it are gone")
-            if time.monotonic() > deadline:
-                where = [address for address, keys in self._client.processing().items() if future.key in keys]
-                future.cancel()
-                self._client.restart_workers(where, raise_for_error=False)
-                raise errors.worker_died(f"it hung for {limit:.0f} s on {', '.join(where)}")
-
-    def _wait_for_workers(self, role: Role) -> list[str]:
-        deadline = time.monotonic() + _LOST_SECONDS
-        while True:
-            addresses = self.workers(role) if self._client.status == "running" else []
-            if addresses:
-                return addresses
-            if time.monotonic() > deadline:
-                raise (
-                    errors.scheduler_lost("no connection") if self._client.status != "running" else errors.no_role(role)
-                )
-            time.sleep(_POLL_SECONDS)
-
-    def _provide(self, files: CellFiles, addresses: list[str]) -> None:
-        """Send the workers those files of a cell that they lack; without hashes all find them by path."""
-        if not files.hashes:
-            return
-        for address, missing in self._ask(_missing, files, workers=addresses, on_error="ignore").items():
-            if missing:
-                self._ask(_keep, contents(files, missing), workers=[address], on_error="ignore")
-
-    def lacking_paths(self, files: CellFiles) -> bool:
-        """Tell whether a worker does not find the files by path."""
-        return not all(self._ask(_here, files, workers=list(self._facts), on_error="ignore").values())
-
-    def _ask(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Run a function on workers at once, beside their tasks; without a scheduler nobody answers."""
-        try:
-            answers: dict[str, Any] = self._client.run(question, *arguments, **options)
-        except (OSError, ValueError):
-            return {}
-        return answers
-
-    def _differences(self, found: Any) -> str:
-        if not isinstance(found, tasks.Facts):
-            return f"it cannot tell its versions: {found}"
-        wrong = [
-            f"{name} {found.versions.get(name, 'none')} instead of {version}"
-            for name, version in self._own.versions.items()
-            if found.versions.get(name) != version
-        ]
-        return ", ".join(wrong)
-
-    def _shares_machines(self) -> bool:
-        """Tell whether a worker that measures shares its machine with another."""
-        hosts = Counter(found.host for found, _ in self._facts.values())
-        measuring = self.measuring_role
-        return any(hosts[found.host] > 1 for found, roles in self._facts.values() if measuring in roles)
+    def accuracy_elsewhere(self, cell: Cell) -> str:
+        """Return a note if a cell's accuracy is scored on another CPU model than its latency is measured on."""
+        here = [cell.cpu] if cell.cpu else self.roster.cpus(self._measuring_role)
+        if self.roster.of("accuracy", here[0] if here else ""):
+            return ""
+        scored = ", ".join(self.roster.cpus("accuracy"))
+        return f"accuracy is scored on {scored}, latency measured on {', '.join(here)}: INT8 may compute other values"
 
 
 class _Shared:
@@ -280,39 +185,59 @@ class _DaskCell:
     """Implements ``CellWorker`` and ``EvaluationPool``."""
 
     def __init__(self, executor: DaskExecutor, files: CellFiles) -> None:
+        self.files = files
         self._executor = executor
-        self._files = hashed(files) if executor.lacking_paths(files) else files
+        self._shared = _Shared(files)
         self._calibrated: Any = None
-        self._threads = ThreadPoolExecutor(thread_name_prefix="trial")
+        self._provided: set[str] = set()
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(_PENDING, thread_name_prefix="trial")
         self._measures = not files.cell.scored_on_cpu
+        self._usage = Usage(time.monotonic(), executor.roster.facts)
 
     def close(self) -> None:
         """Let pending evaluations go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def provide(self, addresses: list[str]) -> None:
+        """Send workers those of the cell's files that they have not, once."""
+        with self._lock:
+            new = [each for each in addresses if each not in self._provided]
+            ask = self._executor.roster.ask
+            lacking = ask(tasks.missing_files, self.files, workers=new, on_error="ignore") if new else {}
+            for address, missing in lacking.items():
+                for batch in batches(self.files, missing):
+                    ask(tasks.keep_files, batch, workers=[address], on_error="ignore")
+                self._provided.add(address)
 
     @property
     def pool(self) -> _DaskCell:
         """See ``CellWorker``."""
         return self
 
+    def workers(self) -> tuple[WorkerUse, ...]:
+        """See ``CellWorker``."""
+        return self._usage.until(time.monotonic())
+
     def prepare(self) -> Prepared:
-        with self._executor.working():
-            prepared: Prepared = self._executor.call("accuracy", tasks.prepare, self._files)
-        return prepared
+        prepared: Prepared = self._measure(tasks.prepare)
+        note = self._executor.accuracy_elsewhere(self.files.cell)
+        if not note:
+            return prepared
+        return replace(prepared, reference=replace(prepared.reference, notes=(*prepared.reference.notes, note)))
 
     def references(self) -> tuple[ReferencePoint, ...]:
         points: tuple[ReferencePoint, ...] = self._measure(tasks.references)
         return points
 
     def calibrate(self, base: ModelOption) -> Calibration:
-        with self._executor.working():
-            calibration: Calibration
-            calibration, calibrated = self._executor.call("accuracy", tasks.calibrate, self._files, base)
+        calibration: Calibration
+        calibration, calibrated = self._work(tasks.calibrate, base)
         self._calibrated = _Shared(calibrated)
         return calibration
 
     def capacity(self) -> int:
-        return self._executor.share()
+        return max(1, min(_PENDING, len(self._executor.workers(self, "accuracy"))))
 
     def submit(self, option: ModelOption, known: Known, *, prune: bool) -> Future[Evaluation]:
         return self._threads.submit(self._evaluate, option, known, prune)
@@ -355,46 +280,33 @@ class _DaskCell:
         if request.best is not None:
             files |= _with_weights(Path("run", request.model.name), request.model)
         read = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
-        plain = replace(request, runtimes=())
-        written: tasks.Written = self._measure(tasks.hold, self._calibrated, plain, read)
+        written: tasks.Written = self._measure(tasks.hold, self._calibrated, request, read)
         for name, content in written.files.items():
             (request.run / "thumbnails").mkdir(exist_ok=True)
             (request.run / "thumbnails" / name).write_bytes(content)
         result: GateResult = written.value
         return result
 
-    def _measure(self, task: Callable[..., Any], *arguments: Any) -> Any:
-        with self._executor.measuring():
-            return self._executor.call(self._executor.measuring_role, task, self._files, *arguments)
+    def _measure(self, task: Callable[..., tasks.Done], *arguments: Any) -> Any:
+        return self._accounted(task, self._executor.measure(self, task, self._shared, *arguments))
+
+    def _work(self, task: Callable[..., tasks.Done], *arguments: Any) -> Any:
+        return self._accounted(task, self._executor.work(self, task, self._shared, *arguments))
+
+    def _accounted(self, task: Callable[..., tasks.Done], done: tasks.Done) -> Any:
+        self._usage.add(done, measures=task is tasks.measure_option)
+        return done.value
 
     def _evaluate(self, option: ModelOption, known: Known, prune: bool) -> Evaluation:
-        executor, calibrated = self._executor, self._calibrated
-        here = executor.peer or not self._measures
-        with executor.working():
-            found: Evaluation = executor.call(
-                "accuracy", tasks.evaluate_option, self._files, calibrated, option, known, prune, here
-            )
+        here = self._executor.peer or not self._measures
+        found: Evaluation = self._work(tasks.evaluate_option, self._calibrated, option, known, prune, here)
         scored = found.scored
         if here or scored is None or scored.hopeless or found.built.structure in known.structures:
             return found
-        timed, where = self._measure(tasks.measure_option, calibrated, option)
+        timed, where = self._measure(tasks.measure_option, self._calibrated, option)
         return replace(found, timed=timed, where=where)
 
 
 def _with_weights(name: Path, path: Path) -> dict[str, Path]:
     beside = {name.with_suffix(".bin").as_posix(): path.with_suffix(".bin")} if path.suffix == ".xml" else {}
     return {name.as_posix(): path, **beside}
-
-
-def _here(files: CellFiles) -> bool:
-    return files.here
-
-
-def _missing(files: CellFiles, dask_worker: Any) -> list[str]:
-    sessions: tasks.CellSessions = dask_worker.plugins[tasks.PLUGIN]
-    return [] if files.here else sessions.missing(files)
-
-
-def _keep(found: Mapping[str, bytes], dask_worker: Any) -> None:
-    sessions: tasks.CellSessions = dask_worker.plugins[tasks.PLUGIN]
-    sessions.keep(found)

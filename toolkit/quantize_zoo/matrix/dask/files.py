@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from quantize_zoo.config import ModelConfig
-from quantize_zoo.graph import content_hash
 from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.scoring import checker_entry, with_prefixes
 
 _WITH = (".bin",)  # what lies beside an IR
+_BATCH_BYTES = 64_000_000  # of files that are sent at once
 
 
 @dataclass(frozen=True)
 class CellFiles:
-    """A cell, and the files that it reads: absolute path on the client's machine, and size in bytes.
+    """A cell, and the files that it reads: absolute path on the client's machine, and hash of the content.
 
-    ``hashes`` are those of the files' contents in the same order, computed only where a worker does not find the files
-    by path. Of what it finds by path only the size is compared.
+    ``key`` is of this opening of the cell.
     """
 
+    key: str
     cell: Cell
-    sizes: tuple[tuple[str, int], ...]
-    hashes: tuple[str, ...] = ()
+    hashes: tuple[tuple[str, str], ...]
 
     @property
     def root(self) -> Path:
         """The folder that all of them lie in."""
-        return Path(os.path.commonpath([str(Path(path).parent) for path, _ in self.sizes]))
+        return Path(os.path.commonpath([str(Path(path).parent) for path, _ in self.hashes]))
 
     @property
     def here(self) -> bool:
-        """Whether this machine has all of them by path, of the same size."""
-        return all(Path(path).is_file() and Path(path).stat().st_size == size for path, size in self.sizes)
+        """Whether this machine has all of them by path, with the same content."""
+        return all(Path(path).is_file() and _hash_of(Path(path)) == digest for path, digest in self.hashes)
 
 
 def files_of(cell: Cell) -> CellFiles:
@@ -48,18 +50,19 @@ def files_of(cell: Cell) -> CellFiles:
 
     """
     found = sorted(set(_files(cell.model)))
-    return CellFiles(cell, tuple((str(path), path.stat().st_size) for path in found))
+    return CellFiles(uuid.uuid4().hex, cell, tuple((str(path), _hash_of(path)) for path in found))
 
 
-def hashed(files: CellFiles) -> CellFiles:
-    """Return the files with the hashes of their contents."""
-    return replace(files, hashes=tuple(content_hash(Path(path)) for path, _ in files.sizes))
-
-
-def contents(files: CellFiles, wanted: list[str]) -> dict[str, bytes]:
-    """Read the files with these hashes."""
-    paired = zip(files.sizes, files.hashes, strict=True)
-    return {digest: Path(path).read_bytes() for (path, _), digest in paired if digest in wanted}
+def batches(files: CellFiles, wanted: list[str]) -> Iterator[dict[str, bytes]]:
+    """Read the files with these hashes, as many at once as one message should carry."""
+    batch: dict[str, bytes] = {}
+    for digest, path in {digest: path for path, digest in files.hashes if digest in wanted}.items():
+        batch[digest] = Path(path).read_bytes()
+        if sum(map(len, batch.values())) >= _BATCH_BYTES:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
 
 
 class Cache:
@@ -71,7 +74,7 @@ class Cache:
 
     def missing(self, files: CellFiles) -> list[str]:
         """Return the hashes that are not in the cache."""
-        return sorted({digest for digest in files.hashes if not (self._folder / digest).is_file()})
+        return sorted({digest for _, digest in files.hashes if not (self._folder / digest).is_file()})
 
     def keep(self, contents: Mapping[str, bytes]) -> None:
         """Add files; those that were not used for the longest time make room."""
@@ -91,14 +94,32 @@ class Cache:
         """Return the cell with files that are here: its own, or a tree of links into the cache."""
         if files.here:
             return files.cell
-        tree = self._folder / "trees" / hashlib.sha256(repr(files.hashes).encode()).hexdigest()
-        for (path, _), digest in zip(files.sizes, files.hashes, strict=True):
+        tree = self._tree(files)
+        for path, digest in files.hashes:
             target, blob = tree / Path(path).relative_to(files.root), self._folder / digest
             target.parent.mkdir(parents=True, exist_ok=True)
             os.utime(blob)
             if not target.exists():
                 os.link(blob, target)
         return replace(files.cell, model=_moved(files.cell.model, files.root, tree))
+
+    def release(self, files: CellFiles) -> None:
+        """Remove the cell's links, which keep files on the disk that the cache may have given up."""
+        shutil.rmtree(self._tree(files), ignore_errors=True)
+
+    def _tree(self, files: CellFiles) -> Path:
+        return self._folder / "trees" / files.key
+
+
+def _hash_of(path: Path) -> str:
+    """Return the hash of a file's content; a file that did not change since is not read again."""
+    status = path.stat()
+    return _hash_once(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _hash_once(path: Path, size: int, changed_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _files(model: ModelConfig) -> Iterator[Path]:

@@ -1,38 +1,39 @@
-"""What runs on a worker: a cell's session in a process of its own, and the tasks that the client submits.
+"""What runs on a worker: cells' sessions, each in a process of its own, and the tasks that the client submits.
 
-A crash of native code, or a kill for want of memory, ends the session's process and not the worker; the task says so.
+A crash of native code, a hang, or a want of memory ends the session's process and not the worker; the task says so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import shutil
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from distributed import WorkerPlugin, get_worker
 
-from quantize_zoo import __version__
+from quantize_zoo import __version__, errors
 from quantize_zoo.errors import WorkerDiedError
-from quantize_zoo.gate import GateResult
 from quantize_zoo.matrix.comparison import GateRequest
 from quantize_zoo.matrix.dask.files import Cache, CellFiles
-from quantize_zoo.matrix.executor import Calibration, CellWorker, Finished, Prepared
-from quantize_zoo.matrix.local import LocalExecutor
+from quantize_zoo.matrix.dask.memory import MemoryGuard
+from quantize_zoo.matrix.executor import CellWorker
+from quantize_zoo.matrix.local import LocalExecutor, ProcessWorker
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Estimate, describe_environment, find_checker
-from quantize_zoo.search import Built, Evaluation, Known, Scored, Timed, evaluate
-from quantize_zoo.store import ReferencePoint
-
-Value = TypeVar("Value")
+from quantize_zoo.scoring import describe_environment, find_checker
+from quantize_zoo.search import Built, Known, Scored, evaluate
 
 PLUGIN = "quantize-zoo"
+SESSIONS = 4  # that a worker keeps open: as many cells may be measured by one worker in turns
 _MODEL = "model.xml"
 
 
@@ -41,6 +42,7 @@ class Facts:
     """What a worker is: what must be the same on all of them, and what latency depends on."""
 
     host: str
+    name: str
     cpu: str
     versions: Mapping[str, str]
 
@@ -54,6 +56,15 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
+class Done:
+    """A task's result, the address of its worker, and the seconds that it took there."""
+
+    value: Any
+    address: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Written:
     """A task's result with the files that it wrote, by name."""
 
@@ -62,12 +73,9 @@ class Written:
 
 
 class CellSessions(WorkerPlugin):
-    """The worker's session of one cell at a time; it is opened, prepared and calibrated when a task needs it."""
+    """The worker's sessions, the longest unused one closed for another; each is made ready when a task needs it."""
 
     name = PLUGIN
-    _stack: ExitStack
-    _files: CellFiles | None
-    _base: ModelOption | None
 
     def __init__(self, cache_bytes: int) -> None:
         self._cache_bytes = cache_bytes
@@ -75,66 +83,92 @@ class CellSessions(WorkerPlugin):
     def setup(self, worker: Any) -> None:
         """Make the worker's folder."""
         self._folder = Path(tempfile.mkdtemp(prefix="quantize-zoo-", dir=worker.local_directory))
-        self._executor = LocalExecutor(self._folder / "statistics", self._folder / "inputs")
-        self._cache = Cache(Path(worker.local_directory) / "quantize-zoo-cache", self._cache_bytes)
-        self._clear()
+        self.cache = Cache(Path(worker.local_directory) / "quantize-zoo-cache", self._cache_bytes)
+        self._open: dict[str, Session] = {}  # by the cell's key, the one used last at the end
+        self._lock = threading.Lock()
+        self._guard = MemoryGuard(worker.memory_manager.memory_limit, self._processes)
 
     def teardown(self, worker: Any) -> None:
-        """End the session."""
-        self.close()
+        """End the sessions."""
+        self._guard.stop()
+        for key in list(self._open):
+            self.release(key)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def close(self) -> None:
-        """End the session, if there is one."""
-        self._stack.close()
-        self._clear()
+    def session(self, files: CellFiles) -> Session:
+        """Return the cell's session."""
+        with self._lock:
+            session = self._open.pop(files.key, None)
+            unused = list(self._open)[: len(self._open) - SESSIONS + 1] if session is None else []
+        for key in unused:
+            self.release(key)
+        session = session or Session(files, self._folder / files.key, self.cache)
+        with self._lock:
+            self._open[files.key] = session
+        return session
 
-    def prepared(self, files: CellFiles) -> Prepared:
-        """Return what the cell's session knows before the first trial."""
-        if self._files != files:
-            self.close()
-            cell = self._cache.localized(files)
-            log = self._folder / "logs" / f"{cell.name}.log"
-            self._session = self._stack.enter_context(self._executor.open(cell, log))
-            self._prepared = self._session.prepare()
-            self._files = files
+    def release(self, key: str) -> None:
+        """End the session of a cell, if there is one; what it is doing is cut short."""
+        with self._lock:
+            session = self._open.pop(key, None)
+        if session is not None:
+            session.close()
+
+    def _processes(self) -> list[ProcessWorker]:
+        with self._lock:
+            return [session.process for session in self._open.values()]
+
+
+class Session:
+    """A cell's process, which is prepared and calibrated once."""
+
+    def __init__(self, files: CellFiles, folder: Path, cache: Cache) -> None:
+        self._files = files
+        self._folder = folder
+        self._cache = cache
+        self._base: ModelOption | None = None
+        self._prepared: Any = None
+        self._stack = ExitStack()
+        cell = cache.localized(files)
+        executor = LocalExecutor(folder / "statistics", folder / "inputs")
+        self.process: ProcessWorker = self._stack.enter_context(executor.open(cell, folder / f"{cell.name}.log"))
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill("its cell is over")
+        self._stack.close()
+        self._cache.release(self._files)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def prepare(self) -> Any:
+        """Return what is known before the first trial."""
+        if self._prepared is None:
+            self._prepared = self.process.prepare()
         return self._prepared
 
-    def session(self, files: CellFiles, calibrated: Calibrated | None = None) -> CellWorker:
-        """Return the cell's session, ready to build options around the base."""
-        self.prepared(files)
-        if calibrated is not None and self._base != calibrated.base:
-            folder = self._folder / "statistics"
-            folder.mkdir(exist_ok=True)
-            for name, content in calibrated.statistics.items():
-                (folder / name).write_bytes(content)
-            self._session.calibrate(calibrated.base)
-            self._base = calibrated.base
-        return self._session
-
-    def calibrate(self, files: CellFiles, base: ModelOption) -> tuple[Calibration, Calibrated]:
-        """Collect the statistics, and return them for the other workers."""
-        calibration = self.session(files).calibrate(base)
+    def calibrate(self, base: ModelOption) -> Any:
+        """Collect the statistics, and return them for the other workers too."""
+        self.prepare()
+        calibration = self.process.calibrate(base)
         self._base = base
         kept = {path.name: path.read_bytes() for path in (self._folder / "statistics").glob("*.npz")}
         return calibration, Calibrated(base, kept)
 
-    def keep(self, contents: Mapping[str, bytes]) -> None:
-        """Take files of cells into the cache, by the hash of their content."""
-        self._cache.keep(contents)
+    def ready(self, calibrated: Calibrated) -> CellWorker:
+        """Return the process, ready to build options around the base."""
+        self.prepare()
+        if self._base != calibrated.base:
+            folder = self._folder / "statistics"
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in calibrated.statistics.items():
+                (folder / name).write_bytes(content)
+            self.process.calibrate(calibrated.base)
+            self._base = calibrated.base
+        return self.process
 
-    def missing(self, files: CellFiles) -> list[str]:
-        """Return the hashes of a cell's files that are not in the cache."""
-        return self._cache.missing(files)
 
-    def _clear(self) -> None:
-        self._stack = ExitStack()
-        self._files = None
-        self._base = None
-
-
-def facts() -> Facts:
-    """Return what this worker is."""
+def facts(dask_worker: Any = None) -> Facts:
+    """Return what this process is, or the worker that it is."""
     environment = describe_environment()
     versions = {
         "quantize-zoo": __version__,
@@ -144,69 +178,83 @@ def facts() -> Facts:
         "distributed": metadata.version("distributed"),
         "Python": ".".join(platform.python_version_tuple()[:2]),
     }
-    return Facts(socket.gethostname(), environment.cpu, versions)
+    name = "" if dask_worker is None else str(dask_worker.name)
+    return Facts(socket.gethostname(), name, environment.cpu, versions)
 
 
-def prepare(files: CellFiles) -> Prepared:
-    """Run ``CellWorker.prepare``."""
-    return _guarded(lambda sessions: sessions.prepared(files))
+def prepare(limit: float, files: CellFiles) -> Done:
+    """Run ``CellWorker.prepare``, for at most ``limit`` seconds, as all tasks."""
+    return _guarded(limit, files, Session.prepare)
 
 
-def references(files: CellFiles) -> tuple[ReferencePoint, ...]:
+def references(limit: float, files: CellFiles) -> Done:
     """Run ``CellWorker.references``."""
-    return _guarded(lambda sessions: sessions.session(files).references())
+
+    def task(session: Session) -> Any:
+        session.prepare()
+        return session.process.references()
+
+    return _guarded(limit, files, task)
 
 
-def calibrate(files: CellFiles, base: ModelOption) -> tuple[Calibration, Calibrated]:
+def calibrate(limit: float, files: CellFiles, base: ModelOption) -> Done:
     """Run ``CellWorker.calibrate``."""
-    return _guarded(lambda sessions: sessions.calibrate(files, base))
+    return _guarded(limit, files, lambda session: session.calibrate(base))
 
 
 def evaluate_option(
-    files: CellFiles, calibrated: Calibrated, option: ModelOption, known: Known, prune: bool, measure: bool
-) -> Evaluation:
+    limit: float,
+    files: CellFiles,
+    calibrated: Calibrated,
+    option: ModelOption,
+    known: Known,
+    prune: bool,
+    measure: bool,
+) -> Done:
     """Build and score an option, and measure it unless another worker is to do that."""
 
-    def task(sessions: CellSessions) -> Evaluation:
-        session = sessions.session(files, calibrated)
-        found = evaluate(session if measure else _Unmeasured(session), option, known, prune=prune)
+    def task(session: Session) -> Any:
+        process = session.ready(calibrated)
+        found = evaluate(process if measure else _Unmeasured(process), option, known, prune=prune)
         timed = found.timed if measure else None
-        return replace(found, timed=timed, where=socket.gethostname() if measure else "")
+        return replace(found, timed=timed, where=socket.gethostname() if timed else "")
 
-    return _guarded(task)
+    return _guarded(limit, files, task)
 
 
-def measure_option(files: CellFiles, calibrated: Calibrated, option: ModelOption) -> tuple[Timed, str]:
+def measure_option(limit: float, files: CellFiles, calibrated: Calibrated, option: ModelOption) -> Done:
     """Build an option and measure its latency; return the machine's name too."""
 
-    def task(sessions: CellSessions) -> tuple[Timed, str]:
-        session = sessions.session(files, calibrated)
-        session.build(option)
-        return session.measure(), socket.gethostname()
+    def task(session: Session) -> Any:
+        process = session.ready(calibrated)
+        process.build(option)
+        return process.measure(), socket.gethostname()
 
-    return _guarded(task)
+    return _guarded(limit, files, task)
 
 
-def compare(files: CellFiles, calibrated: Calibrated, first: ModelOption, second: ModelOption) -> Estimate:
+def compare(limit: float, files: CellFiles, calibrated: Calibrated, first: ModelOption, second: ModelOption) -> Done:
     """Run ``CellWorker.compare``."""
-    return _guarded(lambda sessions: sessions.session(files, calibrated).compare(first, second))
+    return _guarded(limit, files, lambda session: session.ready(calibrated).compare(first, second))
 
 
-def finish(files: CellFiles, calibrated: Calibrated, option: ModelOption) -> Written:
+def finish(limit: float, files: CellFiles, calibrated: Calibrated, option: ModelOption) -> Done:
     """Run ``CellWorker.finish``; the model and its answers come back as files."""
 
-    def task(sessions: CellSessions) -> Written:
+    def task(session: Session) -> Written:
         with tempfile.TemporaryDirectory() as folder:
-            value: Finished = sessions.session(files, calibrated).finish(option, Path(folder, _MODEL))
+            value = session.ready(calibrated).finish(option, Path(folder, _MODEL))
             return Written(value, _read(Path(folder)))
 
-    return _guarded(task)
+    return _guarded(limit, files, task)
 
 
-def hold(files: CellFiles, calibrated: Calibrated, request: GateRequest, contents: Mapping[str, bytes]) -> Written:
-    """Run ``CellWorker.hold`` on the files of the request; pictures come back as files."""
+def hold(
+    limit: float, files: CellFiles, calibrated: Calibrated, request: GateRequest, contents: Mapping[str, bytes]
+) -> Done:
+    """Run ``CellWorker.hold`` on the files of the request, with the runtimes that are here; pictures come back."""
 
-    def task(sessions: CellSessions) -> Written:
+    def task(session: Session) -> Written:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for path, content in contents.items():
@@ -214,11 +262,14 @@ def hold(files: CellFiles, calibrated: Calibrated, request: GateRequest, content
                 (folder / path).write_bytes(content)
             run = folder / "run"
             run.mkdir(exist_ok=True)
-            local = replace(request, folder=folder / "baselines", model=run / request.model.name, run=run)
-            value: GateResult = sessions.session(files, calibrated).hold(local)
+            here = tuple(each for each in request.runtimes if each.python.is_file())
+            local = replace(
+                request, folder=folder / "baselines", model=run / request.model.name, run=run, runtimes=here
+            )
+            value = session.ready(calibrated).hold(local)
             return Written(value, _read(run / "thumbnails"))
 
-    return _guarded(task)
+    return _guarded(limit, files, task)
 
 
 class _Unmeasured:
@@ -237,15 +288,46 @@ class _Unmeasured:
         return None
 
 
-def _guarded(task: Callable[[CellSessions], Value]) -> Value:
-    """Run a task in the worker's sessions; one whose process died is no use any more."""
-    sessions = get_worker().plugins[PLUGIN]
+async def missing_files(files: CellFiles, dask_worker: Any) -> list[str]:
+    """Return the hashes of a cell's files that are neither here by path nor in the cache; beside the tasks."""
+
+    def look() -> list[str]:
+        return [] if files.here else _sessions(dask_worker).cache.missing(files)
+
+    return await asyncio.to_thread(look)
+
+
+async def keep_files(contents: Mapping[str, bytes], dask_worker: Any) -> None:
+    """Take files of cells into the cache, by the hash of their content."""
+    await asyncio.to_thread(_sessions(dask_worker).cache.keep, contents)
+
+
+async def release(key: str, dask_worker: Any) -> None:
+    """End the session of a cell, if there is one."""
+    await asyncio.to_thread(_sessions(dask_worker).release, key)
+
+
+def _sessions(worker: Any) -> CellSessions:
+    sessions = worker.plugins[PLUGIN]
     assert isinstance(sessions, CellSessions), "the client registered it"
+    return sessions
+
+
+def _guarded(limit: float, files: CellFiles, task: Callable[[Session], Any]) -> Done:
+    """Run a task in the cell's session, which ends if it takes too long; one whose process died is no use any more."""
+    worker = get_worker()
+    sessions = _sessions(worker)
+    started = time.perf_counter()
+    session = sessions.session(files)
+    alarm = threading.Timer(limit, session.process.kill, [f"it hung for {limit:.0f} s"])
+    alarm.start()
     try:
-        return task(sessions)
-    except WorkerDiedError:
-        sessions.close()
-        raise
+        return Done(task(session), worker.address, time.perf_counter() - started)
+    except WorkerDiedError as error:
+        sessions.release(files.key)
+        raise errors.session_lost(error.what, worker.address) from error
+    finally:
+        alarm.cancel()
 
 
 def _read(folder: Path) -> dict[str, bytes]:

@@ -1,0 +1,137 @@
+"""The workers of a cluster: which there are, what each is, and which may not take part."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Client
+
+from quantize_zoo import errors
+from quantize_zoo.matrix.cluster_options import Role
+from quantize_zoo.matrix.dask import worker as tasks
+
+_FRESH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """A worker that takes part."""
+
+    facts: tasks.Facts
+    roles: frozenset[str]
+
+
+class Roster:
+    """Knows the workers; asks those that join what they are.
+
+    Args:
+        client: connected to the cluster.
+        tell: told of workers that are refused.
+
+    """
+
+    def __init__(self, client: Client, tell: Callable[[str], None]) -> None:
+        self._client = client
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._members: dict[str, Member] = {}
+        self._refused: dict[str, str] = {}  # by address, why
+        self._own = tasks.facts()
+        self._known: dict[str, tasks.Facts] = {}
+        self._cpus: dict[Role, frozenset[str]] = {}
+        self._next = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a scheduler."""
+        return bool(self._client.status == "running")
+
+    @property
+    def gone(self) -> bool:
+        """Whether the scheduler was lost for good."""
+        return bool(self._client.status == "closed")
+
+    def members(self) -> dict[str, Member]:
+        """Return the workers by address that may take part; those that joined within the last second may lack."""
+        with self._lock:
+            now = time.monotonic()
+            if self.connected and now >= self._next:  # without a connection they may come back with it
+                self._next = now + _FRESH_SECONDS
+                known = self._client.scheduler_info(n_workers=-1).get("workers", {})
+                self._members = {address: each for address, each in self._members.items() if address in known}
+                new = [each for each in known if each not in self._members and each not in self._refused]
+                for address, found in self.ask(tasks.facts, workers=new, on_error="return").items() if new else ():
+                    self._admit(address, found, frozenset(known[address]["resources"]))
+            return dict(self._members)
+
+    def facts(self, address: str) -> tasks.Facts:
+        """Return what a worker is, or was, that took part."""
+        return self._known[address]
+
+    def of(self, role: Role, cpu: str = "") -> list[str]:
+        """Return the addresses of the workers with a role, of one CPU model if one is given."""
+        members = self.members().items()
+        return [address for address, each in members if role in each.roles and cpu in ("", each.facts.cpu)]
+
+    def cpus(self, role: Role) -> list[str]:
+        """Return the CPU models of the workers with a role."""
+        return sorted({each.facts.cpu for each in self.members().values() if role in each.roles})
+
+    def keep_to(self, role: Role, cpus: list[str]) -> None:
+        """Refuse workers with a role that join from now on with another CPU model."""
+        self._cpus[role] = frozenset(cpus)
+
+    def shares_machine(self, role: Role) -> bool:
+        """Tell whether a worker with a role shares its machine with another."""
+        members = self.members().values()
+        hosts = Counter(each.facts.host for each in members)
+        return any(hosts[each.facts.host] > 1 for each in members if role in each.roles)
+
+    def require(self, role: Role) -> None:
+        """Require a worker.
+
+        Raises:
+            ConfigurationError: there is none with the role.
+
+        """
+        if not self.members():
+            raise errors.no_workers(f"{address}: {wrong}" for address, wrong in sorted(self._refused.items()))
+        if not self.of(role):
+            raise errors.no_role(role)
+
+    def ask(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Run a function on workers at once, beside their tasks; without a scheduler nobody answers."""
+        try:
+            answers: dict[str, Any] = self._client.run(question, *arguments, **options)
+        except (OSError, ValueError):
+            return {}
+        return answers
+
+    def _admit(self, address: str, found: Any, roles: frozenset[str]) -> None:
+        wrong = self._wrong(found, roles)
+        if wrong:
+            self._refused[address] = wrong
+            self._tell(f"worker {address} is refused: {wrong}")
+        else:
+            self._members[address] = Member(found, roles)
+            self._known[address] = found
+
+    def _wrong(self, found: Any, roles: frozenset[str]) -> str:
+        if not isinstance(found, tasks.Facts):
+            return f"it cannot tell its versions: {found}"
+        wrong = [
+            f"{name} {found.versions.get(name, 'none')} instead of {version}"
+            for name, version in self._own.versions.items()
+            if found.versions.get(name) != version
+        ]
+        wrong += [
+            f"CPU {found.cpu} instead of {' or '.join(sorted(cpus))}"
+            for role, cpus in self._cpus.items()
+            if role in roles and found.cpu not in cpus
+        ]
+        return ", ".join(dict.fromkeys(wrong))
