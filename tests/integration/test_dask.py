@@ -303,7 +303,7 @@ def test_cpu_models_are_refused_or_kept_apart(small, cluster, tmp_path, zoo):
     assert status.returncode == 0, status.stderr
 
 
-def die(limit, files):
+def die(limit, key):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -317,7 +317,7 @@ def test_a_task_that_kills_its_worker_is_tried_twice(small, cluster, monkeypatch
             executor.open(expand(load_matrix(small.path))[0], small.folder) as cell,
             pytest.raises(CellError, match=r"lost twice: .*died.*died"),
         ):
-            executor.work(cell, die, cell.files)
+            executor.work(cell, die)
 
 
 def session_of(worker_pid):

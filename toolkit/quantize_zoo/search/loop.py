@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -131,23 +132,36 @@ def _one_by_one(search: _Search, *, as_pot: bool) -> Iterator[Trial]:
 def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Iterator[Trial]:
     """Keep as many trials pending as the pool takes; finish them as they come, the base's before all others.
 
-    The losses of the others refer to the base's.
+    The losses of the others refer to the base's. Asking takes time: some trials are asked for ahead, while nothing else
+    is to be done, so that who becomes free need not wait.
     """
     recorder, plan = search.recorder, search.plan
     pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
     base = recorder.draft("base", plan.number, plan.base, base_choices(plan.space)) if with_base else None
-    waiting = base
+    ready = deque([base] if base else [])
+
+    def start_ready() -> None:
+        while ready and len(pending) < pool.capacity():
+            trial = ready.popleft()
+            pending[_submitted(trial, recorder, pool)] = trial, time.perf_counter()
+
     try:
         while not recorder.is_finished(plan.until):
-            while len(pending) < pool.capacity() and len(recorder.trials) + len(pending) < plan.until:
-                trial, waiting = waiting or _asked(search, [each.choices for each, _ in pending.values()]), None
-                pending[_submitted(trial, recorder, pool)] = trial, time.perf_counter()
+            start_ready()
+            while len(recorder.trials) + len(pending) + len(ready) < plan.until and (
+                len(pending) < pool.capacity()
+                or (len(ready) < _ahead(pool) and not any(future.done() for future in pending))
+            ):
+                asked = [each.choices for each in (*(trial for trial, _ in pending.values()), *ready)]
+                ready.append(_asked(search, asked))
+                start_ready()
             done = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
-            for future in [each for each in pending if each in done]:
-                if base is not None and pending[future][0] is not base:
-                    continue
-                trial, started = pending.pop(future)
-                finished = recorder.finish(trial, _outcome(future), time.perf_counter() - started)
+            ended = time.perf_counter()
+            taken = [each for each in pending if each in done and (base is None or pending[each][0] is base)]
+            trials = [(future, *pending.pop(future)) for future in taken]
+            start_ready()
+            for future, trial, started in trials:
+                finished = recorder.finish(trial, _outcome(future), ended - started)
                 if trial is base:
                     _require_base(finished)
                     base = None
@@ -158,6 +172,11 @@ def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Itera
     finally:
         for future in pending:
             future.cancel()
+
+
+def _ahead(pool: EvaluationPool) -> int:
+    """Return how many trials to ask for ahead: fewer know more, more bridge the time in which several become free."""
+    return max(1, pool.capacity() // 4)
 
 
 def _asked(search: _Search, pending: Sequence[Mapping[str, int] | None]) -> Trial:

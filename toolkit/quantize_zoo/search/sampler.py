@@ -17,8 +17,8 @@ EI_CANDIDATES = 24  # hyperopt's own
 # Of many candidates TPE takes the likeliest, the same again and again; of fewer it takes others.
 _FEWER_CANDIDATES = (EI_CANDIDATES, 4, 1)
 _TURNS = 2  # of which one is TPE's
-# TPE takes 50 ms and more, a neighbour one: the more trials are pending, the rarer are TPE's turns.
-_PENDING_A_TURN = 8
+# TPE takes 50 ms and more, a neighbour one: the more are pending, the rarer are TPE's turns, and it gets one try.
+_PENDING_A_TURN = 4
 _LARGEST_STEP = 3  # variables that a neighbour changes
 _NEIGHBOURS_TRIED = 50
 _POT_RANDOM_TRIALS = 10
@@ -71,7 +71,7 @@ class TpeSampler:
             if pending and losses:
                 lies = [self._document(each, float(np.mean(losses))) for each in pending]
                 self._trials = trials_from_docs([*told.trials, *lies], validate=False)
-            choices = self._propose(position, rng, _TURNS + len(pending) // _PENDING_A_TURN)
+            choices = self._propose(position, rng, len(pending))
             self._trials = told
         self._proposed.append(choices)
         return choices
@@ -103,28 +103,27 @@ class TpeSampler:
         """Go on as if so many had been asked for already: a search that is continued."""
         self._asked = count
 
-    def _propose(self, position: int, rng: np.random.Generator, turns: int) -> Choices:
+    def _propose(self, position: int, rng: np.random.Generator, pending: int) -> Choices:
         if self._as_pot:
             fewest = min(self._sizes.values())
             return self._tpe(rng, fewest, prior_weight=1 / fewest, random_trials=_POT_RANDOM_TRIALS)
-        if position % turns:
+        if self._best is None or position % (_TURNS + pending // _PENDING_A_TURN):
             neighbour = self._neighbour(rng)
             if neighbour is not None:
                 return neighbour
-        for candidates in _FEWER_CANDIDATES:
+        for candidates in _FEWER_CANDIDATES[:1] if pending else _FEWER_CANDIDATES:
             choices = self._tpe(rng, candidates)
             if choices not in self._proposed:
                 return choices
         return self._neighbour(rng) or choices
 
     def _neighbour(self, rng: np.random.Generator) -> Choices | None:
-        """Return the best choices so far with a few changed, such as were not proposed yet; None if there are none."""
-        if self._best is None:
-            return None
-        labels = list(self._best[1])
+        """Return the best choices so far, or the base's, with a few changed; None if all such were proposed."""
+        best = base_choices(self._space) if self._best is None else self._best[1]
+        labels = [label for label in best if label in self._sizes]
         for _ in range(_NEIGHBOURS_TRIED):
             step = min(len(labels), int(rng.integers(1, _LARGEST_STEP + 1)))
-            changed = dict(self._best[1])
+            changed = dict(best)
             for index in rng.choice(len(labels), size=step, replace=False):
                 label = labels[index]
                 changed[label] = int((changed[label] + rng.integers(1, self._sizes[label])) % self._sizes[label])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from distributed import Client
@@ -34,6 +36,8 @@ class Calls:
     def __init__(self, client: Client, roster: Roster) -> None:
         self._client = client
         self._roster = roster
+        self._lock = threading.Lock()
+        self._tasks: Counter[str] = Counter()  # by address
         self._longest: defaultdict[str, float] = defaultdict(float)  # seconds that a kind of task took at most
 
     def run(self, role: Role, task: Callable[..., Done], where: Where, *arguments: Any) -> Done:
@@ -43,7 +47,7 @@ class Calls:
             role: that the task takes of its worker.
             task: of ``worker``.
             where: tells where it may run.
-            arguments: of the task; one with ``future(client)`` is sent to the cluster apart.
+            arguments: of the task.
 
         Raises:
             CellError: it failed on both, or there is no worker; whatever the task raises.
@@ -53,15 +57,14 @@ class Calls:
         causes: list[str] = []
         failed: set[str] = set()
         while len(causes) < _ATTEMPTS:
-            addresses = self._wait_for_workers(role, lambda: where(failed))
             try:
-                sent = [each.future(self._client) if hasattr(each, "future") else each for each in arguments]
-                future = self._client.submit(
-                    task, self._limit(task), *sent, pure=False, workers=addresses, resources={role: 1}, retries=0
-                )
-                done = self._result(future, addresses)
+                with self._freest(self._wait_for_workers(role, lambda: where(failed))) as address:
+                    future = self._client.submit(
+                        task, self._limit(task), *arguments, pure=False, workers=address, resources={role: 1}, retries=0
+                    )
+                    done = self._result(future, address)
             except FutureCancelledError as error:
-                # What it needed was lost with another worker, which is not the task's doing: it is sent again.
+                # Its worker was gone before it began, which is not the task's doing: it is sent again.
                 if not self._roster.connected:
                     raise errors.scheduler_lost(str(error)) from error
                 time.sleep(_POLL_SECONDS)
@@ -85,26 +88,41 @@ class Calls:
         longest = self._longest[task.__name__]
         return max(_LEAST_LIMIT_SECONDS, _PATIENCE * longest) if longest else _FIRST_LIMIT_SECONDS
 
-    def _result(self, future: Any, addresses: list[str]) -> Done:
+    @contextmanager
+    def _freest(self, addresses: list[str]) -> Iterator[str]:
+        """Take the worker with the fewest tasks; Dask would choose one without waiting for who is free first."""
+        with self._lock:
+            address = min(addresses, key=lambda each: self._tasks[each])
+            self._tasks[address] += 1
+        try:
+            yield address
+        finally:
+            with self._lock:
+                self._tasks[address] -= 1
+
+    def _result(self, future: Any, address: str) -> Done:
+        # Not by the timeout of ``future.result``, which now and then fails otherwise when it is over.
+        ended = threading.Event()
+        future.add_done_callback(lambda _: ended.set())
         connected = time.monotonic()
-        while True:
-            try:
-                done: Done = future.result(timeout=_POLL_SECONDS)
-            except TimeoutError:
-                pass
-            except (QuantizeZooError, KilledWorker, FutureCancelledError, OSError):
-                raise
-            except Exception as error:
-                raise errors.unexpected(f"{type(error).__name__}: {error}") from error
-            else:
-                return done
+        while not ended.wait(_POLL_SECONDS):
             if self._roster.connected:
                 connected = time.monotonic()
-                if not set(addresses) & set(self._roster.members()):
-                    future.cancel()  # it had not begun: else Dask says that its worker was killed
-                    raise FutureCancelledError(future.key, "all workers that could run it are gone")
+                if address not in self._roster.members():
+                    # It had not begun: else Dask says that its worker was killed, a moment later at most.
+                    if ended.wait(_POLL_SECONDS):
+                        break
+                    future.cancel()
+                    raise FutureCancelledError(future.key, "its worker is gone")
             elif self._roster.gone or time.monotonic() - connected > _LOST_SECONDS:
                 raise errors.scheduler_lost("no connection")
+        try:
+            done: Done = future.result(timeout=_LOST_SECONDS)
+        except (QuantizeZooError, KilledWorker, FutureCancelledError, OSError):
+            raise
+        except Exception as error:
+            raise errors.unexpected(f"{type(error).__name__}: {error}") from error
+        return done
 
     def _wait_for_workers(self, role: Role, where: Callable[[], list[str]]) -> list[str]:
         deadline = time.monotonic() + _LOST_SECONDS

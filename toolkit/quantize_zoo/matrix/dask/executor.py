@@ -140,7 +140,7 @@ class DaskExecutor:
             cell.provide(addresses)
             return addresses
 
-        return self._calls.run(role, task, where, *arguments)
+        return self._calls.run(role, task, where, cell.files.key, *arguments)
 
     def measure(self, cell: _DaskCell, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
         """Run a task of a cell that measures latency; where its machine has other workers, these pause."""
@@ -166,30 +166,14 @@ class DaskExecutor:
         return f"accuracy is scored on {scored}, latency measured on {', '.join(here)}: INT8 may compute other values"
 
 
-class _Shared:
-    """A value that every worker needs: sent to the cluster once, and again if it was lost there."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-        self._future: Any = None
-        self._lock = threading.Lock()
-
-    def future(self, client: Client) -> Any:
-        with self._lock:
-            if self._future is None or self._future.status != "finished":
-                self._future = client.scatter(self._value, broadcast=True, hash=False)
-            return self._future
-
-
 class _DaskCell:
     """Implements ``CellWorker`` and ``EvaluationPool``."""
 
     def __init__(self, executor: DaskExecutor, files: CellFiles) -> None:
         self.files = files
         self._executor = executor
-        self._shared = _Shared(files)
-        self._calibrated: Any = None
-        self._provided: set[str] = set()
+        self._calibrated: tasks.Calibrated | None = None
+        self._provided: dict[str, tasks.Calibrated | None] = {}  # what a worker has, by address
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(_PENDING, thread_name_prefix="trial")
         self._measures = not files.cell.scored_on_cpu
@@ -200,15 +184,20 @@ class _DaskCell:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def provide(self, addresses: list[str]) -> None:
-        """Send workers those of the cell's files that they have not, once."""
+        """Send workers what they have not: the cell with those of its files that they lack, and its statistics."""
+        ask = self._executor.roster.ask
         with self._lock:
             new = [each for each in addresses if each not in self._provided]
-            ask = self._executor.roster.ask
-            lacking = ask(tasks.missing_files, self.files, workers=new, on_error="ignore") if new else {}
+            lacking = ask(tasks.announce, self.files, workers=new, on_error="ignore") if new else {}
             for address, missing in lacking.items():
                 for batch in batches(self.files, missing):
                     ask(tasks.keep_files, batch, workers=[address], on_error="ignore")
-                self._provided.add(address)
+                self._provided[address] = None
+            stale = [each for each in addresses if self._provided.get(each) is not self._calibrated]
+            if stale:
+                key = self.files.key
+                kept = ask(tasks.keep_calibrated, key, self._calibrated, workers=stale, on_error="ignore")
+                self._provided.update(dict.fromkeys(kept, self._calibrated))
 
     @property
     def pool(self) -> _DaskCell:
@@ -232,8 +221,7 @@ class _DaskCell:
 
     def calibrate(self, base: ModelOption) -> Calibration:
         calibration: Calibration
-        calibration, calibrated = self._work(tasks.calibrate, base)
-        self._calibrated = _Shared(calibrated)
+        calibration, self._calibrated = self._work(tasks.calibrate, base)
         return calibration
 
     def capacity(self) -> int:
@@ -255,11 +243,11 @@ class _DaskCell:
         return self._found.timed
 
     def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
-        ratio: Estimate = self._measure(tasks.compare, self._calibrated, first, second)
+        ratio: Estimate = self._measure(tasks.compare, first, second)
         return ratio
 
     def finish(self, option: ModelOption, path: Path) -> Finished:
-        written: tasks.Written = self._measure(tasks.finish, self._calibrated, option)
+        written: tasks.Written = self._measure(tasks.finish, option)
         path.parent.mkdir(parents=True, exist_ok=True)
         for name, content in written.files.items():
             path.with_suffix(Path(name).suffix).write_bytes(content)
@@ -280,7 +268,7 @@ class _DaskCell:
         if request.best is not None:
             files |= _with_weights(Path("run", request.model.name), request.model)
         read = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
-        written: tasks.Written = self._measure(tasks.hold, self._calibrated, request, read)
+        written: tasks.Written = self._measure(tasks.hold, request, read)
         for name, content in written.files.items():
             (request.run / "thumbnails").mkdir(exist_ok=True)
             (request.run / "thumbnails" / name).write_bytes(content)
@@ -288,10 +276,10 @@ class _DaskCell:
         return result
 
     def _measure(self, task: Callable[..., tasks.Done], *arguments: Any) -> Any:
-        return self._accounted(task, self._executor.measure(self, task, self._shared, *arguments))
+        return self._accounted(task, self._executor.measure(self, task, *arguments))
 
     def _work(self, task: Callable[..., tasks.Done], *arguments: Any) -> Any:
-        return self._accounted(task, self._executor.work(self, task, self._shared, *arguments))
+        return self._accounted(task, self._executor.work(self, task, *arguments))
 
     def _accounted(self, task: Callable[..., tasks.Done], done: tasks.Done) -> Any:
         self._usage.add(done, measures=task is tasks.measure_option)
@@ -299,11 +287,11 @@ class _DaskCell:
 
     def _evaluate(self, option: ModelOption, known: Known, prune: bool) -> Evaluation:
         here = self._executor.peer or not self._measures
-        found: Evaluation = self._work(tasks.evaluate_option, self._calibrated, option, known, prune, here)
+        found: Evaluation = self._work(tasks.evaluate_option, option, known, prune, here)
         scored = found.scored
         if here or scored is None or scored.hopeless or found.built.structure in known.structures:
             return found
-        timed, where = self._measure(tasks.measure_option, self._calibrated, option)
+        timed, where = self._measure(tasks.measure_option, option)
         return replace(found, timed=timed, where=where)
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +39,13 @@ class Roster:
     def __init__(self, client: Client, tell: Callable[[str], None]) -> None:
         self._client = client
         self._tell = tell
-        self._lock = threading.Lock()
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, Member] = {}  # replaced as a whole, so that readers need not wait
         self._refused: dict[str, str] = {}  # by address, why
         self._own = tasks.facts()
         self._known: dict[str, tasks.Facts] = {}
         self._cpus: dict[Role, frozenset[str]] = {}
-        self._next = 0.0
+        self._refresh()
+        threading.Thread(target=self._keep_fresh, name="roster", daemon=True).start()
 
     @property
     def connected(self) -> bool:
@@ -57,17 +58,8 @@ class Roster:
         return bool(self._client.status == "closed")
 
     def members(self) -> dict[str, Member]:
-        """Return the workers by address that may take part; those that joined within the last second may lack."""
-        with self._lock:
-            now = time.monotonic()
-            if self.connected and now >= self._next:  # without a connection they may come back with it
-                self._next = now + _FRESH_SECONDS
-                known = self._client.scheduler_info(n_workers=-1).get("workers", {})
-                self._members = {address: each for address, each in self._members.items() if address in known}
-                new = [each for each in known if each not in self._members and each not in self._refused]
-                for address, found in self.ask(tasks.facts, workers=new, on_error="return").items() if new else ():
-                    self._admit(address, found, frozenset(known[address]["resources"]))
-            return dict(self._members)
+        """Return the workers by address that may take part; those that joined within the last seconds may lack."""
+        return self._members
 
     def facts(self, address: str) -> tasks.Facts:
         """Return what a worker is, or was, that took part."""
@@ -112,14 +104,28 @@ class Roster:
             return {}
         return answers
 
-    def _admit(self, address: str, found: Any, roles: frozenset[str]) -> None:
-        wrong = self._wrong(found, roles)
-        if wrong:
-            self._refused[address] = wrong
-            self._tell(f"worker {address} is refused: {wrong}")
-        else:
-            self._members[address] = Member(found, roles)
-            self._known[address] = found
+    def _keep_fresh(self) -> None:
+        """Look for workers until the client is closed; the scheduler may take its time to answer."""
+        while not self.gone:
+            time.sleep(_FRESH_SECONDS)
+            if self.connected:  # else they may come back with it
+                with suppress(OSError, ValueError, RuntimeError):
+                    self._refresh()
+
+    def _refresh(self) -> None:
+        known = self._client.scheduler_info(n_workers=-1).get("workers", {})
+        members = {address: each for address, each in self._members.items() if address in known}
+        new = [each for each in known if each not in members and each not in self._refused]
+        for address, found in self.ask(tasks.facts, workers=new, on_error="return").items() if new else ():
+            roles = frozenset(known[address]["resources"])
+            wrong = self._wrong(found, roles)
+            if wrong:
+                self._refused[address] = wrong
+                self._tell(f"worker {address} is refused: {wrong}")
+            else:
+                members[address] = Member(found, roles)
+                self._known[address] = found
+        self._members = members
 
     def _wrong(self, found: Any, roles: frozenset[str]) -> str:
         if not isinstance(found, tasks.Facts):

@@ -84,7 +84,9 @@ class CellSessions(WorkerPlugin):
         """Make the worker's folder."""
         self._folder = Path(tempfile.mkdtemp(prefix="quantize-zoo-", dir=worker.local_directory))
         self.cache = Cache(Path(worker.local_directory) / "quantize-zoo-cache", self._cache_bytes)
-        self._open: dict[str, Session] = {}  # by the cell's key, the one used last at the end
+        self.files: dict[str, CellFiles] = {}  # by the cell's key, as all that follows
+        self.calibrated: dict[str, Calibrated] = {}
+        self._open: dict[str, Session] = {}  # the one used last at the end
         self._lock = threading.Lock()
         self._guard = MemoryGuard(worker.memory_manager.memory_limit, self._processes)
 
@@ -92,22 +94,22 @@ class CellSessions(WorkerPlugin):
         """End the sessions."""
         self._guard.stop()
         for key in list(self._open):
-            self.release(key)
+            self.end(key)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def session(self, files: CellFiles) -> Session:
-        """Return the cell's session."""
+    def session(self, key: str) -> Session:
+        """Return the session of a cell whose files were announced."""
         with self._lock:
-            session = self._open.pop(files.key, None)
+            session = self._open.pop(key, None)
             unused = list(self._open)[: len(self._open) - SESSIONS + 1] if session is None else []
-        for key in unused:
-            self.release(key)
-        session = session or Session(files, self._folder / files.key, self.cache)
+        for each in unused:
+            self.end(each)
+        session = session or Session(self.files[key], self._folder / key, self.cache)
         with self._lock:
-            self._open[files.key] = session
+            self._open[key] = session
         return session
 
-    def release(self, key: str) -> None:
+    def end(self, key: str) -> None:
         """End the session of a cell, if there is one; what it is doing is cut short."""
         with self._lock:
             session = self._open.pop(key, None)
@@ -182,79 +184,67 @@ def facts(dask_worker: Any = None) -> Facts:
     return Facts(socket.gethostname(), name, environment.cpu, versions)
 
 
-def prepare(limit: float, files: CellFiles) -> Done:
-    """Run ``CellWorker.prepare``, for at most ``limit`` seconds, as all tasks."""
-    return _guarded(limit, files, Session.prepare)
+def prepare(limit: float, key: str) -> Done:
+    """Run ``CellWorker.prepare``; as all tasks, for at most ``limit`` seconds, and for the cell with this key."""
+    return _guarded(limit, key, Session.prepare)
 
 
-def references(limit: float, files: CellFiles) -> Done:
+def references(limit: float, key: str) -> Done:
     """Run ``CellWorker.references``."""
 
     def task(session: Session) -> Any:
         session.prepare()
         return session.process.references()
 
-    return _guarded(limit, files, task)
+    return _guarded(limit, key, task)
 
 
-def calibrate(limit: float, files: CellFiles, base: ModelOption) -> Done:
+def calibrate(limit: float, key: str, base: ModelOption) -> Done:
     """Run ``CellWorker.calibrate``."""
-    return _guarded(limit, files, lambda session: session.calibrate(base))
+    return _guarded(limit, key, lambda session: session.calibrate(base))
 
 
-def evaluate_option(
-    limit: float,
-    files: CellFiles,
-    calibrated: Calibrated,
-    option: ModelOption,
-    known: Known,
-    prune: bool,
-    measure: bool,
-) -> Done:
+def evaluate_option(limit: float, key: str, option: ModelOption, known: Known, prune: bool, measure: bool) -> Done:
     """Build and score an option, and measure it unless another worker is to do that."""
 
-    def task(session: Session) -> Any:
-        process = session.ready(calibrated)
+    def task(process: CellWorker) -> Any:
         found = evaluate(process if measure else _Unmeasured(process), option, known, prune=prune)
         timed = found.timed if measure else None
         return replace(found, timed=timed, where=socket.gethostname() if timed else "")
 
-    return _guarded(limit, files, task)
+    return _calibrated(limit, key, task)
 
 
-def measure_option(limit: float, files: CellFiles, calibrated: Calibrated, option: ModelOption) -> Done:
+def measure_option(limit: float, key: str, option: ModelOption) -> Done:
     """Build an option and measure its latency; return the machine's name too."""
 
-    def task(session: Session) -> Any:
-        process = session.ready(calibrated)
+    def task(process: CellWorker) -> Any:
         process.build(option)
         return process.measure(), socket.gethostname()
 
-    return _guarded(limit, files, task)
+    return _calibrated(limit, key, task)
 
 
-def compare(limit: float, files: CellFiles, calibrated: Calibrated, first: ModelOption, second: ModelOption) -> Done:
+def compare(limit: float, key: str, first: ModelOption, second: ModelOption) -> Done:
     """Run ``CellWorker.compare``."""
-    return _guarded(limit, files, lambda session: session.ready(calibrated).compare(first, second))
+    return _calibrated(limit, key, lambda process: process.compare(first, second))
 
 
-def finish(limit: float, files: CellFiles, calibrated: Calibrated, option: ModelOption) -> Done:
+def finish(limit: float, key: str, option: ModelOption) -> Done:
     """Run ``CellWorker.finish``; the model and its answers come back as files."""
 
-    def task(session: Session) -> Written:
+    def task(process: CellWorker) -> Written:
         with tempfile.TemporaryDirectory() as folder:
-            value = session.ready(calibrated).finish(option, Path(folder, _MODEL))
+            value = process.finish(option, Path(folder, _MODEL))
             return Written(value, _read(Path(folder)))
 
-    return _guarded(limit, files, task)
+    return _calibrated(limit, key, task)
 
 
-def hold(
-    limit: float, files: CellFiles, calibrated: Calibrated, request: GateRequest, contents: Mapping[str, bytes]
-) -> Done:
+def hold(limit: float, key: str, request: GateRequest, contents: Mapping[str, bytes]) -> Done:
     """Run ``CellWorker.hold`` on the files of the request, with the runtimes that are here; pictures come back."""
 
-    def task(session: Session) -> Written:
+    def task(process: CellWorker) -> Written:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for path, content in contents.items():
@@ -266,10 +256,10 @@ def hold(
             local = replace(
                 request, folder=folder / "baselines", model=run / request.model.name, run=run, runtimes=here
             )
-            value = session.ready(calibrated).hold(local)
+            value = process.hold(local)
             return Written(value, _read(run / "thumbnails"))
 
-    return _guarded(limit, files, task)
+    return _calibrated(limit, key, task)
 
 
 class _Unmeasured:
@@ -288,13 +278,16 @@ class _Unmeasured:
         return None
 
 
-async def missing_files(files: CellFiles, dask_worker: Any) -> list[str]:
-    """Return the hashes of a cell's files that are neither here by path nor in the cache; beside the tasks."""
+async def announce(files: CellFiles, dask_worker: Any) -> list[str]:
+    """Know a cell; return the hashes of its files that are neither here by path nor in the cache; beside the tasks."""
+    sessions = _sessions(dask_worker)
+    sessions.files[files.key] = files
+    return await asyncio.to_thread(lambda: [] if files.here else sessions.cache.missing(files))
 
-    def look() -> list[str]:
-        return [] if files.here else _sessions(dask_worker).cache.missing(files)
 
-    return await asyncio.to_thread(look)
+def keep_calibrated(key: str, calibrated: Calibrated, dask_worker: Any) -> None:
+    """Take the statistics of a cell that another worker collected."""
+    _sessions(dask_worker).calibrated[key] = calibrated
 
 
 async def keep_files(contents: Mapping[str, bytes], dask_worker: Any) -> None:
@@ -303,8 +296,11 @@ async def keep_files(contents: Mapping[str, bytes], dask_worker: Any) -> None:
 
 
 async def release(key: str, dask_worker: Any) -> None:
-    """End the session of a cell, if there is one."""
-    await asyncio.to_thread(_sessions(dask_worker).release, key)
+    """Forget a cell."""
+    sessions = _sessions(dask_worker)
+    sessions.files.pop(key, None)
+    sessions.calibrated.pop(key, None)
+    await asyncio.to_thread(sessions.end, key)
 
 
 def _sessions(worker: Any) -> CellSessions:
@@ -313,18 +309,23 @@ def _sessions(worker: Any) -> CellSessions:
     return sessions
 
 
-def _guarded(limit: float, files: CellFiles, task: Callable[[Session], Any]) -> Done:
+def _calibrated(limit: float, key: str, task: Callable[[CellWorker], Any]) -> Done:
+    """Run a task in a cell's process that was made ready for the stage."""
+    return _guarded(limit, key, lambda session: task(session.ready(_sessions(get_worker()).calibrated[key])))
+
+
+def _guarded(limit: float, key: str, task: Callable[[Session], Any]) -> Done:
     """Run a task in the cell's session, which ends if it takes too long; one whose process died is no use any more."""
     worker = get_worker()
     sessions = _sessions(worker)
     started = time.perf_counter()
-    session = sessions.session(files)
+    session = sessions.session(key)
     alarm = threading.Timer(limit, session.process.kill, [f"it hung for {limit:.0f} s"])
     alarm.start()
     try:
         return Done(task(session), worker.address, time.perf_counter() - started)
     except WorkerDiedError as error:
-        sessions.release(files.key)
+        sessions.end(key)
         raise errors.session_lost(error.what, worker.address) from error
     finally:
         alarm.cancel()
