@@ -3,10 +3,12 @@
 import configparser
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from quantize_zoo import cli
 
@@ -50,6 +52,40 @@ def test_environments_that_the_documents_name_exist():
 def test_every_other_command_of_the_readme_is_an_installation():
     others = [line for line in commands("README.md") if line[0] not in ("quantize-zoo", "tox")]
     assert [line[-2:] for line in others] == [["install", "tox"], ["install", "."]]
+
+
+def test_compose_file_is_valid():
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, ROOT / "docs" / "compose.yml"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    services = yaml.safe_load((ROOT / "docs" / "compose.yml").read_text())["services"]
+    assert services.keys() == {"scheduler", "worker-1", "worker-2", "store", "client"}
+
+
+@pytest.mark.parametrize("file", ["compose.yml", "kubernetes.yml"])
+def test_workers_of_the_documented_clusters_have_options_that_there_are(file, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["worker", "--help"], monkeypatch) == 0
+    known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    text = (ROOT / "docs" / file).read_text()
+    workers = re.findall(r"\[quantize-zoo, worker,(.*?)\]", text, flags=re.DOTALL)
+    assert workers
+    for worker in workers:
+        assert set(re.findall(r"--[a-z][a-z-]+", worker)) <= known
+
+
+def test_documented_slurm_cluster_makes_a_job(monkeypatch):
+    """Without Slurm: what would be submitted."""
+    jobqueue = pytest.importorskip("dask_jobqueue", reason="it is a part of the extra test")
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), flags=re.DOTALL)
+    monkeypatch.setattr(jobqueue.SLURMCluster, "scale", lambda self, jobs: None)
+    values = {}
+    exec(code, values)
+    with values["cluster"] as cluster:
+        script = cluster.job_script()
+    assert "#SBATCH --exclusive" in script
+    assert "--nthreads 1" in script
+    assert "--resources accuracy=1,latency=1" in script
 
 
 def test_the_documented_model_yaml_is_valid(tmp_path, zoo):

@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client
@@ -28,6 +29,14 @@ _ATTEMPTS = 2
 
 # Returns the addresses that a task may run at now, given those where it failed.
 Where = Callable[[Collection[str]], list[str]]
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """A worker, or its session, that ended with a task."""
+
+    address: str
+    cause: str
 
 
 class Calls:
@@ -57,31 +66,38 @@ class Calls:
         causes: list[str] = []
         failed: set[str] = set()
         while len(causes) < _ATTEMPTS:
-            try:
-                with self._freest(self._wait_for_workers(role, lambda: where(failed))) as address:
-                    future = self._client.submit(
-                        task, self._limit(task), *arguments, pure=False, workers=address, resources={role: 1}, retries=0
-                    )
-                    done = self._result(future, address)
-            except FutureCancelledError as error:
-                # Its worker was gone before it began, which is not the task's doing: it is sent again.
-                if not self._roster.connected:
-                    raise errors.scheduler_lost(str(error)) from error
-                time.sleep(_POLL_SECONDS)
-            except WorkerDiedError as error:
-                if error.where == "scheduler":
-                    raise
-                causes.append(f"{error.what} on {error.where}")
-                failed.add(error.where)
-            except OSError as error:
-                raise errors.scheduler_lost(str(error)) from error
-            except KilledWorker as error:
-                causes.append(f"the worker {error.last_worker.address} died")
-                failed.add(error.last_worker.address)
-            else:
+            done = self._attempt(role, task, lambda: where(failed), arguments)
+            if isinstance(done, Done):
                 self._longest[task.__name__] = max(self._longest[task.__name__], done.seconds)
                 return done
+            if done is not None:
+                causes.append(done.cause)
+                failed.add(done.address)
         raise errors.task_failed(task.__name__, causes)
+
+    def _attempt(
+        self, role: Role, task: Callable[..., Done], where: Callable[[], list[str]], arguments: tuple[Any, ...]
+    ) -> Done | _Lost | None:
+        """Run a task once; None if its worker was gone before it began, which is not the task's doing."""
+        try:
+            with self._freest(self._wait_for_workers(role, where)) as address:
+                future = self._client.submit(
+                    task, self._limit(task), *arguments, pure=False, workers=address, resources={role: 1}, retries=0
+                )
+                return self._result(future, address)
+        except FutureCancelledError as error:
+            if not self._roster.connected:
+                raise errors.scheduler_lost(str(error)) from error
+            time.sleep(_POLL_SECONDS)
+            return None
+        except WorkerDiedError as error:
+            if error.where == "scheduler":
+                raise
+            return _Lost(error.where, f"{error.what} on {error.where}")
+        except OSError as error:
+            raise errors.scheduler_lost(str(error)) from error
+        except KilledWorker as error:
+            return _Lost(error.last_worker.address, f"the worker {error.last_worker.address} died")
 
     def _limit(self, task: Callable[..., Done]) -> float:
         """Return the seconds that a task may take."""
