@@ -273,7 +273,8 @@ def test_process_that_dies_in_between_is_told(files):
 
 def test_rounds_see_a_slowdown_of_known_size(files):
     """A model against itself, against the slower one, and the other way round."""
-    old, new = (Side(path, "CPU", {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": "1"}) for path in files)
+    properties = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
+    old, new = (Side(path, "CPU", properties) for path in files)
     sample = {"image": np.zeros((1, 3, 48, 48), np.float32)}
 
     def ratio(first, second):
