@@ -50,7 +50,7 @@ def pending_search(scorer, session, prepared, config, seed):
     pool = Virtual(scorer, seed)
 
     def wait(futures, **named):
-        if not any(future.done() for future in futures):
+        while not any(future.done() for future in futures):
             pool.end_first()
         return wait_for(futures, **named)
 

@@ -140,26 +140,27 @@ def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Itera
     base = recorder.draft("base", plan.number, plan.base, base_choices(plan.space)) if with_base else None
     ready = deque([base] if base else [])
 
-    def start_ready() -> None:
-        while ready and len(pending) < pool.capacity():
+    def start_ready(capacity: int) -> None:
+        while ready and len(pending) < capacity:
             trial = ready.popleft()
             pending[_submitted(trial, recorder, pool)] = trial, time.perf_counter()
 
     try:
         while not recorder.is_finished(plan.until):
-            start_ready()
+            capacity = pool.capacity()
+            start_ready(capacity)
             while len(recorder.trials) + len(pending) + len(ready) < plan.until and (
-                len(pending) < pool.capacity()
-                or (len(ready) < _ahead(pool) and not any(future.done() for future in pending))
+                len(pending) < capacity
+                or (len(ready) < _ahead(capacity) and not any(future.done() for future in pending))
             ):
                 asked = [each.choices for each in (*(trial for trial, _ in pending.values()), *ready)]
                 ready.append(_asked(search, asked))
-                start_ready()
-            done = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
+                start_ready(capacity)
+            awaited = [future for future, (trial, _) in pending.items() if base is None or trial is base]
+            done = wait(awaited, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
             ended = time.perf_counter()
-            taken = [each for each in pending if each in done and (base is None or pending[each][0] is base)]
-            trials = [(future, *pending.pop(future)) for future in taken]
-            start_ready()
+            trials = [(future, *pending.pop(future)) for future in awaited if future in done]
+            start_ready(capacity)
             for future, trial, started in trials:
                 finished = recorder.finish(trial, _outcome(future), ended - started)
                 if trial is base:
@@ -174,9 +175,9 @@ def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Itera
             future.cancel()
 
 
-def _ahead(pool: EvaluationPool) -> int:
+def _ahead(capacity: int) -> int:
     """Return how many trials to ask for ahead: fewer know more, more bridge the time in which several become free."""
-    return max(1, pool.capacity() // 4)
+    return max(1, capacity // 4)
 
 
 def _asked(search: _Search, pending: Sequence[Mapping[str, int] | None]) -> Trial:
