@@ -369,14 +369,18 @@ def stop_next(worker, before, call):
         thread.join()
 
 
-def test_a_worker_without_enough_memory_costs_no_trial(small, cluster, tmp_path):
-    cluster.start_worker("wide")
+def narrow_limit(cluster):
+    """The arguments for as much memory as the only worker there is takes itself, and not for a session besides."""
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
         (pid,) = client.run(os.getpid).values()
         own = psutil.Process(pid).memory_info().rss
-    # Enough for the worker itself, and not for a session besides.
-    cluster.start_worker("narrow", arguments=("--memory-limit", str(int(own * 1.3 + 60e6))))
+    return "--memory-limit", str(int(own * 1.3 + 60e6))
+
+
+def test_a_worker_without_enough_memory_costs_no_trial(small, cluster, tmp_path):
+    cluster.start_worker("wide")
+    cluster.start_worker("narrow", arguments=narrow_limit(cluster))
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(2, timeout=60)
     done = run(small, tmp_path / "r", "--max-trials", "4", address=cluster.address)
@@ -389,12 +393,9 @@ def test_a_worker_without_enough_memory_costs_no_trial(small, cluster, tmp_path)
 
 def test_an_only_worker_without_enough_memory_is_told(small, cluster, tmp_path):
     cluster.start_worker("probe")
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(1, timeout=60)
-        (pid,) = client.run(os.getpid).values()
-        own = psutil.Process(pid).memory_info().rss
+    limit = narrow_limit(cluster)
     cluster.stop_one("probe")
-    cluster.start_worker("narrow", arguments=("--memory-limit", str(int(own * 1.3 + 60e6))))
+    cluster.start_worker("narrow", arguments=limit)
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
     done = run(small, tmp_path / "r", address=cluster.address)

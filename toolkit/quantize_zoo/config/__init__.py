@@ -35,6 +35,7 @@ from quantize_zoo.config.model import (
     OptimizerParams,
     TrialsLoadMethod,
     load_model_config,
+    without_cpu,
 )
 from quantize_zoo.config.pot import PotJob, load_pot, load_pot_compression
 from quantize_zoo.config.stages import Stage, search_stages
@@ -78,4 +79,5 @@ __all__ = [
     "load_pot_compression",
     "schema_path",
     "search_stages",
+    "without_cpu",
 ]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from quantize_zoo import errors
 from quantize_zoo.config.gate import GateConfig, Runtime, Waiver
-from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
+from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source, without_cpu
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
@@ -66,7 +66,7 @@ class MatrixConfig(Strict):
                 raise errors.unknown_model_name(name, known)
         chosen_models = tuple(known[name] for name in models) or self.models
         labels = {device.label: device for device in self.devices}
-        names = dict.fromkeys(name.partition("@")[0] for name in devices)
+        names = dict.fromkeys(without_cpu(name) for name in devices)
         chosen_devices = tuple(labels.get(name) or DeviceSpec(device=name) for name in names) or self.devices
         return self.model_copy(update={"models": chosen_models, "devices": chosen_devices})
 

@@ -72,6 +72,11 @@ class DeviceSpec(Strict):
         return f"{self.device}[{asked}]" if asked else self.device
 
 
+def without_cpu(name: str) -> str:
+    """Return a cell's name, or its device's, as the matrix has it: without the CPU model after the ``@``."""
+    return name.partition("@")[0]
+
+
 class BenchmarkParams(Strict):
     """How latency is measured; the names are POT's."""
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from quantize_zoo import errors
-from quantize_zoo.config import GateConfig, MatrixConfig
+from quantize_zoo.config import GateConfig, MatrixConfig, without_cpu
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, check_level
 from quantize_zoo.matrix.baselines import baseline_content
@@ -54,22 +54,13 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
     """
     cells = {cell.name: cell for cell in expand(matrix)}
     finals = [{cell.name: cell.final for cell in run.cells if cell.final} for run in (baseline, candidate)]
-    common = [name for name in finals[1] if name in finals[0] and _planned(name) in cells]
+    common = [name for name in finals[1] if name in finals[0] and without_cpu(name) in cells]
     if not common:
         raise errors.nothing_in_common(baseline.id, candidate.id)
+    before, now = reports / baseline.id, reports / candidate.id
     return [
-        Pair(
-            cells[_planned(name)],
-            reports / baseline.id / finals[0][name].model,
-            reports / candidate.id / finals[1][name].model,
-        )
-        for name in common
+        Pair(cells[without_cpu(name)], before / finals[0][name].model, now / finals[1][name].model) for name in common
     ]
-
-
-def _planned(name: str) -> str:
-    """Return a cell's name in the matrix: a cluster's cell is of a CPU model besides."""
-    return name.partition("@")[0]
 
 
 def compare_pairs(

@@ -1,4 +1,4 @@
-"""Implements ``Executor`` on a Dask cluster: each call of a cell is a task that Dask sends to a worker with its role.
+"""Implements ``Executor`` on a Dask cluster: each call of a cell is a task for a worker with its role.
 
 Latency stays honest in two ways. ``master``: only workers with the role ``latency`` measure, one thing at a time; where
 their machine has other workers too, those pause meanwhile. ``peer``: the worker that scored a candidate measures it,
@@ -60,8 +60,8 @@ class DaskExecutor:
         self, client: Client, latency: LatencyMode, cache_bytes: int, tell: Callable[[str], None] = lambda _: None
     ) -> None:
         self._client = client
-        self._peer = latency == "peer"
-        self._measuring_role: Role = "accuracy" if self._peer else "latency"
+        self.peer = latency == "peer"  # a candidate is measured where it was scored
+        self._measuring_role: Role = "accuracy" if self.peer else "latency"
         try:
             client.register_plugin(tasks.CellSessions(cache_bytes))
         except OSError as error:  # a worker that ends meanwhile is enough
@@ -69,7 +69,7 @@ class DaskExecutor:
         self.roster = Roster(client, tell)
         self.roster.require("accuracy")
         self.roster.require(self._measuring_role)
-        if self._peer and self.roster.shares_machine("accuracy"):
+        if self.peer and self.roster.shares_machine("accuracy"):
             raise errors.shared_machine()
         self._calls = Calls(client, self.roster)
         self._quiet = Quiet()
@@ -151,11 +151,6 @@ class DaskExecutor:
         """Run a task of a cell that may run beside others."""
         with self._quiet.shared() if self.roster.shares_machine(self._measuring_role) else nullcontext():
             return self.call(cell, "accuracy", task, *arguments)
-
-    @property
-    def peer(self) -> bool:
-        """Whether a candidate is measured where it was scored."""
-        return self._peer
 
     def accuracy_elsewhere(self, cell: Cell) -> str:
         """Return a note if a cell's accuracy is scored on another CPU model than its latency is measured on."""

@@ -23,7 +23,6 @@ class MemoryGuard:
     """
 
     def __init__(self, limit: int | None, sessions: Callable[[], list[ProcessWorker]]) -> None:
-        self._limit = limit
         self._sessions = sessions
         self._stopped = threading.Event()
         if limit:

@@ -209,8 +209,7 @@ def evaluate_option(limit: float, key: str, option: ModelOption, known: Known, p
 
     def task(process: CellWorker) -> Any:
         found = evaluate(process if measure else _Unmeasured(process), option, known, prune=prune)
-        timed = found.timed if measure else None
-        return replace(found, timed=timed, where=socket.gethostname() if timed else "")
+        return replace(found, where=socket.gethostname() if found.timed else "")
 
     return _calibrated(limit, key, task)
 
