@@ -34,20 +34,18 @@ def mobilenet() -> ModelConfig:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory):
+def postgresql_server():
     """A server of Debian's PostgreSQL on a loopback port, in a folder of its own."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         pytest.skip("no PostgreSQL server is installed")
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
     binaries = programs[-1].parent
-    folder = tmp_path_factory.mktemp("postgresql")
+    # Not among pytest's folders, which every pytest that a test starts closes to other users.
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
     # The server refuses to run as root; Debian's package comes with a user for it.
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if as_user:
-        for each in (folder, *folder.parents):
-            if Path(tempfile.gettempdir()) in each.parents:
-                each.chmod(0o755)
         shutil.chown(folder, "postgres")
 
     def run(program, *arguments):
@@ -62,6 +60,7 @@ def postgresql_server(tmp_path_factory):
     run("pg_ctl", "-w", "-o", options, "-l", folder / "log", "start")
     yield f"postgresql+psycopg://zoo@127.0.0.1:{port}"
     run("pg_ctl", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -373,6 +373,7 @@ def narrow_limit(cluster):
     """The arguments for as much memory as the only worker there is takes itself, and not for a session besides."""
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
+        client.run(tasks.facts)  # with what it imports for that
         (pid,) = client.run(os.getpid).values()
         own = psutil.Process(pid).memory_info().rss
     return "--memory-limit", str(int(own * 1.3 + 60e6))
@@ -396,8 +397,8 @@ def test_an_only_worker_without_enough_memory_is_told(small, cluster, tmp_path):
     limit = narrow_limit(cluster)
     cluster.stop_one("probe")
     cluster.start_worker("narrow", arguments=limit)
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(1, timeout=60)
+    with Client(cluster.address, timeout=30) as client:  # until the other one is gone too
+        wait_until(lambda: [each["name"] for each in client.scheduler_info()["workers"].values()] == ["narrow"])
     done = run(small, tmp_path / "r", address=cluster.address)
     assert done.returncode == 3, done.stderr
     assert "out of memory" in done.stderr
