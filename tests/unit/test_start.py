@@ -88,6 +88,13 @@ def test_eval_rebuilds_the_best(placement):
     assert found.base == STORED[1].option
 
 
+@pytest.mark.parametrize("method", ["fine_tune", "eval"])
+def test_best_is_what_the_run_called_best(placement, method):
+    """Measured against the runner-up, the one of least loss may have lost."""
+    assert start(placement, method, search(*STORED)).base == STORED[1].option
+    assert start(placement, method, replace(search(*STORED), best=2)).base == STORED[2].option
+
+
 def test_eval_after_the_model_changed_is_refused(placement):
     with pytest.raises(CellError, match="model content"):
         start(placement, "eval", search(*STORED, **{"model content": "other"}))

@@ -61,7 +61,8 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
         raise errors.other_search(method, serious)
     if serious:
         return replace(fresh, notes=(f"fine_tune starts over: the stored search differs in {'; '.join(serious)}",))
-    best = best_trial([trial for search in searches for trial in search.trials], params)
+    bests = (best_trial(each.trials, params) if each.best is None else each.trials[each.best] for each in searches)
+    best = best_trial([each for each in bests if each is not None], params)
     if best is None:
         if method == "eval":
             raise errors.nothing_stored(method)

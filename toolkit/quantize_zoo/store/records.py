@@ -184,12 +184,16 @@ def current_baselines(rows: Iterable[StoredBaseline]) -> list[StoredBaseline]:
 
 @dataclass(frozen=True)
 class StoredSearch:
-    """The trials of one cell, with those that it went on from."""
+    """The trials of one cell, with those that it went on from; ``best`` is the one that its run called best in the end.
+
+    That is not always the one of least loss: it was measured again against the runner-up.
+    """
 
     cell_id: int
     method: TrialsLoadMethod
     identity: dict[str, str]
     trials: tuple[Trial, ...]
+    best: int | None = None
 
 
 @dataclass(frozen=True)

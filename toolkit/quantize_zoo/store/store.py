@@ -213,7 +213,8 @@ class Store:
                     continue
                 reference = _REFERENCE.validate_python(cell.reference)
                 method: Any = cell.method
-                found.append(StoredSearch(cell.id, method, reference.identity, tuple(trials)))
+                best = None if cell.final is None else _FINAL.validate_python(cell.final).trial
+                found.append(StoredSearch(cell.id, method, reference.identity, tuple(trials), best))
                 if cell.method == "cold_start":
                     break
         return found
