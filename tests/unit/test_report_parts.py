@@ -94,6 +94,15 @@ def test_a_verdict_names_the_cause():
     assert "so it is OpenVINO's runtime" in line.text
 
 
+def test_a_waiver_that_is_over_is_told_after_what_is_worse():
+    over = "the waiver of latency ended on 2026-03-04: ticket 7"
+    cell = held(SLOW, MOVED)
+    cell = replace(cell, gate={**cell.gate, "notes": [over]})
+    lines = gate_lines(report_of(cell, known=["net"]))
+    assert [line.status for line in lines] == ["regressed", "changed", "note"]
+    assert lines[-1].text == over
+
+
 def test_configuration_and_environment_are_held_against_the_baseline():
     environment = replace(reference().environment, openvino="2023.3")
     before = replace(held(), trials=(trial(0, 0.0, 1.25, option(1, 2)),), reference=reference(environment=environment))

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quantize_zoo.gate import Check
-from quantize_zoo.report.run_report import CellReport, RunReport
+from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
 
-_ORDER = (
-    "failed", "regressed", "inconclusive", "changed", "waived", "trend", "improved", "missing", "new", "unavailable",
-    "pass",
-)  # fmt: skip
 _MOVED = ("regressed", "changed", "improved", "waived")
 _REASONS = {
     "runtime": "the models are the baseline's, so it is OpenVINO's runtime",
@@ -32,7 +28,7 @@ class GateLine:
 def gate_headline(report: RunReport) -> str:
     """``1 regressed, 2 changed, 9 pass``; empty where nothing has a baseline."""
     found = [cell.gate_status for cell in report.cells if cell.gate_status] + ["missing"] * len(report.missing)
-    return ", ".join(f"{found.count(status)} {status}" for status in _ORDER if status in found)
+    return ", ".join(f"{found.count(status)} {status}" for status in STATUS_ORDER if status in found)
 
 
 def gate_lines(report: RunReport) -> list[GateLine]:
@@ -55,7 +51,7 @@ def gate_lines(report: RunReport) -> list[GateLine]:
                 GateLine(name, "trend", f"{trend.quantity} {moved} for {ago} of the last {trend.nights} nights")
             )
     lines += [GateLine(name, "missing", "it has a baseline and is not in this run") for name in report.missing]
-    return sorted(lines, key=lambda line: _ORDER.index(line.status) if line.status in _ORDER else len(_ORDER))
+    return sorted(lines, key=lambda line: STATUS_ORDER.index(line.status))
 
 
 def _sentence(cell: CellReport, check: Check) -> str:

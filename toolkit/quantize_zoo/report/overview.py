@@ -6,15 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantize_zoo.report.run_report import CellReport, RunReport
+from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
 
 _NIGHTS = 30
 _WIDTH, _HEIGHT = 90, 22
-# The worst first; what is against a baseline before what is against targets.
-ORDER = (
-    "failed", "regressed", "interrupted", "inconclusive", "changed", "waived", "missing", "missed", "keep-fp32",
-    "improved", "pass", "met", "new", "unavailable",
-)  # fmt: skip
 _TARGETS = {
     "met": ("meets its targets", "meet their targets"),
     "keep-fp32": ("should keep FP32", "should keep FP32"),
@@ -72,7 +67,7 @@ def tiles(report: RunReport) -> list[Tile]:
     """Count the cells by what they are, the worst first."""
     found = Counter(cell.status for cell in report.cells)
     found["missing"] += len(report.missing)
-    return [Tile(status, found[status]) for status in ORDER if found[status]]
+    return [Tile(status, found[status]) for status in STATUS_ORDER if found[status]]
 
 
 def matrix(report: RunReport) -> Matrix:

@@ -13,6 +13,11 @@ from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
 from quantize_zoo.store import Baseline, CellRecord, RunRecord, Store, StoredBaseline, current_baselines
 
+# The worst first; what is against a baseline before what is against targets.
+STATUS_ORDER = (
+    "failed", "regressed", "interrupted", "inconclusive", "changed", "waived", "trend", "missing", "missed",
+    "keep-fp32", "improved", "pass", "met", "new", "unavailable", "note",
+)  # fmt: skip
 _GATE = TypeAdapter(GateResult)
 
 
