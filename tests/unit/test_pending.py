@@ -59,6 +59,16 @@ def test_numbers_follow_the_order_of_finishing_and_the_base_is_first(order):
     assert pool.submitted <= 40
 
 
+def test_a_long_base_keeps_nobody_waiting():
+    """The others' trials are told after it, and took as long as they took."""
+    pool = Threads(4, lambda number: 0.05 if number else 1.0)
+    trials = run(pool, until=24)
+    assert [each.number for each in trials] == list(range(24))
+    assert trials[0].kind == "base"
+    before = [each for each in trials[1:] if each.seconds.total < 0.5]
+    assert len(before) == 23, "all were evaluated in the base's second, and none was counted as waiting for it"
+
+
 def test_a_pool_of_one_finds_the_same_options_as_one_by_one_until_it_knows_more():
     """One by one the next is asked for while a trial is scored, so it lags; the starts are the same."""
     pooled, alone = run(Threads(1)), list(run_stage(plan(operations=8, until=40), recorder(), 3))

@@ -33,15 +33,18 @@ def large_model():
     return build_model(total, image)
 
 
+MODELS = {
+    "digits-resnet": lambda: with_batch(read_model(ZOO / "embedded" / "digits-resnet.onnx"), 1),
+    "24 million weights": large_model,
+}
+
+
 def prepared(name):
     """Return the pipeline of a model, calibrated with noise: what the ranges are takes no other time."""
-    if name == "digits-resnet":
-        model = with_batch(read_model(ZOO / "embedded" / f"{name}.onnx"), 1)
-    else:
-        model = large_model()
-    shape = [int(size) for size in model.inputs[0].shape]
-    rng = np.random.default_rng(0)
-    found = pipeline(model, [[rng.normal(size=shape).astype(np.float32)] for _ in range(10)], compression())
+    model = MODELS[name]()
+    image, rng = model.inputs[0], np.random.default_rng(0)
+    samples = [{image.get_any_name(): rng.normal(size=image.shape).astype(np.float32)} for _ in range(10)]
+    found = pipeline(model, samples, compression())
     found.prepare(found.base)
     return found
 
@@ -99,7 +102,7 @@ def main():
         tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder,
         Client(n_workers=1, threads_per_worker=1, dashboard_address=None) as client,
     ):
-        for name in ("digits-resnet", "24 million weights"):
+        for name in MODELS:
             compare(client, name, rounds, Path(folder))
 
 

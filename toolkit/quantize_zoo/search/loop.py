@@ -132,11 +132,13 @@ def _one_by_one(search: _Search, *, as_pot: bool) -> Iterator[Trial]:
 def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Iterator[Trial]:
     """Keep as many trials pending as the pool takes; finish them as they come, the base's before all others.
 
-    The losses of the others refer to the base's. Asking takes time: some trials are asked for ahead, while nothing else
-    is to be done, so that who becomes free need not wait.
+    The losses of the others refer to the base's: those that end before it are held until then, and who evaluated them
+    goes on with others. Asking takes time: some trials are asked for ahead, while nothing else is to be done, so that
+    who becomes free need not wait.
     """
     recorder, plan = search.recorder, search.plan
     pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
+    ended: list[tuple[Future[Evaluation | None], Trial, float]] = []
     base = recorder.draft("base", plan.number, plan.base, base_choices(plan.space)) if with_base else None
     ready = deque([base] if base else [])
 
@@ -149,20 +151,26 @@ def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Itera
         while not recorder.is_finished(plan.until):
             capacity = pool.capacity()
             start_ready(capacity)
-            while len(recorder.trials) + len(pending) + len(ready) < plan.until and (
+            while len(recorder.trials) + len(ended) + len(pending) + len(ready) < plan.until and (
                 len(pending) < capacity
                 or (len(ready) < _ahead(capacity) and not any(future.done() for future in pending))
             ):
-                asked = [each.choices for each in (*(trial for trial, _ in pending.values()), *ready)]
-                ready.append(_asked(search, asked))
+                untold = [*(trial for _, trial, _ in ended), *(trial for trial, _ in pending.values()), *ready]
+                ready.append(_asked(search, [each.choices for each in untold]))
                 start_ready(capacity)
-            awaited = [future for future, (trial, _) in pending.items() if base is None or trial is base]
-            done = wait(awaited, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
-            ended = time.perf_counter()
-            trials = [(future, *pending.pop(future)) for future in awaited if future in done]
+            done = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
+            now = time.perf_counter()
+            for future in [each for each in pending if each in done]:
+                trial, started = pending.pop(future)
+                ended.append((future, trial, now - started))
             start_ready(capacity)
-            for future, trial, started in trials:
-                finished = recorder.finish(trial, _outcome(future), ended - started)
+            if base is not None:
+                ended.sort(key=lambda each: each[1] is not base)
+                if not ended or ended[0][1] is not base:
+                    continue
+            while ended:
+                future, trial, seconds = ended.pop(0)
+                finished = recorder.finish(trial, _outcome(future), seconds)
                 if trial is base:
                     _require_base(finished)
                     base = None

@@ -62,17 +62,7 @@ class TpeSampler:
         so that it looks elsewhere.
         """
         position, self._asked = self._asked, self._asked + 1
-        rng = np.random.default_rng([*self._seed, position])
-        if position < len(self._startup):
-            choices = self._startup[position]
-        else:
-            told = self._trials
-            losses = [loss for loss in told.losses() if loss is not None]
-            if pending and losses:
-                lies = [self._document(each, float(np.mean(losses))) for each in pending]
-                self._trials = trials_from_docs([*told.trials, *lies], validate=False)
-            choices = self._propose(position, rng, len(pending))
-            self._trials = told
+        choices = self._propose(position, np.random.default_rng([*self._seed, position]), pending)
         self._proposed.append(choices)
         return choices
 
@@ -103,16 +93,19 @@ class TpeSampler:
         """Go on as if so many had been asked for already: a search that is continued."""
         self._asked = count
 
-    def _propose(self, position: int, rng: np.random.Generator, pending: int) -> Choices:
+    def _propose(self, position: int, rng: np.random.Generator, pending: Sequence[Choices]) -> Choices:
+        if position < len(self._startup):
+            return self._startup[position]
         if self._as_pot:
             fewest = min(self._sizes.values())
-            return self._tpe(rng, fewest, prior_weight=1 / fewest, random_trials=_POT_RANDOM_TRIALS)
-        if self._best is None or position % (_TURNS + pending // _PENDING_A_TURN):
+            return self._tpe(rng, self._trials, fewest, prior_weight=1 / fewest, random_trials=_POT_RANDOM_TRIALS)
+        if self._best is None or position % (_TURNS + len(pending) // _PENDING_A_TURN):
             neighbour = self._neighbour(rng)
             if neighbour is not None:
                 return neighbour
+        known = self._with_lies(pending)
         for candidates in _FEWER_CANDIDATES[:1] if pending else _FEWER_CANDIDATES:
-            choices = self._tpe(rng, candidates)
+            choices = self._tpe(rng, known, candidates)
             if choices not in self._proposed:
                 return choices
         return self._neighbour(rng) or choices
@@ -132,14 +125,27 @@ class TpeSampler:
                 return choices
         return None
 
+    def _with_lies(self, pending: Sequence[Choices]) -> Trials:
+        losses = [loss for loss in self._trials.losses() if loss is not None]
+        if not pending or not losses:
+            return self._trials
+        lies = [self._document(each, float(np.mean(losses))) for each in pending]
+        return trials_from_docs([*self._trials.trials, *lies], validate=False)
+
     def _tpe(
-        self, rng: np.random.Generator, candidates: int, *, prior_weight: float = 1.0, random_trials: int = 0
+        self,
+        rng: np.random.Generator,
+        known: Trials,
+        candidates: int,
+        *,
+        prior_weight: float = 1.0,
+        random_trials: int = 0,
     ) -> Choices:
         ticket = self._trials.new_trial_ids(1)[0]
         document = tpe.suggest(
             [ticket],
             self._domain,
-            self._trials,
+            known,
             int(rng.integers(2**31 - 1)),
             prior_weight=prior_weight,
             n_startup_jobs=random_trials,
