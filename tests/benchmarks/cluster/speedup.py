@@ -35,16 +35,15 @@ from quantize_zoo.config import load_matrix
 from quantize_zoo.matrix import expand
 from quantize_zoo.matrix.dask import DaskExecutor
 from quantize_zoo.matrix.dask import worker as tasks
+from quantize_zoo.matrix.dask.cluster import CONFIGURATION
 from quantize_zoo.search import TrialRecorder, evaluate, run_stage
 from quantize_zoo.store import Store
 from unit.test_search import PARAMS, plan
 
 OPERATIONS = 17  # as digits-resnet has
 PARTS = ("build_s", "compile_s", "accuracy_s", "latency_s")
-ENVIRONMENT = {
-    **os.environ,
-    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
-    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+ENVIRONMENT = os.environ | {  # as ``quantize-zoo worker`` sets it
+    f"DASK_{key.upper().replace('.', '__').replace('-', '_')}": str(value) for key, value in CONFIGURATION.items()
 }
 
 

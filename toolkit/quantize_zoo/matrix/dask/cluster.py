@@ -16,9 +16,13 @@ from quantize_zoo import errors
 from quantize_zoo.matrix.cluster_options import ROLES, ClusterOptions, Role
 from quantize_zoo.matrix.dask import worker as tasks
 
-# Sessions are processes of the worker's own, which a daemon must not have; a task whose worker died is the client's to
-# repeat.
-CONFIGURATION = {"distributed.worker.daemon": False, "distributed.scheduler.allowed-failures": 0}
+CONFIGURATION = {
+    "distributed.worker.daemon": False,  # sessions are processes of the worker's own, which a daemon must not have
+    "distributed.scheduler.allowed-failures": 0,  # a task whose worker died is the client's to repeat
+    # A worker must be quiet while it measures: by default it wakes 150 times a second to look at itself.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+}
 _CONNECT_SECONDS = 20
 
 
