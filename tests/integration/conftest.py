@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clusters import Cluster
 from quantize_zoo import cli
 
 SAMPLES = 100
@@ -66,6 +67,23 @@ def small(tmp_path, zoo):
 @pytest.fixture(scope="module")
 def shared_small(tmp_path_factory, zoo):
     return SmallMatrix(tmp_path_factory.mktemp("small"), zoo)
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory, zoo):
+    """A small matrix with trials enough to harm some."""
+    made = SmallMatrix(tmp_path_factory.mktemp("longer"), zoo)
+    made.edit("net.yml", lambda model: model["optimizer"]["params"].update(max_trials=12))
+    return made
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A Dask scheduler; workers are for the test to start."""
+    made = Cluster(tmp_path)
+    made.start_scheduler()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

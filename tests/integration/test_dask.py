@@ -1,24 +1,19 @@
 """The matrix on real Dask workers on loopback: same results as here, faults, files, security."""
 
-import contextlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 from distributed import Client
 
+from clusters import COMMAND, Cluster, free_port, pretending, run
 from conftest import SmallMatrix
 from quantize_zoo.config import load_matrix
-from quantize_zoo.errors import CellError, ConfigurationError
+from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.matrix import ClusterOptions, expand
 from quantize_zoo.matrix.dask import DaskExecutor, connect
 from quantize_zoo.matrix.dask import worker as tasks
@@ -26,84 +21,7 @@ from quantize_zoo.matrix.dask.cluster import require_safe
 from quantize_zoo.matrix.dask.files import Cache, batches, files_of
 from quantize_zoo.store import Store
 
-COMMAND = [sys.executable, "-m", "quantize_zoo"]
 CELL = "net-CPU[f32]"
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-class Cluster:
-    """A scheduler and workers as a user starts them, each a process with a log."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.address = f"tcp://127.0.0.1:{free_port()}"
-        self.processes = {}
-
-    def start_scheduler(self):
-        port = self.address.rpartition(":")[2]
-        command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port]
-        self._start("scheduler", [*command, "--no-dashboard"], DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
-
-    def start_worker(self, name, role="accuracy,latency", arguments=(), **environment):
-        command = [*COMMAND, "worker", "--scheduler", self.address, "--role", role, "--name", name, *arguments]
-        self._start(name, command, **environment)
-
-    def _start(self, name, command, **environment):
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, **environment}, cwd=self.folder
-            )
-
-    def log(self, name):
-        return (self.folder / f"{name}.log").read_text()
-
-    def stop_one(self, name):
-        process = self.processes.pop(name)
-        process.terminate()
-        process.wait(20)
-
-    def stop(self):
-        for process in self.processes.values():
-            process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(15)
-            process.kill()
-
-
-def pretending(folder, code):
-    """The environment of a process that runs this code at its start."""
-    shim = folder / "shim"
-    shim.mkdir()
-    (shim / "sitecustomize.py").write_text(code)
-    return {"PYTHONPATH": str(shim)}
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory, zoo):
-    made = SmallMatrix(tmp_path_factory.mktemp("dask"), zoo)
-    made.edit("net.yml", lambda model: model["optimizer"]["params"].update(max_trials=12))
-    return made
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    made = Cluster(tmp_path)
-    made.start_scheduler()
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -119,20 +37,12 @@ def pair(tmp_path_factory):
     made.stop()
 
 
-def run(small, reports, *arguments, address=None):
-    where = ["--executor", "dask", "--scheduler", address] if address else []
-    return subprocess.run(
-        [*COMMAND, "run", small.path, "--reports", reports, "--json", *where, *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module", params=["local", "dask"])
-def finished(request, small, tmp_path_factory):
+def finished(request, longer, tmp_path_factory):
     """The same matrix by either executor."""
     reports = tmp_path_factory.mktemp(request.param)
     address = request.getfixturevalue("pair").address if request.param == "dask" else None
-    done = run(small, reports, address=address)
+    done = run(longer, reports, address=address)
     assert done.returncode == 0, done.stderr
     return request.param, json.loads(done.stdout), reports, done.stderr
 
@@ -164,96 +74,20 @@ def test_accuracies_of_the_same_options_are_exactly_equal(finished):
     assert {key: ACCURACIES["local"][key] for key in common} == {key: ACCURACIES["dask"][key] for key in common}
 
 
-def test_gate_holds_on_workers(small, pair, finished, quantize_zoo):
+def test_gate_holds_on_workers(longer, pair, finished, quantize_zoo):
     name, _, reports, _ = finished
     if name == "local":
         pytest.skip("tests/integration/test_gate.py")
     assert quantize_zoo("baseline", "accept", "--reports", reports)[0] == 0
-    done = run(small, reports, "--trials-load-method", "eval", address=pair.address)
+    done = run(longer, reports, "--trials-load-method", "eval", address=pair.address)
     assert done.returncode == 0, done.stderr
     (cell,) = json.loads(done.stdout)["cells"]
     assert cell["gate_status"] == "pass"
     assert {check["cause"] for check in cell["gate"]["checks"]} == {"runtime", "quantization", "search"}
 
 
-def kill_when(path, count, kill):
-    """Call ``kill`` once as many trials are stored."""
-
-    def watch():
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            time.sleep(0.2)
-            with contextlib.suppress(Exception):
-                store = Store(f"sqlite:///{path / 'store.db'}")
-                if len(store.load_run().cells[0].trials) >= count:
-                    kill()
-                    return
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
-
-
-def workers_of(cluster):
-    with Client(cluster.address, timeout=30) as client:
-        return client.run(os.getpid)
-
-
-def test_a_killed_worker_costs_no_trial(small, cluster, tmp_path):
-    for name in ("one", "two"):
-        cluster.start_worker(name)
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(2, timeout=60)
-        victim = next(iter(client.run(os.getpid).values()))
-    watcher = kill_when(tmp_path / "r", 3, lambda: os.kill(victim, signal.SIGKILL))
-    done = run(small, tmp_path / "r", address=cluster.address)
-    watcher.join()
-    assert done.returncode == 0, done.stderr
-    (cell,) = json.loads(done.stdout)["cells"]
-    assert [trial["number"] for trial in cell["trials"]] == list(range(12))
-    assert all(trial["failure"] is None for trial in cell["trials"])
-    with pytest.raises(ProcessLookupError):
-        os.kill(victim, 0)
-
-
-def test_a_lost_scheduler_loses_nothing_that_was_finished(small, cluster, tmp_path):
-    cluster.start_worker("one")
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(1, timeout=60)
-    watcher = kill_when(tmp_path / "r", 3, cluster.processes["scheduler"].kill)
-    done = run(small, tmp_path / "r", address=cluster.address)
-    watcher.join()
-    assert done.returncode == 3, done.stderr
-    assert "the scheduler is lost" in done.stderr
-    assert "warm_start" in done.stderr
-    assert "Traceback" not in done.stderr
-    kept = len(json.loads(done.stdout)["cells"][0]["trials"])
-    assert kept >= 3
-    again = run(small, tmp_path / "r", "--trials-load-method", "warm_start")
-    assert again.returncode == 0, again.stderr
-    assert len(json.loads(again.stdout)["cells"][0]["trials"]) == 12
-
-
-def test_a_worker_that_joins_gets_work_and_one_of_other_versions_does_not(small, cluster, tmp_path):
-    cluster.start_worker("one")
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(1, timeout=60)
-        told = []
-        roster = DaskExecutor(client, "master", 10**9, told.append).roster
-        assert len(roster.of("accuracy")) == 1
-        cluster.start_worker("two")
-        client.wait_for_workers(2, timeout=60)
-        wait_until(lambda: len(roster.of("accuracy")) == 2)
-        # The same program that says it is another version: a worker of a real one needs another installation.
-        cluster.start_worker("old", **pretending(tmp_path, "import quantize_zoo; quantize_zoo.__version__ = '0.0.1'"))
-        client.wait_for_workers(3, timeout=60)
-        wait_until(lambda: told)
-        assert len(roster.of("accuracy")) == 2
-        assert "quantize-zoo 0.0.1 instead of" in told[0]
-
-
-def test_store_of_a_cluster_may_be_postgresql(small, pair, postgresql, tmp_path):
-    done = run(small, tmp_path / "r", "--max-trials", "4", "--store", postgresql, address=pair.address)
+def test_store_of_a_cluster_may_be_postgresql(longer, pair, postgresql, tmp_path):
+    done = run(longer, tmp_path / "r", "--max-trials", "4", "--store", postgresql, address=pair.address)
     assert done.returncode == 0, done.stderr
     (cell,) = json.loads(done.stdout)["cells"]
     assert cell["workers"]
@@ -271,12 +105,12 @@ worker.describe_environment = lambda: replace(real(), cpu="Another CPU")
 """
 
 
-def test_cpu_models_are_refused_or_kept_apart(small, cluster, tmp_path, zoo):
+def test_cpu_models_are_refused_or_kept_apart(longer, cluster, tmp_path, zoo):
     cluster.start_worker("one")
     cluster.start_worker("two", **pretending(tmp_path, OTHER_CPU))
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(2, timeout=60)
-    refused = run(small, tmp_path / "r", address=cluster.address)
+    refused = run(longer, tmp_path / "r", address=cluster.address)
     assert refused.returncode == 2, refused.stderr
     assert "Another CPU" in refused.stderr
     assert "on_mixed_cpus: split" in refused.stderr
@@ -303,110 +137,9 @@ def test_cpu_models_are_refused_or_kept_apart(small, cluster, tmp_path, zoo):
     assert status.returncode == 0, status.stderr
 
 
-def die(limit, key):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_task_that_kills_its_worker_is_tried_twice(small, cluster, monkeypatch):
-    cluster.start_worker("one")
-    monkeypatch.setattr(die, "__module__", "__main__")  # workers cannot import this module: it travels by value
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(1, timeout=60)
-        executor = DaskExecutor(client, "master", 10**9)
-        with (
-            executor.open(expand(load_matrix(small.path))[0], small.folder) as cell,
-            pytest.raises(CellError, match=r"lost twice: .*died.*died"),
-        ):
-            executor.work(cell, die)
-
-
-def session_of(worker_pid):
-    """The process of a worker's session; its other child is multiprocessing's own helper."""
-    (found,) = (each for each in psutil.Process(worker_pid).children() if "spawn_main" in " ".join(each.cmdline()))
-    return found
-
-
-def test_a_session_that_hangs_is_ended_and_tried_once_more(small, cluster, monkeypatch):
-    from quantize_zoo.matrix.dask import calls
-
-    monkeypatch.setattr(calls, "_LEAST_LIMIT_SECONDS", 5.0)
-    monkeypatch.setattr(calls, "_PATIENCE", 0.0)
-    cluster.start_worker("one")
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(1, timeout=60)
-        (worker,) = client.run(os.getpid).values()
-        executor = DaskExecutor(client, "master", 10**9)
-        with executor.open(expand(load_matrix(small.path))[0], small.folder) as cell:
-            base = cell.prepare().base
-            cell.calibrate(base)
-            assert cell.build(base).candidate
-            before = session_of(worker)
-            before.suspend()
-            with pytest.raises(CellError, match="hung for 5 s"):  # so does the next one
-                stop_next(worker, before, lambda: cell.build(base))
-            assert not before.is_running()
-            assert cell.build(base).candidate, "the worker goes on"
-
-
-def stop_next(worker, before, call):
-    """Call while the session that comes after the one before is stopped too, as soon as it is there."""
-
-    def stop():
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with contextlib.suppress(psutil.Error, ValueError):
-                session = session_of(worker)
-                if session.pid != before.pid:
-                    session.suspend()
-                    return
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=stop)
-    thread.start()
-    try:
-        call()
-    finally:
-        thread.join()
-
-
-def narrow_limit(cluster):
-    """The arguments for as much memory as the only worker there is takes itself, and not for a session besides."""
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(1, timeout=60)
-        client.run(tasks.facts)  # with what it imports for that
-        (pid,) = client.run(os.getpid).values()
-        own = psutil.Process(pid).memory_info().rss
-    return "--memory-limit", str(int(own * 1.3 + 60e6))
-
-
-def test_a_worker_without_enough_memory_costs_no_trial(small, cluster, tmp_path):
-    cluster.start_worker("wide")
-    cluster.start_worker("narrow", arguments=narrow_limit(cluster))
-    with Client(cluster.address, timeout=30) as client:
-        client.wait_for_workers(2, timeout=60)
-    done = run(small, tmp_path / "r", "--max-trials", "4", address=cluster.address)
-    assert done.returncode == 0, done.stderr
-    (cell,) = json.loads(done.stdout)["cells"]
-    assert [trial["number"] for trial in cell["trials"]] == list(range(4))
-    assert all(trial["failure"] is None for trial in cell["trials"])
-    assert {worker["name"] for worker in cell["workers"]} == {"wide"}
-
-
-def test_an_only_worker_without_enough_memory_is_told(small, cluster, tmp_path):
-    cluster.start_worker("probe")
-    limit = narrow_limit(cluster)
-    cluster.stop_one("probe")
-    cluster.start_worker("narrow", arguments=limit)
-    with Client(cluster.address, timeout=30) as client:  # until the other one is gone too
-        wait_until(lambda: [each["name"] for each in client.scheduler_info()["workers"].values()] == ["narrow"])
-    done = run(small, tmp_path / "r", address=cluster.address)
-    assert done.returncode == 3, done.stderr
-    assert "out of memory" in done.stderr
-
-
-def test_a_worker_without_the_files_gets_them_once(small, tmp_path):
+def test_a_worker_without_the_files_gets_them_once(longer, tmp_path):
     """The cache on its own: the files are sent by content, and found under other paths."""
-    shutil.copytree(small.folder, tmp_path / "client", ignore=shutil.ignore_patterns("reports"))
+    shutil.copytree(longer.folder, tmp_path / "client", ignore=shutil.ignore_patterns("reports"))
     cell = expand(load_matrix(tmp_path / "client" / "matrix.yml"))[0]
     files = files_of(cell)
     assert files.here
@@ -433,10 +166,10 @@ def test_a_worker_without_the_files_gets_them_once(small, tmp_path):
     assert not local.model.model.exists()
 
 
-def test_files_are_sent_in_parts(small, monkeypatch):
+def test_files_are_sent_in_parts(longer, monkeypatch):
     from quantize_zoo.matrix.dask import files as module
 
-    files = files_of(expand(load_matrix(small.path))[0])
+    files = files_of(expand(load_matrix(longer.path))[0])
     wanted = [digest for _, digest in files.hashes]
     monkeypatch.setattr(module, "_BATCH_BYTES", 20_000)
     sent = list(batches(files, wanted))
@@ -451,22 +184,22 @@ def test_cache_keeps_to_its_size(tmp_path):
     assert [path.name[0] for path in tmp_path.glob("[0-9a-f]*")] == ["b"]
 
 
-def test_run_with_files_that_only_the_client_has(small, cluster, tmp_path):
+def test_run_with_files_that_only_the_client_has(longer, cluster, tmp_path):
     """The workers see an empty folder in place of the client's: in a mount namespace of their own."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("hiding a folder from a process needs root and unshare")
     hidden = tmp_path / "empty"
     hidden.mkdir()
     command = [*COMMAND, "worker", "--scheduler", cluster.address, "--name", "blind"]
-    script = f'mount --bind {hidden} {small.folder} && exec "$@"'
-    cluster._start("blind", ["unshare", "--mount", "sh", "-c", script, "sh", *command])
+    script = f'mount --bind {hidden} {longer.folder} && exec "$@"'
+    cluster.start("blind", ["unshare", "--mount", "sh", "-c", script, "sh", *command])
     with Client(cluster.address, timeout=30) as client:
         try:
             client.wait_for_workers(1, timeout=60)
         except TimeoutError:
             pytest.skip(f"no mount namespace here: {cluster.log('blind')[-200:]}")
-        assert not any(client.run(lambda path: Path(path).exists(), str(small.path)).values())
-    done = run(small, tmp_path / "r", "--max-trials", "2", address=cluster.address)
+        assert not any(client.run(lambda path: Path(path).exists(), str(longer.path)).values())
+    done = run(longer, tmp_path / "r", "--max-trials", "2", address=cluster.address)
     assert done.returncode == 0, done.stderr
 
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_dask import COMMAND, kill_when
 
+from clusters import COMMAND, kill_when
 from conftest import SmallMatrix
 
 HEAD, HOSTS = "10.77.0.1", {"a": "10.77.0.2", "b": "10.77.0.3"}

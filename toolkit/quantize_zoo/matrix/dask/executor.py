@@ -64,9 +64,9 @@ class DaskExecutor:
         self._measuring_role: Role = "accuracy" if self.peer else "latency"
         try:
             client.register_plugin(tasks.CellSessions(cache_bytes))
+            self.roster = Roster(client, tell)
         except OSError as error:  # a worker that ends meanwhile is enough
             raise errors.cluster_fails(str(error)) from error
-        self.roster = Roster(client, tell)
         self.roster.require("accuracy")
         self.roster.require(self._measuring_role)
         if self.peer and self.roster.shares_machine("accuracy"):

@@ -109,14 +109,17 @@ class Roster:
         while not self.gone:
             time.sleep(_FRESH_SECONDS)
             if self.connected:  # else they may come back with it
-                with suppress(OSError, ValueError, RuntimeError):
+                with suppress(OSError, ValueError, RuntimeError, AttributeError):  # closed meanwhile
                     self._refresh()
 
     def _refresh(self) -> None:
-        known = self._client.scheduler_info(n_workers=-1).get("workers", {})
-        members = {address: each for address, each in self._members.items() if address in known}
-        new = [each for each in known if each not in members and each not in self._refused]
+        there = self._client.nthreads()  # by address; all that is known of them would be much to ask each second
+        members = {address: each for address, each in self._members.items() if address in there}
+        new = [each for each in there if each not in members and each not in self._refused]
+        known = self._client.scheduler_info(n_workers=-1).get("workers", {}) if new else {}
         for address, found in self.ask(tasks.facts, workers=new, on_error="return").items() if new else ():
+            if address not in known:  # it is gone already
+                continue
             roles = frozenset(known[address]["resources"])
             wrong = self._wrong(found, roles)
             if wrong:
