@@ -1,5 +1,15 @@
-"""``python -m quantize_zoo`` is the command ``quantize-zoo``."""
+"""The command ``quantize-zoo``, also as ``python -m quantize_zoo``.
 
-from quantize_zoo.cli import main
+A spawned process imports its parent's script again: what only the command needs must not cost every cell a second.
+"""
 
-main()
+
+def main() -> None:
+    """Run the command."""
+    from quantize_zoo.cli import main as run_command
+
+    run_command()
+
+
+if __name__ == "__main__":
+    main()
