@@ -74,12 +74,12 @@ def milliseconds(call):
 
 
 def compare(client, name, rounds, folder):
-    pipeline = prepared(name)
+    here = prepared(name)
     client.submit(prepare, name, pure=False).result()
-    candidate = pipeline.build(pipeline.base)
-    weights = sum(constant.get_byte_size() for constant in map(constants, candidate.get_ops()) if constant is not None)
+    candidate = here.build(here.base)
+    weights = sum(node.get_byte_size() for node in candidate.get_ops() if isinstance(node, ov.op.Constant))
     calls = {
-        "rebuilt": lambda: client.submit(rebuild, pipeline.base, pure=False).result(),
+        "rebuilt": lambda: client.submit(rebuild, here.base, pure=False).result(),
         "as bytes": lambda: client.submit(read, *as_bytes(candidate, folder), pure=False).result(),
     }
     took = {how: [] for how in calls}
@@ -88,10 +88,6 @@ def compare(client, name, rounds, folder):
             took[how].append(milliseconds(call))
     medians = ", ".join(f"{how} {statistics.median(each):.1f} ms" for how, each in took.items())
     print(f"{name}, {weights / 1e6:.1f} MB: {medians}", flush=True)
-
-
-def constants(node):
-    return node if isinstance(node, ov.op.Constant) else None
 
 
 def main():

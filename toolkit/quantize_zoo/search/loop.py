@@ -138,7 +138,7 @@ def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Itera
     """
     recorder, plan = search.recorder, search.plan
     pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
-    ended: list[tuple[Future[Evaluation | None], Trial, float]] = []
+    ended: deque[tuple[Future[Evaluation | None], Trial, float]] = deque()
     base = recorder.draft("base", plan.number, plan.base, base_choices(plan.space)) if with_base else None
     ready = deque([base] if base else [])
 
@@ -162,14 +162,11 @@ def _pending(search: _Search, pool: EvaluationPool, *, with_base: bool) -> Itera
             now = time.perf_counter()
             for future in [each for each in pending if each in done]:
                 trial, started = pending.pop(future)
-                ended.append((future, trial, now - started))
+                put = ended.appendleft if trial is base else ended.append
+                put((future, trial, now - started))
             start_ready(capacity)
-            if base is not None:
-                ended.sort(key=lambda each: each[1] is not base)
-                if not ended or ended[0][1] is not base:
-                    continue
-            while ended:
-                future, trial, seconds = ended.pop(0)
+            while ended and (base is None or ended[0][1] is base):
+                future, trial, seconds = ended.popleft()
                 finished = recorder.finish(trial, _outcome(future), seconds)
                 if trial is base:
                     _require_base(finished)

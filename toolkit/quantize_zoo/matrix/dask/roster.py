@@ -116,8 +116,13 @@ class Roster:
         there = self._client.nthreads()  # by address; all that is known of them would be much to ask each second
         members = {address: each for address, each in self._members.items() if address in there}
         new = [each for each in there if each not in members and each not in self._refused]
-        known = self._client.scheduler_info(n_workers=-1).get("workers", {}) if new else {}
-        for address, found in self.ask(tasks.facts, workers=new, on_error="return").items() if new else ():
+        self._members = members | self._admitted(new) if new else members
+
+    def _admitted(self, new: list[str]) -> dict[str, Member]:
+        """Ask workers what they are; return those that may take part."""
+        admitted = {}
+        known = self._client.scheduler_info(n_workers=-1).get("workers", {})
+        for address, found in self.ask(tasks.facts, workers=new, on_error="return").items():
             if address not in known:  # it is gone already
                 continue
             roles = frozenset(known[address]["resources"])
@@ -126,9 +131,9 @@ class Roster:
                 self._refused[address] = wrong
                 self._tell(f"worker {address} is refused: {wrong}")
             else:
-                members[address] = Member(found, roles)
+                admitted[address] = Member(found, roles)
                 self._known[address] = found
-        self._members = members
+        return admitted
 
     def _wrong(self, found: Any, roles: frozenset[str]) -> str:
         if not isinstance(found, tasks.Facts):
