@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from clusters import COMMAND, kill_when
-from conftest import SmallMatrix
 
 HEAD, HOSTS = "10.77.0.1", {"a": "10.77.0.2", "b": "10.77.0.3"}
 
@@ -89,10 +88,7 @@ def network():
     made.down()
 
 
-def test_a_cut_link_costs_no_trial(network, tmp_path, zoo):
-    (tmp_path / "matrix").mkdir()
-    small = SmallMatrix(tmp_path / "matrix", zoo)
-    small.edit("net.yml", lambda model: model["optimizer"]["params"].update(max_trials=12))
+def test_a_cut_link_costs_no_trial(network, longer, tmp_path):
     address = f"tcp://{HEAD}:8786"
     scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", HEAD, "--no-dashboard"]
     network.start("head", scheduler, tmp_path / "scheduler.log")
@@ -103,7 +99,7 @@ def test_a_cut_link_costs_no_trial(network, tmp_path, zoo):
     subprocess.run(network.command("head", [sys.executable, "-c", wait]), check=True, capture_output=True, timeout=120)
     reports = tmp_path / "reports"
     watcher = kill_when(reports, 3, lambda: network.cut("a"))
-    command = [*COMMAND, "run", small.path, "--reports", reports, "--json", "--executor", "dask"]
+    command = [*COMMAND, "run", longer.path, "--reports", reports, "--json", "--executor", "dask"]
     done = subprocess.run(
         network.command("head", [*command, "--scheduler", address, "--insecure"]),
         capture_output=True, text=True, check=False, env=environment(), timeout=300,
