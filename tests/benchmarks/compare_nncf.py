@@ -14,7 +14,7 @@ import nncf
 import numpy as np
 from searching import MODELS, Memory, open_session, search
 
-from quantize_zoo.matrix.nncf_reference import quantize_with_nncf
+from quantize_zoo.cell.nncf import quantize_with_nncf
 from quantize_zoo.scoring import compile_for_accuracy, compile_for_latency, paired_loss
 from quantize_zoo.search import best_trial
 

@@ -4,9 +4,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from quantize_zoo.cell import Cell
+from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import DeviceSpec, load_model_config, search_stages
-from quantize_zoo.matrix import Cell
-from quantize_zoo.matrix.session import CellSession
 from quantize_zoo.quantization import derive_space
 from quantize_zoo.search import StagePlan, TrialRecorder, best_trial, run_stage
 

@@ -13,12 +13,13 @@ from distributed import Client
 from clusters import COMMAND, Cluster, free_port, pretending, run
 from conftest import SmallMatrix
 from quantize_zoo.config import load_matrix
+from quantize_zoo.engines import ClusterOptions
+from quantize_zoo.engines.dask import DaskEngine, connect
+from quantize_zoo.engines.dask import worker as tasks
+from quantize_zoo.engines.dask.cluster import require_safe
+from quantize_zoo.engines.dask.files import Cache, batches, files_of
 from quantize_zoo.errors import ConfigurationError
-from quantize_zoo.matrix import ClusterOptions, expand
-from quantize_zoo.matrix.dask import DaskExecutor, connect
-from quantize_zoo.matrix.dask import worker as tasks
-from quantize_zoo.matrix.dask.cluster import require_safe
-from quantize_zoo.matrix.dask.files import Cache, batches, files_of
+from quantize_zoo.matrix import expand
 from quantize_zoo.store import Store
 
 CELL = "net-CPU[f32]"
@@ -99,7 +100,7 @@ def test_store_of_a_cluster_may_be_postgresql(longer, pair, postgresql, tmp_path
 # A machine has one CPU model: a worker that says it has another stands in for another machine.
 OTHER_CPU = """
 from dataclasses import replace
-from quantize_zoo.matrix.dask import worker
+from quantize_zoo.engines.dask import worker
 real = worker.describe_environment
 worker.describe_environment = lambda: replace(real(), cpu="Another CPU")
 """
@@ -167,7 +168,7 @@ def test_a_worker_without_the_files_gets_them_once(longer, tmp_path):
 
 
 def test_files_are_sent_in_parts(longer, monkeypatch):
-    from quantize_zoo.matrix.dask import files as module
+    from quantize_zoo.engines.dask import files as module
 
     files = files_of(expand(load_matrix(longer.path))[0])
     wanted = [digest for _, digest in files.hashes]
@@ -229,7 +230,7 @@ def test_worker_refuses_to_listen_in_the_open(quantize_zoo):
     ],
 )
 def test_bad_use_is_told(quantize_zoo, tmp_path, monkeypatch, arguments, message):
-    from quantize_zoo.matrix.dask import cluster as module
+    from quantize_zoo.engines.dask import cluster as module
 
     monkeypatch.setattr(module, "_CONNECT_SECONDS", 1)
     reports = ("--reports", tmp_path) if arguments[0] == "run" else ()
@@ -242,15 +243,15 @@ def test_bad_use_is_told(quantize_zoo, tmp_path, monkeypatch, arguments, message
 def test_cluster_without_a_worker_or_a_role_is_told(cluster):
     with Client(cluster.address, timeout=30) as client:
         with pytest.raises(ConfigurationError, match="no worker that can be used"):
-            DaskExecutor(client, "master", 10**9)
+            DaskEngine(client, "master", 10**9)
         cluster.start_worker("one", role="accuracy")
         client.wait_for_workers(1, timeout=60)
         with pytest.raises(ConfigurationError, match="no worker has the role latency"):
-            DaskExecutor(client, "master", 10**9)
+            DaskEngine(client, "master", 10**9)
         cluster.start_worker("two", role="accuracy")
         client.wait_for_workers(2, timeout=60)
         with pytest.raises(ConfigurationError, match="share a machine"):
-            DaskExecutor(client, "peer", 10**9)
+            DaskEngine(client, "peer", 10**9)
 
 
 def test_tls_cluster_works_and_others_are_kept_out(tmp_path):

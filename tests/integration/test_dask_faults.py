@@ -13,10 +13,10 @@ from distributed import Client
 
 from clusters import kill_when, pretending, run, wait_until
 from quantize_zoo.config import load_matrix
+from quantize_zoo.engines.dask import DaskEngine
+from quantize_zoo.engines.dask import worker as tasks
 from quantize_zoo.errors import CellError
 from quantize_zoo.matrix import expand
-from quantize_zoo.matrix.dask import DaskExecutor
-from quantize_zoo.matrix.dask import worker as tasks
 
 
 def test_a_killed_worker_costs_no_trial(longer, cluster, tmp_path):
@@ -59,7 +59,7 @@ def test_a_worker_that_joins_gets_work_and_one_of_other_versions_does_not(longer
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
         told = []
-        roster = DaskExecutor(client, "master", 10**9, told.append).roster
+        roster = DaskEngine(client, "master", 10**9, told.append).roster
         assert len(roster.of("accuracy")) == 1
         cluster.start_worker("two")
         client.wait_for_workers(2, timeout=60)
@@ -81,7 +81,7 @@ def test_a_task_that_kills_its_worker_is_tried_twice(longer, cluster, monkeypatc
     monkeypatch.setattr(die, "__module__", "__main__")  # workers cannot import this module: it travels by value
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
-        executor = DaskExecutor(client, "master", 10**9)
+        executor = DaskEngine(client, "master", 10**9)
         with (
             executor.open(expand(load_matrix(longer.path))[0], longer.folder) as cell,
             pytest.raises(CellError, match=r"lost twice: .*died.*died"),
@@ -96,7 +96,7 @@ def session_of(worker_pid):
 
 
 def test_a_session_that_hangs_is_ended_and_tried_once_more(longer, cluster, monkeypatch):
-    from quantize_zoo.matrix.dask import calls
+    from quantize_zoo.engines.dask import calls
 
     monkeypatch.setattr(calls, "_LEAST_LIMIT_SECONDS", 5.0)
     monkeypatch.setattr(calls, "_PATIENCE", 0.0)
@@ -104,7 +104,7 @@ def test_a_session_that_hangs_is_ended_and_tried_once_more(longer, cluster, monk
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
         (worker,) = client.run(os.getpid).values()
-        executor = DaskExecutor(client, "master", 10**9)
+        executor = DaskEngine(client, "master", 10**9)
         with executor.open(expand(load_matrix(longer.path))[0], longer.folder) as cell:
             base = cell.prepare().base
             cell.calibrate(base)

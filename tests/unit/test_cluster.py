@@ -7,10 +7,10 @@ pytest.importorskip("distributed", reason="Dask is an extra")
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.dask.leases import share_out
-from quantize_zoo.matrix.dask.usage import Usage
-from quantize_zoo.matrix.dask.worker import Done, Facts
+from quantize_zoo.cell import Cell
+from quantize_zoo.engines.dask.leases import share_out
+from quantize_zoo.engines.dask.usage import Usage
+from quantize_zoo.engines.dask.worker import Done, Facts
 from quantize_zoo.search import Built, Evaluation, Scored, Timed
 
 WORKERS = st.lists(st.sampled_from([f"w{number}" for number in range(12)]), unique=True)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from builders import Scorer, option, pipeline, reference, trial
+from quantize_zoo.cell import Prepared
 from quantize_zoo.config import OptimizerParams, load_model_config, search_stages
 from quantize_zoo.errors import CellError
-from quantize_zoo.matrix.executor import Prepared
 from quantize_zoo.matrix.start import find_start
 from quantize_zoo.store import StoredSearch
 from zoo import residual_model

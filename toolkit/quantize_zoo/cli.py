@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quantize_zoo import __version__, errors
+from quantize_zoo.cell.nncf import require_nncf
 from quantize_zoo.config import (
     GateConfig,
     MatrixConfig,
@@ -28,14 +29,16 @@ from quantize_zoo.config import (
     load_pot,
     schema_path,
 )
-from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.matrix import (
+from quantize_zoo.engines import (
     ROLES,
     ClusterOptions,
-    Compared,
-    Executor,
+    Engine,
     LatencyMode,
-    LocalExecutor,
+    LocalEngine,
+)
+from quantize_zoo.errors import ConfigurationError, QuantizeZooError
+from quantize_zoo.matrix import (
+    Compared,
     Pair,
     accept,
     as_baselines,
@@ -50,7 +53,6 @@ from quantize_zoo.matrix import (
     pairs_of_runs,
     pot_matrix,
     quantize_once,
-    require_nncf,
     run_in,
     with_comparison,
 )
@@ -227,7 +229,7 @@ def compare(
 
     def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:
         _make_reports_folder(folder)
-        executor = LocalExecutor(reports / "statistics", reports / "inputs")
+        executor = LocalEngine(reports / "statistics", reports / "inputs")
         for each in compare_pairs(pairs, gate, executor, folder.absolute(), baseline_python):
             Console(stderr=True).print(f"{each.cell}: compared", markup=False, highlight=False)
             yield each
@@ -313,7 +315,7 @@ def export(
     number = chosen.final.trial if trial is None and chosen.final else trial or 0
     matrix = _load(Path(record.matrix), [chosen.model], [chosen.device], {})
     _make_reports_folder(output_dir)
-    executor = LocalExecutor(reports / "statistics", reports / "inputs")
+    executor = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
     written = export_trial(chosen, number, planned, executor, reports / record.id, output_dir)
     Console().print(f"model: {written}", markup=False, highlight=False, soft_wrap=True)
@@ -512,13 +514,13 @@ def import_from(
 def _import_dask() -> Any:
     """Import what runs on Dask, which is an extra."""
     try:
-        return importlib.import_module("quantize_zoo.matrix.dask")
+        return importlib.import_module("quantize_zoo.engines.dask")
     except ModuleNotFoundError as error:
         raise errors.dask_missing() from error
 
 
 @contextmanager
-def _on_dask(options: ClusterOptions, latency: LatencyMode, cache_mb: int) -> Iterator[Executor]:
+def _on_dask(options: ClusterOptions, latency: LatencyMode, cache_mb: int) -> Iterator[Engine]:
     """Connect to a cluster; tell which workers are refused."""
     dask = _import_dask()
     console = Console(stderr=True)
@@ -527,18 +529,18 @@ def _on_dask(options: ClusterOptions, latency: LatencyMode, cache_mb: int) -> It
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     with dask.connect(options) as client:
-        yield dask.DaskExecutor(client, latency, cache_mb * 1_000_000, tell)
+        yield dask.DaskEngine(client, latency, cache_mb * 1_000_000, tell)
 
 
 def _run(
-    matrix: MatrixConfig, reports: Path, store: str | None, seed: int, cluster: Executor | None = None
+    matrix: MatrixConfig, reports: Path, store: str | None, seed: int, cluster: Engine | None = None
 ) -> tuple[RunReport, Path]:
     """Run a matrix here, or on a cluster; return its report and the folder where that belongs."""
     find_checker()
     _make_reports_folder(reports)
     opened = Store(store or _default_store(reports))
     command = shlex.join(["quantize-zoo", *sys.argv[1:]])
-    executor = cluster or LocalExecutor(reports / "statistics", reports / "inputs")
+    executor = cluster or LocalEngine(reports / "statistics", reports / "inputs")
     with ConsoleProgress(Console(stderr=True), executor.dashboard) as progress:
         record = run_in(reports, matrix, executor, opened, progress, command, seed)
     return report_of(record, opened), reports / record.id

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from quantize_zoo.cell import Cell
 from quantize_zoo.config import search_stages
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import GateResult
-from quantize_zoo.matrix import Cell
 from quantize_zoo.search import Trial
 from quantize_zoo.store import Reference
 

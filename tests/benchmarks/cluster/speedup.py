@@ -32,10 +32,10 @@ from distributed import Client, get_worker
 from builders import Scorer
 from conftest import ZOO
 from quantize_zoo.config import load_matrix
+from quantize_zoo.engines.dask import DaskEngine
+from quantize_zoo.engines.dask import worker as tasks
+from quantize_zoo.engines.dask.cluster import CONFIGURATION
 from quantize_zoo.matrix import expand
-from quantize_zoo.matrix.dask import DaskExecutor
-from quantize_zoo.matrix.dask import worker as tasks
-from quantize_zoo.matrix.dask.cluster import CONFIGURATION
 from quantize_zoo.search import TrialRecorder, evaluate, run_stage
 from quantize_zoo.store import Store
 from unit.test_search import PARAMS, plan
@@ -53,7 +53,7 @@ def simulated(limit, key, option, known, prune, measure, seconds):
     return tasks.Done(evaluate(Scorer(), option, known, prune=prune), get_worker().address, seconds)
 
 
-class SimulatedExecutor(DaskExecutor):
+class SimulatedExecutor(DaskEngine):
     def __init__(self, client, durations):
         super().__init__(client, "master", 10**9)
         self._durations, self._next = durations, threading.Lock()
@@ -71,7 +71,7 @@ def cluster(count, folder):
     file = folder / "scheduler.json"
     scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     worker = ["distributed.cli.dask_worker", "--nworkers", str(count), "--nthreads", "1", "--no-dashboard",
-              "--resources", "accuracy=1 latency=1", "--preload", "quantize_zoo.matrix.dask.worker",
+              "--resources", "accuracy=1 latency=1", "--preload", "quantize_zoo.engines.dask.worker",
               "--local-directory", str(folder)]  # fmt: skip
     started = [
         subprocess.Popen(

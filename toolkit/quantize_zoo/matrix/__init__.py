@@ -1,8 +1,6 @@
-"""The matrix: its cells, the process that each runs in, and the flow of a run."""
+"""The matrix: its cells, the night in which they are run, and what is done with stored runs."""
 
 from quantize_zoo.matrix.baselines import accept, baseline_rows, baselines_folder, export_baselines, import_baselines
-from quantize_zoo.matrix.cells import Cell, expand
-from quantize_zoo.matrix.cluster_options import ROLES, ClusterOptions, LatencyMode
 from quantize_zoo.matrix.compare import (
     Compared,
     Pair,
@@ -12,22 +10,13 @@ from quantize_zoo.matrix.compare import (
     pairs_of_runs,
     with_comparison,
 )
-from quantize_zoo.matrix.executor import CellWorker, Executor
+from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.export import copy_model, export_trial
-from quantize_zoo.matrix.local import LocalExecutor
-from quantize_zoo.matrix.nncf_reference import require_nncf
+from quantize_zoo.matrix.night import RunObserver, RunRequest, run_in, run_matrix
 from quantize_zoo.matrix.pot import pot_matrix, quantize_once
-from quantize_zoo.matrix.run import RunObserver, RunRequest, run_in, run_matrix
 
 __all__ = [
-    "ROLES",
-    "Cell",
-    "CellWorker",
-    "ClusterOptions",
     "Compared",
-    "Executor",
-    "LatencyMode",
-    "LocalExecutor",
     "Pair",
     "RunObserver",
     "RunRequest",
@@ -45,7 +34,6 @@ __all__ = [
     "pairs_of_runs",
     "pot_matrix",
     "quantize_once",
-    "require_nncf",
     "run_in",
     "run_matrix",
     "with_comparison",

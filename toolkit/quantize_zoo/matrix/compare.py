@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from quantize_zoo import errors
+from quantize_zoo.cell import Cell
 from quantize_zoo.config import GateConfig, MatrixConfig, without_cpu
+from quantize_zoo.engines.protocol import Engine
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, check_level
+from quantize_zoo.gate.holding import FilesRequest
 from quantize_zoo.matrix.baselines import baseline_content
-from quantize_zoo.matrix.cells import Cell, expand
-from quantize_zoo.matrix.comparison import FilesRequest
-from quantize_zoo.matrix.executor import Executor
+from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
 
 _CHECKS = 2  # of a pair of models that can raise an alarm: accuracy and latency
@@ -64,7 +65,7 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
 
 
 def compare_pairs(
-    pairs: list[Pair], gate: GateConfig, executor: Executor, folder: Path, python: Path | None
+    pairs: list[Pair], gate: GateConfig, engine: Engine, folder: Path, python: Path | None
 ) -> Iterator[Compared]:
     """Yield what each pair's comparison finds; one that fails does not stop the others.
 
@@ -74,7 +75,7 @@ def compare_pairs(
     for pair in pairs:
         request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), folder, gate, level, python)
         try:
-            with executor.open(pair.cell, folder / "logs" / f"{pair.cell.name}.log") as worker:
+            with engine.open(pair.cell, folder / "logs" / f"{pair.cell.name}.log") as worker:
                 worker.prepare()
                 checks = worker.compare_files(request)
         except QuantizeZooError as error:

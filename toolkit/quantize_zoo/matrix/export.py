@@ -9,8 +9,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from quantize_zoo import errors
-from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.executor import Executor
+from quantize_zoo.cell import Cell
+from quantize_zoo.engines.protocol import Engine
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial
 from quantize_zoo.store import CellRecord
@@ -19,7 +19,7 @@ _OPTION = TypeAdapter(ModelOption)
 _SUFFIXES = (".xml", ".bin", ".yml")
 
 
-def export_trial(record: CellRecord, number: int, cell: Cell, executor: Executor, run: Path, folder: Path) -> Path:
+def export_trial(record: CellRecord, number: int, cell: Cell, engine: Engine, run: Path, folder: Path) -> Path:
     """Write a trial's model into a folder: the run's file of its best, any other is built again; return the IR.
 
     Raises:
@@ -35,7 +35,7 @@ def export_trial(record: CellRecord, number: int, cell: Cell, executor: Executor
     if kept is not None and kept.is_file():
         copy_model(kept, target)
         return target
-    with executor.open(cell, folder / f"{target.stem}.log") as worker:
+    with engine.open(cell, folder / f"{target.stem}.log") as worker:
         worker.prepare()
         worker.calibrate(trial.option)
         worker.export(trial.option, target)

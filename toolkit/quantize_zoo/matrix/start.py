@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quantize_zoo import errors
+from quantize_zoo.cell import Prepared
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.graph import Placement
-from quantize_zoo.matrix.executor import Prepared
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial, best_trial
 from quantize_zoo.store import StoredSearch

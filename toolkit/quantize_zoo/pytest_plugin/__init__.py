@@ -82,8 +82,9 @@ def quantize_zoo_cell(request: pytest.FixtureRequest) -> CellReport:
 
 
 def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
+    from quantize_zoo.engines import LocalEngine
     from quantize_zoo.errors import ConfigurationError
-    from quantize_zoo.matrix import LocalExecutor, expand, run_in
+    from quantize_zoo.matrix import expand, run_in
     from quantize_zoo.progress import Silent
     from quantize_zoo.report import report_of, write_reports
     from quantize_zoo.store import Store
@@ -97,7 +98,7 @@ def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
             ran = reports / f".pytest-{session}" / cell.name
             if session and ran.is_file():
                 return report_of(store.load_run(ran.read_text()), store).cells[0]
-            executor = LocalExecutor(reports / "statistics", reports / "inputs")
+            executor = LocalEngine(reports / "statistics", reports / "inputs")
             report = report_of(run_in(reports, matrix, executor, store, Silent(), command, 0), store)
             write_reports(report, reports / report.run.id)
             if session:

@@ -22,12 +22,12 @@ from typing import Any
 from distributed import WorkerPlugin, get_worker
 
 from quantize_zoo import __version__, errors
+from quantize_zoo.engines.dask.files import Cache, CellFiles
+from quantize_zoo.engines.dask.memory import MemoryGuard
+from quantize_zoo.engines.local import LocalEngine, ProcessWorker
+from quantize_zoo.engines.protocol import CellWorker
 from quantize_zoo.errors import WorkerDiedError
-from quantize_zoo.matrix.comparison import GateRequest
-from quantize_zoo.matrix.dask.files import Cache, CellFiles
-from quantize_zoo.matrix.dask.memory import MemoryGuard
-from quantize_zoo.matrix.executor import CellWorker
-from quantize_zoo.matrix.local import LocalExecutor, ProcessWorker
+from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import describe_environment, find_checker
 from quantize_zoo.search import Built, Known, Scored, evaluate
@@ -132,8 +132,8 @@ class Session:
         self._prepared: Any = None
         self._stack = ExitStack()
         cell = cache.localized(files)
-        executor = LocalExecutor(folder / "statistics", folder / "inputs")
-        self.process: ProcessWorker = self._stack.enter_context(executor.open(cell, folder / f"{cell.name}.log"))
+        engine = LocalEngine(folder / "statistics", folder / "inputs")
+        self.process: ProcessWorker = self._stack.enter_context(engine.open(cell, folder / f"{cell.name}.log"))
 
     def close(self) -> None:
         """End the process."""

@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from quantize_zoo.cell import Calibration, Cell, Finished, Prepared
 from quantize_zoo.config import MatrixConfig
 from quantize_zoo.gate import Check, GateResult
-from quantize_zoo.graph import Placement
-from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
+from quantize_zoo.gate.holding import FilesRequest, GateRequest
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Estimate, LayerTime, PairedLatency
+from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import CandidateScorer, EvaluationPool
-from quantize_zoo.store import Figures, Holdout, OtherMetric, Reference, ReferencePoint, WorkerUse
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a worker knows before the first trial: the reference, what can be quantized, and the preset's option."""
-
-    reference: Reference
-    placement: Placement
-    base: ModelOption
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The seconds spent on statistics, and how much quantizing each operation changes its output."""
-
-    seconds: float
-    errors: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The best model's latency, measured independently of its trial, and its accuracy on other data than the search's.
-
-    ``latency`` is None without the cell's device.
-    """
-
-    latency: PairedLatency | None
-    holdout: Holdout | None
-    others: tuple[OtherMetric, ...] = ()
-    figures: Figures | None = None
-    layers: tuple[LayerTime, ...] = ()
+from quantize_zoo.store import ReferencePoint, WorkerUse
 
 
 class CellWorker(CandidateScorer, Protocol):
@@ -98,7 +65,7 @@ class CellWorker(CandidateScorer, Protocol):
         ...
 
 
-class Executor(Protocol):
+class Engine(Protocol):
     """Opens a worker for a cell; leaving the context ends the worker, whatever it is doing."""
 
     @property
@@ -110,8 +77,8 @@ class Executor(Protocol):
         """Start a worker whose output goes to the log file."""
         ...
 
-    def cells(self, matrix: MatrixConfig) -> list[Cell]:
-        """Return the cells of a matrix as they are run: on machines that differ, there may be more of them."""
+    def cpus(self, matrix: MatrixConfig) -> tuple[str, ...]:
+        """Return the CPU models whose machines have cells of their own; one empty name where there is no difference."""
         ...
 
     def cells_at_once(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from quantize_zoo.config import DeviceSpec, MatrixConfig, ModelConfig
+from quantize_zoo.config import DeviceSpec, ModelConfig
 
 CPU = DeviceSpec(device="CPU")
 
@@ -41,13 +41,3 @@ class Cell:
     def scoring_device(self) -> DeviceSpec:
         """The device that models run on."""
         return CPU if self.scored_on_cpu else self.device
-
-
-def expand(matrix: MatrixConfig) -> list[Cell]:
-    """Return the cells, model by model."""
-    return [
-        Cell(model, device, matrix.references, matrix.input_memory_mb)
-        for model in matrix.models
-        for device in matrix.devices
-        if not device.models or model.name in device.models
-    ]

@@ -12,13 +12,14 @@ from typing import Protocol
 
 from pydantic import TypeAdapter
 
+from quantize_zoo.cell import Cell
 from quantize_zoo.config import MatrixConfig, OptimizerParams, search_stages
+from quantize_zoo.engines.protocol import CellWorker, Engine
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level
+from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.matrix.baselines import baselines_folder
-from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.comparison import GateRequest
-from quantize_zoo.matrix.executor import CellWorker, Executor
+from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.export import write_configuration
 from quantize_zoo.matrix.start import Start, find_start
 from quantize_zoo.quantization import derive_space
@@ -45,7 +46,7 @@ class RunRequest:
 def run_in(
     reports: Path,
     matrix: MatrixConfig,
-    executor: Executor,
+    engine: Engine,
     store: Store,
     observer: RunObserver,
     command: str,
@@ -54,7 +55,7 @@ def run_in(
     """Run a matrix in a new folder of the reports, named as the run; see ``run_matrix``."""
     folder = new_run_folder(reports)
     request = RunRequest(folder.name, matrix, folder, command, seed, baselines_folder(reports))
-    return run_matrix(request, executor, store, observer)
+    return run_matrix(request, engine, store, observer)
 
 
 class RunObserver(Protocol):
@@ -98,19 +99,19 @@ class _Flow:
 
     request: RunRequest
     cells: list[Cell]
-    executor: Executor
+    engine: Engine
     store: Store
     observer: RunObserver
     stop: threading.Event
 
 
-def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: RunObserver) -> RunRecord:
+def run_matrix(request: RunRequest, engine: Engine, store: Store, observer: RunObserver) -> RunRecord:
     """Run all cells and return what the store has of the run.
 
     A cell that fails does not stop the others. On KeyboardInterrupt the run ends as interrupted; what was finished is
     stored.
     """
-    cells = executor.cells(request.matrix)
+    cells = expand(request.matrix, engine.cpus(request.matrix))
     store.start_run(
         request.run_id,
         matrix=str(request.matrix.source),
@@ -120,13 +121,13 @@ def run_matrix(request: RunRequest, executor: Executor, store: Store, observer: 
         on_missing_device=request.matrix.on_missing_device,
     )
     status: RunStatus = "finished"
-    flow = _Flow(request, cells, executor, store, observer, threading.Event())
+    flow = _Flow(request, cells, engine, store, observer, threading.Event())
 
     def run_one(position: int) -> None:
         if not flow.stop.is_set():
             _start_cell(flow, position)
 
-    at_once = executor.cells_at_once()
+    at_once = engine.cells_at_once()
     try:
         if at_once == 1:
             for position in range(len(cells)):
@@ -185,8 +186,8 @@ def _run_cell(flow: _Flow, cell: Cell, cell_id: int) -> None:
 
 
 def _work_at(flow: _Flow, cell: Cell, cell_id: int, log: Path) -> None:
-    """Tune and hold with a worker of the executor's, and keep who worked."""
-    with flow.executor.open(cell, log) as worker:
+    """Tune and hold with a worker of the engine's, and keep who worked."""
+    with flow.engine.open(cell, log) as worker:
         try:
             _tune_and_hold(flow, cell, cell_id, worker)
         finally:

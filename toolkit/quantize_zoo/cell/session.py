@@ -13,9 +13,13 @@ import numpy as np
 import openvino as ov
 
 from quantize_zoo import errors
+from quantize_zoo.cell.cell import Cell
+from quantize_zoo.cell.nncf import quantize_with_nncf
+from quantize_zoo.cell.values import Calibration, Finished, Prepared
 from quantize_zoo.config import hardware_path, load_hardware, search_stages
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
+from quantize_zoo.gate.holding import Bench, FilesRequest, GateRequest, compare_files, hold, measure_figures
 from quantize_zoo.graph import (
     content_hash,
     ranges_hash,
@@ -24,10 +28,6 @@ from quantize_zoo.graph import (
     structural_signature,
     with_batch,
 )
-from quantize_zoo.matrix.cells import Cell
-from quantize_zoo.matrix.comparison import Bench, FilesRequest, GateRequest, compare_files, hold, measure_figures
-from quantize_zoo.matrix.executor import Calibration, Finished, Prepared
-from quantize_zoo.matrix.nncf_reference import quantize_with_nncf
 from quantize_zoo.quantization import (
     ActivationStatistics,
     ModelOption,

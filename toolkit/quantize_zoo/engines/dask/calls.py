@@ -15,10 +15,10 @@ from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from quantize_zoo import errors
+from quantize_zoo.engines.cluster_options import Role
+from quantize_zoo.engines.dask.roster import Roster
+from quantize_zoo.engines.dask.worker import Done
 from quantize_zoo.errors import QuantizeZooError, WorkerDiedError
-from quantize_zoo.matrix.cluster_options import Role
-from quantize_zoo.matrix.dask.roster import Roster
-from quantize_zoo.matrix.dask.worker import Done
 
 _POLL_SECONDS = 1.0
 _LOST_SECONDS = 30.0  # without a scheduler, or without a worker of the role

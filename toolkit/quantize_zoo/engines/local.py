@@ -1,4 +1,4 @@
-"""The local executor: a spawned process for each cell, one at a time, since latency needs a quiet machine.
+"""The local engine: a spawned process for each cell, one at a time, since latency needs a quiet machine.
 
 A crash in native code, an out-of-memory kill or a leak ends that process only. The two sides exchange messages over a
 pipe; only this program's own values travel on it.
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from quantize_zoo import errors
+from quantize_zoo.cell import Calibration, Cell, Finished, Prepared
+from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import MatrixConfig
+from quantize_zoo.engines.protocol import CellWorker
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
-from quantize_zoo.matrix.cells import Cell, expand
-from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
-from quantize_zoo.matrix.executor import Calibration, CellWorker, Finished, Prepared
-from quantize_zoo.matrix.session import CellSession
+from quantize_zoo.gate.holding import FilesRequest, GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.scoring.environment import ISA_VARIABLE
@@ -35,8 +35,8 @@ from quantize_zoo.store import ReferencePoint, WorkerUse
 _GRACE_SECONDS = 5
 
 
-class LocalExecutor:
-    """Implements ``Executor`` with a spawned process.
+class LocalEngine:
+    """Implements ``Engine`` with a spawned process.
 
     Args:
         statistics: the folder where collected statistics are kept.
@@ -51,20 +51,20 @@ class LocalExecutor:
 
     @property
     def dashboard(self) -> str:
-        """See ``Executor``; there are no pages."""
+        """See ``Engine``; there are no pages."""
         return ""
 
-    def cells(self, matrix: MatrixConfig) -> list[Cell]:
-        """See ``Executor``."""
-        return expand(matrix)
+    def cpus(self, matrix: MatrixConfig) -> tuple[str, ...]:
+        """See ``Engine``."""
+        return ("",)
 
     def cells_at_once(self) -> int:
-        """See ``Executor``; latency needs a quiet machine."""
+        """See ``Engine``; latency needs a quiet machine."""
         return 1
 
     @contextmanager
     def open(self, cell: Cell, log: Path) -> Iterator[ProcessWorker]:
-        """See ``Executor``."""
+        """See ``Engine``."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         inputs = self._inputs / str(os.getpid())

@@ -13,8 +13,8 @@ import dask
 from distributed import Client, LocalCluster, Nanny, Security
 
 from quantize_zoo import errors
-from quantize_zoo.matrix.cluster_options import ROLES, ClusterOptions, Role
-from quantize_zoo.matrix.dask import worker as tasks
+from quantize_zoo.engines.cluster_options import ROLES, ClusterOptions, Role
+from quantize_zoo.engines.dask import worker as tasks
 
 CONFIGURATION = {
     "distributed.worker.daemon": False,  # sessions are processes of the worker's own, which a daemon must not have

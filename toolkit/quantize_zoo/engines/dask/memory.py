@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from quantize_zoo.matrix.local import ProcessWorker
+from quantize_zoo.engines.local import ProcessWorker
 
 _SHARE = 0.95  # of the limit, as Dask's nanny
 _POLL_SECONDS = 0.2

@@ -13,8 +13,8 @@ from typing import Any
 from distributed import Client
 
 from quantize_zoo import errors
-from quantize_zoo.matrix.cluster_options import Role
-from quantize_zoo.matrix.dask import worker as tasks
+from quantize_zoo.engines.cluster_options import Role
+from quantize_zoo.engines.dask import worker as tasks
 
 _FRESH_SECONDS = 1.0
 

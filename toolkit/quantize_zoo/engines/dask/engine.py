@@ -1,4 +1,4 @@
-"""Implements ``Executor`` on a Dask cluster: each call of a cell is a task for a worker with its role.
+"""Implements ``Engine`` on a Dask cluster: each call of a cell is a task for a worker with its role.
 
 Latency stays honest in two ways. ``master``: only workers with the role ``latency`` measure, one thing at a time; where
 their machine has other workers too, those pause meanwhile. ``peer``: the worker that scored a candidate measures it,
@@ -20,19 +20,18 @@ from typing import Any
 from distributed import Client
 
 from quantize_zoo import errors
+from quantize_zoo.cell import Calibration, Cell, Finished, Prepared
 from quantize_zoo.config import MatrixConfig
+from quantize_zoo.engines.cluster_options import LatencyMode, Role
+from quantize_zoo.engines.dask import worker as tasks
+from quantize_zoo.engines.dask.calls import Calls
+from quantize_zoo.engines.dask.files import CellFiles, batches, files_of
+from quantize_zoo.engines.dask.leases import share_out
+from quantize_zoo.engines.dask.quiet import Quiet
+from quantize_zoo.engines.dask.roster import Roster
+from quantize_zoo.engines.dask.usage import Usage
 from quantize_zoo.gate import Check, GateResult
-from quantize_zoo.matrix.cells import Cell, expand
-from quantize_zoo.matrix.cluster_options import LatencyMode, Role
-from quantize_zoo.matrix.comparison import FilesRequest, GateRequest
-from quantize_zoo.matrix.dask import worker as tasks
-from quantize_zoo.matrix.dask.calls import Calls
-from quantize_zoo.matrix.dask.files import CellFiles, batches, files_of
-from quantize_zoo.matrix.dask.leases import share_out
-from quantize_zoo.matrix.dask.quiet import Quiet
-from quantize_zoo.matrix.dask.roster import Roster
-from quantize_zoo.matrix.dask.usage import Usage
-from quantize_zoo.matrix.executor import Calibration, Finished, Prepared
+from quantize_zoo.gate.holding import FilesRequest, GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Built, Evaluation, Known, Scored, Timed
@@ -41,8 +40,8 @@ from quantize_zoo.store import ReferencePoint, WorkerUse
 _PENDING = 256  # trials of a cell at most: each waits in a thread
 
 
-class DaskExecutor:
-    """Implements ``Executor`` for a cluster.
+class DaskEngine:
+    """Implements ``Engine`` for a cluster.
 
     Args:
         client: connected to it.
@@ -82,23 +81,22 @@ class DaskExecutor:
         """The address of Dask's own pages."""
         return str(self._client.dashboard_link)
 
-    def cells(self, matrix: MatrixConfig) -> list[Cell]:
-        """See ``Executor``; where CPU models differ, each model's machines have cells of their own.
+    def cpus(self, matrix: MatrixConfig) -> tuple[str, ...]:
+        """See ``Engine``.
 
         Raises:
             ConfigurationError: CPU models differ, and the matrix does not want that.
 
         """
-        cells = expand(matrix)
         roles: tuple[Role, ...] = ("accuracy", self._measuring_role)
         cpus = {role: self.roster.cpus(role) for role in roles}
         for role in roles:
             self.roster.keep_to(role, cpus[role])
         if all(len(each) == 1 for each in cpus.values()):
-            return cells
+            return ("",)
         if matrix.on_mixed_cpus == "refuse":
             raise errors.mixed_cpus(sorted({cpu for each in cpus.values() for cpu in each}))
-        return [replace(cell, cpu=cpu) for cell in cells for cpu in cpus[self._measuring_role]]
+        return tuple(cpus[self._measuring_role])
 
     def cells_at_once(self) -> int:
         """Return how many cells may run at once: their searches have parts that only one worker can do."""
@@ -106,7 +104,7 @@ class DaskExecutor:
 
     @contextmanager
     def open(self, cell: Cell, log: Path) -> Iterator[_DaskCell]:
-        """See ``Executor``; a session's log stays with its worker."""
+        """See ``Engine``; a session's log stays with its worker."""
         opened = _DaskCell(self, files_of(cell))
         with self._lock:
             self._open.append(opened)
@@ -164,15 +162,15 @@ class DaskExecutor:
 class _DaskCell:
     """Implements ``CellWorker`` and ``EvaluationPool``."""
 
-    def __init__(self, executor: DaskExecutor, files: CellFiles) -> None:
+    def __init__(self, engine: DaskEngine, files: CellFiles) -> None:
         self.files = files
-        self._executor = executor
+        self._engine = engine
         self._calibrated: tasks.Calibrated | None = None
         self._provided: dict[str, tasks.Calibrated | None] = {}  # what a worker has, by address
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(_PENDING, thread_name_prefix="trial")
         self._measures = not files.cell.scored_on_cpu
-        self._usage = Usage(time.monotonic(), executor.roster.facts)
+        self._usage = Usage(time.monotonic(), engine.roster.facts)
 
     def close(self) -> None:
         """Let pending evaluations go."""
@@ -180,7 +178,7 @@ class _DaskCell:
 
     def provide(self, addresses: list[str]) -> None:
         """Send workers what they have not: the cell with those of its files that they lack, and its statistics."""
-        ask = self._executor.roster.ask
+        ask = self._engine.roster.ask
         with self._lock:
             new = [each for each in addresses if each not in self._provided]
             lacking = ask(tasks.announce, self.files, workers=new, on_error="ignore") if new else {}
@@ -205,7 +203,7 @@ class _DaskCell:
 
     def prepare(self) -> Prepared:
         prepared: Prepared = self._measure(tasks.prepare)
-        note = self._executor.accuracy_elsewhere(self.files.cell)
+        note = self._engine.accuracy_elsewhere(self.files.cell)
         if not note:
             return prepared
         return replace(prepared, reference=replace(prepared.reference, notes=(*prepared.reference.notes, note)))
@@ -220,7 +218,7 @@ class _DaskCell:
         return calibration
 
     def capacity(self) -> int:
-        return max(1, min(_PENDING, len(self._executor.workers(self, "accuracy"))))
+        return max(1, min(_PENDING, len(self._engine.workers(self, "accuracy"))))
 
     def submit(self, option: ModelOption, known: Known, *, prune: bool) -> Future[Evaluation]:
         return self._threads.submit(self._evaluate, option, known, prune)
@@ -271,17 +269,17 @@ class _DaskCell:
         return result
 
     def _measure(self, task: Callable[..., tasks.Done], *arguments: Any) -> Any:
-        return self._accounted(task, self._executor.measure(self, task, *arguments))
+        return self._accounted(task, self._engine.measure(self, task, *arguments))
 
     def _work(self, task: Callable[..., tasks.Done], *arguments: Any) -> Any:
-        return self._accounted(task, self._executor.work(self, task, *arguments))
+        return self._accounted(task, self._engine.work(self, task, *arguments))
 
     def _accounted(self, task: Callable[..., tasks.Done], done: tasks.Done) -> Any:
         self._usage.add(done, measures=task is tasks.measure_option)
         return done.value
 
     def _evaluate(self, option: ModelOption, known: Known, prune: bool) -> Evaluation:
-        here = self._executor.peer or not self._measures
+        here = self._engine.peer or not self._measures
         found: Evaluation = self._work(tasks.evaluate_option, option, known, prune, here)
         scored = found.scored
         if here or scored is None or scored.hopeless or found.built.structure in known.structures:

@@ -3,7 +3,7 @@
 Only imported where Dask is asked for: it is an extra (``pip install quantize-zoo[dask]``).
 """
 
-from quantize_zoo.matrix.dask.cluster import connect, serve
-from quantize_zoo.matrix.dask.executor import DaskExecutor
+from quantize_zoo.engines.dask.cluster import connect, serve
+from quantize_zoo.engines.dask.engine import DaskEngine
 
-__all__ = ["DaskExecutor", "connect", "serve"]
+__all__ = ["DaskEngine", "connect", "serve"]

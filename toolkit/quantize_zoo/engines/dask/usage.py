@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from quantize_zoo.matrix.dask.worker import Done, Facts
+from quantize_zoo.engines.dask.worker import Done, Facts
 from quantize_zoo.search import Evaluation
 from quantize_zoo.store import WorkerUse
 

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from quantize_zoo.cell import Cell
 from quantize_zoo.config import ModelConfig
-from quantize_zoo.matrix.cells import Cell
 from quantize_zoo.scoring import checker_entry, with_prefixes
 
 _WITH = (".bin",)  # what lies beside an IR

@@ -1,0 +1,41 @@
+"""What a cell's process tells: of the reference, of calibration, and of the best model in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quantize_zoo.graph import Placement
+from quantize_zoo.quantization import ModelOption
+from quantize_zoo.scoring import LayerTime, PairedLatency
+from quantize_zoo.store import Figures, Holdout, OtherMetric, Reference
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a worker knows before the first trial: the reference, what can be quantized, and the preset's option."""
+
+    reference: Reference
+    placement: Placement
+    base: ModelOption
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The seconds spent on statistics, and how much quantizing each operation changes its output."""
+
+    seconds: float
+    errors: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The best model's latency, measured independently of its trial, and its accuracy on other data than the search's.
+
+    ``latency`` is None without the cell's device.
+    """
+
+    latency: PairedLatency | None
+    holdout: Holdout | None
+    others: tuple[OtherMetric, ...] = ()
+    figures: Figures | None = None
+    layers: tuple[LayerTime, ...] = ()

@@ -1,0 +1,7 @@
+"""Engines: where the work of cells is done. Each opens a worker for a cell; ``protocol`` says what that answers."""
+
+from quantize_zoo.engines.cluster_options import ROLES, ClusterOptions, LatencyMode
+from quantize_zoo.engines.local import LocalEngine
+from quantize_zoo.engines.protocol import CellWorker, Engine
+
+__all__ = ["ROLES", "CellWorker", "ClusterOptions", "Engine", "LatencyMode", "LocalEngine"]

@@ -1,0 +1,60 @@
+"""What a machine has, or lacks: the accuracy checker, devices, other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from quantize_zoo.errors.kinds import CellError, ConfigurationError, DeviceUnavailableError
+
+
+def no_accuracy_checker() -> ConfigurationError:
+    """None of the three places has an accuracy checker."""
+    return ConfigurationError(
+        "no accuracy checker is installed",
+        remedy="run: quantize-zoo doctor --install-checker (or install Open Model Zoo's accuracy_checker package)",
+    )
+
+
+def checker_broken(origin: str, cause: str) -> ConfigurationError:
+    """An accuracy checker is there and cannot be imported."""
+    return ConfigurationError(
+        f"the accuracy checker from {origin} cannot be imported: {cause}",
+        remedy="repair that installation, or run: quantize-zoo doctor --install-checker",
+    )
+
+
+def checker_install_failed(cause: str) -> ConfigurationError:
+    """The overlay could not be installed."""
+    return ConfigurationError(
+        f"installing the accuracy checker failed: {cause}", remedy="check the network and the rights on the folder"
+    )
+
+
+def device_unavailable(device: str, available: Iterable[str]) -> DeviceUnavailableError:
+    """OpenVINO does not list the device."""
+    return DeviceUnavailableError(
+        f"OpenVINO has no device {device} here; its devices: {', '.join(available) or 'none'}",
+        remedy="run on a machine with this device, or install its driver",
+    )
+
+
+def no_instruction_set(name: str, available: Iterable[str]) -> DeviceUnavailableError:
+    """A CPU cell is to run in an instruction set that this CPU does not have."""
+    return DeviceUnavailableError(
+        f"this CPU has no {name}; it has: {', '.join(available) or 'none that can be chosen'}",
+        remedy="run on a machine whose CPU has it, or name another isa",
+    )
+
+
+def no_nncf() -> ConfigurationError:
+    """``references: [nncf]`` without NNCF."""
+    return ConfigurationError(
+        "references names nncf, which is not installed", remedy="run: pip install 'quantize-zoo[nncf]'"
+    )
+
+
+def reference_failed(name: str, cause: str) -> CellError:
+    """Another tool cannot quantize the model."""
+    return CellError(
+        f"{name} failed: {cause}", where="references", remedy=f"take {name} out of the matrix's references"
+    )

@@ -1,0 +1,105 @@
+"""Texts that are read: YAML, JSON and what they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from quantize_zoo.errors.kinds import ConfigurationError, nearest
+
+
+def file_missing(path: Path, named_by: str = "") -> ConfigurationError:
+    """A file that a configuration or the command line names is not there."""
+    return ConfigurationError(
+        f"no such file: {path}", where=named_by, remedy="correct the path; a relative one starts at the file naming it"
+    )
+
+
+def file_unreadable(path: Path, cause: str) -> ConfigurationError:
+    """A file is there and cannot be read as text."""
+    return ConfigurationError(f"cannot read {path}: {cause}", remedy="name a readable UTF-8 text file")
+
+
+def yaml_syntax(where: str, problem: str) -> ConfigurationError:
+    """The file is not YAML."""
+    return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy="correct the line named above")
+
+
+def json_syntax(where: str, problem: str) -> ConfigurationError:
+    """The file is not JSON, not even with comments."""
+    return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy="correct the line named above")
+
+
+def pot_unsupported(where: str, what: str, remedy: str) -> ConfigurationError:
+    """A POT configuration asks for what is not here."""
+    return ConfigurationError(what, where=where, remedy=remedy)
+
+
+def duplicate_key(where: str, key: str) -> ConfigurationError:
+    """A mapping names one key twice; YAML would keep the last one silently."""
+    return ConfigurationError(f"key {key!r} appears twice", where=where, remedy="remove one of the two")
+
+
+def unknown_key(where: str, key: str, known: Iterable[str]) -> ConfigurationError:
+    """A key that the schema does not have."""
+    return ConfigurationError(f"unknown key {key!r}", where=where, remedy=nearest(key.rsplit(".", 1)[-1], known))
+
+
+def bad_value(where: str, key: str, value: object, problem: str) -> ConfigurationError:
+    """A value of the wrong type or outside what is allowed."""
+    return ConfigurationError(f"{key}: {problem}, not {value!r}", where=where, remedy="correct the value")
+
+
+def unknown_value(where: str, key: str, value: str, known: Iterable[str]) -> ConfigurationError:
+    """A name that is not among those that the key takes."""
+    return ConfigurationError(f"{key}: unknown value {value!r}", where=where, remedy=nearest(value, known))
+
+
+def missing_key(where: str, key: str) -> ConfigurationError:
+    """A required key is absent."""
+    return ConfigurationError(f"key {key!r} is missing", where=where, remedy="add it")
+
+
+def unknown_model_name(name: str, known: Iterable[str]) -> ConfigurationError:
+    """``--models`` names what the matrix does not have."""
+    return ConfigurationError(f"the matrix has no model {name!r}", where="--models", remedy=nearest(name, known))
+
+
+def duplicate_model_name(where: str, name: str) -> ConfigurationError:
+    """Two models of a matrix share a name, which would mix up their cells."""
+    return ConfigurationError(f"two models are named {name!r}", where=where, remedy="give each model a name of its own")
+
+
+def checker_configuration(where: str, cause: str) -> ConfigurationError:
+    """The accuracy checker's own validation refuses its part of the configuration."""
+    return ConfigurationError(
+        f"accuracy checker configuration: {cause}", where=where, remedy="see the accuracy checker's documentation"
+    )
+
+
+def unknown_metric(where: str, metric: str, known: Iterable[str]) -> ConfigurationError:
+    """``metric`` is not among those of the accuracy checker's configuration."""
+    return ConfigurationError(
+        f"metric {metric!r} is not in the accuracy checker's configuration", where=where, remedy=nearest(metric, known)
+    )
+
+
+def unknown_dataset(where: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """``dataset`` is not among those of the accuracy checker's configuration."""
+    return ConfigurationError(
+        f"dataset {name!r} is not in the accuracy checker's configuration", where=where, remedy=nearest(name, known)
+    )
+
+
+def custom_evaluator(where: str) -> ConfigurationError:
+    """The checker's configuration runs a program of its own instead of one model."""
+    return ConfigurationError(
+        "the accuracy checker's configuration has 'evaluations': a custom evaluator, which runs models of its own",
+        where=where,
+        remedy="describe the one model to quantize under 'models', with launchers and datasets",
+    )
+
+
+def would_overwrite(path: Path) -> ConfigurationError:
+    """``init`` would write over a file."""
+    return ConfigurationError(f"{path} is there already", remedy="remove or rename it; init overwrites nothing")

@@ -1,0 +1,111 @@
+"""Datasets, samples, and what the accuracy checker says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from quantize_zoo.errors.kinds import CellError
+
+
+def empty_dataset(where: str) -> CellError:
+    """The annotation has no samples."""
+    return CellError("the dataset is empty: no annotated sample", where=where, remedy="check the annotation file")
+
+
+def sample_unreadable(identifier: str, cause: str) -> CellError:
+    """An annotated sample cannot be read or preprocessed."""
+    return CellError(
+        f"sample {identifier!r} cannot be read: {cause}",
+        where="dataset",
+        remedy="check data_source and that every annotated file is there",
+    )
+
+
+def all_samples_bad(identifiers: Iterable[str]) -> CellError:
+    """``on_bad_sample: skip`` left nothing."""
+    return CellError(
+        f"no sample of the dataset can be read; the first are {', '.join(identifiers)}",
+        where="dataset",
+        remedy="check data_source; on_bad_sample: fail tells the cause",
+    )
+
+
+def label_out_of_range(identifier: str, label: int, classes: int) -> CellError:
+    """An annotation has a class that the model has no output for."""
+    return CellError(
+        f"sample {identifier!r} has label {label}, and the model has {classes} classes (0 to {classes - 1})",
+        where="dataset",
+        remedy="correct the annotation, or shift labels with the converter's options (has_background, label_start)",
+    )
+
+
+def inputs_do_not_fit(folder: Path, wanted: int, free: int) -> CellError:
+    """The preprocessed inputs are more than the memory budget and the disk together take."""
+    return CellError(
+        f"the preprocessed inputs take {wanted / 1e9:.1f} GB, and the disk of {folder} has {free / 1e9:.1f} GB free",
+        where="dataset",
+        remedy="free disk space, or use a part of the data with subsample_size",
+    )
+
+
+def inputs_unwritable(folder: Path, cause: str) -> CellError:
+    """The file for preprocessed inputs cannot be made."""
+    return CellError(
+        f"cannot keep preprocessed inputs in {folder}: {cause}", where="dataset", remedy="make the folder writable"
+    )
+
+
+def dataset_unusable(cause: str) -> CellError:
+    """The annotation cannot be converted."""
+    return CellError(f"the dataset cannot be read: {cause}", where="dataset", remedy="check annotation_conversion")
+
+
+def no_images(folder: Path) -> CellError:
+    """The simplified engine's folder has no image that can be read."""
+    return CellError(
+        f"no readable image in {folder}", where="engine", remedy="name a folder of png, jpg or bmp files as data_source"
+    )
+
+
+def not_an_image_model(problem: str) -> CellError:
+    """The simplified engine feeds images; this model takes something else."""
+    return CellError(
+        f"the simplified engine feeds images: {problem}",
+        where="engine",
+        remedy="use the accuracy_checker engine, which knows how to feed this model",
+    )
+
+
+def adapter_failed(adapter: str, outputs: Iterable[str], cause: str) -> CellError:
+    """The checker's adapter does not take the model's outputs."""
+    return CellError(
+        f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}): {cause}",
+        where="accuracy checker",
+        remedy="name the adapter that fits, or its output options, in the accuracy checker's configuration",
+    )
+
+
+def metric_not_scalar(metric: str) -> CellError:
+    """A metric without one number cannot be tuned."""
+    return CellError(
+        f"metric {metric!r} gives no single number", where="accuracy checker", remedy="set calculate_mean for it"
+    )
+
+
+def metric_failed(metrics: Iterable[str], cause: str) -> CellError:
+    """The checker's metrics refuse the annotation or the prediction."""
+    return CellError(
+        f"computing the metrics ({', '.join(metrics)}) failed: {cause}",
+        where="accuracy checker",
+        remedy="the annotation's task, the adapter's and the metric's must be the same",
+    )
+
+
+def fp32_metric_unusable(metric: str, value: float) -> CellError:
+    """A relative accuracy loss needs an FP32 value other than zero."""
+    return CellError(
+        f"the FP32 model's {metric} is {value}; a relative accuracy loss cannot be computed",
+        where="accuracy checker",
+        remedy="check labels, preprocessing and adapter: the FP32 model must score above zero",
+    )

@@ -1,0 +1,139 @@
+"""Processes and clusters that cells run in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from quantize_zoo.errors.kinds import CellError, ConfigurationError, WorkerDiedError, nearest
+
+
+def worker_died(cause: str) -> WorkerDiedError:
+    """The cell's process ended without an answer."""
+    return WorkerDiedError(
+        f"the cell's process died: {cause}",
+        where="executor",
+        remedy="what was finished is stored; look for memory limits (dmesg) or a crash of the device plugin",
+    )
+
+
+def unexpected(description: str) -> CellError:
+    """An error that no module foresaw, told without a traceback; the log has it."""
+    return CellError(
+        f"unexpected error: {description}",
+        where="cell",
+        remedy="please report it with the cell's log, which has the traceback",
+    )
+
+
+def needs_dask() -> ConfigurationError:
+    """Options of a cluster without asking for one."""
+    return ConfigurationError(
+        "--scheduler, --scheduler-file and --workers are of the executor dask",
+        where="run",
+        remedy="add --executor dask",
+    )
+
+
+def unknown_role(role: str, known: Iterable[str]) -> ConfigurationError:
+    """A role that no worker can have."""
+    return ConfigurationError(f"there is no role {role!r}", where="--role", remedy=nearest(role, known))
+
+
+def dask_missing() -> ConfigurationError:
+    """Dask is asked for and not installed."""
+    return ConfigurationError(
+        "Dask is not installed", where="--executor dask", remedy="install the extra: pip install 'quantize-zoo[dask]'"
+    )
+
+
+def no_scheduler(address: str, cause: str) -> ConfigurationError:
+    """No Dask scheduler answers."""
+    return ConfigurationError(
+        f"no Dask scheduler answers at {address}: {cause}",
+        where="--scheduler",
+        remedy="start one with 'dask scheduler', check the address, and that both sides use TLS or neither",
+    )
+
+
+def insecure_address(address: str) -> ConfigurationError:
+    """Others could reach the cluster, which runs what it is sent."""
+    return ConfigurationError(
+        f"{address} can be reached by others, and nothing encrypts or authenticates what is sent",
+        where="cluster",
+        remedy="give --tls-ca-file, --tls-cert and --tls-key, or say --insecure where the network is trusted",
+    )
+
+
+def tls_incomplete(path: Path | None) -> ConfigurationError:
+    """One of the three TLS files is missing."""
+    what = "TLS needs all three files" if path is None else f"there is no file {path}"
+    return ConfigurationError(what, where="cluster", remedy="give --tls-ca-file, --tls-cert and --tls-key")
+
+
+def no_workers(refused: Iterable[str]) -> ConfigurationError:
+    """A cluster without a worker that can be used; each refused one with why."""
+    listed = "; ".join(refused)
+    return ConfigurationError(
+        f"the cluster has no worker that can be used{f': {listed}' if listed else ''}",
+        where="--scheduler",
+        remedy="start one with: quantize-zoo worker --scheduler ADDRESS --role accuracy,latency",
+    )
+
+
+def no_role(role: str) -> ConfigurationError:
+    """No worker has a role that is needed."""
+    return ConfigurationError(
+        f"no worker has the role {role}",
+        where="--scheduler",
+        remedy=f"start one with: quantize-zoo worker --scheduler ADDRESS --role {role}",
+    )
+
+
+def mixed_cpus(cpus: Iterable[str]) -> ConfigurationError:
+    """Workers have different CPUs, whose latencies and INT8 accuracies do not compare."""
+    return ConfigurationError(
+        f"the workers have different CPUs: {'; '.join(cpus)}",
+        where="the cluster",
+        remedy="write on_mixed_cpus: split into the matrix for a cell of each, or start workers on one CPU model only",
+    )
+
+
+def shared_machine() -> ConfigurationError:
+    """Peers that measure beside each other."""
+    return ConfigurationError(
+        "several workers share a machine: what one measures would be disturbed by the others",
+        where="--latency peer",
+        remedy="start one worker a machine, or use --latency master",
+    )
+
+
+def task_failed(task: str, causes: Iterable[str]) -> CellError:
+    """A task was lost with its worker, twice."""
+    return CellError(
+        f"{task} was lost twice: {'; '.join(causes)}", where="cluster", remedy="look at the workers' logs and memory"
+    )
+
+
+def scheduler_lost(cause: str) -> WorkerDiedError:
+    """The connection to the scheduler is gone."""
+    return WorkerDiedError(
+        f"the scheduler is lost: {cause}",
+        where="scheduler",
+        remedy="what was finished is stored; start it again and go on with --trials-load-method warm_start",
+    )
+
+
+def cluster_fails(cause: str) -> CellError:
+    """The cluster cannot be made ready."""
+    return CellError(f"the cluster fails: {cause}", where="--executor dask", remedy="see the logs of its workers")
+
+
+def session_lost(cause: str, address: str) -> WorkerDiedError:
+    """A cell's process ended on a worker, which goes on."""
+    return WorkerDiedError(cause, where=address, remedy="see the worker's log")
+
+
+def only_local(command: str) -> CellError:
+    """A command that has nothing to spread."""
+    return CellError(f"{command} runs on this machine only", where="--executor dask", remedy="leave the option out")

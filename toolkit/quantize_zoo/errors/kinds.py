@@ -1,0 +1,57 @@
+"""The kinds of errors, by what they mean for a run, and what their messages share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QuantizeZooError(Exception):
+    """A failure with its remedy; ``str()`` is the message for the terminal."""
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(what, where, remedy)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        located = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{located}\n  -> {self.remedy}" if self.remedy else located
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+def _rebuild(kind: type[QuantizeZooError], what: str, where: str, remedy: str) -> QuantizeZooError:
+    return kind(what, where=where, remedy=remedy)
+
+
+class ConfigurationError(QuantizeZooError):
+    """Bad usage or configuration: nothing was run (exit status 2)."""
+
+
+class DeviceUnavailableError(QuantizeZooError):
+    """The machine has no such device: the cell is reported as unavailable."""
+
+
+class CellError(QuantizeZooError):
+    """A cell cannot go on; the others do (exit status 3)."""
+
+
+class WorkerDiedError(CellError):
+    """The cell's process is gone: nothing more can be evaluated in this cell."""
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """Say what is known, the nearest name first if there is one."""
+    names = sorted(known)
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    listed = ", ".join(names) if names else "none"
+    return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
+
+
+def message_of(error: Exception) -> str:
+    """Return the last line of an OpenVINO error: the ones before it name the source that threw."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

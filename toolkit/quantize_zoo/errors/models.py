@@ -1,0 +1,120 @@
+"""Models: reading, quantizing, running and writing them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from quantize_zoo.errors.kinds import CellError, nearest
+
+
+def model_unreadable(path: Path, cause: str) -> CellError:
+    """OpenVINO cannot read the model."""
+    return CellError(f"OpenVINO cannot read the model: {cause}", where=str(path), remedy="export the model again")
+
+
+def dynamic_shape(name: str, shape: str) -> CellError:
+    """More than the batch is dynamic."""
+    return CellError(
+        f"input {name!r} has the dynamic shape {shape}; only a dynamic batch is supported",
+        where="model",
+        remedy="fix the shape when exporting the model",
+    )
+
+
+def dynamic_tensor(operation: str, shape: str) -> CellError:
+    """A tensor to quantize has a shape that depends on the data."""
+    return CellError(
+        f"the output of operation {operation!r} has the dynamic shape {shape}, which cannot be calibrated",
+        where="statistics",
+        remedy="exclude the operations that it feeds with ignored.scope",
+    )
+
+
+def input_mismatch(name: str, wanted: str, given: str) -> CellError:
+    """The preprocessed data do not fit the model."""
+    return CellError(
+        f"input {name!r} of the model takes {wanted}, the preprocessed data are {given}",
+        where="model and dataset",
+        remedy="correct the preprocessing (resize, color) or the layout in the accuracy checker's configuration",
+    )
+
+
+def nothing_to_quantize(model: str, hardware: str) -> CellError:
+    """No operation of the model is quantizable."""
+    return CellError(
+        f"model {model!r} has no operation that the hardware configuration {hardware} quantizes",
+        where="model",
+        remedy="take a model with convolutions or matrix multiplications, or leave it out of the matrix",
+    )
+
+
+def model_skipped(model: str) -> CellError:
+    """``ignored: skip_model`` excludes everything."""
+    return CellError(
+        f"model {model!r} is skipped: ignored.skip_model is true",
+        where="compression",
+        remedy="leave the model out of the matrix, or remove skip_model",
+    )
+
+
+def unknown_operation(name: str, known: Iterable[str]) -> CellError:
+    """``ignored: scope`` names what the model does not have."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return CellError(
+        f"ignored.scope: the model has no operation {name!r}",
+        where="compression",
+        remedy=f"did you mean {', '.join(map(repr, close))}?" if close else "look the names up in the model's IR",
+    )
+
+
+def unknown_operation_type(kind: str, known: Iterable[str]) -> CellError:
+    """``ignored: operations`` names a type that nothing has."""
+    return CellError(f"ignored.operations: unknown type {kind!r}", where="compression", remedy=nearest(kind, known))
+
+
+def not_in_hardware(what: str, target: str, known: Iterable[str]) -> CellError:
+    """An override asks for what the hardware configuration lists for no operation."""
+    return CellError(
+        f"{what} is not in the hardware configuration {target}",
+        where="compression",
+        remedy=f"it has: {', '.join(known)}; or name another configuration with compression.hardware",
+    )
+
+
+def already_quantized(model: str) -> CellError:
+    """The model has FakeQuantize operations before tuning."""
+    return CellError(
+        f"model {model!r} is quantized already: it has FakeQuantize operations",
+        where="model",
+        remedy="name the FP32 model that it was made from",
+    )
+
+
+def not_finite(operation: str) -> CellError:
+    """Calibration met NaN or infinity."""
+    return CellError(
+        f"the input of operation {operation!r} has NaN or infinite values on the calibration data",
+        where="statistics",
+        remedy="check the preprocessing (mean, scale) and the model's weights",
+    )
+
+
+def weights_not_finite(operation: str) -> CellError:
+    """A model was exported with NaN or infinite weights."""
+    return CellError(
+        f"the weights of operation {operation!r} have NaN or infinite values",
+        where="model",
+        remedy="export the model again, or exclude the operation with ignored.scope",
+    )
+
+
+def inference_failed(what: str, cause: str) -> CellError:
+    """OpenVINO refuses to compile or to infer."""
+    return CellError(f"{what} failed: {cause}", where="OpenVINO", remedy="see OpenVINO's message")
+
+
+def model_export_failed(path: Path, cause: str) -> CellError:
+    """The best model could not be written."""
+    return CellError(f"cannot write the model {path}: {cause}", where="reports", remedy="free disk space, run again")
