@@ -44,7 +44,7 @@ def test_run_comes_back_as_it_went_in(url):
     for each in trials:
         store.add_trial(cell, each)
     store.set_calibration(cell, 1.5, {})
-    store.finish_cell(cell, "done", final=final(0, 1.5))
+    store.set_final(cell, final(0, 1.5))
     store.finish_run("run", "finished")
     store.close()
     run = Store(url).load_run()
@@ -79,7 +79,7 @@ def test_error_of_a_cell_is_kept(url):
     store = Store(url)
     start_run(store)
     cell = store.start_cell("run", model="net", device="GPU", method="cold_start", params=OptimizerParams())
-    store.finish_cell(cell, "unavailable", error=ErrorRecord("no GPU", "device", "buy one"))
+    store.end_cell(cell, "unavailable", ErrorRecord("no GPU", "device", "buy one"))
     assert store.load_run("run").cells[0].error == ErrorRecord("no GPU", "device", "buy one")
 
 

@@ -149,15 +149,20 @@ class Store:
                 )
             )
 
-    def finish_cell(
-        self, cell_id: int, status: CellStatus, *, final: Final | None = None, error: ErrorRecord | None = None
-    ) -> None:
-        """End a cell."""
+    def set_final(self, cell_id: int, final: Final | None) -> None:
+        """End a cell as done; None if the search found no model."""
         with self._transaction() as session:
             cell = session.get_one(Cell, cell_id)
-            cell.status = status
+            cell.status = "done"
             cell.final = None if final is None else _plain(_FINAL, final)
-            cell.error = None if error is None else _plain(_ERROR, error)
+
+    def end_cell(self, cell_id: int, status: CellStatus, error: ErrorRecord | None = None) -> None:
+        """End a cell that is not done; one that is stays so."""
+        with self._transaction() as session:
+            cell = session.get_one(Cell, cell_id)
+            if cell.status != "done":
+                cell.status = status
+                cell.error = None if error is None else _plain(_ERROR, error)
 
     def set_workers(self, cell_id: int, workers: Sequence[WorkerUse]) -> None:
         """Keep who worked at a cell."""
