@@ -137,6 +137,23 @@ def test_any_trial_is_exported(finished, quantize_zoo, tmp_path):
     assert scored.metrics["accuracy@top1"] == cell["trials"][number]["accuracy"]["value"]
 
 
+def test_a_trial_that_cannot_be_built_again_is_refused_with_what_changed(small, quantize_zoo, tmp_path):
+    """Other calibration images make other ranges, and so a model that nobody scored."""
+    assert quantize_zoo("run", small.path, "--reports", small.reports)[0] == 0
+    (cell,) = stored(small).cells
+    number = next(trial.number for trial in cell.trials if trial.number != cell.final.trial)
+    images = sorted((small.folder / "images").iterdir())
+    for image in images[1:]:
+        image.write_bytes(images[0].read_bytes())
+    exported = tmp_path / "exported"
+    arguments = ("net-CPU[f32]", "--trial", number, "--reports", small.reports, "--output-dir", exported)
+    status, _, err = quantize_zoo("export", *arguments)
+    assert status == 3
+    assert "the model that comes out is another one" in err
+    assert "dataset (stored: 100 samples" in err
+    assert not list(exported.rglob("*.xml"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
