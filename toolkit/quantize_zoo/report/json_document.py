@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -29,7 +28,6 @@ class TrialDocument:
     stage: int
     kind: TrialKind
     option_hash: str
-    choices: Mapping[str, int] | None
     pruned: Pruned | None
     accuracy: Estimate | None
     metrics: dict[str, float] | None
@@ -165,7 +163,6 @@ def _trial(trial: Trial) -> TrialDocument:
         stage=trial.stage,
         kind=trial.kind,
         option_hash=trial.option_hash,
-        choices=trial.choices,
         pruned=trial.pruned,
         accuracy=measured.accuracy if measured else None,
         metrics=measured.metrics if measured else None,
