@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
     nights = [replace(tuned, run_id=f"night{index}") for index in range(12)]
     target = tmp_path_factory.mktemp("reports") / "20260101"
     run = run_record(tuned, *all_cells())
-    write_reports(make_run_report(run, [accepted(tuned)], {"tuned-CPU": nights}), target)
+    write_reports(make_run_report(run, [accepted(tuned)], {"tuned-CPU": nights}), target, newest=True)
     return target
 
 
@@ -168,7 +168,7 @@ def test_details_open_by_keyboard(page):
 def test_hostile_names_run_nothing(browser, tmp_path):
     hostile = "<img src=x onerror=window.hit=1><script>window.hit=1</script>"
     cell = replace(cell_record([trial(0, 0.0, 1.5)], final(0, 1.5)), model=hostile)
-    write_reports(make_run_report(run_record(cell, command=hostile)), tmp_path / "run")
+    write_reports(make_run_report(run_record(cell, command=hostile)), tmp_path / "run", newest=True)
     opened = browser.new_page()
     opened.goto((tmp_path / "run" / "index.html").as_uri())
     assert hostile in opened.inner_text("main")

@@ -18,7 +18,7 @@ from quantize_zoo.report import (
     render_markdown,
     write_reports,
 )
-from quantize_zoo.report.html import page_name
+from quantize_zoo.report.html import page_path
 from quantize_zoo.store import ErrorRecord, RunRecord
 
 ERROR = ErrorRecord("no device GPU", "device", "install its driver")
@@ -75,7 +75,7 @@ def interrupted():
     ],
 )
 def test_verdict(cell, status, reason):
-    verdict = judge(cell)
+    verdict = judge(cell, run_record(cell))
     assert verdict.status == status
     assert reason in verdict.reason
 
@@ -122,7 +122,7 @@ def test_texts_from_outside_are_escaped():
     report = make_run_report(run_record(cell, command=hostile, matrix=hostile))
     assert hostile not in render_index(report)
     assert hostile not in render_cell(report, report.cells[0])
-    assert "/" not in page_name(report.cells[0])
+    assert page_path(report.cells[0]).count("/") == 1
     assert hostile not in render_markdown(report)
     assert hostile not in render_junit(report)
 
@@ -135,13 +135,13 @@ def test_markdown_keeps_its_table_whole():
 
 def test_json_has_all_numbers_of_a_trial():
     document = json.loads(render_json(make_run_report(run_record(good(), missing()))))
-    assert document["schema_version"] == 4
+    assert document["schema_version"] == 5
     cell = document["cells"][0]
     assert cell["verdict"]["status"] == "met"
     assert cell["best"] == 1
     assert cell["pareto"] == [0, 1]
     first = cell["trials"][0]
-    assert first["latency_ratio"] == {"value": 1.9, "low": 1.89, "high": 1.91, "unit": "x", "samples": 100}
+    assert first["speedup"] == {"value": 1.9, "low": 1.89, "high": 1.91, "unit": "x", "samples": 100}
     assert {"build_s", "compile_s", "accuracy_s", "latency_s", "overhead_s"} <= first.keys()
     assert document["cells"][1]["error"]["what"] == "no device GPU"
 
@@ -175,7 +175,7 @@ def test_reports_are_written_and_latest_points_to_them(tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     report = make_run_report(run_record(good()))
     for _ in range(2):
-        write_reports(report, tmp_path / "reports" / "20260101")
+        write_reports(report, tmp_path / "reports" / "20260101", newest=True)
     latest = tmp_path / "reports" / "latest"
     names = {"index.html", "cells", "benchmark.json", "results.json", "junit.xml", "summary.md", "assets"}
     assert {path.name for path in latest.iterdir()} == names

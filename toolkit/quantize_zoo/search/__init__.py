@@ -2,7 +2,14 @@
 
 from quantize_zoo.search.labels import Choices, base_choices, option_of
 from quantize_zoo.search.loop import EvaluationPool, StagePlan, run_stage
-from quantize_zoo.search.objective import Score, loss, meets_accuracy, meets_targets, relative_accuracy_loss
+from quantize_zoo.search.objective import (
+    Score,
+    loss,
+    meets_accuracy,
+    meets_latency,
+    meets_targets,
+    relative_accuracy_loss,
+)
 from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
 from quantize_zoo.search.recorder import CandidateScorer, Evaluation, Known, TrialRecorder, evaluate
 from quantize_zoo.search.sampler import TpeSampler
@@ -47,6 +54,7 @@ __all__ = [
     "evaluate",
     "loss",
     "meets_accuracy",
+    "meets_latency",
     "meets_targets",
     "option_of",
     "pareto_front",
