@@ -72,6 +72,7 @@ def interrupted():
         (broken(), "failed", "died"),
         (interrupted(), "interrupted", "1 trials were finished"),
         (cell_record([trial(0, 0, 1, score=None, loss=None)], final(0, 1.0)), "failed", "no trial"),
+        (cell_record([trial(0, 0, 1, score=None, loss=None, measurement=None)]), "failed", "no trial"),
     ],
 )
 def test_verdict(cell, status, reason):
@@ -88,6 +89,7 @@ def test_verdict(cell, status, reason):
         ([good(), slow()], {"require_targets": True}, 1),
         ([keep_fp32()], {"require_targets": True}, 1),
         ([good(), broken()], {"require_targets": True}, 3),
+        ([slow(), broken()], {"require_targets": True}, 1),
         ([good(), missing()], {"on_missing_device": "fail"}, 3),
         ([good(), interrupted()], {}, 130),
         ([good()], {"status": "interrupted"}, 130),
@@ -158,11 +160,11 @@ def test_figures_of_a_search_are_computed_from_its_trials():
 def test_junit_has_a_case_for_each_cell_and_check(required, kind):
     report = make_run_report(run_record(*all_cells(), require_targets=required))
     suites = ET.fromstring(render_junit(report).encode())
-    assert [len(suite) for suite in suites] == [3, 3, 3, 3, 1, 1, 1]
+    assert [len(suite) for suite in suites] == [4, 4, 4, 4, 1, 1, 1]
     results = {
         suite.get("name"): {case.get("name"): [child.tag for child in case] for case in suite} for suite in suites
     }
-    assert results["net0-CPU"] == {"run": [], "accuracy": [], "latency": []}
+    assert results["net0-CPU"] == {"run": [], "accuracy": [], "holdout accuracy": ["skipped"], "latency": []}
     assert results["net2-CPU"]["latency"] == [kind]
     assert results["net3-CPU"]["accuracy"] == [kind]
     assert results["net4-GPU"] == {"run": ["skipped"]}
