@@ -108,7 +108,9 @@ class Figures:
 
 def test_what_is_not_finite_is_null():
     when = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    value = Figures((1.0, math.nan, -math.inf), {"a": math.inf, "b": 2.0}, when, OptimizerParams(accuracy_loss=math.inf))
+    value = Figures(
+        (1.0, math.nan, -math.inf), {"a": math.inf, "b": 2.0}, when, OptimizerParams(accuracy_loss=math.inf)
+    )
     found = plain(value)
     assert found["values"] == [1.0, None, None]
     assert found["by_name"] == {"a": None, "b": 2.0}

@@ -159,7 +159,12 @@ def test_a_missing_device_that_must_be_there_is_a_failure_everywhere():
 def test_junit_counts_what_it_has():
     suites = ET.fromstring(render_junit(report_of(held(SLOWER, BROKEN, PASS, cell=slow()), require_targets=True)))
     (suite,) = suites
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("7", "2", "1", "1")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
+        "7",
+        "2",
+        "1",
+        "1",
+    )
 
 
 def test_junit_holds_any_text():

@@ -1,25 +1,28 @@
-"""File names out of any text."""
+"""File names of names: any text gives one that is safe, and no two texts give the same."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-LONGEST = 120
-_DIGITS = 8
-_UNSAFE = re.compile(r"[^A-Za-z0-9._@=,+\[\]-]")
-_MARKED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}$")
+LONGEST = 120  # characters; with a suffix well below the 255 bytes that file systems take
+_MARK = 8  # hex digits of the hash that marks a name as changed
 
 
-def slug(text: str) -> str:
-    """Return a file name for a text: safe, at most 120 characters, and another one for every other text.
+def slug(name: str) -> str:
+    """Return a file name for any text: itself if that is safe, else what is safe of it and a mark of its own.
 
-    Letters, digits and ``._@=,+[]-`` stay; anything else becomes a dash, and leading dots and dashes go. Where that
-    changes the text, or it is cut, a dash and eight digits of its SHA-256 follow. A text that already ends like that
-    gets them too: else it could be the name of another one.
+    What GitHub's artifacts or a shell cannot take (``:``, ``/``, spaces, control characters, a leading dash or dot) is
+    replaced.
     """
-    kept = _UNSAFE.sub("-", text).lstrip(".-")
-    if kept == text and 0 < len(text) <= LONGEST and not _MARKED.search(text):
-        return text
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
-    return f"{kept[: LONGEST - _DIGITS - 1] or '_'}-{digest}"
+    safe = re.sub(r"[^A-Za-z0-9._@=,+\[\]-]", "-", name)
+    safe = re.sub(r"^[.-]+", "-", safe).lstrip("-")
+    if safe == name and 0 < len(safe) <= LONGEST and not _looks_marked(safe):
+        return safe
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK]
+    return f"{safe[: LONGEST - _MARK - 1]}-{mark}" if safe else mark
+
+
+def _looks_marked(name: str) -> bool:
+    """Tell whether a name could be another one's slug; then it gets a mark of its own."""
+    return re.search(rf"(^|-)[0-9a-f]{{{_MARK}}}$", name) is not None
