@@ -129,6 +129,14 @@ def test_a_required_target_is_missed_also_where_the_baseline_is_reached():
 
 
 @pytest.mark.parametrize(
+    ("checks", "status"),
+    [([SLOWER], "regressed"), ([BROKEN], "failed"), ([PASS], "missed"), ([WAIVED], "missed")],
+)
+def test_in_one_word_a_cell_is_the_worst_that_was_found_of_it(checks, status):
+    assert verdict_of(held(*checks, cell=slow()), ["net"], require_targets=True).status == status
+
+
+@pytest.mark.parametrize(
     ("cells", "changes", "status"),
     [
         ([held(SLOWER), replace(broken(), model="b")], {}, 1),

@@ -75,10 +75,7 @@ def judge(cell: CellRecord, run: RunRecord, gate: GateResult | None = None, base
     gate_status = _gate_status(cell, gate, baselines)
     alarms = _alarms(targets.status, gate_status, gate, run)
     checks = gate.checks if gate else ()
-    by_gate = gate_status not in (None, "new") and (
-        gate_status == "regressed" or not (targets.status in _UNFINISHED or "missed target" in alarms)
-    )
-    if gate_status is None or not by_gate:
+    if gate_status is None or not _decides(gate_status, targets.status, alarms):
         return Verdict(
             targets.status, targets.reason, targets.cause, alarms, targets.status, targets.checks, gate_status, checks
         )
@@ -94,6 +91,14 @@ def failed_report(verdict: Verdict | None, reason: str) -> Verdict:
     if verdict is None:
         return Verdict("failed", reason, "report", alarms, "failed")
     return Verdict("failed", reason, "report", alarms, "failed", verdict.targets, verdict.gate_status, verdict.checks)
+
+
+def _decides(gate_status: GateStatus, status: TargetsStatus, alarms: tuple[Alarm, ...]) -> bool:
+    """Tell whether a cell is in one word what it is against its baseline, and not against its targets."""
+    if status in _UNFINISHED:
+        return gate_status == "regressed"
+    worse = gate_status in ("regressed", "failed", "interrupted")
+    return gate_status != "new" and (worse or "missed target" not in alarms)
 
 
 def _alarms(
