@@ -59,7 +59,7 @@ def test_a_run_is_the_same_by_either_executor(finished):
     assert cell["trials"][0]["kind"] == "base"
     assert (reports / "latest" / cell["final"]["model"]).is_file()
     assert (reports / "latest" / "cells" / f"{CELL}.html").is_file()
-    assert cell["final"]["latency"]["ratio"]["low"] < cell["final"]["latency"]["ratio"]["high"]
+    assert cell["final"]["latency"]["speedup"]["low"] < cell["final"]["latency"]["speedup"]["high"]
     assert len(cell["final"]["layers"]) > 5
     ACCURACIES[name] = {trial["option_hash"]: trial["accuracy"] for trial in cell["trials"] if trial["accuracy"]}
     measured = {trial["where"] for trial in cell["trials"] if trial["latency_us"] and trial["reused_from"] is None}
@@ -128,7 +128,7 @@ def test_cpu_models_are_refused_or_kept_apart(longer, cluster, tmp_path, zoo):
         assert (worker["cpu"] == "Another CPU") == (cell["device"] == "CPU[f32]@Another-CPU")
         assert worker["scored"] >= 1
         assert 0 < worker["share"] <= 1
-    page = (tmp_path / "r" / "latest" / "cells" / "net-CPU[f32]-Another-CPU.html").read_text()
+    page = (tmp_path / "r" / "latest" / "cells" / "net-CPU[f32]@Another-CPU.html").read_text()
     assert "Another CPU" in page
     assert "measured on" in page
     status = subprocess.run(

@@ -117,10 +117,10 @@ def test_metric_that_is_better_when_lower_is_tuned_downwards(zoo, tmp_path, quan
     measured = [trial for trial in cell["trials"] if trial["accuracy"]]
     assert measured
     for trial in measured:
-        assert trial["score"]["accuracy_loss"] == pytest.approx((trial["accuracy"]["value"] - fp32) / fp32)
+        assert trial["score"]["accuracy_loss_share"] == pytest.approx((trial["accuracy"]["value"] - fp32) / fp32)
     holdout = cell["final"]["holdout"]
     lost = (holdout["int8"]["value"] - holdout["fp32"]["value"]) / holdout["fp32"]["value"]
-    assert holdout["accuracy_loss"]["value"] == pytest.approx(lost)
+    assert holdout["accuracy_loss_share"]["value"] == pytest.approx(lost)
     (page,) = (tmp_path / "reports" / "latest" / "cells").glob("*.html")
     assert "% above FP32" in page.read_text()
 

@@ -58,8 +58,8 @@ from quantize_zoo.matrix import (
 )
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, make_run_report, report_of, workflow_commands, write_reports
-from quantize_zoo.report.json_document import json_value
-from quantize_zoo.report.wording import interval, latency_figures, percent
+from quantize_zoo.report.json_document import check_document, json_value
+from quantize_zoo.report.wording import interval, latency_figures, optional, percent
 from quantize_zoo.scoring import (
     available_devices,
     available_instruction_sets,
@@ -69,6 +69,7 @@ from quantize_zoo.scoring import (
     read_definitions,
 )
 from quantize_zoo.store import CellRecord, RunRecord, Store
+from quantize_zoo.text.plain import json_text
 from quantize_zoo.zoo import (
     Finding,
     check_checker_file,
@@ -255,14 +256,14 @@ def _tell_comparison(found: list[Compared], *, as_json: bool) -> None:
     """Print the checks; the exit status is the gate's."""
     statuses = {check.status for compared in found for check in compared.checks}
     if as_json:
-        print(json.dumps([asdict(compared) for compared in found], allow_nan=False))
+        print(json_text([{"cell": each.cell, "checks": list(map(check_document, each.checks))} for each in found]))
     else:
         table = Table("cell", "check", "verdict", "found")
         for compared in found:
             for check in compared.checks:
                 table.add_row(escape(compared.cell), check.quantity, check.status, escape(check.text))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
-    raise typer.Exit(3 if "failed" in statuses else 1 if "regressed" in statuses else 0)
+    raise typer.Exit(1 if "regressed" in statuses else 3 if "failed" in statuses else 0)
 
 
 @app.command()
@@ -278,7 +279,7 @@ def trials(
     chosen = [_cell(record, name) for name in cells or []] or list(record.cells)
     if as_json:
         cells_of_run = json_value(make_run_report(record))["cells"]
-        found = {f"{each['model']}-{each['device']}": each["trials"] for each in cells_of_run}
+        found = {each["name"]: each["trials"] for each in cells_of_run}
         print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))
         return
     table = Table("cell", "trial", "accuracy", "loss", "FP32 / INT8", "quantized", "objective", "note")
@@ -291,7 +292,7 @@ def trials(
                     percent(trial.score.accuracy_loss),
                     latency_figures(trial.measurement.latency)[2],
                     percent(trial.score.quantization_ratio),
-                    f"{trial.loss:.2f}",
+                    optional(trial.loss, 2),
                 ]
             note = "best" if cell.final and cell.final.trial == trial.number else ""
             table.add_row(escape(cell.name), str(trial.number), *map(escape, figures), note)
@@ -588,7 +589,7 @@ def _existing_store(store: str | None, reports: Path) -> str:
 
 
 def _report(report: RunReport, folder: Path, *, as_json: bool) -> None:
-    write_reports(report, folder)
+    report = write_reports(report, folder, newest=report.newest)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in workflow_commands(report):
             print(line, file=sys.stderr)
@@ -614,5 +615,7 @@ def _table(report: RunReport) -> Table:
             ]
         else:
             figures = ["", "", "", ""]
-        table.add_row(escape(record.name), cell.verdict.status, *([cell.gate_status or ""] if gate else []), *figures)
+        table.add_row(
+            escape(record.name), cell.verdict.target_status, *([cell.gate_status or ""] if gate else []), *figures
+        )
     return table

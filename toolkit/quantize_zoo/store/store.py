@@ -236,6 +236,11 @@ class Store:
             blob = session.scalar(query)
         return None if blob is None else np.load(io.BytesIO(blob), allow_pickle=False)
 
+    def newest_run(self) -> str | None:
+        """Return the id of the run that was started last."""
+        with self._transaction() as session:
+            return session.scalar(select(Run.id).order_by(Run.started_at.desc()).limit(1))
+
     def load_run(self, run_id: str | None = None) -> RunRecord:
         """Return a run, the newest by default.
 
