@@ -3,11 +3,9 @@
 import resource
 import sqlite3
 import threading
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -25,17 +23,6 @@ from quantize_zoo.store.schema import Base
 KILLS = 50
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request):
-    """The suite runs against both databases."""
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def sqlite(tmp_path):
-    return f"sqlite:///{tmp_path / 'sub' / 'store.db'}"
-
-
 def test_run_comes_back_as_it_went_in(url):
     store = Store(url)
     start_run(store)
@@ -44,7 +31,7 @@ def test_run_comes_back_as_it_went_in(url):
     for each in trials:
         store.add_trial(cell, each)
     store.set_calibration(cell, 1.5, {})
-    store.finish_cell(cell, "done", final=final(0, 1.5))
+    store.set_final(cell, final(0, 1.5))
     store.finish_run("run", "finished")
     store.close()
     run = Store(url).load_run()
@@ -64,22 +51,11 @@ def test_run_comes_back_as_it_went_in(url):
     assert found.trials[0].measurement.latency == trials[0].measurement.latency
 
 
-def test_per_sample_results_are_kept_once(url):
-    store = Store(url)
-    start_run(store)
-    cell = start_cell(store)
-    first = trial(0, 0.25, 1.5)
-    store.add_trial(cell, first)
-    store.add_trial(cell, trial(1, 0.25, 1.5, reused_from=0))
-    np.testing.assert_array_equal(store.per_sample(cell, 0), first.measurement.per_sample)
-    assert store.per_sample(cell, 1) is None
-
-
 def test_error_of_a_cell_is_kept(url):
     store = Store(url)
     start_run(store)
     cell = store.start_cell("run", model="net", device="GPU", method="cold_start", params=OptimizerParams())
-    store.finish_cell(cell, "unavailable", error=ErrorRecord("no GPU", "device", "buy one"))
+    store.end_cell(cell, "unavailable", ErrorRecord("no GPU", "device", "buy one"))
     assert store.load_run("run").cells[0].error == ErrorRecord("no GPU", "device", "buy one")
 
 
@@ -255,7 +231,6 @@ def test_older_schema_is_migrated(url):
     old_reference = {**TypeAdapter(Reference).dump_python(reference(), mode="json"), "search_key": "abc"}
     del old_reference["identity"]
     new = trial(0, 0.0, 1.5)
-    new = replace(new, measurement=replace(new.measurement, per_sample=None))
     plain = TypeAdapter(Trial).dump_python(new, mode="json")
     for key in ("stage", "choices", "candidate", "structure", "pruned"):
         del plain[key]

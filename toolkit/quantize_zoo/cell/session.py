@@ -139,7 +139,7 @@ class CellSession:
             identity=identity,
             metric=metric,
             accuracy=accuracy,
-            metrics=scored.metrics,
+            metrics=dict(scored.metrics),
             execution=describe_execution(self._fp32),
             environment=describe_environment(),
             checker=f"{self._checker.version}, {self._checker.origin}",

@@ -161,12 +161,12 @@ def _start_cell(flow: _Flow, position: int) -> None:
         _run_cell(flow, cell, cell_id)
     except DeviceUnavailableError as error:
         failure = error
-        flow.store.finish_cell(cell_id, "unavailable", error=_record(error))
+        flow.store.end_cell(cell_id, "unavailable", _record(error))
     except QuantizeZooError as error:
         failure = error
-        flow.store.finish_cell(cell_id, "failed", error=_record(error))
+        flow.store.end_cell(cell_id, "failed", _record(error))
     except KeyboardInterrupt:
-        flow.store.finish_cell(cell_id, "interrupted")
+        flow.store.end_cell(cell_id, "interrupted")
         raise
     flow.observer.cell_finished(cell, failure)
 
@@ -197,7 +197,7 @@ def _work_at(flow: _Flow, cell: Cell, cell_id: int, log: Path) -> None:
 def _tune_and_hold(flow: _Flow, cell: Cell, cell_id: int, worker: CellWorker) -> None:
     """Tune; keep that; then compare with the baseline, whose failure takes nothing of it away."""
     final = _tune(flow, cell, cell_id, worker)
-    flow.store.finish_cell(cell_id, "done", final=final)
+    flow.store.set_final(cell_id, final)
     current = {baseline.name: baseline for baseline in flow.store.baselines()}
     baseline = current.get(cell.name)
     if baseline is None:

@@ -32,7 +32,7 @@ class TrialDocument:
     choices: Mapping[str, int] | None
     pruned: Pruned | None
     accuracy: Estimate | None
-    metrics: dict[str, float] | None
+    metrics: dict[str, float | None] | None
     latency_us: Estimate | None
     fp32_latency_us: Estimate | None
     latency_ratio: Estimate | None
