@@ -1,15 +1,11 @@
 """The store's guarantees."""
 
 import resource
-import sqlite3
 import threading
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from pydantic import TypeAdapter
 
 from builders import final, latency, option, reference, trial
@@ -19,6 +15,7 @@ from quantize_zoo.errors import CellError, ConfigurationError
 from quantize_zoo.search import Trial
 from quantize_zoo.store import ErrorRecord, Reference, ReferencePoint, Store
 from quantize_zoo.store.schema import Base
+from stores import insert, migrate_as_0_1_0
 
 KILLS = 50
 
@@ -147,14 +144,6 @@ def test_newer_schema_is_refused(url):
         Store(url)
 
 
-def test_database_of_another_program_is_refused(tmp_path):
-    path = tmp_path / "other.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE songs (title TEXT)")
-    with pytest.raises(ConfigurationError, match="another program"):
-        Store(f"sqlite:///{path}")
-
-
 def test_file_that_is_no_database_is_refused(tmp_path):
     path = tmp_path / "store.db"
     path.write_text("this is not a database" * 100)
@@ -213,21 +202,9 @@ OLD_TENSOR = {"config": {"bits": 8, "mode": "symmetric", "granularity": "pertens
 OLD_OPTION = {"conv": {"quantize": True, "activations": OLD_TENSOR, "weights": None}}
 
 
-def migrated_to(url, revision):
-    config = Config()
-    config.set_main_option("script_location", "quantize_zoo.store:migrations")
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-    return engine
-
-
 def test_older_schema_is_migrated(url):
     """A store of the first release: options name presets, a key stands for what the search belongs to."""
-    if url.startswith("sqlite"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir()
-    engine = migrated_to(url, "0001")
+    migrate_as_0_1_0(url, "0001")
     old_reference = {**TypeAdapter(Reference).dump_python(reference(), mode="json"), "search_key": "abc"}
     del old_reference["identity"]
     new = trial(0, 0.0, 1.5)
@@ -237,11 +214,9 @@ def test_older_schema_is_migrated(url):
     plain["option"] = OLD_OPTION
     plain["measurement"] |= {"seconds": plain["seconds"]}
     del plain["measurement"]["latency_from"]
-    tables = sa.MetaData()
-    tables.reflect(engine)
     run = {
         "id": "old", "status": "finished", "matrix": "m", "command": "c", "seed": 0, "version": "0.1.0",
-        "started_at": datetime.fromisoformat("2026-01-01T00:00:00+00:00"), "require_targets": False,
+        "started_at": "2026-01-01T00:00:00", "require_targets": False,
         "on_missing_device": "skip",
     }  # fmt: skip
     cell = {
@@ -249,10 +224,7 @@ def test_older_schema_is_migrated(url):
         "search_key": "abc", "params": {"max_trials": 40}, "reference": old_reference,
     }  # fmt: skip
     row = {"cell_id": 1, "number": 0, "option_hash": "x", "trial": plain}
-    with engine.begin() as connection:
-        for name, values in (("runs", run), ("cells", cell), ("trials", row)):
-            connection.execute(tables.tables[name].insert().values(**values))
-    engine.dispose()
+    insert(url, {"runs": [run], "cells": [cell], "trials": [row]})
     (found,) = Store(url).load_run("old").cells
     assert found.reference.identity == {}
     assert found.trials[0].option.operations["conv"].activations.range_estimator.max.type == "abs_quantile"
