@@ -1,5 +1,8 @@
 """Small models in code, and values that several tests need."""
 
+import contextlib
+import math
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -20,7 +23,7 @@ from quantize_zoo.quantization import (
     quantization_ratio,
 )
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
-from quantize_zoo.search import Built, Measurement, Score, Scored, Seconds, Timed, Trial
+from quantize_zoo.search import Built, Measurement, Score, Scored, Seconds, Timed, Trial, evaluate
 from quantize_zoo.store import CellRecord, Final, Reference, StoredBaseline
 
 SYMMETRIC = QuantizationConfig(bits=8, mode="symmetric", granularity="pertensor")
@@ -88,7 +91,7 @@ def measurement(accuracy, ratio, half=0.01):
 
 
 class Scorer:
-    """Scores options by functions of how many operations are quantized; counts what it was asked for."""
+    """Implements ``Candidates``: scores options by functions of how many operations are quantized; counts."""
 
     def __init__(self, accuracy=lambda count: 0.99, ratio=lambda count: 1.0 + count / 10, fail=lambda count: None):
         self._accuracy, self._ratio, self._fail = accuracy, ratio, fail
@@ -96,20 +99,43 @@ class Scorer:
 
     def build(self, chosen):
         self.built.append(chosen)
-        self._count = sum(choice.quantize for choice in chosen.operations.values())
+        count = sum(choice.quantize for choice in chosen.operations.values())
         self._fail(len(self.built))
         places = "".join("01"[choice.quantize] for choice in chosen.operations.values())
-        return Built(option_hash(chosen), places, 0.0)
+        return Built(option_hash(chosen), places, 0.0), count
 
-    def score(self, *, prune):
-        self.scored.append(self._count)
+    def score(self, count, *, prune):
+        self.scored.append(count)
         self.prune.append(prune)
-        found = measurement(self._accuracy(self._count), 1)
+        value = self._accuracy(count)
+        found = measurement(value if math.isfinite(value) else 1, 1)
+        found = replace(found, accuracy=replace(found.accuracy, value=value))
         return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0)
 
-    def measure(self):
-        self.measured.append(self._count)
-        return Timed(latency(self._ratio(self._count)), EXECUTION, 0.0, 0.0)
+    def measure(self, count):
+        self.measured.append(count)
+        return Timed(latency(self._ratio(count)), EXECUTION, 0.0, 0.0)
+
+
+class Alone:
+    """Implements ``EvaluationPool`` with one place, in this thread."""
+
+    def __init__(self, candidates):
+        self._candidates = candidates
+
+    def capacity(self):
+        return 1
+
+    def busy(self):
+        return contextlib.nullcontext()
+
+    def submit(self, option, known, *, prune):
+        future = Future()
+        try:
+            future.set_result(evaluate(self._candidates, option, known, prune=prune))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def trial(number, accuracy_loss, ratio, chosen=None, **changes):

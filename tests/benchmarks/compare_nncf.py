@@ -14,8 +14,9 @@ import nncf
 import numpy as np
 from searching import MODELS, Memory, open_session, search
 
+from quantize_zoo.cell.finishing import confirm
 from quantize_zoo.cell.nncf import quantize_with_nncf
-from quantize_zoo.scoring import compile_for_accuracy, compile_for_latency, paired_loss
+from quantize_zoo.scoring import compile_for_accuracy, paired_loss
 from quantize_zoo.search import best_trial
 
 TRIALS = 60
@@ -81,17 +82,15 @@ def main():
 
 
 def row(name, made_by, model, seconds, ours, session, config):
-    accuracy, metric, cell = session._accuracy, config.metric, session._cell
+    accuracy, metric, work = session._accuracy, config.metric, session._work
     values = {}
     for part, indices in (("tuning", session._split.tuning), ("holdout", session._split.holdout)):
-        fp32 = accuracy.score(session._fp32_throughput, indices)
-        int8 = accuracy.score(compile_for_accuracy(model, cell.device), indices)
+        fp32 = accuracy.score(work.fp32.for_accuracy, indices)
+        int8 = accuracy.score(compile_for_accuracy(model, work.bench.device), indices)
         samples = (fp32.per_sample[metric], int8.per_sample[metric])
         values[part] = (int8.metrics[metric], paired_loss(fp32.metrics[metric], int8.metrics[metric], *samples))
-    benchmark = config.optimizer.params.benchmark
-    ratio = session._time(model, budget=10).latency.ratio
-    pair = (compile_for_latency(each, cell.device, benchmark) for each in (model, ours))
-    against = "" if model is ours else interval(session._measure(*pair, budget=10).ratio, 1)
+    ratio = confirm(work.bench, work.fp32.model, model).ratio
+    against = "" if model is ours else interval(confirm(work.bench, model, ours).ratio, 1)
     loss, held = values["tuning"][1], values["holdout"][1]
     cells = [
         name, made_by, f"{values['tuning'][0]:.4f}", f"{100 * loss.value:.2f} %", f"{interval(held, 100)} %",

@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders import Alone
 from quantize_zoo.cell import Cell
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import DeviceSpec, load_model_config, search_stages
@@ -27,27 +28,28 @@ def open_session(model, precision=None, scope=None, **params):
 
 
 class Memory:
-    """A scorer that measures every model and every structure once, for all searches that are compared."""
+    """Candidates that are scored once a model and measured once a structure, for all searches that are compared."""
 
     def __init__(self, session):
-        self._session = session
+        self._candidates = session._work
         self._scored, self._timed = {}, {}
 
     def build(self, option):
-        self._built = self._session.build(option)
-        return self._built
+        built, model = self._candidates.build(option)
+        return built, (built, model)
 
-    def score(self, *, prune):
-        key = (self._built.candidate, prune)
+    def score(self, candidate, *, prune):
+        built, model = candidate
+        key = (built.candidate, prune)
         if key not in self._scored:
-            self._scored[key] = self._session.score(prune=prune)
+            self._scored[key] = self._candidates.score(model, prune=prune)
         return self._scored[key]
 
-    def measure(self):
-        key = self._built.structure
-        if key not in self._timed:
-            self._timed[key] = self._session.measure()
-        return self._timed[key]
+    def measure(self, candidate):
+        built, model = candidate
+        if built.structure not in self._timed:
+            self._timed[built.structure] = self._candidates.measure(model)
+        return self._timed[built.structure]
 
 
 @dataclass
@@ -65,10 +67,10 @@ class Search:
         return best.score.latency_ratio
 
 
-def search(scorer, session, prepared, config, seed):
-    """Run all stages of a search."""
+def search(candidates, session, prepared, config, seed, pool=None):
+    """Run all stages of a search, one trial after the other unless a pool says otherwise."""
     params = config.optimizer.params
-    recorder = TrialRecorder(scorer, params, prepared.reference.accuracy.value)
+    recorder = TrialRecorder(params, prepared.reference.accuracy.value)
     types = prepared.reference.operation_types
     for number, stage in enumerate(search_stages(config)):
         best = best_trial(recorder.trials, params)
@@ -76,6 +78,6 @@ def search(scorer, session, prepared, config, seed):
         calibration = session.calibrate(base)
         space = derive_space(prepared.placement, base, stage.compression)
         plan = StagePlan(number, base, space, stage.until, types, calibration.errors)
-        for _ in run_stage(plan, recorder, seed):
+        for _ in run_stage(plan, recorder, seed, pool or Alone(candidates)):
             pass
     return Search(recorder.trials, params)

@@ -63,7 +63,7 @@ def test_a_cell_of_a_cpu_model_is_told_apart(mobilenet):
     from quantize_zoo.config import DeviceSpec
 
     plain = Cell(mobilenet, DeviceSpec(device="CPU"))
-    assert plain.device_label == "CPU"
+    assert plain.key.device_label == "CPU"
     other = Cell(mobilenet, DeviceSpec(device="CPU"), cpu="AMD EPYC 7B13 64-Core Processor (x)")
-    assert other.device_label == "CPU@AMD-EPYC-7B13-64-Core-Processor-x"
-    assert other.name.partition("@")[0] == plain.name
+    assert other.key.device_label == "CPU@AMD-EPYC-7B13-64-Core-Processor-x"
+    assert other.key.label.partition("@")[0] == plain.key.label

@@ -1,5 +1,6 @@
 """Several trials pending: what comes out is what came out one by one, whoever finishes first."""
 
+import contextlib
 import random
 import threading
 import time
@@ -11,7 +12,7 @@ from builders import Scorer
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError
 from quantize_zoo.search import TpeSampler, base_choices, evaluate, run_stage
-from unit.test_search import plan, recorder, space
+from unit.test_search import plan, recorder, space, stage
 
 
 class Threads:
@@ -25,6 +26,9 @@ class Threads:
 
     def capacity(self):
         return self.count
+
+    def busy(self):
+        return contextlib.nullcontext()
 
     def submit(self, option, known, *, prune):
         number, self.submitted = self.submitted, self.submitted + 1
@@ -69,12 +73,46 @@ def test_a_long_base_keeps_nobody_waiting():
     assert len(before) == 23, "all were evaluated in the base's second, and none was counted as waiting for it"
 
 
-def test_a_pool_of_one_finds_the_same_options_as_one_by_one_until_it_knows_more():
-    """One by one the next is asked for while a trial is scored, so it lags; the starts are the same."""
-    pooled, alone = run(Threads(1)), list(run_stage(plan(operations=8, until=40), recorder(), 3))
-    informed = [each.option_hash for each in alone if each.kind == "informed"]
-    assert informed
-    assert [each.option_hash for each in pooled if each.kind == "informed"] == informed
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.3])
+def test_what_one_place_finds_does_not_depend_on_how_fast_it_is(seconds):
+    """The next is always asked for while a trial is evaluated, so that it never knows that trial."""
+    slow = run(Threads(1, lambda number: seconds), until=12)
+    alone = list(stage(plan(operations=8, until=12), recorder(), 3))
+    assert [each.option_hash for each in slow] == [each.option_hash for each in alone]
+
+
+def test_with_one_place_a_trial_is_finished_before_the_next_begins():
+    pool = Threads(1)
+    for trial in run_stage(plan(operations=8, until=10), recorder(), 3, pool):
+        assert pool.submitted == trial.number + 1
+
+
+def test_nothing_is_asked_for_while_latency_is_measured():
+    """The pool's lock is what both take; without it the search's own work would disturb what is measured."""
+    lock, disturbed = threading.Lock(), []
+
+    class Measuring(Scorer):
+        def measure(self, count):
+            with lock:
+                before = pool.asked
+                time.sleep(0.05)
+                disturbed.append(pool.asked != before)
+            return super().measure(count)
+
+    class Locked(Threads):
+        asked = 0
+
+        @contextlib.contextmanager
+        def busy(self):
+            with lock:
+                self.asked += 1
+                yield
+
+    pool = Locked(1, make=Measuring)
+    run(pool, until=10)
+    assert disturbed
+    assert not any(disturbed)
+    assert pool.asked == 9
 
 
 def test_what_is_pending_is_not_proposed_again():

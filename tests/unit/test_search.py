@@ -1,11 +1,12 @@
 """The objective's ranking, the sampler, the start, and the trial loop."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from builders import SYMMETRIC, Scorer, option, trial
+from builders import SYMMETRIC, Alone, Scorer, option, trial
 from quantize_zoo import errors
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, WorkerDiedError
@@ -59,7 +60,13 @@ def plan(operations=4, until=8, number=0, **changes):
 
 
 def recorder(scorer=None, params=PARAMS, trials=()):
-    return TrialRecorder(scorer or Scorer(), params, 1.0, trials)
+    kept = TrialRecorder(params, 1.0, trials)
+    kept.pool = Alone(scorer or Scorer())
+    return kept
+
+
+def stage(planned, kept, seed):
+    return run_stage(planned, kept, seed, kept.pool)
 
 
 def quantized(chosen):
@@ -253,32 +260,32 @@ def test_start_has_no_choice_twice_and_never_the_base():
 def test_space_without_choices_says_so():
     fixed = SearchSpace({f"op{index}": Variable("quantize", (Branch(False),)) for index in range(4)})
     assert not fixed.has_choices
-    assert [each.kind for each in run_stage(plan(space=fixed), recorder(), 0)] == ["base"]
+    assert [each.kind for each in stage(plan(space=fixed), recorder(), 0)] == ["base"]
 
 
 def test_first_trial_is_the_base_and_until_counts_it():
-    found = list(run_stage(plan(), recorder(), 0))
+    found = list(stage(plan(), recorder(), 0))
     assert [each.number for each in found] == list(range(8))
     assert found[0].kind == "base"
     assert quantized(found[0].option) == 4
 
 
 def test_same_seed_and_measurements_make_the_same_sequence():
-    sequences = [[each.option_hash for each in run_stage(plan(until=20), recorder(), seed)] for seed in (3, 3, 4)]
+    sequences = [[each.option_hash for each in stage(plan(until=20), recorder(), seed)] for seed in (3, 3, 4)]
     assert sequences[0] == sequences[1] != sequences[2]
 
 
 @pytest.mark.parametrize("params", [PARAMS, POT], ids=["default", "pot"])
 @pytest.mark.parametrize("stopped_after", [1, 3, 11])
 def test_continued_search_makes_the_same_sequence(params, stopped_after):
-    whole = [each.option_hash for each in run_stage(plan(until=14), recorder(params=params), 3)]
+    whole = [each.option_hash for each in stage(plan(until=14), recorder(params=params), 3)]
     first = []
-    for each in run_stage(plan(until=14), recorder(params=params), 3):
+    for each in stage(plan(until=14), recorder(params=params), 3):
         first.append(each)
         if len(first) == stopped_after:
             break
     again = recorder(params=params, trials=first)
-    rest = list(run_stage(plan(until=14), again, 3))
+    rest = list(stage(plan(until=14), again, 3))
     assert [each.number for each in rest] == list(range(stopped_after, 14))
     # What is asked for ahead does not know the loss of the trial that runs, so that the first one after a stop, which
     # knows all, may differ; POT's order has no such gap.
@@ -288,7 +295,7 @@ def test_continued_search_makes_the_same_sequence(params, stopped_after):
 
 def test_known_configuration_is_not_evaluated_again():
     scorer = Scorer()
-    found = list(run_stage(plan(operations=1, until=30), recorder(scorer), 0))
+    found = list(stage(plan(operations=1, until=30), recorder(scorer), 0))
     assert len(found) == 30
     repeated = [each for each in found if each.reused_from is not None]
     assert len(scorer.scored) == 30 - len(repeated) <= 5
@@ -298,18 +305,18 @@ def test_known_configuration_is_not_evaluated_again():
 def test_options_that_make_the_same_model_are_scored_once():
     class OneModel(Scorer):
         def build(self, chosen):
-            built = super().build(chosen)
-            return type(built)("the same", built.structure, 0.0)
+            built, count = super().build(chosen)
+            return type(built)("the same", built.structure, 0.0), count
 
     scorer = OneModel()
-    found = list(run_stage(plan(until=10), recorder(scorer), 0))
+    found = list(stage(plan(until=10), recorder(scorer), 0))
     assert len(scorer.scored) == 1
     assert {each.reused_from for each in found} == {None, 0}
 
 
 def test_latency_of_a_structure_is_measured_once():
     scorer = Scorer()
-    found = list(run_stage(plan(operations=2, until=30), recorder(scorer), 0))
+    found = list(stage(plan(operations=2, until=30), recorder(scorer), 0))
     structures = {each.structure for each in found}
     assert len(scorer.measured) == len(structures) <= 4
     for each in found:
@@ -323,7 +330,7 @@ def test_failure_of_one_option_is_a_failed_trial():
         if count == 3:
             raise errors.inference_failed("compiling", "no kernel")
 
-    found = list(run_stage(plan(), recorder(Scorer(fail=fail)), 0))
+    found = list(stage(plan(), recorder(Scorer(fail=fail)), 0))
     failed = [each for each in found if each.failure]
     assert "no kernel" in failed[0].failure
     assert failed[0].loss is None
@@ -335,7 +342,24 @@ def test_failure_of_the_base_ends_the_search():
         raise errors.inference_failed("compiling", "no kernel")
 
     with pytest.raises(CellError, match="no kernel"):
-        list(run_stage(plan(), recorder(Scorer(fail=fail)), 0))
+        list(stage(plan(), recorder(Scorer(fail=fail)), 0))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_trial_whose_metric_is_no_number_is_a_failed_trial_and_never_the_best(value):
+    scorer = Scorer(accuracy=lambda count: value if count == 4 else 0.99)
+    found = list(stage(plan(), recorder(scorer), 0))
+    assert f"the tuned metric is {value}, which is no number" in found[0].failure
+    assert (found[0].score, found[0].loss, found[0].measurement) == (None, None, None)
+    assert len(found) == 8, "the search goes on, also from such a base"
+    assert best_trial(found, PARAMS).failure is None
+    assert 4 not in scorer.measured, "its latency is of no use"
+
+
+def test_every_trial_without_a_number_leaves_no_best():
+    found = list(stage(plan(), recorder(Scorer(accuracy=lambda count: math.nan)), 0))
+    assert len(found) == 8
+    assert ranked(found, PARAMS) == []
 
 
 def test_dead_worker_ends_the_search_but_not_what_was_finished():
@@ -345,19 +369,19 @@ def test_dead_worker_ends_the_search_but_not_what_was_finished():
 
     found = []
     with pytest.raises(WorkerDiedError):
-        found.extend(run_stage(plan(), recorder(Scorer(fail=fail)), 0))
-    assert next(run_stage(plan(), recorder(), 0)).number == 0
+        found.extend(stage(plan(), recorder(Scorer(fail=fail)), 0))
+    assert next(stage(plan(), recorder(), 0)).number == 0
 
 
 def test_time_limit_ends_the_search_after_a_trial():
     params = PARAMS.model_copy(update={"max_minutes": 1e-9})
-    assert len(list(run_stage(plan(until=100), recorder(params=params), 0))) == 1
+    assert len(list(stage(plan(until=100), recorder(params=params), 0))) == 1
 
 
 def test_search_stops_on_target():
     params = PARAMS.model_copy(update={"stop_on_target": True, "latency_reduce": 1.25})
     slow_base = Scorer(accuracy=lambda count: 1.0, ratio=lambda count: 1.0 + (4 - count) / 10)
-    found = list(run_stage(plan(until=60), recorder(slow_base, params), 0))
+    found = list(stage(plan(until=60), recorder(slow_base, params), 0))
     assert len(found) < 60
     assert found[-1].score.latency_ratio >= 1.25
     assert all(each.score.latency_ratio < 1.25 for each in found[:-1])
@@ -366,14 +390,14 @@ def test_search_stops_on_target():
 class Hopeless(Scorer):
     """Ends what leaves any operation unquantized, if it may."""
 
-    def score(self, *, prune):
-        scored = super().score(prune=prune)
-        return Scored(scored.accuracy, {}, scored.per_sample, True, 0.0, 0.0) if prune and self._count < 4 else scored
+    def score(self, count, *, prune):
+        scored = super().score(count, prune=prune)
+        return Scored(scored.accuracy, {}, scored.per_sample, True, 0.0, 0.0) if prune and count < 4 else scored
 
 
 def test_pruned_trial_has_no_measurement_but_tells_what_is_known():
     scorer = Hopeless(accuracy=lambda count: 0.9 if count < 4 else 0.99)
-    found = list(run_stage(plan(until=12), recorder(scorer), 0))
+    found = list(stage(plan(until=12), recorder(scorer), 0))
     pruned = [each for each in found if each.pruned]
     assert pruned
     for each in pruned:
@@ -388,7 +412,7 @@ def test_pruned_trial_has_no_measurement_but_tells_what_is_known():
 @pytest.mark.parametrize(("params", "expected"), [(PARAMS, {True}), (POT, {False})], ids=["default", "pot"])
 def test_base_is_never_pruned_and_pot_prunes_nothing(params, expected):
     scorer = Scorer()
-    list(run_stage(plan(), recorder(scorer, params), 0))
+    list(stage(plan(), recorder(scorer, params), 0))
     assert scorer.prune[0] is False
     assert set(scorer.prune[1:]) == expected
 
@@ -396,21 +420,21 @@ def test_base_is_never_pruned_and_pot_prunes_nothing(params, expected):
 def test_later_stage_starts_from_a_known_option_without_measuring_it_again():
     scorer = Scorer()
     shared = recorder(scorer)
-    list(run_stage(plan(until=4), shared, 0))
+    list(stage(plan(until=4), shared, 0))
     count = len(scorer.scored)
-    second = next(run_stage(plan(until=8, number=1), shared, 0))
+    second = next(stage(plan(until=8, number=1), shared, 0))
     assert (second.kind, second.stage, second.number) == ("base", 1, 4)
     assert second.reused_from == 0
     assert len(scorer.scored) == count
 
 
 def test_pot_asks_after_every_trial_and_starts_at_random():
-    kinds = [each.kind for each in run_stage(plan(until=6), recorder(params=POT), 0)]
+    kinds = [each.kind for each in stage(plan(until=6), recorder(params=POT), 0)]
     assert kinds == ["base", *["search"] * 5]
 
 
 def test_option_hash_is_what_identifies_a_configuration():
-    found = list(run_stage(plan(), recorder(), 0))
+    found = list(stage(plan(), recorder(), 0))
     assert all(each.option_hash == option_hash(each.option) for each in found)
 
 

@@ -67,7 +67,7 @@ def test_warm_start_onto_something_else_is_refused_with_what_differs(placement, 
 def test_fine_tune_starts_from_the_best_with_any_scope_and_on_any_machine(placement, part):
     found = start(placement, "fine_tune", search(*STORED, **{part: "other"}))
     assert found.base == STORED[1].option
-    assert (found.trials, found.continues, found.notes) == ((), None, ())
+    assert (found.trials, found.continues, found.reference.notes) == ((), None, ())
 
 
 def test_fine_tune_takes_the_best_since_the_last_cold_start(placement):
@@ -79,7 +79,7 @@ def test_fine_tune_takes_the_best_since_the_last_cold_start(placement):
 def test_fine_tune_after_the_model_changed_starts_over_and_says_so(placement):
     found = start(placement, "fine_tune", search(*STORED, **{"model content": "other"}))
     assert found.base == PRESET
-    assert "fine_tune starts over: the stored search differs in model content" in found.notes[0]
+    assert "fine_tune starts over: the stored search differs in model content" in found.reference.notes[0]
 
 
 def test_eval_rebuilds_the_best(placement):
@@ -156,4 +156,4 @@ def test_max_trials_of_the_command_line_bounds_the_default_stages(mobilenet, zoo
 
 def test_scorer_of_the_tests_tells_options_apart():
     scorer = Scorer()
-    assert scorer.build(option(0)).candidate != scorer.build(option(1)).candidate
+    assert scorer.build(option(0))[0].candidate != scorer.build(option(1))[0].candidate

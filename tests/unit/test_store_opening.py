@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kill_store import start_cell, start_run
+from quantize_zoo.config import DeviceSpec
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.store import Store
 from quantize_zoo.store.processes import is_gone, this_process
@@ -31,7 +32,9 @@ from stores import (
 CURRENT = {name: set(table.columns.keys()) for name, table in Base.metadata.tables.items()} | {
     "alembic_version": {"version_num"}
 }
-NAMED = "CPU[f32,INFERENCE_NUM_THREADS=1,NUM_STREAMS=2]"
+NAMED = DeviceSpec(
+    device="CPU", inference_precision="f32", device_config={"NUM_STREAMS": 2, "INFERENCE_NUM_THREADS": 1}
+).label
 RUN = {
     "id": "old", "status": "finished", "matrix": "m", "command": "c", "seed": 0, "version": "0.1.0",
     "started_at": "2026-01-01T00:00:00", "require_targets": False, "on_missing_device": "skip",
@@ -144,7 +147,8 @@ def test_tables_of_ours_with_rows_but_no_version_are_left_alone(url):
 def test_labels_of_an_older_store_name_properties(url):
     make_store_of_0_1_0(url)
     store = Store(url)
-    devices = ["CPU", "AUTO:CPU[ENABLE_CPU_PINNING=False]", f"{NAMED}@AMD-EPYC-7B13"]
+    automatic = DeviceSpec(device="AUTO:CPU", device_config={"ENABLE_CPU_PINNING": False})
+    devices = ["CPU", automatic.label, f"{NAMED}@AMD-EPYC-7B13"]
     cells = store.load_run("20260101-000000-000").cells
     assert [cell.device for cell in cells] == devices
     assert [cell.reference.identity["device"] for cell in cells] == [*devices[:2], NAMED]

@@ -379,7 +379,7 @@ def check(
         shared = read_definitions(definitions or (definitions_file() if open_model_zoo else None))
         _tell_findings([each for file in files for each in check_checker_file(file, shared)], as_json=as_json)
         return
-    cells = [cell.name for cell in expand(_load(matrix, [], [], {}, definitions))]
+    cells = [cell.key.label for cell in expand(_load(matrix, [], [], {}, definitions))]
     if as_json:
         print(json.dumps({"cells": cells}))
         return

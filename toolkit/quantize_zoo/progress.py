@@ -56,9 +56,9 @@ class ConsoleProgress:
 
     def cell_started(self, cell: Cell, position: int, total: int) -> None:
         """See ``RunObserver``."""
-        task = self._live.add_task(escape(cell.name), total=_trials(cell), best="")
-        self._running[cell.name] = time.monotonic(), task
-        self._console.print(f"[{position + 1}/{total}] {cell.name}", markup=False, highlight=False)
+        task = self._live.add_task(escape(cell.key.label), total=_trials(cell), best="")
+        self._running[cell.key.label] = time.monotonic(), task
+        self._console.print(f"[{position + 1}/{total}] {cell.key.label}", markup=False, highlight=False)
 
     def reference_scored(self, cell: Cell, reference: Reference) -> None:
         """See ``RunObserver``."""
@@ -69,7 +69,7 @@ class ConsoleProgress:
 
     def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:
         """See ``RunObserver``."""
-        started, task = self._running[cell.name]
+        started, task = self._running[cell.key.label]
         minutes = (time.monotonic() - started) / 60
         count = f"trial {trial.number + 1}/{_trials(cell)}"
         best_text = f"best {_figures(best)}" if best else "none yet"
@@ -96,11 +96,11 @@ class ConsoleProgress:
             self._print(cell, f"unavailable: {error.what}")
         elif error is not None:
             self._print(cell, f"failed: {error}")
-        self._live.remove_task(self._running.pop(cell.name)[1])
+        self._live.remove_task(self._running.pop(cell.key.label)[1])
 
     def _print(self, cell: Cell, text: str) -> None:
         """Print below the cell's line; with its name where several are running."""
-        name = f"{cell.name}: " if len(self._running) > 1 else ""
+        name = f"{cell.key.label}: " if len(self._running) > 1 else ""
         self._console.print(f"  {name}{text}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -13,6 +13,7 @@ import itertools
 import random
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from contextlib import nullcontext
 from unittest.mock import patch
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.stats import bootstrap
 from searching import Memory, open_session, search
 
 from quantize_zoo.config import BenchmarkParams
-from quantize_zoo.search import evaluate, run_stage
+from quantize_zoo.search import evaluate
 
 PENDING = 7
 
@@ -34,6 +35,9 @@ class Virtual:
 
     def capacity(self):
         return PENDING
+
+    def busy(self):
+        return nullcontext()
 
     def submit(self, option, known, *, prune):
         outcome, future = evaluate(self._scorer, option, known, prune=prune), Future()
@@ -54,11 +58,8 @@ def pending_search(scorer, session, prepared, config, seed):
             pool.end_first()
         return wait_for(futures, **named)
 
-    def stage(plan, recorder, stage_seed):
-        return run_stage(plan, recorder, stage_seed, pool)
-
-    with patch("quantize_zoo.search.loop.wait", wait), patch("searching.run_stage", stage):
-        return search(scorer, session, prepared, config, seed)
+    with patch("quantize_zoo.search.loop.wait", wait):
+        return search(scorer, session, prepared, config, seed, pool)
 
 
 def main():

@@ -110,7 +110,7 @@ def simulate(count, durations, trials, kill_every):
             threading.Thread(target=killer, daemon=True).start()
         (cell,) = expand(load_matrix(ZOO / "embedded" / "digits-resnet.yml"))
         cell = replace(cell, scored_on_cpu=True)  # one task a trial: the recorded durations are of both its parts
-        recorder = TrialRecorder(Scorer(), PARAMS, 1.0)
+        recorder = TrialRecorder(PARAMS, 1.0)
         with executor.open(cell, folder) as worker:
             # All on these cores, what workers do once would take longer than a trial.
             worker.provide(executor.workers(worker, "accuracy"))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from quantize_zoo.config import DeviceSpec, ModelConfig
+from quantize_zoo.config import CellKey, DeviceSpec, ModelConfig
 
 CPU = DeviceSpec(device="CPU")
 
@@ -16,7 +15,8 @@ class Cell:
 
     ``references`` name the tools whose models are scored beside it. With ``scored_on_cpu`` the model is quantized for
     the device, which is not there, and its accuracy is the CPU's. ``cpu`` is the CPU model of the machines that it runs
-    on, where these differ.
+    on, where these differ. A step that takes longer than ``hang_seconds``, and much longer than the cell's others, is
+    taken for one that hangs.
     """
 
     model: ModelConfig
@@ -25,17 +25,12 @@ class Cell:
     input_memory_mb: int = 2048
     scored_on_cpu: bool = False
     cpu: str = ""
+    hang_seconds: float = 1800.0
 
     @property
-    def name(self) -> str:
-        """Name for tables, files and progress."""
-        return f"{self.model.name}-{self.device_label}"
-
-    @property
-    def device_label(self) -> str:
-        """The device in tables and in the store, with the CPU model where machines differ: ``CPU@AMD-EPYC``."""
-        cpu = re.sub(r"[^A-Za-z0-9.]+", "-", self.cpu).strip("-")
-        return f"{self.device.label}@{cpu}" if cpu else self.device.label
+    def key(self) -> CellKey:
+        """What tells it from all other cells, and all its names."""
+        return self.device.key(self.model.name, self.cpu)
 
     @property
     def scoring_device(self) -> DeviceSpec:

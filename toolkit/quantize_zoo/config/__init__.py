@@ -25,6 +25,7 @@ from quantize_zoo.config.hardware import (
     QuantizationConfig,
     load_hardware,
 )
+from quantize_zoo.config.keys import CellKey, cell_label, first_twins, is_on
 from quantize_zoo.config.locations import default_matrix_path, hardware_path, schema_path
 from quantize_zoo.config.matrix import MatrixConfig, load_matrix
 from quantize_zoo.config.model import (
@@ -35,7 +36,6 @@ from quantize_zoo.config.model import (
     OptimizerParams,
     TrialsLoadMethod,
     load_model_config,
-    without_cpu,
 )
 from quantize_zoo.config.pot import PotJob, load_pot, load_pot_compression
 from quantize_zoo.config.stages import Stage, search_stages
@@ -44,6 +44,7 @@ __all__ = [
     "Aggregator",
     "BenchmarkParams",
     "BiasCorrection",
+    "CellKey",
     "CompressionParams",
     "DeviceSpec",
     "EstimatorPreset",
@@ -70,8 +71,11 @@ __all__ = [
     "TrialsLoadMethod",
     "TunableQuantizationParams",
     "Waiver",
+    "cell_label",
     "default_matrix_path",
+    "first_twins",
     "hardware_path",
+    "is_on",
     "load_hardware",
     "load_matrix",
     "load_model_config",
@@ -79,5 +83,4 @@ __all__ = [
     "load_pot_compression",
     "schema_path",
     "search_stages",
-    "without_cpu",
 ]

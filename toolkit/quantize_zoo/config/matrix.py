@@ -9,7 +9,8 @@ from pydantic import Field
 
 from quantize_zoo import errors
 from quantize_zoo.config.gate import GateConfig, Runtime, Waiver
-from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source, without_cpu
+from quantize_zoo.config.keys import first_twins, is_on
+from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
@@ -31,6 +32,9 @@ class MatrixFile(Strict):
     require_targets: bool = False
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = Field(default=2048, ge=0)
+    hang_minutes: float = Field(
+        default=30.0, gt=0, description="a step of a cell that takes longer, and much longer than others, is ended"
+    )
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
@@ -47,6 +51,7 @@ class MatrixConfig(Strict):
     on_mixed_cpus: OnMixedCpus = "refuse"
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = 2048
+    hang_minutes: float = 30.0
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
@@ -54,7 +59,8 @@ class MatrixConfig(Strict):
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
         """Return the part that the command line asks for; an empty list asks for all.
 
-        A device that the matrix has by this label keeps its properties; of ``CPU@MODEL`` only the device counts.
+        A device is one of the matrix's by its label, with or without a CPU model behind it, or all that the matrix has
+        of this OpenVINO name; else it is one that the matrix does not have.
 
         Raises:
             ConfigurationError: the matrix has no such model.
@@ -65,10 +71,14 @@ class MatrixConfig(Strict):
             if name not in known:
                 raise errors.unknown_model_name(name, known)
         chosen_models = tuple(known[name] for name in models) or self.models
-        labels = {device.label: device for device in self.devices}
-        names = dict.fromkeys(without_cpu(name) for name in devices)
-        chosen_devices = tuple(labels.get(name) or DeviceSpec(device=name) for name in names) or self.devices
+        chosen = [device for name in devices for device in self._devices_of(name)]
+        chosen_devices = tuple({device.label: device for device in chosen}.values()) or self.devices
         return self.model_copy(update={"models": chosen_models, "devices": chosen_devices})
+
+    def _devices_of(self, name: str) -> list[DeviceSpec]:
+        by_label = [device for device in self.devices if is_on(name, device.label)]
+        by_name = [device for device in self.devices if device.device == name]
+        return by_label or by_name or [DeviceSpec(device=name)]
 
     def with_definitions(self, definitions: Path) -> MatrixConfig:
         """Return the matrix with this file of the accuracy checker's definitions for every model."""
@@ -110,6 +120,7 @@ def load_matrix(path: Path) -> MatrixConfig:
                 raise errors.unknown_value(
                     source.where(("devices", index, "models")), f"devices.{index}.models", name, known
                 )
+    _require_names_of_their_own(file.devices, source, known)
     return MatrixConfig(
         source=path,
         models=tuple(models),
@@ -119,10 +130,23 @@ def load_matrix(path: Path) -> MatrixConfig:
         require_targets=file.require_targets,
         references=file.references,
         input_memory_mb=file.input_memory_mb,
+        hang_minutes=file.hang_minutes,
         gate=file.gate,
         waivers=file.waivers,
         runtimes=tuple(_beside(folder, each, source, index) for index, each in enumerate(file.runtimes)),
     )
+
+
+def _require_names_of_their_own(devices: tuple[DeviceSpec, ...], source: ConfigSource, models: list[str]) -> None:
+    """Refuse two devices that would make one cell: they would write into one search, one baseline and one page."""
+    for model in models:
+        on = [(index, device) for index, device in enumerate(devices) if not device.models or model in device.models]
+        twins = first_twins(device.key(model) for _, device in on)
+        if twins is not None:
+            first, second = (on[position][0] for position in twins)
+            raise errors.same_cell(
+                source.where(("devices", first)), source.where(("devices", second)), devices[second].key(model).label
+            )
 
 
 def _beside(folder: Path, runtime: Runtime, source: ConfigSource, index: int) -> Runtime:

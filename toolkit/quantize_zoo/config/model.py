@@ -18,6 +18,7 @@ from quantize_zoo.config.compression import (
     check_scopes,
     require_steps,
 )
+from quantize_zoo.config.keys import CellKey
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
@@ -67,14 +68,13 @@ class DeviceSpec(Strict):
 
     @property
     def label(self) -> str:
-        """The name of the device in tables, with what was asked of it: ``CPU``, ``CPU[f32]`` or ``CPU[AVX2]``."""
-        asked = self.isa or self.inference_precision
-        return f"{self.device}[{asked}]" if asked else self.device
+        """The name of the device in tables, with what was asked of it; see ``CellKey.device_label``."""
+        return self.key("").device_label
 
-
-def without_cpu(name: str) -> str:
-    """Return a cell's name, or its device's, as the matrix has it: without the CPU model after the ``@``."""
-    return name.partition("@")[0]
+    def key(self, model: str, cpu: str = "") -> CellKey:
+        """Return the key of a model's cell on this device."""
+        properties = tuple(sorted((name, str(value)) for name, value in self.device_config.items()))
+        return CellKey(model, self.device, properties, self.isa, self.inference_precision, cpu)
 
 
 class BenchmarkParams(Strict):

@@ -2,6 +2,6 @@
 
 from quantize_zoo.engines.cluster_options import ROLES, ClusterOptions, LatencyMode
 from quantize_zoo.engines.local import LocalEngine
-from quantize_zoo.engines.protocol import CellWorker, Engine
+from quantize_zoo.engines.protocol import CellWork, Engine
 
-__all__ = ["ROLES", "CellWorker", "ClusterOptions", "Engine", "LatencyMode", "LocalEngine"]
+__all__ = ["ROLES", "CellWork", "ClusterOptions", "Engine", "LatencyMode", "LocalEngine"]

@@ -1,4 +1,4 @@
-"""The narrow protocol behind which cells are executed, so that another engine can take the local one's place."""
+"""The narrow protocol behind which the work of cells is done, so that another engine can take the local one's place."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Protocol
 
 from quantize_zoo.cell import Calibration, Cell, Finished, Prepared
 from quantize_zoo.config import MatrixConfig
-from quantize_zoo.gate import Check, GateResult
-from quantize_zoo.gate.holding import FilesRequest, GateRequest
+from quantize_zoo.gate import GateResult
+from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import CandidateScorer, EvaluationPool
+from quantize_zoo.search import EvaluationPool
 from quantize_zoo.store import ReferencePoint, WorkerUse
 
 
-class CellWorker(CandidateScorer, Protocol):
-    """Scores the candidates of one cell; called in the order below, by one caller.
+class CellWork(Protocol):
+    """The work of one cell that is open.
+
+    Who may call what, when, from which thread: one thread, that of the cell, calls everything, and nothing after the
+    engine's context is left. ``prepare`` comes first, once. ``calibrate`` comes before whatever takes an option, and
+    again whenever the base or the scope changes. ``pool`` is the search's: while an evaluation of it is pending,
+    nothing else is called. Each call returns when it is done, except ``pool.submit``, whose work goes on elsewhere.
 
     Every method raises ``QuantizeZooError`` and nothing else; ``WorkerDiedError`` means that no further call can
-    succeed.
+    succeed. A call that takes much longer than the cell's others is ended by the engine and raises that, too.
     """
 
     def prepare(self) -> Prepared:
         """Read model and data, score the FP32 model."""
-        ...
-
-    @property
-    def pool(self) -> EvaluationPool | None:
-        """What evaluates several candidates at once; None where there is one place only."""
         ...
 
     def references(self) -> tuple[ReferencePoint, ...]:
@@ -40,6 +40,11 @@ class CellWorker(CandidateScorer, Protocol):
         """Collect the statistics of all options of the search space around the base."""
         ...
 
+    @property
+    def pool(self) -> EvaluationPool:
+        """What evaluates options: one at a time, or several."""
+        ...
+
     def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
         """Measure the latency of two options in turns: time of the second / time of the first."""
         ...
@@ -48,33 +53,17 @@ class CellWorker(CandidateScorer, Protocol):
         """Write the option's model as IR and the answers beside it (``.npz``), and measure it again."""
         ...
 
-    def export(self, option: ModelOption, path: Path) -> None:
-        """Write the option's model as IR."""
-        ...
-
-    def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
-        """Compare two model files on the cell's data."""
-        ...
-
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
         ...
 
-    def workers(self) -> tuple[WorkerUse, ...]:
-        """Return who worked at the cell so far; nobody where it is this machine alone."""
-        ...
-
 
 class Engine(Protocol):
-    """Opens a worker for a cell; leaving the context ends the worker, whatever it is doing."""
+    """Opens the work of cells. ``open`` may be called by as many threads at once as ``cells_at_once`` says."""
 
     @property
     def dashboard(self) -> str:
         """The address of the engine's own pages; empty if it has none."""
-        ...
-
-    def open(self, cell: Cell, log: Path) -> AbstractContextManager[CellWorker]:
-        """Start a worker whose output goes to the log file."""
         ...
 
     def cpus(self, matrix: MatrixConfig) -> tuple[str, ...]:
@@ -82,5 +71,17 @@ class Engine(Protocol):
         ...
 
     def cells_at_once(self) -> int:
-        """Return how many workers may be open at once."""
+        """Return how many cells may be open at once."""
+        ...
+
+    def open(self, cell: Cell, log: Path) -> AbstractContextManager[CellWork]:
+        """Start the work of a cell, whose output goes to the log file; leaving ends it, whatever it is doing."""
+        ...
+
+    def usage(self, work: CellWork) -> tuple[WorkerUse, ...]:
+        """Return who worked at a cell that is open; nobody where it is this machine alone."""
+        ...
+
+    def cut_short(self) -> None:
+        """End what all open cells are doing, from any thread: their calls raise."""
         ...

@@ -70,6 +70,13 @@ def duplicate_model_name(where: str, name: str) -> ConfigurationError:
     return ConfigurationError(f"two models are named {name!r}", where=where, remedy="give each model a name of its own")
 
 
+def same_cell(first: str, second: str, name: str) -> ConfigurationError:
+    """Two entries make one cell, which would mix up their results."""
+    return ConfigurationError(
+        f"the same cell {name!r} as by {first}", where=second, remedy="remove one of the two, or tell them apart"
+    )
+
+
 def checker_configuration(where: str, cause: str) -> ConfigurationError:
     """The accuracy checker's own validation refuses its part of the configuration."""
     return ConfigurationError(

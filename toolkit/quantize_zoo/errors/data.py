@@ -102,6 +102,15 @@ def metric_failed(metrics: Iterable[str], cause: str) -> CellError:
     )
 
 
+def metric_not_a_number(metric: str, value: float, samples: str) -> CellError:
+    """The tuned metric of a finished model is NaN or infinite."""
+    return CellError(
+        f"{metric} is {value} on {samples}, which is no number",
+        where="accuracy checker",
+        remedy="see that the metric is defined on so few samples: another holdout, or holdout: 0",
+    )
+
+
 def fp32_metric_unusable(metric: str, value: float) -> CellError:
     """A relative accuracy loss needs an FP32 value other than zero."""
     return CellError(

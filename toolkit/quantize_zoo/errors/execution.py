@@ -17,12 +17,13 @@ def worker_died(cause: str) -> WorkerDiedError:
     )
 
 
-def unexpected(description: str) -> CellError:
+def unexpected(description: str, log: Path | None = None) -> CellError:
     """An error that no module foresaw, told without a traceback; the log has it."""
+    has_it = "the cell's log" if log is None else str(log)
     return CellError(
         f"unexpected error: {description}",
         where="cell",
-        remedy="please report it with the cell's log, which has the traceback",
+        remedy=f"please report it with {has_it}, which has the traceback",
     )
 
 
@@ -129,11 +130,11 @@ def cluster_fails(cause: str) -> CellError:
     return CellError(f"the cluster fails: {cause}", where="--executor dask", remedy="see the logs of its workers")
 
 
+def cut_short() -> WorkerDiedError:
+    """The run was interrupted while a worker was waited for."""
+    return WorkerDiedError("the run was interrupted", where="interrupt", remedy="what was finished is stored")
+
+
 def session_lost(cause: str, address: str) -> WorkerDiedError:
     """A cell's process ended on a worker, which goes on."""
     return WorkerDiedError(cause, where=address, remedy="see the worker's log")
-
-
-def only_local(command: str) -> CellError:
-    """A command that has nothing to spread."""
-    return CellError(f"{command} runs on this machine only", where="--executor dask", remedy="leave the option out")

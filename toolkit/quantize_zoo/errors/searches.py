@@ -36,6 +36,16 @@ def unknown_trial(cell: str, number: int, count: int) -> ConfigurationError:
     return ConfigurationError(f"{cell} has no trial {number}", where="--trial", remedy=f"name another one: {have}")
 
 
+def other_candidate(cell: str, trial: int, differences: Iterable[str]) -> CellError:
+    """What is rebuilt is not the model that the trial scored."""
+    listed = "; ".join(differences) or "nothing that is known of: the release of a library that computes statistics?"
+    return CellError(
+        f"trial {trial} of {cell} cannot be built again: the model that comes out is another one",
+        where="export",
+        remedy=f"restore what changed since: {listed}",
+    )
+
+
 def nothing_to_export(cell: str) -> ConfigurationError:
     """``export`` of a cell without a best model."""
     return ConfigurationError(

@@ -63,6 +63,7 @@ class GateResult:
     accepted_at: str
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    interrupted: bool = False
 
     @property
     def status(self) -> GateStatus:

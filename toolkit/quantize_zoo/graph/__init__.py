@@ -22,6 +22,7 @@ from quantize_zoo.graph.placement import (
     find_placement,
     shared_configs,
 )
+from quantize_zoo.graph.sameness import same_model
 from quantize_zoo.graph.signature import ranges_hash, structural_signature
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "output_channel_axis",
     "ranges_hash",
     "read_model",
+    "same_model",
     "save_model",
     "shared_configs",
     "structural_signature",

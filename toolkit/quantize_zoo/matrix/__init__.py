@@ -12,14 +12,14 @@ from quantize_zoo.matrix.compare import (
 )
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.export import copy_model, export_trial
-from quantize_zoo.matrix.night import RunObserver, RunRequest, run_in, run_matrix
+from quantize_zoo.matrix.night import run_in
+from quantize_zoo.matrix.observer import RunObserver
 from quantize_zoo.matrix.pot import pot_matrix, quantize_once
 
 __all__ = [
     "Compared",
     "Pair",
     "RunObserver",
-    "RunRequest",
     "accept",
     "as_baselines",
     "baseline_rows",
@@ -35,6 +35,5 @@ __all__ = [
     "pot_matrix",
     "quantize_once",
     "run_in",
-    "run_matrix",
     "with_comparison",
 ]

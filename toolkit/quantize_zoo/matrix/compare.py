@@ -9,11 +9,13 @@ from pathlib import Path
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell
-from quantize_zoo.config import GateConfig, MatrixConfig, without_cpu
-from quantize_zoo.engines.protocol import Engine
+from quantize_zoo.cell.session import CellSession
+from quantize_zoo.config import GateConfig, MatrixConfig, is_on
+from quantize_zoo.engines import LocalEngine
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, check_level
-from quantize_zoo.gate.holding import FilesRequest
+from quantize_zoo.gate.comparison import Terms
+from quantize_zoo.gate.files import FilesRequest
 from quantize_zoo.matrix.baselines import baseline_content
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
@@ -53,19 +55,21 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
         ConfigurationError: the runs have no finished cell in common.
 
     """
-    cells = {cell.name: cell for cell in expand(matrix)}
-    finals = [{cell.name: cell.final for cell in run.cells if cell.final} for run in (baseline, candidate)]
-    common = [name for name in finals[1] if name in finals[0] and without_cpu(name) in cells]
-    if not common:
-        raise errors.nothing_in_common(baseline.id, candidate.id)
-    before, now = reports / baseline.id, reports / candidate.id
-    return [
-        Pair(cells[without_cpu(name)], before / finals[0][name].model, now / finals[1][name].model) for name in common
+    before = {cell.name: reports / baseline.id / cell.final.model for cell in baseline.cells if cell.final}
+    pairs = [
+        Pair(planned, before[cell.name], reports / candidate.id / cell.final.model)
+        for cell in candidate.cells
+        if cell.final and cell.name in before
+        for planned in expand(matrix)
+        if cell.model == planned.model.name and is_on(cell.device, planned.device.label)
     ]
+    if not pairs:
+        raise errors.nothing_in_common(baseline.id, candidate.id)
+    return pairs
 
 
 def compare_pairs(
-    pairs: list[Pair], gate: GateConfig, engine: Engine, folder: Path, python: Path | None
+    pairs: list[Pair], gate: GateConfig, engine: LocalEngine, folder: Path, python: Path | None
 ) -> Iterator[Compared]:
     """Yield what each pair's comparison finds; one that fails does not stop the others.
 
@@ -73,14 +77,15 @@ def compare_pairs(
     """
     level = check_level(gate, len(pairs), _CHECKS)
     for pair in pairs:
-        request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), folder, gate, level, python)
+        terms = Terms(gate, level, folder)
+        request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), terms, python)
         try:
-            with engine.open(pair.cell, folder / "logs" / f"{pair.cell.name}.log") as worker:
-                worker.prepare()
-                checks = worker.compare_files(request)
+            with engine.start(pair.cell, folder / "logs" / f"{pair.cell.key.slug}.log") as process:
+                process.call(CellSession.prepare)
+                checks = process.call(CellSession.compare_files, request)
         except QuantizeZooError as error:
             checks = (Check("model", "accuracy", pair.candidate.name, "failed", str(error)),)
-        yield Compared(pair.cell.name, checks)
+        yield Compared(pair.cell.key.label, checks)
 
 
 def as_baselines(run: RunRecord) -> list[StoredBaseline]:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quantize_zoo import errors
 from quantize_zoo.cell import Cell
-from quantize_zoo.config import MatrixConfig
+from quantize_zoo.config import MatrixConfig, first_twins
 
 
 def expand(matrix: MatrixConfig, cpus: Sequence[str] = ("",)) -> list[Cell]:
-    """Return the cells, model by model; ``cpus`` are the CPU models that an engine keeps apart."""
-    return [
-        Cell(model, device, matrix.references, matrix.input_memory_mb, cpu=cpu)
+    """Return the cells, model by model; ``cpus`` are the CPU models that an engine keeps apart.
+
+    Raises:
+        ConfigurationError: two cells would have one name, as names of devices on a command line can make it.
+
+    """
+    cells = [
+        Cell(model, device, matrix.references, matrix.input_memory_mb, cpu=cpu, hang_seconds=60 * matrix.hang_minutes)
         for model in matrix.models
         for device in matrix.devices
         if not device.models or model.name in device.models
         for cpu in cpus
     ]
+    twins = first_twins(cell.key for cell in cells)
+    if twins is not None:
+        first, second = (cells[position] for position in twins)
+        raise errors.same_cell(first.device.device, second.device.device, second.key.label)
+    return cells

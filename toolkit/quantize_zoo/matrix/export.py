@@ -3,44 +3,60 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import yaml
 from pydantic import TypeAdapter
 
 from quantize_zoo import errors
-from quantize_zoo.cell import Cell
-from quantize_zoo.engines.protocol import Engine
+from quantize_zoo.cell import Cell, Prepared
+from quantize_zoo.cell.session import CellSession
+from quantize_zoo.engines import LocalEngine
+from quantize_zoo.matrix.start import identity_differences
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial
 from quantize_zoo.store import CellRecord
+from quantize_zoo.text.slugs import slug
 
 _OPTION = TypeAdapter(ModelOption)
 _SUFFIXES = (".xml", ".bin", ".yml")
 
 
-def export_trial(record: CellRecord, number: int, cell: Cell, engine: Engine, run: Path, folder: Path) -> Path:
+def export_trial(record: CellRecord, number: int, cell: Cell, engine: LocalEngine, run: Path, folder: Path) -> Path:
     """Write a trial's model into a folder: the run's file of its best, any other is built again; return the IR.
 
     Raises:
         ConfigurationError: the cell has no such trial.
-        CellError: the model cannot be built or written.
+        CellError: the model cannot be built or written, or is not the one that the trial scored.
 
     """
     if not 0 <= number < len(record.trials):
         raise errors.unknown_trial(record.name, number, len(record.trials))
     trial = record.trials[number]
-    target = folder / f"{record.name}-{number}.xml"
+    target = folder / f"{slug(f'{record.name}-{number}')}.xml"
     kept = run / record.final.model if record.final and record.final.trial == number else None
     if kept is not None and kept.is_file():
         copy_model(kept, target)
         return target
-    with engine.open(cell, folder / f"{target.stem}.log") as worker:
-        worker.prepare()
-        worker.calibrate(trial.option)
-        worker.export(trial.option, target)
-    write_configuration(target, cell, trial)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as name:  # what is refused is not left there
+        draft = Path(name, target.name)
+        with engine.start(cell, folder / f"{target.stem}.log") as process:
+            prepared = process.call(CellSession.prepare)
+            process.call(CellSession.calibrate, trial.option)
+            candidate = process.call(CellSession.export, trial.option, draft)
+        _require_the_same(record, trial, candidate, prepared)
+        write_configuration(draft, cell, trial)
+        copy_model(draft, target)
     return target
+
+
+def _require_the_same(record: CellRecord, trial: Trial, candidate: str, now: Prepared) -> None:
+    """Refuse a model that is built of today's files and is not the one that the trial scored."""
+    assert record.reference is not None, "a cell with a trial has one"
+    differences = identity_differences(record.reference.identity, now.reference.identity)
+    if candidate != trial.candidate or "model content" in differences:
+        raise errors.other_candidate(record.name, trial.number, differences.values())
 
 
 def copy_model(model: Path, target: Path) -> None:
@@ -66,7 +82,7 @@ def write_configuration(model: Path, cell: Cell, trial: Trial) -> None:
     """
     configuration = {
         "model": cell.model.name,
-        "device": cell.device_label,
+        "device": cell.key.device_label,
         "trial": trial.number,
         "option_hash": trial.option_hash,
         **_OPTION.dump_python(trial.option, mode="json"),

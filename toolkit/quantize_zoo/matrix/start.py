@@ -11,7 +11,7 @@ from quantize_zoo.config import OptimizerParams
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial, best_trial
-from quantize_zoo.store import StoredSearch
+from quantize_zoo.store import Reference, StoredSearch
 
 # fine_tune and eval may come with other scopes and on another machine; warm_start goes on with measured figures.
 _OF_A_WARM_START_ONLY = frozenset({"search space", "environment"})
@@ -21,16 +21,16 @@ _OF_A_WARM_START_ONLY = frozenset({"search space", "environment"})
 class Start:
     """Where a search starts.
 
-    ``trials`` are those that it goes on from, of the cell ``continues``; ``rebuild`` tells to make no trials but the
-    base's own.
+    ``reference`` has notes on it. ``trials`` are those that it goes on from, of the cell ``continues``; ``rebuild``
+    tells to make no trials but the base's own.
     """
 
+    reference: Reference
     placement: Placement
     base: ModelOption
     trials: tuple[Trial, ...] = ()
     continues: int | None = None
     rebuild: bool = False
-    notes: tuple[str, ...] = ()
 
 
 def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[StoredSearch]) -> Start:
@@ -44,23 +44,26 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
 
     """
     method = params.trials_load_method
-    fresh = Start(prepared.placement, prepared.base)
+    fresh = Start(prepared.reference, prepared.placement, prepared.base)
     if method == "cold_start":
         return fresh
     if not searches:
         if method == "eval":
             raise errors.nothing_stored(method)
         return fresh
-    found = _differences(searches[0].identity, prepared.reference.identity)
+    found = identity_differences(searches[0].identity, prepared.reference.identity)
     if method == "warm_start":
         if found:
             raise errors.other_search(method, found.values())
-        return Start(prepared.placement, searches[0].trials[0].option, searches[0].trials, searches[0].cell_id)
+        newest = searches[0]
+        return replace(fresh, base=newest.trials[0].option, trials=newest.trials, continues=newest.cell_id)
     serious = [text for part, text in found.items() if part not in _OF_A_WARM_START_ONLY]
     if serious and method == "eval":
         raise errors.other_search(method, serious)
     if serious:
-        return replace(fresh, notes=(f"fine_tune starts over: the stored search differs in {'; '.join(serious)}",))
+        note = f"fine_tune starts over: the stored search differs in {'; '.join(serious)}"
+        noted = replace(prepared.reference, notes=(*prepared.reference.notes, note))
+        return replace(fresh, reference=noted)
     bests = (best_trial(each.trials, params) if each.best is None else each.trials[each.best] for each in searches)
     best = best_trial([each for each in bests if each is not None], params)
     if best is None:
@@ -70,7 +73,7 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
     return replace(fresh, base=best.option, rebuild=method == "eval")
 
 
-def _differences(stored: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+def identity_differences(stored: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """Return what differs, by its name, with both values."""
     return {
         part: f"{part} (stored: {stored.get(part, 'not known')}; now: {value})"

@@ -62,7 +62,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     matrix = metafunc.config.stash.get(_MATRIX, None)
     cells = [] if matrix is None else expand(matrix)
-    marked = [pytest.param(cell, id=cell.name, marks=pytest.mark.quantize_zoo) for cell in cells]
+    marked = [pytest.param(cell, id=cell.key.label, marks=pytest.mark.quantize_zoo) for cell in cells]
     metafunc.parametrize(_FIXTURE, marked, indirect=True, scope="session")
 
 
@@ -72,13 +72,13 @@ def quantize_zoo_cell(request: pytest.FixtureRequest) -> CellReport:
     cell, config = request.param, request.config
     # Pytest makes a fixture anew whenever a test of another cell came in between.
     done = config.stash.setdefault(_DONE, {})
-    if cell.name in done:
-        return done[cell.name]
+    if cell.key.label in done:
+        return done[cell.key.label]
     matrix = config.stash[_MATRIX].select([cell.model.name], [])
     matrix = matrix.model_copy(update={"devices": (cell.device.model_copy(update={"models": ()}),)})
     reports = Path(config.getoption("--quantize-zoo-reports"))
-    done[cell.name] = _run(matrix, reports, f"pytest --quantize-zoo {matrix.source}")
-    return done[cell.name]
+    done[cell.key.label] = _run(matrix, reports, f"pytest --quantize-zoo {matrix.source}")
+    return done[cell.key.label]
 
 
 def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
@@ -95,7 +95,7 @@ def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
         reports.mkdir(parents=True, exist_ok=True)
         with _alone(reports / ".pytest.lock"):
             store = Store(f"sqlite:///{reports / 'store.db'}")
-            ran = reports / f".pytest-{session}" / cell.name
+            ran = reports / f".pytest-{session}" / cell.key.slug
             if session and ran.is_file():
                 return report_of(store.load_run(ran.read_text()), store).cells[0]
             executor = LocalEngine(reports / "statistics", reports / "inputs")

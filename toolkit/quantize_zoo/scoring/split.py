@@ -18,10 +18,15 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of the dataset's samples: those that trials are scored on, and those that they never see."""
+    """Indices of the dataset's samples: those that trials are scored on, and those that they never see.
+
+    ``scoring`` are the first in the order in which trials are scored, which is random: what ends hopeless trials early
+    needs that.
+    """
 
     tuning: tuple[int, ...]
     holdout: tuple[int, ...]
+    scoring: tuple[int, ...]
 
 
 def split_samples(
@@ -29,13 +34,15 @@ def split_samples(
 ) -> Split:
     """Split a dataset; ``subset`` limits the tuning part.
 
-    Without a holdout the dataset keeps its order, and the first samples are the subset, as in POT. Else the order is
-    random with a fixed seed, and every label has its share in the holdout; it depends on the samples' names and not on
-    their order, which some of the checker's converters take from the file system.
+    Without a holdout the dataset keeps its order for calibration, and the first samples are the subset, as in POT. Else
+    the order is random with a fixed seed, and every label has its share in the holdout; it depends on the samples'
+    names and not on their order, which some of the checker's converters take from the file system.
     """
-    if holdout == 0:
-        return Split(tuple(range(len(labels)))[:subset], ())
     rng = np.random.default_rng(_SEED)
+    if holdout == 0:
+        first = range(len(labels))[:subset]
+        named = sorted(first, key=lambda index: identifiers[index])
+        return Split(tuple(first), (), tuple(named[position] for position in rng.permutation(len(named))))
     by_name = np.argsort(np.array(identifiers), kind="stable")
     order = by_name[rng.permutation(len(labels))]
     groups: dict[Hashable | None, list[int]] = {}
@@ -46,4 +53,5 @@ def split_samples(
     counts = np.floor(np.arange(len(labels) + 1) * holdout)
     held = {index for index, taken in zip(by_label, np.diff(counts) > 0, strict=True) if taken}
     tuning = [int(index) for index in order if index not in held]
-    return Split(tuple(tuning)[:subset], tuple(sorted(held)))
+    seen = tuple(tuning)[:subset]
+    return Split(seen, tuple(sorted(held)), seen)

@@ -1,10 +1,11 @@
 """The search: POT's objective, hyperopt's TPE behind ask/tell, and the trial loop."""
 
+from quantize_zoo.search.evaluation import Candidates, Evaluation, EvaluationPool, Known, evaluate
 from quantize_zoo.search.labels import Choices, base_choices, option_of
-from quantize_zoo.search.loop import EvaluationPool, StagePlan, run_stage
+from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
 from quantize_zoo.search.objective import Score, loss, meets_accuracy, meets_targets, relative_accuracy_loss
 from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
-from quantize_zoo.search.recorder import CandidateScorer, Evaluation, Known, TrialRecorder, evaluate
+from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.sampler import TpeSampler
 from quantize_zoo.search.startup import startup_choices
 from quantize_zoo.search.trial import (
@@ -24,7 +25,7 @@ from quantize_zoo.search.trial import (
 __all__ = [
     "ERROR_RATE",
     "Built",
-    "CandidateScorer",
+    "Candidates",
     "Choices",
     "Evaluation",
     "EvaluationPool",
@@ -52,6 +53,7 @@ __all__ = [
     "pareto_front",
     "ranked",
     "relative_accuracy_loss",
+    "run_alone",
     "run_stage",
     "startup_choices",
 ]

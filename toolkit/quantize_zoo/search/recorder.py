@@ -1,108 +1,26 @@
-"""Trials are made here: evaluating a candidate, and what the recorder knows of those before it."""
+"""Trials are made here, of what was found out of an option and of what is known of the trials before it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import replace
 
 from quantize_zoo.config import OptimizerParams
-from quantize_zoo.errors import CellError, WorkerDiedError
 from quantize_zoo.quantization import ModelOption, option_hash, quantization_ratio
+from quantize_zoo.search.evaluation import Evaluation, Known
 from quantize_zoo.search.labels import Choices
 from quantize_zoo.search.objective import Score, loss, meets_targets, relative_accuracy_loss
-from quantize_zoo.search.trial import (
-    Built,
-    Measurement,
-    Pruned,
-    Scored,
-    Seconds,
-    Timed,
-    Trial,
-    TrialKind,
-    best_trial,
-)
-
-
-class CandidateScorer(Protocol):
-    """Scores one candidate at a time: the one that was built last."""
-
-    def build(self, option: ModelOption) -> Built:
-        """Build the option's model in memory."""
-        ...
-
-    def score(self, *, prune: bool) -> Scored:
-        """Measure its accuracy on the samples that the search sees; with ``prune`` end when that is hopeless."""
-        ...
-
-    def measure(self) -> Timed:
-        """Measure its latency; the machine must be quiet meanwhile."""
-        ...
-
-
-@dataclass(frozen=True)
-class Known:
-    """What needs no second look: models that were scored, and structures whose latency was measured."""
-
-    candidates: frozenset[str] = frozenset()
-    structures: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was found out of a candidate.
-
-    ``scored`` is None if the same model was scored before; ``timed`` too, or if its structure was measured before, or
-    it is hopeless. ``where`` is the machine that measured, if it is not this one.
-    """
-
-    built: Built
-    scored: Scored | None = None
-    timed: Timed | None = None
-    where: str = ""
-
-
-def evaluate(
-    scorer: CandidateScorer,
-    option: ModelOption,
-    known: Known,
-    *,
-    prune: bool,
-    wait_for_quiet: Callable[[], object] | None = None,
-) -> Evaluation:
-    """Build an option's model, score it, measure it; what is known needs no second look.
-
-    Args:
-        scorer: what builds and measures.
-        option: the configuration.
-        known: models and structures that were seen before.
-        prune: end the scoring when it is hopeless.
-        wait_for_quiet: called before latency is measured.
-
-    Raises:
-        CellError: the model cannot be built or run.
-
-    """
-    built = scorer.build(option)
-    if built.candidate in known.candidates:
-        return Evaluation(built)
-    scored = scorer.score(prune=prune)
-    if scored.hopeless or built.structure in known.structures:
-        return Evaluation(built, scored)
-    if wait_for_quiet is not None:
-        wait_for_quiet()
-    return Evaluation(built, scored, scorer.measure())
+from quantize_zoo.search.trial import Measurement, Pruned, Seconds, Trial, TrialKind, best_trial
 
 
 class TrialRecorder:
-    """Makes trials of options; knows what was evaluated before, and the time since the last trial was finished.
+    """Makes trials of evaluations; knows what was evaluated before.
 
     A configuration that was evaluated already, or that makes the same model, is not evaluated again; its result counts
     as a new observation. The latency of a structure is measured once.
 
     Args:
-        scorer: what builds and measures.
         params: of the search.
         fp32_accuracy: what accuracy losses refer to.
         higher_is_better: which way the tuned metric gets better.
@@ -112,7 +30,6 @@ class TrialRecorder:
 
     def __init__(
         self,
-        scorer: CandidateScorer,
         params: OptimizerParams,
         fp32_accuracy: float,
         trials: Sequence[Trial] = (),
@@ -121,14 +38,9 @@ class TrialRecorder:
     ) -> None:
         self.params = params
         self.trials = list(trials)
-        self._scorer = scorer
         self._fp32_accuracy = fp32_accuracy
         self._higher_is_better = higher_is_better
-        self._started = self._last = time.perf_counter()
-
-    def start_clock(self) -> None:
-        """Count the time from now on as the next trial's."""
-        self._last = time.perf_counter()
+        self._started = time.perf_counter()
 
     def is_finished(self, until: int) -> bool:
         """Tell whether there are enough trials, the time is over, or the targets are met and that is all one wants."""
@@ -139,30 +51,6 @@ class TrialRecorder:
             return True
         best = best_trial(self.trials, self.params) if self.params.stop_on_target else None
         return best is not None and best.score is not None and meets_targets(best.score, self.params)
-
-    def record(
-        self,
-        kind: TrialKind,
-        stage: int,
-        option: ModelOption,
-        choices: Choices | None,
-        wait_for_quiet: Callable[[], object] | None = None,
-    ) -> Trial:
-        """Evaluate an option; ``wait_for_quiet`` is called before latency is measured."""
-        trial = self.draft(kind, stage, option, choices)
-        outcome: Evaluation | str | None = None
-        if not self.is_known(trial):
-            try:
-                outcome = evaluate(
-                    self._scorer, option, self.known(), prune=self.may_prune(trial), wait_for_quiet=wait_for_quiet
-                )
-            except WorkerDiedError:
-                raise
-            except CellError as error:
-                outcome = error.what
-        now = time.perf_counter()
-        seconds, self._last = now - self._last, now
-        return self.finish(trial, outcome, seconds)
 
     def draft(self, kind: TrialKind, stage: int, option: ModelOption, choices: Choices | None) -> Trial:
         """Return a trial that has not begun."""
@@ -191,8 +79,10 @@ class TrialRecorder:
         return Known(frozenset(each.candidate for each in self.trials if each.candidate), frozenset(measured))
 
     def may_prune(self, trial: Trial) -> bool:
-        """Tell whether a trial may be ended early; a stage's first model is what the others are compared with."""
-        return trial.kind != "base" and self.params.compatibility is None
+        """Tell whether a trial may be ended early; a stage's first model is what the others are compared with,
+        and the only one of ``eval`` is what was asked for.
+        """
+        return trial.kind not in ("base", "eval") and self.params.compatibility is None
 
     def finish(self, trial: Trial, outcome: Evaluation | str | None, seconds: float) -> Trial:
         """Return the finished trial, and know it from now on.
@@ -225,6 +115,8 @@ class TrialRecorder:
         if same is not None or scored is None:
             assert same is not None, "only a known model is not scored"
             return _reused(trial, same)
+        if found.failure:
+            return replace(trial, failure=found.failure)
         accuracy_loss = relative_accuracy_loss(
             self._fp32_accuracy, scored.accuracy.value, higher_is_better=self._higher_is_better
         )

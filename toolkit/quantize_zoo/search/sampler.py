@@ -89,6 +89,11 @@ class TpeSampler:
         document["state"] = JOB_STATE_DONE
         return document
 
+    @property
+    def asked(self) -> int:
+        """How often it was asked."""
+        return self._asked
+
     def skip(self, count: int) -> None:
         """Go on as if so many had been asked for already: a search that is continued."""
         self._asked = count

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
+from quantize_zoo.config import OptimizerParams, TrialsLoadMethod, cell_label
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Environment, Estimate, Execution, LayerTime, PairedLatency
 from quantize_zoo.search import Trial
@@ -174,7 +174,7 @@ class StoredBaseline:
     @property
     def name(self) -> str:
         """The cell's name."""
-        return f"{self.content.model}-{self.content.device}"
+        return cell_label(self.content.model, self.content.device)
 
 
 def current_baselines(rows: Iterable[StoredBaseline]) -> list[StoredBaseline]:
@@ -225,7 +225,7 @@ class CellRecord:
     @property
     def name(self) -> str:
         """Name for tables and files."""
-        return f"{self.model}-{self.device}"
+        return cell_label(self.model, self.device)
 
 
 @dataclass(frozen=True)

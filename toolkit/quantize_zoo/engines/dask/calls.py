@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +18,11 @@ from quantize_zoo import errors
 from quantize_zoo.engines.cluster_options import Role
 from quantize_zoo.engines.dask.roster import Roster
 from quantize_zoo.engines.dask.worker import Done
+from quantize_zoo.engines.patience import Patience
 from quantize_zoo.errors import QuantizeZooError, WorkerDiedError
 
 _POLL_SECONDS = 1.0
 _LOST_SECONDS = 30.0  # without a scheduler, or without a worker of the role
-_PATIENCE = 20.0  # a task may take so many times as long as the longest of its kind
-_LEAST_LIMIT_SECONDS = 120.0
-_FIRST_LIMIT_SECONDS = 3600.0
 _ATTEMPTS = 2
 
 # Returns the addresses that a task may run at now, given those where it failed.
@@ -47,28 +45,33 @@ class Calls:
         self._roster = roster
         self._lock = threading.Lock()
         self._tasks: Counter[str] = Counter()  # by address
-        self._longest: defaultdict[str, float] = defaultdict(float)  # seconds that a kind of task took at most
+        self._ended = threading.Event()
 
-    def run(self, role: Role, task: Callable[..., Done], where: Where, *arguments: Any) -> Done:
+    def cut_short(self) -> None:
+        """End what is waited for; nothing more can be run."""
+        self._ended.set()
+
+    def run(self, role: Role, task: Callable[..., Done], where: Where, patience: Patience, *arguments: Any) -> Done:
         """Run a task; if its worker dies or hangs, once more, elsewhere if there is another.
 
         Args:
             role: that the task takes of its worker.
             task: of ``worker``.
             where: tells where it may run.
+            patience: of its cell.
             arguments: of the task.
 
         Raises:
             CellError: it failed on both, or there is no worker; whatever the task raises.
-            WorkerDiedError: the scheduler is gone.
+            WorkerDiedError: the scheduler is gone, or the calls were cut short.
 
         """
         causes: list[str] = []
         failed: set[str] = set()
         while len(causes) < _ATTEMPTS:
-            done = self._attempt(role, task, lambda: where(failed), arguments)
+            done = self._attempt(role, task, lambda: where(failed), (patience.longest(), *arguments))
             if isinstance(done, Done):
-                self._longest[task.__name__] = max(self._longest[task.__name__], done.seconds)
+                patience.learn(done.longest)
                 return done
             if done is not None:
                 causes.append(done.cause)
@@ -82,7 +85,7 @@ class Calls:
         try:
             with self._freest(self._wait_for_workers(role, where)) as address:
                 future = self._client.submit(
-                    task, self._limit(task), *arguments, pure=False, workers=address, resources={role: 1}, retries=0
+                    task, *arguments, pure=False, workers=address, resources={role: 1}, retries=0
                 )
                 return self._result(future, address)
         except FutureCancelledError as error:
@@ -91,18 +94,13 @@ class Calls:
             time.sleep(_POLL_SECONDS)
             return None
         except WorkerDiedError as error:
-            if error.where == "scheduler":
+            if error.where in ("scheduler", "interrupt"):
                 raise
             return _Lost(error.where, f"{error.what} on {error.where}")
         except OSError as error:
             raise errors.scheduler_lost(str(error)) from error
         except KilledWorker as error:
             return _Lost(error.last_worker.address, f"the worker {error.last_worker.address} died")
-
-    def _limit(self, task: Callable[..., Done]) -> float:
-        """Return the seconds that a task may take."""
-        longest = self._longest[task.__name__]
-        return max(_LEAST_LIMIT_SECONDS, _PATIENCE * longest) if longest else _FIRST_LIMIT_SECONDS
 
     @contextmanager
     def _freest(self, addresses: list[str]) -> Iterator[str]:
@@ -122,6 +120,9 @@ class Calls:
         future.add_done_callback(lambda _: ended.set())
         connected = time.monotonic()
         while not ended.wait(_POLL_SECONDS):
+            if self._ended.is_set():
+                future.cancel()
+                raise errors.cut_short()
             if self._roster.connected:
                 connected = time.monotonic()
                 if address not in self._roster.members():
@@ -142,10 +143,11 @@ class Calls:
 
     def _wait_for_workers(self, role: Role, where: Callable[[], list[str]]) -> list[str]:
         deadline = time.monotonic() + _LOST_SECONDS
-        while True:
+        while not self._ended.is_set():
             addresses = where() if self._roster.connected else []
             if addresses:
                 return addresses
             if self._roster.gone or time.monotonic() > deadline:
                 raise errors.no_role(role) if self._roster.connected else errors.scheduler_lost("no connection")
             time.sleep(_POLL_SECONDS)
+        raise errors.cut_short()

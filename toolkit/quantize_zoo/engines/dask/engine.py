@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,13 @@ from quantize_zoo.engines.dask.leases import share_out
 from quantize_zoo.engines.dask.quiet import Quiet
 from quantize_zoo.engines.dask.roster import Roster
 from quantize_zoo.engines.dask.usage import Usage
-from quantize_zoo.gate import Check, GateResult
-from quantize_zoo.gate.holding import FilesRequest, GateRequest
+from quantize_zoo.engines.patience import Patience
+from quantize_zoo.engines.protocol import CellWork
+from quantize_zoo.gate import GateResult
+from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import Built, Evaluation, Known, Scored, Timed
+from quantize_zoo.search import Evaluation, EvaluationPool, Known
 from quantize_zoo.store import ReferencePoint, WorkerUse
 
 _PENDING = 256  # trials of a cell at most: each waits in a thread
@@ -138,17 +140,34 @@ class DaskEngine:
             cell.provide(addresses)
             return addresses
 
-        return self._calls.run(role, task, where, cell.files.key, *arguments)
+        return self._calls.run(role, task, where, cell.patience, cell.files.key, *arguments)
 
     def measure(self, cell: _DaskCell, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
         """Run a task of a cell that measures latency; where its machine has other workers, these pause."""
-        with self._quiet.alone() if self.roster.shares_machine(self._measuring_role) else nullcontext():
+        with self._quiet.alone() if self._is_disturbed() else nullcontext():
             return self.call(cell, self._measuring_role, task, *arguments)
 
     def work(self, cell: _DaskCell, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
         """Run a task of a cell that may run beside others."""
         with self._quiet.shared() if self.roster.shares_machine(self._measuring_role) else nullcontext():
             return self.call(cell, "accuracy", task, *arguments)
+
+    def beside_measuring(self) -> AbstractContextManager[object]:
+        """Return what the client holds while it computes: where a machine that measures is its own, it waits."""
+        return self._quiet.shared() if self.roster.is_here(self._measuring_role) else nullcontext()
+
+    def _is_disturbed(self) -> bool:
+        """Tell whether anything else that we know of would run beside a measurement."""
+        return self.roster.shares_machine(self._measuring_role) or self.roster.is_here(self._measuring_role)
+
+    def usage(self, work: CellWork) -> tuple[WorkerUse, ...]:
+        """See ``Engine``."""
+        assert isinstance(work, _DaskCell), "this engine opened it"
+        return work.usage.until(time.monotonic())
+
+    def cut_short(self) -> None:
+        """See ``Engine``."""
+        self._calls.cut_short()
 
     def accuracy_elsewhere(self, cell: Cell) -> str:
         """Return a note if a cell's accuracy is scored on another CPU model than its latency is measured on."""
@@ -160,7 +179,7 @@ class DaskEngine:
 
 
 class _DaskCell:
-    """Implements ``CellWorker`` and ``EvaluationPool``."""
+    """Implements ``CellWork`` and ``EvaluationPool``."""
 
     def __init__(self, engine: DaskEngine, files: CellFiles) -> None:
         self.files = files
@@ -170,7 +189,8 @@ class _DaskCell:
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(_PENDING, thread_name_prefix="trial")
         self._measures = not files.cell.scored_on_cpu
-        self._usage = Usage(time.monotonic(), engine.roster.facts)
+        self.usage = Usage(time.monotonic(), engine.roster.facts)
+        self.patience = Patience(files.cell.hang_seconds)
 
     def close(self) -> None:
         """Let pending evaluations go."""
@@ -193,13 +213,9 @@ class _DaskCell:
                 self._provided.update(dict.fromkeys(kept, self._calibrated))
 
     @property
-    def pool(self) -> _DaskCell:
-        """See ``CellWorker``."""
+    def pool(self) -> EvaluationPool:
+        """See ``CellWork``."""
         return self
-
-    def workers(self) -> tuple[WorkerUse, ...]:
-        """See ``CellWorker``."""
-        return self._usage.until(time.monotonic())
 
     def prepare(self) -> Prepared:
         prepared: Prepared = self._measure(tasks.prepare)
@@ -223,17 +239,8 @@ class _DaskCell:
     def submit(self, option: ModelOption, known: Known, *, prune: bool) -> Future[Evaluation]:
         return self._threads.submit(self._evaluate, option, known, prune)
 
-    def build(self, option: ModelOption) -> Built:
-        self._found = self._evaluate(option, Known(), prune=False)
-        return self._found.built
-
-    def score(self, *, prune: bool) -> Scored:
-        assert self._found.scored is not None, "nothing was known"
-        return self._found.scored
-
-    def measure(self) -> Timed:
-        assert self._found.timed is not None, "nothing was known"
-        return self._found.timed
+    def busy(self) -> AbstractContextManager[object]:
+        return self._engine.beside_measuring()
 
     def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
         ratio: Estimate = self._measure(tasks.compare, first, second)
@@ -247,12 +254,6 @@ class _DaskCell:
         finished: Finished = written.value
         return finished
 
-    def export(self, option: ModelOption, path: Path) -> None:
-        raise errors.only_local("export")
-
-    def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
-        raise errors.only_local("compare")
-
     def hold(self, request: GateRequest) -> GateResult:
         baseline = request.baseline.content
         files: dict[str, Path] = {}
@@ -263,8 +264,8 @@ class _DaskCell:
         read = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
         written: tasks.Written = self._measure(tasks.hold, request, read)
         for name, content in written.files.items():
-            (request.run / "thumbnails").mkdir(exist_ok=True)
-            (request.run / "thumbnails" / name).write_bytes(content)
+            (request.terms.run / "thumbnails").mkdir(exist_ok=True)
+            (request.terms.run / "thumbnails" / name).write_bytes(content)
         result: GateResult = written.value
         return result
 
@@ -275,14 +276,14 @@ class _DaskCell:
         return self._accounted(task, self._engine.work(self, task, *arguments))
 
     def _accounted(self, task: Callable[..., tasks.Done], done: tasks.Done) -> Any:
-        self._usage.add(done, measures=task is tasks.measure_option)
+        self.usage.add(done, measures=task is tasks.measure_option)
         return done.value
 
     def _evaluate(self, option: ModelOption, known: Known, prune: bool) -> Evaluation:
         here = self._engine.peer or not self._measures
         found: Evaluation = self._work(tasks.evaluate_option, option, known, prune, here)
         scored = found.scored
-        if here or scored is None or scored.hopeless or found.built.structure in known.structures:
+        if here or scored is None or found.failure or scored.hopeless or found.built.structure in known.structures:
             return found
         timed, where = self._measure(tasks.measure_option, option)
         return replace(found, timed=timed, where=where)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from quantize_zoo.engines.local import ProcessWorker
+from quantize_zoo.engines.process import CellProcess
 
 _SHARE = 0.95  # of the limit, as Dask's nanny
 _POLL_SECONDS = 0.2
@@ -22,7 +22,7 @@ class MemoryGuard:
 
     """
 
-    def __init__(self, limit: int | None, sessions: Callable[[], list[ProcessWorker]]) -> None:
+    def __init__(self, limit: int | None, sessions: Callable[[], list[CellProcess]]) -> None:
         self._sessions = sessions
         self._stopped = threading.Event()
         if limit:

@@ -84,6 +84,10 @@ class Roster:
         hosts = Counter(each.facts.host for each in members)
         return any(hosts[each.facts.host] > 1 for each in members if role in each.roles)
 
+    def is_here(self, role: Role) -> bool:
+        """Tell whether a worker with a role is on this machine."""
+        return any(each.facts.host == self._own.host for each in self.members().values() if role in each.roles)
+
     def require(self, role: Role) -> None:
         """Require a worker.
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ from typing import Any
 from distributed import WorkerPlugin, get_worker
 
 from quantize_zoo import __version__, errors
+from quantize_zoo.cell.session import CellSession
 from quantize_zoo.engines.dask.files import Cache, CellFiles
 from quantize_zoo.engines.dask.memory import MemoryGuard
-from quantize_zoo.engines.local import LocalEngine, ProcessWorker
-from quantize_zoo.engines.protocol import CellWorker
+from quantize_zoo.engines.process import CellProcess, start_process
 from quantize_zoo.errors import WorkerDiedError
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import describe_environment, find_checker
-from quantize_zoo.search import Built, Known, Scored, evaluate
+from quantize_zoo.search import Known
 
 PLUGIN = "quantize-zoo"
 SESSIONS = 4  # that a worker keeps open: as many cells may be measured by one worker in turns
@@ -57,11 +57,15 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Done:
-    """A task's result, the address of its worker, and the seconds that it took there."""
+    """A task's result, the address of its worker, and the seconds that it took there.
+
+    ``longest`` are the seconds of the longest call of each kind in the cell's session.
+    """
 
     value: Any
     address: str
     seconds: float
+    longest: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class CellSessions(WorkerPlugin):
         if session is not None:
             session.close()
 
-    def _processes(self) -> list[ProcessWorker]:
+    def _processes(self) -> list[CellProcess]:
         with self._lock:
             return [session.process for session in self._open.values()]
 
@@ -132,8 +136,8 @@ class Session:
         self._prepared: Any = None
         self._stack = ExitStack()
         cell = cache.localized(files)
-        engine = LocalEngine(folder / "statistics", folder / "inputs")
-        self.process: ProcessWorker = self._stack.enter_context(engine.open(cell, folder / f"{cell.name}.log"))
+        started = start_process(cell, folder / f"{cell.key.slug}.log", folder / "statistics", folder / "inputs")
+        self.process: CellProcess = self._stack.enter_context(started)
 
     def close(self) -> None:
         """End the process."""
@@ -145,18 +149,18 @@ class Session:
     def prepare(self) -> Any:
         """Return what is known before the first trial."""
         if self._prepared is None:
-            self._prepared = self.process.prepare()
+            self._prepared = self.process.call(CellSession.prepare)
         return self._prepared
 
     def calibrate(self, base: ModelOption) -> Any:
         """Collect the statistics, and return them for the other workers too."""
         self.prepare()
-        calibration = self.process.calibrate(base)
+        calibration = self.process.call(CellSession.calibrate, base)
         self._base = base
         kept = {path.name: path.read_bytes() for path in (self._folder / "statistics").glob("*.npz")}
         return calibration, Calibrated(base, kept)
 
-    def ready(self, calibrated: Calibrated) -> CellWorker:
+    def ready(self, calibrated: Calibrated) -> CellProcess:
         """Return the process, ready to build options around the base."""
         self.prepare()
         if self._base != calibrated.base:
@@ -164,7 +168,7 @@ class Session:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in calibrated.statistics.items():
                 (folder / name).write_bytes(content)
-            self.process.calibrate(calibrated.base)
+            self.process.call(CellSession.calibrate, calibrated.base)
             self._base = calibrated.base
         return self.process
 
@@ -184,66 +188,67 @@ def facts(dask_worker: Any = None) -> Facts:
     return Facts(socket.gethostname(), name, environment.cpu, versions)
 
 
-def prepare(limit: float, key: str) -> Done:
-    """Run ``CellWorker.prepare``; as all tasks, for at most ``limit`` seconds, and for the cell with this key."""
-    return _guarded(limit, key, Session.prepare)
+def prepare(longest: Mapping[str, float], key: str) -> Done:
+    """Run ``CellWork.prepare``; as all tasks, for the cell with this key, whose ``longest`` calls set the limits."""
+    return _in_session(longest, key, Session.prepare)
 
 
-def references(limit: float, key: str) -> Done:
-    """Run ``CellWorker.references``."""
+def references(longest: Mapping[str, float], key: str) -> Done:
+    """Run ``CellWork.references``."""
 
     def task(session: Session) -> Any:
         session.prepare()
-        return session.process.references()
+        return session.process.call(CellSession.references)
 
-    return _guarded(limit, key, task)
-
-
-def calibrate(limit: float, key: str, base: ModelOption) -> Done:
-    """Run ``CellWorker.calibrate``."""
-    return _guarded(limit, key, lambda session: session.calibrate(base))
+    return _in_session(longest, key, task)
 
 
-def evaluate_option(limit: float, key: str, option: ModelOption, known: Known, prune: bool, measure: bool) -> Done:
-    """Build and score an option, and measure it unless another worker is to do that."""
+def calibrate(longest: Mapping[str, float], key: str, base: ModelOption) -> Done:
+    """Run ``CellWork.calibrate``."""
+    return _in_session(longest, key, lambda session: session.calibrate(base))
 
-    def task(process: CellWorker) -> Any:
-        found = evaluate(process if measure else _Unmeasured(process), option, known, prune=prune)
+
+def evaluate_option(
+    longest: Mapping[str, float], key: str, option: ModelOption, known: Known, prune: bool, measure: bool
+) -> Done:
+    """Evaluate an option, without its latency if another worker is to measure that."""
+
+    def task(process: CellProcess) -> Any:
+        found = process.call(CellSession.evaluate, option, known, prune=prune, measure=measure)
         return replace(found, where=socket.gethostname() if found.timed else "")
 
-    return _calibrated(limit, key, task)
+    return _calibrated(longest, key, task)
 
 
-def measure_option(limit: float, key: str, option: ModelOption) -> Done:
+def measure_option(longest: Mapping[str, float], key: str, option: ModelOption) -> Done:
     """Build an option and measure its latency; return the machine's name too."""
 
-    def task(process: CellWorker) -> Any:
-        process.build(option)
-        return process.measure(), socket.gethostname()
+    def task(process: CellProcess) -> Any:
+        return process.call(CellSession.measure, option), socket.gethostname()
 
-    return _calibrated(limit, key, task)
-
-
-def compare(limit: float, key: str, first: ModelOption, second: ModelOption) -> Done:
-    """Run ``CellWorker.compare``."""
-    return _calibrated(limit, key, lambda process: process.compare(first, second))
+    return _calibrated(longest, key, task)
 
 
-def finish(limit: float, key: str, option: ModelOption) -> Done:
-    """Run ``CellWorker.finish``; the model and its answers come back as files."""
+def compare(longest: Mapping[str, float], key: str, first: ModelOption, second: ModelOption) -> Done:
+    """Run ``CellWork.compare``."""
+    return _calibrated(longest, key, lambda process: process.call(CellSession.compare, first, second))
 
-    def task(process: CellWorker) -> Written:
+
+def finish(longest: Mapping[str, float], key: str, option: ModelOption) -> Done:
+    """Run ``CellWork.finish``; the model and its answers come back as files."""
+
+    def task(process: CellProcess) -> Written:
         with tempfile.TemporaryDirectory() as folder:
-            value = process.finish(option, Path(folder, _MODEL))
+            value = process.call(CellSession.finish, option, Path(folder, _MODEL))
             return Written(value, _read(Path(folder)))
 
-    return _calibrated(limit, key, task)
+    return _calibrated(longest, key, task)
 
 
-def hold(limit: float, key: str, request: GateRequest, contents: Mapping[str, bytes]) -> Done:
-    """Run ``CellWorker.hold`` on the files of the request, with the runtimes that are here; pictures come back."""
+def hold(longest: Mapping[str, float], key: str, request: GateRequest, contents: Mapping[str, bytes]) -> Done:
+    """Run ``CellWork.hold`` on the files of the request, with the runtimes that are here; pictures come back."""
 
-    def task(process: CellWorker) -> Written:
+    def task(process: CellProcess) -> Written:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for path, content in contents.items():
@@ -253,28 +258,16 @@ def hold(limit: float, key: str, request: GateRequest, contents: Mapping[str, by
             run.mkdir(exist_ok=True)
             here = tuple(each for each in request.runtimes if each.python.is_file())
             local = replace(
-                request, folder=folder / "baselines", model=run / request.model.name, run=run, runtimes=here
+                request,
+                folder=folder / "baselines",
+                model=run / request.model.name,
+                terms=replace(request.terms, run=run),
+                runtimes=here,
             )
-            value = process.hold(local)
+            value = process.call(CellSession.hold, local)
             return Written(value, _read(run / "thumbnails"))
 
-    return _calibrated(limit, key, task)
-
-
-class _Unmeasured:
-    """Builds and scores; measuring is another worker's."""
-
-    def __init__(self, session: CellWorker) -> None:
-        self._session = session
-
-    def build(self, option: ModelOption) -> Built:
-        return self._session.build(option)
-
-    def score(self, *, prune: bool) -> Scored:
-        return self._session.score(prune=prune)
-
-    def measure(self) -> Any:
-        return None
+    return _calibrated(longest, key, task)
 
 
 async def announce(files: CellFiles, dask_worker: Any) -> list[str]:
@@ -308,26 +301,24 @@ def _sessions(worker: Any) -> CellSessions:
     return sessions
 
 
-def _calibrated(limit: float, key: str, task: Callable[[CellWorker], Any]) -> Done:
+def _calibrated(longest: Mapping[str, float], key: str, task: Callable[[CellProcess], Any]) -> Done:
     """Run a task in a cell's process that was made ready for the stage."""
-    return _guarded(limit, key, lambda session: task(session.ready(_sessions(get_worker()).calibrated[key])))
+    return _in_session(longest, key, lambda session: task(session.ready(_sessions(get_worker()).calibrated[key])))
 
 
-def _guarded(limit: float, key: str, task: Callable[[Session], Any]) -> Done:
-    """Run a task in the cell's session, which ends if it takes too long; one whose process died is no use any more."""
+def _in_session(longest: Mapping[str, float], key: str, task: Callable[[Session], Any]) -> Done:
+    """Run a task in the cell's session; one whose process died is no use any more."""
     worker = get_worker()
     sessions = _sessions(worker)
     started = time.perf_counter()
     session = sessions.session(key)
-    alarm = threading.Timer(limit, session.process.kill, [f"it hung for {limit:.0f} s"])
-    alarm.start()
+    patience = session.process.patience
+    patience.learn(longest)
     try:
-        return Done(task(session), worker.address, time.perf_counter() - started)
+        return Done(task(session), worker.address, time.perf_counter() - started, patience.longest())
     except WorkerDiedError as error:
         sessions.end(key)
         raise errors.session_lost(error.what, worker.address) from error
-    finally:
-        alarm.cancel()
 
 
 def _read(folder: Path) -> dict[str, bytes]:

@@ -1,0 +1,110 @@
+"""The candidates of a cell: built in memory, scored on the samples of the search, measured beside FP32."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from quantize_zoo.cell.cell import Cell
+from quantize_zoo.gate.bench import Bench
+from quantize_zoo.graph import ranges_hash, structural_signature
+from quantize_zoo.quantization import ModelOption, Pipeline
+from quantize_zoo.scoring import (
+    Watch,
+    compile_for_accuracy,
+    compile_for_latency,
+    describe_execution,
+    mean_estimate,
+    measure_in_turns,
+)
+from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
+
+
+@dataclass(frozen=True)
+class Fp32:
+    """The FP32 model that candidates are held against, compiled for both uses, and its score.
+
+    ``per_sample`` are the tuned metric's values in the order of scoring; None if it has no such values, or if the
+    configuration names the metric's value.
+    """
+
+    model: ov.Model
+    for_latency: Any
+    for_accuracy: Any
+    accuracy: float
+    per_sample: NDArray[np.float64] | None
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class CellCandidates:
+    """Implements ``Candidates`` on a prepared cell; ``order`` are the samples of the search as they are scored."""
+
+    cell: Cell
+    pipeline: Pipeline
+    bench: Bench
+    order: tuple[int, ...]
+    fp32: Fp32
+
+    def build(self, option: ModelOption) -> tuple[Built, ov.Model]:
+        """See ``Candidates``."""
+        start = time.perf_counter()
+        model = self.pipeline.build(option)
+        candidate, structure = ranges_hash(model, option.steps), structural_signature(model)
+        return Built(candidate, structure, time.perf_counter() - start), model
+
+    def score(self, candidate: ov.Model, *, prune: bool) -> Scored:
+        """See ``Candidates``."""
+        start = time.perf_counter()
+        compiled = compile_for_accuracy(candidate, self.bench.device)
+        compiled_at = time.perf_counter()
+        metric = self.bench.metric
+        scored = self.bench.accuracy.score(compiled, self.order, self._watch() if prune else None)
+        hopeless = scored.samples < len(self.order)
+        per_sample = scored.per_sample.get(metric)
+        if hopeless:
+            assert per_sample is not None, "only metrics with a value for each sample are watched"
+            value = float(per_sample.mean())
+        else:
+            value = scored.metrics[metric]
+        del compiled  # taking it down is a part of its cost
+        return Scored(
+            accuracy=mean_estimate(value, per_sample),
+            metrics=scored.metrics,
+            per_sample=per_sample,
+            hopeless=hopeless,
+            compile_seconds=compiled_at - start,
+            seconds=time.perf_counter() - compiled_at,
+        )
+
+    def measure(self, candidate: ov.Model) -> Timed:
+        """See ``Candidates``."""
+        start = time.perf_counter()
+        bench = self.bench
+        compiled = compile_for_latency(candidate, bench.device, bench.benchmark)
+        compiled_at = time.perf_counter()
+        latency = None
+        if bench.measures_latency:
+            latency = measure_in_turns(self.fp32.for_latency, compiled, bench.sample(), bench.benchmark)
+        execution = describe_execution(compiled)
+        del compiled  # taking it down is a part of its cost
+        return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
+
+    def _watch(self) -> Watch | None:
+        """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
+        fp32, metric = self.fp32, self.bench.metric
+        if fp32.per_sample is None or not fp32.higher_is_better or not can_prune(fp32.per_sample, fp32.accuracy):
+            return None
+        allowed = self.cell.model.optimizer.params.accuracy_loss / 100 * fp32.accuracy
+        test = SequentialTest(fp32.per_sample, allowed)
+
+        def watch(values: Mapping[str, Any]) -> bool:
+            return test.is_hopeless(float(values[metric]))
+
+        return watch

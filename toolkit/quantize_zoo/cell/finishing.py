@@ -1,0 +1,137 @@
+"""What is found out of a finished model: on samples that the search never saw, and in latency over compilations."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from quantize_zoo import errors
+from quantize_zoo.cell.candidates import CellCandidates
+from quantize_zoo.cell.nncf import quantize_with_nncf
+from quantize_zoo.cell.values import Finished
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.gate.bench import Bench, measure_figures
+from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.quantization import Samples
+from quantize_zoo.scoring import (
+    AccuracySession,
+    InputBudget,
+    LayerTime,
+    PairedLatency,
+    checker_entry,
+    compile_for_accuracy,
+    compile_for_latency,
+    find_checker,
+    mean_estimate,
+    measure_compilations,
+    paired_loss,
+    profile_layers,
+    write_answers,
+)
+from quantize_zoo.store import Holdout, OtherMetric, ReferencePoint
+
+
+def finish_file(work: CellCandidates, path: Path, holdout: tuple[int, ...], budget: InputBudget) -> Finished:
+    """Find out what is told of an exported model, of the file as it is, and write its answers beside it.
+
+    Raises:
+        CellError: it cannot be read or run, or its metric is no number on the holdout.
+
+    """
+    bench, fp32 = work.bench, work.fp32.model
+    candidate = with_batch(read_model(path), 1)
+    latency = confirm(bench, fp32, candidate)
+    answers = {"fp32": bench.answers(fp32), "int8": bench.answers(candidate)}
+    write_answers(path.with_suffix(".npz"), answers)
+    return Finished(
+        latency,
+        score_holdout(work, candidate, holdout),
+        tuple(_score_other_datasets(work, candidate, budget)),
+        measure_figures(bench, path),
+        _profile(bench, fp32, candidate) if bench.measures_latency else (),
+    )
+
+
+def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: tuple[int, ...]) -> ReferencePoint:
+    """Score the model that another tool makes of the same calibration samples, as a trial is scored.
+
+    Raises:
+        CellError: the tool fails, or its model cannot be run.
+
+    """
+    start = time.perf_counter()
+    model = quantize_with_nncf(work.fp32.model, samples, work.cell.model.compression)
+    seconds = time.perf_counter() - start
+    scored = work.score(model, prune=False)
+    return ReferencePoint(
+        name, scored.accuracy, confirm(work.bench, work.fp32.model, model), score_holdout(work, model, holdout), seconds
+    )
+
+
+def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLatency | None:
+    """Measure two models over several compilations of both; None without the cell's device."""
+    if not bench.measures_latency:
+        return None
+
+    def compile_both() -> tuple[Any, Any]:
+        one, other = (compile_for_latency(model, bench.device, bench.benchmark) for model in (reference, candidate))
+        return one, other
+
+    return measure_compilations(compile_both, bench.sample(), bench.benchmark)
+
+
+def score_holdout(work: CellCandidates, candidate: ov.Model, holdout: tuple[int, ...]) -> Holdout | None:
+    """Score FP32 and a candidate on the samples that the search never saw, if there are any.
+
+    Raises:
+        CellError: the metric is no number on them.
+
+    """
+    if not holdout:
+        return None
+    bench, metric = work.bench, work.bench.metric
+    fp32, int8 = (
+        bench.accuracy.score(compiled, holdout)
+        for compiled in (work.fp32.for_accuracy, compile_for_accuracy(candidate, bench.device))
+    )
+    for scored in (fp32, int8):
+        if not math.isfinite(scored.metrics[metric]):
+            raise errors.metric_not_a_number(metric, scored.metrics[metric], "samples that the search never saw")
+    values = (fp32.per_sample.get(metric), int8.per_sample.get(metric))
+    return Holdout(
+        fp32=mean_estimate(fp32.metrics[metric], values[0]),
+        int8=mean_estimate(int8.metrics[metric], values[1]),
+        accuracy_loss=paired_loss(
+            fp32.metrics[metric], int8.metrics[metric], *values, higher_is_better=work.fp32.higher_is_better
+        ),
+    )
+
+
+def _score_other_datasets(work: CellCandidates, candidate: ov.Model, budget: InputBudget) -> Iterator[OtherMetric]:
+    """Score both models on the datasets that are not tuned on."""
+    config, fp32 = work.cell.model, work.fp32.model
+    datasets = checker_entry(config)["datasets"]
+    for number in range(1, len(datasets)):
+        session = AccuracySession(find_checker(), config, fp32, budget, number)
+        before, after = (
+            session.score(compile_for_accuracy(model, work.bench.device)).metrics for model in (fp32, candidate)
+        )
+        for name, value in before.items():
+            yield OtherMetric(str(datasets[number].get("name")), name, value, after[name])
+
+
+def _profile(bench: Bench, fp32: ov.Model, candidate: ov.Model) -> tuple[LayerTime, ...]:
+    """Return where the time goes; a device that cannot tell is no reason to lose the cell."""
+    try:
+        first, second = (
+            compile_for_latency(model, bench.device, bench.benchmark, profiled=True) for model in (fp32, candidate)
+        )
+        return profile_layers(first, second, bench.sample())
+    except QuantizeZooError as error:
+        print(f"layers are not profiled: {error}")  # to the cell's log
+        return ()

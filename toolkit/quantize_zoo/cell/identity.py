@@ -1,0 +1,51 @@
+"""What a search belongs to: trials of one can be gone on with where all of it is the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from quantize_zoo.cell.cell import Cell
+from quantize_zoo.cell.statistics import short_hash
+from quantize_zoo.config import HardwareConfig, search_stages
+from quantize_zoo.graph import content_hash
+from quantize_zoo.scoring import Environment, describe_environment
+
+_PART_OF_A_SEARCH = {"ignored", "model_type", "saturation_fix", "stat_subset_size"}
+
+
+def search_identity(cell: Cell, hardware: HardwareConfig, dataset: str, tuning: Sequence[int]) -> dict[str, str]:
+    """Return what a search belongs to, by what a user would call it.
+
+    The scopes, presets and overrides of TunableQuantization are apart: fine_tune may go on with others.
+
+    Args:
+        cell: the cell.
+        hardware: what it is quantized for.
+        dataset: how many samples of which content there are.
+        tuning: the samples of the search.
+
+    """
+    compression, params = cell.model.compression, cell.model.optimizer.params
+    steps = [each.model_dump(mode="json") for each in compression.algorithms if each.name != "TunableQuantization"]
+    fixed = compression.tunable.model_dump(mode="json", include=_PART_OF_A_SEARCH)
+    scopes = [stage.compression.tunable.model_dump(mode="json") for stage in search_stages(cell.model)]
+    return {
+        "model content": content_hash(cell.model.model)[:12],
+        "dataset": dataset,
+        "samples of the search": short_hash(list(tuning))[:12],
+        "metric": cell.model.metric,
+        "device": cell.device.label + (" scored on CPU" if cell.scored_on_cpu else ""),
+        "hardware configuration": f"{hardware.target} {short_hash(hardware.model_dump(mode='json'))}",
+        "pipeline": short_hash([steps, fixed]),
+        "device configuration": json.dumps(cell.scoring_device.device_config, sort_keys=True),
+        "benchmark": params.benchmark.model_dump_json(exclude={"duration_seconds"}),
+        "search space": short_hash([scopes, params.compatibility]),
+        "environment": _environment_text(describe_environment()),
+    }
+
+
+def _environment_text(environment: Environment) -> str:
+    limited = f" limited to {environment.isa_limit}" if environment.isa_limit else ""
+    sets = " ".join(environment.instruction_sets)
+    return f"{environment.cpu} ({sets}{limited}), OpenVINO {environment.openvino}"

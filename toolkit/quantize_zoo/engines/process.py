@@ -1,0 +1,230 @@
+"""A cell's process: spawned for one cell, asked to do one thing at a time, ended with its context.
+
+A crash in native code, a hang, an out-of-memory kill or a leak ends that process only. The two sides exchange messages
+over a pipe; only this program's own values travel on it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+from quantize_zoo import errors
+from quantize_zoo.cell import Cell
+from quantize_zoo.cell.session import CellSession
+from quantize_zoo.engines.patience import Patience
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.scoring.environment import ISA_VARIABLE
+
+_GRACE_SECONDS = 5
+# What our side alone decides on: the process must not end before what it is asked for is stored.
+_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+
+_Kind = Literal["result", "error", "quiet"]  # of a message from the process
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class CellProcess:
+    """Our side of a cell's process; use ``start_process``.
+
+    ``call`` is for one thread at a time, ``kill`` for any. ``quiet`` is held while the process measures the latency of
+    a trial: whoever computes on this machine meanwhile takes it for as long. ``patience`` limits the calls.
+    """
+
+    def __init__(self, connection: Connection, process: Any, patience: Patience) -> None:
+        self.quiet = threading.Lock()
+        self.patience = patience
+        self._connection = connection
+        self._process = process
+        self._cause = ""
+
+    @property
+    def pid(self) -> int:
+        """The process's."""
+        pid: int = self._process.pid
+        return pid
+
+    def kill(self, cause: str) -> None:
+        """End the process; the call that is under way fails with the cause."""
+        self._cause = self._cause or cause
+        self._process.kill()
+
+    def call(
+        self,
+        method: Callable[Concatenate[CellSession, Arguments], Result],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Result:
+        """Run a method of the process's session and return what that returns.
+
+        Raises:
+            WorkerDiedError: the process ended, or took so long that it was taken for hanging and ended.
+            QuantizeZooError: what the method raised.
+
+        """
+        kind, started = method.__name__, time.monotonic()
+        limit = self.patience.limit(kind)
+        try:
+            self._connection.send((method, arguments, named))
+            result: Result = self._answer(kind, started + limit, limit)
+        except (EOFError, OSError):
+            self._process.join(_GRACE_SECONDS)
+            raise errors.worker_died(self._cause or _cause_of_death(self._process.exitcode)) from None
+        self.patience.took(kind, time.monotonic() - started)
+        return result
+
+    def _answer(self, kind: str, deadline: float, limit: float) -> Any:
+        """Wait for the answer; meanwhile let the process measure when this machine is quiet."""
+        with ExitStack() as held:
+            while True:
+                if not self._connection.poll(max(0.0, deadline - time.monotonic())):
+                    self.kill(f"it hung for {limit:.0f} s in {kind}")
+                message: _Kind
+                message, value = self._connection.recv()
+                if message == "quiet":
+                    held.enter_context(self.quiet)
+                    self._connection.send(None)
+                elif message == "error":
+                    raise value
+                else:
+                    return value
+
+
+@contextmanager
+def start_process(cell: Cell, log: Path, statistics: Path, inputs: Path) -> Iterator[CellProcess]:
+    """Start the process of a cell; it ends with the context, at once if that is left by an exception.
+
+    Args:
+        cell: the cell.
+        log: what libraries print, native ones included, goes into this file.
+        statistics: the folder where collected statistics are kept.
+        inputs: the folder for preprocessed inputs that do not fit into memory; what a killed process leaves there is
+            removed with the next cell.
+
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    own = inputs / str(os.getpid())
+    process = context.Process(target=_serve, args=(theirs, cell, statistics, own, log), name=cell.key.slug, daemon=True)
+    resource_tracker.ensure_running()  # it would let the signals through again when it is started meanwhile
+    with _limited_to(cell.device.isa), _held_back(_SIGNALS):
+        process.start()
+    theirs.close()
+    try:
+        yield CellProcess(ours, process, Patience(cell.hang_seconds))
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        ours.close()  # the process leaves when its pipe is closed
+        process.join(_GRACE_SECONDS)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        _remove_leftovers(inputs)
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "it closed its pipe and hangs"
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    name = signal.Signals(-exit_code).name
+    return f"{name} (out of memory?)" if name == "SIGKILL" else name
+
+
+@contextmanager
+def _limited_to(isa: str | None) -> Iterator[None]:
+    """Limit oneDNN in processes started meanwhile: it reads the variable once, when OpenVINO is loaded."""
+    before = os.environ.get(ISA_VARIABLE)
+    if isa is not None:
+        os.environ[ISA_VARIABLE] = isa
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[ISA_VARIABLE] = before
+        elif isa is not None:
+            del os.environ[ISA_VARIABLE]
+
+
+@contextmanager
+def _held_back(signals: frozenset[signal.Signals]) -> Iterator[None]:
+    """Hold signals back in this thread, and for good in processes started meanwhile, which inherit it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _remove_leftovers(inputs: Path) -> None:
+    """Remove this process's folder of inputs, and those of processes that are gone."""
+    for folder in inputs.glob("*"):
+        ours = folder.name == str(os.getpid())
+        if ours or not Path("/proc", folder.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, log: Path) -> None:
+    """Run in the cell's process: answer calls until the pipe is closed."""
+    _redirect_output(log)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+    @contextmanager
+    def quiet() -> Iterator[None]:
+        """Ask our side for quiet; it is over when the answer arrives there."""
+        connection.send(("quiet", None))
+        connection.recv()
+        yield
+
+    session: CellSession | None = None
+    while True:
+        reply: tuple[_Kind, object]
+        try:
+            method, arguments, named = connection.recv()
+        except EOFError:
+            return
+        try:
+            if session is None:
+                session = CellSession(cell, statistics, inputs, quiet)
+            reply = ("result", method(session, *arguments, **named))
+        except QuantizeZooError as error:
+            traceback.print_exc()
+            reply = ("error", error)
+        except Exception as error:  # nothing foresaw it; the log has the traceback, the user gets one line
+            traceback.print_exc()
+            reply = ("error", errors.unexpected(f"{type(error).__name__}: {error}", log))
+        try:
+            connection.send(reply)
+        except BrokenPipeError:
+            return
+
+
+def _leave_with_parent() -> None:
+    """End this process with the one that started it, even in the middle of native code."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this process was started by multiprocessing"
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _redirect_output(log: Path) -> None:
+    """Send what libraries print, native ones included, to the cell's log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        os.dup2(stream.fileno(), sys.stdout.fileno())
+        os.dup2(stream.fileno(), sys.stderr.fileno())

@@ -1,0 +1,79 @@
+"""What runs models to compare them: data, device, and how latency is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+from quantize_zoo.config import BenchmarkParams, DeviceSpec
+from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.scoring import AccuracySession, Answers, Side, compile_for_accuracy, latency_properties, start_runtime
+from quantize_zoo.store import Figures
+
+_COMPILATIONS = 3
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What runs the models: the dataset's session, the device, and how latency is measured (not at all without one)."""
+
+    accuracy: AccuracySession
+    device: DeviceSpec
+    benchmark: BenchmarkParams
+    metric: str
+    dataset: str
+    inputs: Mapping[str, str]
+    measures_latency: bool
+
+    def read(self, path: Path) -> ov.Model:
+        """Read a model file that takes the bench's data, with batch size 1.
+
+        Raises:
+            CellError: it is not there, cannot be read, or has other inputs.
+
+        """
+        if not path.is_file():
+            raise errors.model_vanished(path)
+        model = with_batch(read_model(path), 1)
+        found = {port.get_any_name(): str(port.get_partial_shape()) for port in model.inputs}
+        if found != dict(self.inputs):
+            raise errors.other_baseline([f"model inputs ({found}, now {dict(self.inputs)})"])
+        return model
+
+    def answers(self, model: ov.Model) -> Answers:
+        """What a model with batch size 1 answers."""
+        return self.accuracy.answers(compile_for_accuracy(model, self.device), self.metric)
+
+    def side(self, model: Path, python: Path | None = None) -> Side:
+        """One side of a latency comparison."""
+        properties = latency_properties(self.device, self.benchmark)
+        return Side(model, self.device.device, properties, *([python] if python else []))
+
+    def sample(self) -> dict[str, NDArray[Any]]:
+        """The inputs that latency is measured with."""
+        (inputs,) = self.accuracy.inputs([0])
+        return {name: np.repeat(value, self.benchmark.batch_size, axis=0) for name, value in inputs.items()}
+
+
+def measure_figures(bench: Bench, path: Path) -> Figures:
+    """Measure what a model costs beside its latency, in a process of its own.
+
+    Raises:
+        CellError: the model cannot be run.
+
+    """
+    weights = path.with_suffix(".bin")
+    side = bench.side(path)
+    with start_runtime() as process:
+        seconds = [process.load(side, bench.benchmark.batch_size) for _ in range(_COMPILATIONS)]
+        process.feed(bench.sample())
+        process.turns((0,), 1)
+        size = (weights if weights.is_file() else path).stat().st_size
+        return Figures(size, float(np.median(seconds)), process.peak_bytes())

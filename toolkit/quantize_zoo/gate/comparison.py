@@ -1,0 +1,147 @@
+"""Two models on one bench: what differs in accuracy, in latency, and in what they cost beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize_zoo.config import GateConfig
+from quantize_zoo.gate.accuracy import judge_accuracy
+from quantize_zoo.gate.bench import Bench, measure_figures
+from quantize_zoo.gate.checks import (
+    Cause,
+    ChangedSample,
+    Check,
+    Quantity,
+    accuracy_check,
+    growth_check,
+    latency_check,
+)
+from quantize_zoo.gate.latency import judge_latency
+from quantize_zoo.graph import same_model
+from quantize_zoo.scoring import Answers, Side, measure_rounds
+
+_RESAMPLES = 200
+_LISTED_SAMPLES = 50
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a comparison allows, the level of one check, and the folder that pictures of samples go into."""
+
+    gate: GateConfig
+    level: float
+    run: Path
+
+
+def model_checks(
+    bench: Bench, terms: Terms, baseline: tuple[Side, Answers], path: Path, cause: Cause, subject: str
+) -> Iterator[Check]:
+    """Yield the checks of accuracy and latency of a model; the same one in the same interpreter is not measured.
+
+    Raises:
+        CellError: the model is missing, has other inputs than the data, or cannot be run.
+
+    """
+    side, answers = baseline
+    yield compare_answers(bench, terms, cause, subject, answers, bench.answers(bench.read(path)))
+    if not bench.measures_latency:
+        return
+    candidate = bench.side(path)
+    if side.python == candidate.python and same_model(side.model, path):
+        yield Check(cause, "latency", subject, "pass", "the same model: not measured")
+        return
+    yield compare_latency(bench, terms, side, candidate, cause, subject)
+
+
+def compare_answers(
+    bench: Bench,
+    terms: Terms,
+    cause: Cause,
+    subject: str,
+    baseline: Answers,
+    candidate: Answers,
+) -> Check:
+    """Judge the accuracy of a candidate that answered the baseline's samples."""
+    candidate = candidate.ordered_as(baseline)
+    found = candidate.metrics[bench.metric]
+    if not math.isfinite(found):
+        return Check(cause, "accuracy", subject, "regressed", f"{bench.metric} is {found}, which is no number")
+    different = baseline.digests != candidate.digests
+    identical = not different.any()
+    metric = bench.metric
+    resampled = None
+    if not identical and baseline.pairs and candidate.pairs:
+        resampled = bench.accuracy.resampled_difference(baseline, candidate, metric, _RESAMPLES)
+    verdict = judge_accuracy(
+        (baseline.metrics[metric], baseline.values),
+        (candidate.metrics[metric], candidate.values),
+        identical=bool(identical),
+        higher_is_better=bench.accuracy.higher_is_better(metric),
+        margin=terms.gate.max_accuracy_drop / 100,
+        level=terms.level,
+        resampled=resampled,
+        confidences=_confidences(baseline, candidate),
+    )
+    other = baseline.texts != candidate.texts
+    if baseline.values is not None and candidate.values is not None:
+        other |= baseline.values != candidate.values  # of classes with equal scores the text names one
+    moved = np.flatnonzero(different & other)
+    changed = tuple(
+        ChangedSample(
+            str(baseline.identifiers[index]),
+            str(baseline.texts[index]),
+            str(candidate.texts[index]),
+            _thumbnail(bench, terms, str(baseline.identifiers[index])),
+        )
+        for index in moved[:_LISTED_SAMPLES]
+    )
+    return accuracy_check(cause, subject, verdict, metric, changed, len(moved))
+
+
+def compare_latency(bench: Bench, terms: Terms, baseline: Side, candidate: Side, cause: Cause, subject: str) -> Check:
+    """Measure two sides in turns."""
+    margin = terms.gate.max_latency_increase / 100
+    rounds, started = 0, time.perf_counter()
+
+    def measure() -> Iterator[float]:
+        nonlocal rounds
+        batch, cores = bench.benchmark.batch_size, bench.benchmark.nthreads
+        for observed in measure_rounds(baseline, candidate, bench.sample(), batch=batch, cores=cores):
+            rounds += 1
+            yield observed
+
+    verdict = judge_latency(measure, margin, terms.level)
+    return latency_check(cause, subject, verdict, (time.perf_counter() - started) / max(1, rounds))
+
+
+def growth(bench: Bench, terms: Terms, baseline: Path, candidate: Path, cause: Cause, subject: str) -> Iterator[Check]:
+    """Yield what a model costs beside its latency, against what the baseline's costs today."""
+    before, now = (measure_figures(bench, each) for each in (baseline, candidate))
+    rows: tuple[tuple[Quantity, float, float, str, float | None], ...] = (
+        ("size", before.size_bytes / 1e6, now.size_bytes / 1e6, "MB", terms.gate.max_size_increase),
+        ("compile time", before.compile_s, now.compile_s, "s", terms.gate.max_compile_time_increase),
+        ("memory", before.peak_bytes / 1e6, now.peak_bytes / 1e6, "MB", terms.gate.max_memory_increase),
+    )
+    for quantity, first, second, unit, limit in rows:
+        share = None if limit is None else limit / 100
+        yield growth_check(cause, quantity, subject, first, second, unit, share)
+
+
+def _confidences(baseline: Answers, candidate: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if baseline.confidences is None or candidate.confidences is None:
+        return None
+    return baseline.confidences, candidate.confidences
+
+
+def _thumbnail(bench: Bench, terms: Terms, identifier: str) -> str:
+    """Write the picture of a sample among the run's files and return its name there, if it is a picture."""
+    name = Path("thumbnails") / f"{hashlib.sha256(identifier.encode()).hexdigest()[:16]}.png"
+    return name.as_posix() if bench.accuracy.write_thumbnail(identifier, terms.run / name) else ""

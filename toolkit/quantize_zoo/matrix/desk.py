@@ -1,0 +1,53 @@
+"""What the steps of a night work with."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantize_zoo.cell import Cell
+from quantize_zoo.config import MatrixConfig, OptimizerParams
+from quantize_zoo.engines.protocol import CellWork, Engine
+from quantize_zoo.matrix.observer import RunObserver
+from quantize_zoo.store import Store
+
+
+@dataclass(frozen=True)
+class Night:
+    """A run under way: its cells, where its files go, who does the work, and who is told.
+
+    ``baselines`` is the folder with the models of baselines; ``stop`` is set when the run is to end before its cells
+    do.
+    """
+
+    run_id: str
+    matrix: MatrixConfig
+    cells: tuple[Cell, ...]
+    seed: int
+    folder: Path
+    baselines: Path
+    engine: Engine
+    store: Store
+    observer: RunObserver
+    stop: threading.Event
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where the steps of one cell are done: the cell, its row in the store, its work, and the night it belongs to."""
+
+    cell: Cell
+    cell_id: int
+    work: CellWork
+    night: Night
+
+    @property
+    def params(self) -> OptimizerParams:
+        """Parameters of the search."""
+        return self.cell.model.optimizer.params
+
+    def stop_if_asked(self) -> None:
+        """Raise KeyboardInterrupt if the run is to end."""
+        if self.night.stop.is_set():
+            raise KeyboardInterrupt

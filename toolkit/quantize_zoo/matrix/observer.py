@@ -1,0 +1,39 @@
+"""Who is told what happens in a night."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from quantize_zoo.cell import Cell
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.gate import GateResult
+from quantize_zoo.search import Trial
+from quantize_zoo.store import Reference
+
+
+class RunObserver(Protocol):
+    """Told what happens, for progress; must not raise."""
+
+    def cell_started(self, cell: Cell, position: int, total: int) -> None:
+        """Announce a cell."""
+        ...
+
+    def reference_scored(self, cell: Cell, reference: Reference) -> None:
+        """Announce the FP32 reference."""
+        ...
+
+    def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:
+        """Announce a trial that is stored, and the best so far."""
+        ...
+
+    def gate_started(self, cell: Cell) -> None:
+        """Announce the comparison with the baseline."""
+        ...
+
+    def gate_finished(self, cell: Cell, result: GateResult) -> None:
+        """Announce what it found."""
+        ...
+
+    def cell_finished(self, cell: Cell, error: QuantizeZooError | None) -> None:
+        """Announce the end of a cell."""
+        ...

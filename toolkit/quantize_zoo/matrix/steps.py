@@ -1,0 +1,218 @@
+"""The steps of a cell. Each knows what it is fed and what it gives, and stores what it found before it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from quantize_zoo.cell import Cell, Prepared
+from quantize_zoo.config import OptimizerParams, search_stages
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level
+from quantize_zoo.gate.comparison import Terms
+from quantize_zoo.gate.holding import GateRequest
+from quantize_zoo.matrix.desk import Desk
+from quantize_zoo.matrix.export import write_configuration
+from quantize_zoo.matrix.start import Start, find_start
+from quantize_zoo.quantization import derive_space
+from quantize_zoo.scoring import inverse
+from quantize_zoo.search import (
+    StagePlan,
+    Trial,
+    TrialRecorder,
+    best_trial,
+    meets_accuracy,
+    ranked,
+    run_alone,
+    run_stage,
+)
+from quantize_zoo.store import Final, RunnerUp, StoredBaseline
+from quantize_zoo.zoo import fetch_model
+
+_GATE = TypeAdapter(GateResult)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial that is called best, and what it was measured against."""
+
+    best: Trial
+    runner_up: RunnerUp | None
+
+
+def fetch(cell: Cell) -> Cell:
+    """Have the model's file here: one of Open Model Zoo is downloaded and converted."""
+    if cell.model.zoo_name is None:
+        return cell
+    return replace(cell, model=cell.model.model_copy(update={"model": fetch_model(cell.model.zoo_name)}))
+
+
+def prepare(_: Cell, desk: Desk) -> Prepared:
+    """Read model and data, score the FP32 model."""
+    prepared = desk.work.prepare()
+    desk.night.store.set_reference(desk.cell_id, prepared.reference)
+    return prepared
+
+
+def start(prepared: Prepared, desk: Desk) -> Start:
+    """Find where the search starts, by the load method and what is stored."""
+    store = desk.night.store
+    found = find_start(desk.params, prepared, store.searches(desk.cell.model.name, desk.cell.key.device_label))
+    if found.continues is not None:
+        store.set_continues(desk.cell_id, found.continues)
+    if found.reference != prepared.reference:
+        store.set_reference(desk.cell_id, found.reference)
+    desk.night.observer.reference_scored(desk.cell, found.reference)
+    return found
+
+
+def references(found: Start, desk: Desk) -> Start:
+    """Score the models of other tools that the matrix names."""
+    if desk.cell.references:
+        desk.night.store.set_references(desk.cell_id, desk.work.references())
+    return found
+
+
+def search(found: Start, desk: Desk) -> list[Trial]:
+    """Make the trials; return all of the search, also those that it went on from, the best one first."""
+    reference, params = found.reference, desk.params
+    recorder = TrialRecorder(
+        params, reference.accuracy.value, found.trials, higher_is_better=reference.higher_is_better
+    )
+    for trial in _trials(found, recorder, desk):
+        desk.night.store.add_trial(desk.cell_id, trial)
+        desk.night.observer.trial_finished(desk.cell, trial, best_trial(recorder.trials, params))
+        desk.stop_if_asked()
+    return ranked(recorder.trials, params)
+
+
+def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial]:
+    """Yield the trials of all stages; each stage starts around the best so far."""
+    store, pool = desk.night.store, desk.work.pool
+    if found.rebuild:
+        calibration = desk.work.calibrate(found.base)
+        store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
+        yield from run_alone(recorder.draft("eval", 0, found.base, None), recorder, pool)
+        return
+    seconds = 0.0
+    for number, stage in enumerate(search_stages(desk.cell.model)):
+        if recorder.is_finished(stage.until):
+            continue
+        done = [trial for trial in recorder.trials if trial.stage == number]
+        best = best_trial(recorder.trials, recorder.params)
+        base = done[0].option if done else best.option if best else found.base
+        calibration = desk.work.calibrate(base)
+        seconds += calibration.seconds
+        store.set_calibration(desk.cell_id, seconds, calibration.errors)
+        space = derive_space(found.placement, base, stage.compression)
+        types = {operation.name: operation.type for operation in found.placement.operations}
+        plan = StagePlan(number, base, space, stage.until, types, calibration.errors)
+        yield from run_stage(plan, recorder, desk.night.seed, pool)
+
+
+def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
+    """Measure the best against the one that came second, before it is called best; noise may have put it first.
+
+    None if no trial could be measured.
+    """
+    if not ranking:
+        return None
+    best = ranking[0]
+    rivals = (
+        trial
+        for trial in ranking[1:]
+        if trial.structure != best.structure and _within(trial, desk.params) and _within(best, desk.params)
+    )
+    second = next(rivals, None)
+    if second is None or best.measurement is None or best.measurement.latency is None:
+        return Choice(best, None)
+    ratio = desk.work.compare(best.option, second.option)
+    slower = ratio.high is not None and ratio.high < 1
+    undecided = not slower and ratio.low is not None and ratio.low <= 1
+    if slower or (undecided and _accuracy_loss(second) < _accuracy_loss(best)):
+        best, second = second, best
+        ratio = inverse(ratio)
+    return Choice(best, RunnerUp(second.number, ratio))
+
+
+def finish(choice: Choice | None, desk: Desk) -> Trial | None:
+    """Export the best model, and find out what is told of it; from here on the cell is done, whatever follows."""
+    final = None if choice is None else _final(choice, desk)
+    desk.night.store.set_final(desk.cell_id, final)
+    return None if choice is None else choice.best
+
+
+def _final(choice: Choice, desk: Desk) -> Final:
+    best = choice.best
+    model = _best_model(desk.cell)
+    finished = desk.work.finish(best.option, desk.night.folder / model)
+    write_configuration(desk.night.folder / model, desk.cell, best)
+    return Final(
+        best.number,
+        finished.latency,
+        model.as_posix(),
+        finished.holdout,
+        choice.runner_up,
+        finished.others,
+        model.with_suffix(".npz").as_posix(),
+        finished.figures,
+        finished.layers,
+    )
+
+
+def hold(best: Trial | None, desk: Desk) -> GateResult | None:
+    """Compare with the accepted baseline, if there is one; its failure takes nothing of the cell away."""
+    night, cell = desk.night, desk.cell
+    current = {baseline.name: baseline for baseline in night.store.baselines()}
+    baseline = current.get(cell.key.label)
+    if baseline is None:
+        return None
+    level = check_level(night.matrix.gate, sum(each.key.label in current for each in night.cells))
+    request = GateRequest(
+        baseline=baseline,
+        folder=night.baselines,
+        best=best.option if best else None,
+        model=night.folder / _best_model(cell),
+        terms=Terms(night.matrix.gate, level, night.folder),
+        runtimes=night.matrix.runtimes,
+    )
+    night.observer.gate_started(cell)
+    try:
+        result = desk.work.hold(request)
+    except QuantizeZooError as error:
+        desk.stop_if_asked()
+        check = Check("runtime", "accuracy", "the baseline", "failed", str(error))
+        result = _result(baseline, check)
+    except KeyboardInterrupt:
+        _keep(replace(_result(baseline), interrupted=True), desk)
+        raise
+    result = apply_waivers(result, cell.key.label, night.matrix.waivers, datetime.now(timezone.utc).date())
+    _keep(result, desk)
+    night.observer.gate_finished(cell, result)
+    return result
+
+
+def _result(baseline: StoredBaseline, *checks: Check) -> GateResult:
+    return GateResult(baseline.id, baseline.accepted_at.isoformat(), checks)
+
+
+def _keep(result: GateResult, desk: Desk) -> None:
+    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"))
+
+
+def _best_model(cell: Cell) -> Path:
+    """Return where a cell's best model is in the folder of its run."""
+    return Path("models") / f"{cell.key.slug}.xml"
+
+
+def _accuracy_loss(trial: Trial) -> float:
+    assert trial.score is not None, "ranked trials have a score"
+    return trial.score.accuracy_loss
+
+
+def _within(trial: Trial, params: OptimizerParams) -> bool:
+    return meets_accuracy(_accuracy_loss(trial), params)
