@@ -183,7 +183,7 @@ def test_run_of_an_older_store_that_never_ended_is_interrupted(url):
     assert [cell.status for cell in run.cells] == ["unavailable", "interrupted"]
 
 
-def test_trial_of_an_older_store_without_a_number_is_a_failed_one(sqlite):
+def test_trial_of_an_older_store_without_a_number_is_a_failed_one_and_its_json_is_finite(sqlite):
     make_store_of_0_1_0(sqlite)
     ((text,),) = execute(sqlite, "SELECT trial FROM trials WHERE id = 2")
     broken = json.loads(text)
@@ -191,14 +191,16 @@ def test_trial_of_an_older_store_without_a_number_is_a_failed_one(sqlite):
     execute(sqlite, "UPDATE trials SET trial = :text WHERE id = 2", text=json.dumps(broken))
     ((text,),) = execute(sqlite, "SELECT trial FROM trials WHERE id = 4")
     execute(sqlite, "UPDATE trials SET trial = :text WHERE id = 4", text=text.replace('top1": 0.99', 'top1": Infinity'))
+    execute(sqlite, """UPDATE cells SET params = '{"max_trials": 7, "max_minutes": Infinity}' WHERE id = 1""")
     first, second, _ = Store(sqlite).load_run("20260101-000000-000").cells
     failed = first.trials[1]
     assert (failed.measurement, failed.score, failed.loss) == (None, None, None)
     assert failed.failure == "the metric is not a finite number"
-    assert (first.status, first.final) == ("done", None)
+    assert (first.status, first.final, first.params.max_minutes) == ("done", None, None)
     assert second.trials[1].measurement.metrics == {"accuracy@top1": None}
     assert second.final.trial == 1
     assert execute(sqlite, "SELECT id FROM trials WHERE trial LIKE '%NaN%' OR trial LIKE '%Infinity%'") == []
+    assert execute(sqlite, "SELECT id FROM cells WHERE params LIKE '%Infinity%'") == []
 
 
 # Runs whose process is gone
