@@ -48,6 +48,7 @@ def test_model_paths_are_relative_to_their_file(write, tmp_path):
         (("max_trials: 5", "max_trails: 5"), 11, r"unknown key .*max_trails'.*did you mean 'max_trials'"),
         (("max_trials: 5", "max_trials: many"), 11, r"optimizer.params.max_trials: .*integer.*not 'many'"),
         (("max_trials: 5", "max_trials: 0"), 11, r"greater than 0, not 0"),
+        (("max_trials: 5", "accuracy_loss: .inf"), 11, r"finite number"),
         (("name: net\n", ""), 1, r"key 'name' is missing"),
         (("metric: accuracy\n", "metric: accuracy\nmetric: map\n"), 5, r"key 'metric' appears twice"),
         (("[layer]", "[layers]"), 8, r"unknown value 'layers'.*did you mean 'layer'"),

@@ -114,7 +114,7 @@ class CellSession:
             identity=search_identity(self._cell, self._hardware, dataset, self._split.tuning),
             metric=config.metric,
             accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
-            metrics=scored.metrics,
+            metrics=dict(scored.metrics),
             execution=describe_execution(fp32.for_latency),
             environment=describe_environment(),
             checker=f"{self._checker.version}, {self._checker.origin}",

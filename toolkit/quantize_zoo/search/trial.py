@@ -79,8 +79,7 @@ class Measurement:
     """
 
     accuracy: Estimate
-    metrics: dict[str, float]
-    per_sample: Any
+    metrics: dict[str, float | None]
     latency: PairedLatency | None
     execution: Execution
     latency_from: int | None = None

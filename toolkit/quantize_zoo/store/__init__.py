@@ -1,7 +1,8 @@
-"""The trial store: runs, cells, trials and per-sample results in a database, by SQLAlchemy."""
+"""The trial store: runs, cells, trials and baselines in a database, by SQLAlchemy."""
 
 from quantize_zoo.store.records import (
     Baseline,
+    CellEnd,
     CellRecord,
     CellStatus,
     ErrorRecord,
@@ -23,6 +24,7 @@ from quantize_zoo.store.store import Store
 
 __all__ = [
     "Baseline",
+    "CellEnd",
     "CellRecord",
     "CellStatus",
     "ErrorRecord",

@@ -14,6 +14,7 @@ from quantize_zoo.search import Trial
 
 RunStatus = Literal["running", "finished", "interrupted"]
 CellStatus = Literal["running", "done", "unavailable", "failed", "interrupted"]
+CellEnd = Literal["unavailable", "failed", "interrupted"]  # how a cell ends that is not done
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Reference:
     identity: dict[str, str]
     metric: str
     accuracy: Estimate
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     execution: Execution
     environment: Environment
     checker: str
@@ -55,12 +56,12 @@ class Reference:
 
 @dataclass(frozen=True)
 class OtherMetric:
-    """A metric on another dataset than the one that is tuned on."""
+    """A metric on another dataset than the one that is tuned on; None where it is not a finite number."""
 
     dataset: str
     metric: str
-    fp32: float
-    int8: float
+    fp32: float | None
+    int8: float | None
 
 
 @dataclass(frozen=True)

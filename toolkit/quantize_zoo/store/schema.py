@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_PLAIN = JSON(none_as_null=True)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, aware and in UTC: SQLite keeps no zone, PostgreSQL gives the zone of its session."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert what is stored."""
+        return None if value is None else value.astimezone(timezone.utc)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert what is read."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
 
 
 class Base(DeclarativeBase):
@@ -13,20 +32,21 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """A run of a matrix."""
+    """A run of a matrix; ``process`` tells which process it belongs to."""
 
     __tablename__ = "runs"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     status: Mapped[str] = mapped_column(String(16))
-    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     matrix: Mapped[str]
     command: Mapped[str]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     require_targets: Mapped[bool]
     on_missing_device: Mapped[str] = mapped_column(String(16))
     version: Mapped[str] = mapped_column(String(32))
+    process: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
 
 
 class Cell(Base):
@@ -45,15 +65,15 @@ class Cell(Base):
     status: Mapped[str] = mapped_column(String(16))
     method: Mapped[str] = mapped_column(String(16))
     continues: Mapped[int | None] = mapped_column(ForeignKey("cells.id"))
-    params: Mapped[dict[str, object]] = mapped_column(JSON)
-    error: Mapped[dict[str, object] | None] = mapped_column(JSON)
-    reference: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    params: Mapped[dict[str, object]] = mapped_column(_PLAIN)
+    error: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
+    reference: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
     calibration_seconds: Mapped[float | None]
-    sensitivity: Mapped[dict[str, float] | None] = mapped_column(JSON)
-    workers: Mapped[list[dict[str, object]] | None] = mapped_column(JSON)
-    final: Mapped[dict[str, object] | None] = mapped_column(JSON)
-    references: Mapped[list[dict[str, object]] | None] = mapped_column(JSON)
-    gate: Mapped[dict[str, object] | None] = mapped_column(JSON)
+    sensitivity: Mapped[dict[str, float] | None] = mapped_column(_PLAIN)
+    workers: Mapped[list[dict[str, object]] | None] = mapped_column(_PLAIN)
+    final: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
+    references: Mapped[list[dict[str, object]] | None] = mapped_column(_PLAIN)
+    gate: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
 
 
 class BaselineRow(Base):
@@ -65,13 +85,13 @@ class BaselineRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     model: Mapped[str]
     device: Mapped[str]
-    accepted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    dropped_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    content: Mapped[dict[str, object]] = mapped_column(JSON)
+    accepted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    dropped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    content: Mapped[dict[str, object]] = mapped_column(_PLAIN)
 
 
 class TrialRow(Base):
-    """A finished trial; ``per_sample`` is the tuned metric of each sample in NumPy's own file format."""
+    """A finished trial; ``trial`` holds all of it but its number."""
 
     __tablename__ = "trials"
     __table_args__ = (UniqueConstraint("cell_id", "number"),)
@@ -79,7 +99,4 @@ class TrialRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     cell_id: Mapped[int] = mapped_column(ForeignKey("cells.id"), index=True)
     number: Mapped[int]
-    option_hash: Mapped[str] = mapped_column(String(64))
-    loss: Mapped[float | None]
-    trial: Mapped[dict[str, object]] = mapped_column(JSON)
-    per_sample: Mapped[bytes | None] = mapped_column(LargeBinary)
+    trial: Mapped[dict[str, object]] = mapped_column(_PLAIN)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from quantize_zoo.store.migrations.present import has_column, has_index
+
 revision = "0003"
 down_revision = "0002"
 
@@ -13,11 +15,16 @@ _TRIALS = sa.table("trials", sa.column("id", sa.Integer), sa.column("trial", sa.
 def upgrade() -> None:
     """Add the columns, and rewrite what names the search and the time of a trial."""
     # Not as a batch, which makes the table anew: trials refer to it.
-    op.drop_index("ix_cells_search_key", "cells")
-    op.drop_column("cells", "search_key")
-    op.execute("ALTER TABLE cells ADD COLUMN continues INTEGER REFERENCES cells (id)")
-    op.add_column("cells", sa.Column("references", sa.JSON()))
-    op.create_index("ix_cells_model_device", "cells", ["model", "device"])
+    if has_index("cells", "ix_cells_search_key"):
+        op.drop_index("ix_cells_search_key", "cells")
+    if has_column("cells", "search_key"):
+        op.drop_column("cells", "search_key")
+    if not has_column("cells", "continues"):
+        op.execute("ALTER TABLE cells ADD COLUMN continues INTEGER REFERENCES cells (id)")
+    if not has_column("cells", "references"):
+        op.add_column("cells", sa.Column("references", sa.JSON()))
+    if not has_index("cells", "ix_cells_model_device"):
+        op.create_index("ix_cells_model_device", "cells", ["model", "device"])
     connection = op.get_bind()
     for row in connection.execute(sa.select(_CELLS).where(_CELLS.c.reference.is_not(None))).all():
         reference = dict(row.reference)

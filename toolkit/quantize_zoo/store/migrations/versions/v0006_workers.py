@@ -3,10 +3,13 @@
 import sqlalchemy as sa
 from alembic import op
 
+from quantize_zoo.store.migrations.present import has_column
+
 revision = "0006"
 down_revision = "0005"
 
 
 def upgrade() -> None:
     """Add the column."""
-    op.add_column("cells", sa.Column("workers", sa.JSON()))
+    if not has_column("cells", "workers"):
+        op.add_column("cells", sa.Column("workers", sa.JSON()))
