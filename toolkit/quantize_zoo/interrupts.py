@@ -15,8 +15,10 @@ from pathlib import Path
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _raising = False
+_held = False
 _asked: signal.Signals | None = None
 _told = False
+_telling = threading.Lock()
 
 
 class Interrupted(KeyboardInterrupt):
@@ -54,6 +56,37 @@ def raised() -> Iterator[None]:
         _raising = False
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Raise a signal that comes within the context when it is left: for the start of a process, which must be whole.
+
+    The process never sees Ctrl-C, see ``hidden``.
+    """
+    global _held
+    before = _asked
+    _held = True
+    try:
+        with hidden():
+            yield
+    finally:
+        _held = False
+        if before is None:
+            check()
+
+
+@contextmanager
+def hidden() -> Iterator[None]:
+    """Let processes and threads that are started within never see Ctrl-C.
+
+    A terminal sends it to all processes of a command; what it means is decided in the one that listens.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def asked() -> signal.Signals | None:
     """Return the signal that was raised, whatever became of the exception."""
     return _asked
@@ -73,10 +106,11 @@ def check() -> None:
 def tell(number: signal.Signals) -> int:
     """Say in one line, once, that the process was interrupted; return the exit status for that."""
     global _told
-    if not _told:
+    with _telling:
+        if not _told:
+            with suppress(OSError):  # nobody may be listening
+                os.write(2, f"interrupted by {number.name}\n".encode())
         _told = True
-        with suppress(OSError):  # nobody may be listening
-            os.write(2, f"interrupted by {number.name}\n".encode())
     return 128 + number
 
 
@@ -84,7 +118,8 @@ def _raise_first(number: int, _: object) -> None:
     global _asked
     if _raising and _asked is None:
         _asked = signal.Signals(number)
-        raise Interrupted(_asked)
+        if not _held:
+            raise Interrupted(_asked)
 
 
 def _end_where_not_raised(reading: int) -> None:
@@ -94,7 +129,8 @@ def _end_where_not_raised(reading: int) -> None:
         if number not in _SIGNALS:
             continue
         came += 1
-        if came > 1 or not _raising:
+        raising = _raising or _asked is not None  # the main thread may have been faster, and be done with it
+        if came > 1 or not raising:
             status = tell(signal.Signals(number))
             for child in descendants(os.getpid()):
                 with suppress(ProcessLookupError):

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-from quantize_zoo import errors
+from quantize_zoo import errors, interrupts
 from quantize_zoo.cell import Calibration, Cell, Finished, Prepared
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import MatrixConfig
@@ -71,7 +71,7 @@ class LocalEngine:
         process = context.Process(
             target=_serve, args=(theirs, cell, self._statistics, inputs, log), name=cell.name, daemon=True
         )
-        with _limited_to(cell.device.isa):
+        with _limited_to(cell.device.isa), interrupts.held():
             process.start()
         theirs.close()
         try:

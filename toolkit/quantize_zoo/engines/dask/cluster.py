@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +17,7 @@ from distributed.comm.core import connect as connect_comm
 from distributed.core import send_recv
 from distributed.worker_memory import parse_memory_limit
 
-from quantize_zoo import errors
+from quantize_zoo import errors, interrupts
 from quantize_zoo.engines.cluster_options import ROLES, Role, SchedulerAddress, require_safe
 from quantize_zoo.engines.dask import worker as tasks
 
@@ -27,6 +29,7 @@ CONFIGURATION = {
     "distributed.admin.tick.interval": "1s",
 }
 _ANSWER_SECONDS = 5  # within which a scheduler must answer
+_CLOSE_SECONDS = 5
 _DASHBOARD_SECONDS = 3
 
 
@@ -41,10 +44,12 @@ def connect(scheduler: SchedulerAddress) -> Iterator[Client]:
     with dask.config.set(CONFIGURATION):
         if scheduler.workers:
             resources = dict.fromkeys(ROLES, 1)
-            with LocalCluster(
-                n_workers=scheduler.workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-                dashboard_address="127.0.0.1:0", resources=resources, silence_logs=50,
-            ) as cluster, Client(cluster) as client:  # fmt: skip
+            with interrupts.hidden():
+                cluster = LocalCluster(
+                    n_workers=scheduler.workers, threads_per_worker=1, processes=True, host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0", resources=resources, silence_logs=50,
+                )  # fmt: skip
+            with cluster, Client(cluster) as client:
                 yield client
             return
         security = _security(scheduler)
@@ -94,7 +99,7 @@ def serve(scheduler: SchedulerAddress, roles: tuple[Role, ...], host: str, name:
 
     with dask.config.set(CONFIGURATION):
         try:
-            asyncio.run(run())
+            _in_loop(run)
         except (OSError, ValueError, RuntimeError) as error:
             # Dask says that the nanny failed, and chains why.
             raise errors.worker_refused(str(error.__cause__ or error)) from error
@@ -115,7 +120,7 @@ def _require_answer(scheduler: SchedulerAddress, security: Security | None) -> N
         return await asyncio.wait_for(ask(), _ANSWER_SECONDS)
 
     try:
-        found = asyncio.run(ask_in_time())
+        found = _in_loop(ask_in_time)
     except asyncio.TimeoutError as error:
         raise errors.no_scheduler(scheduler.address, f"nothing came within {_ANSWER_SECONDS} s") from error
     except Exception as error:  # whatever another kind of server may answer
@@ -123,6 +128,33 @@ def _require_answer(scheduler: SchedulerAddress, security: Security | None) -> N
     kind = found.get("type") if isinstance(found, dict) else None
     if kind != "Scheduler":
         raise errors.no_scheduler(scheduler.address, f"a {kind or 'stranger'} answers")
+
+
+def _in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run in an event loop of a thread: of a signal that is raised within one, asyncio prints a traceback."""
+    begun: Future[tuple[asyncio.AbstractEventLoop, Any]] = Future()
+    done: Future[Any] = Future()
+
+    async def main() -> Any:
+        begun.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        return await work()
+
+    def run() -> None:
+        try:
+            done.set_result(asyncio.run(main()))
+        except BaseException as error:  # whoever waits gets it
+            done.set_exception(error)
+
+    with interrupts.hidden():
+        thread = threading.Thread(target=run, name="event loop", daemon=True)
+        thread.start()
+    try:
+        return done.result()
+    except KeyboardInterrupt:
+        loop, task = begun.result()
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(_CLOSE_SECONDS)
+        raise
 
 
 def _require_memory_limit(text: str) -> None:
