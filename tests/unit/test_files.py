@@ -2,8 +2,9 @@
 
 import json
 import math
-import os
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,7 +13,7 @@ import pytest
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.text import files
-from quantize_zoo.text.files import point, signals_held, write_together, write_whole
+from quantize_zoo.text.files import point, write_together, write_whole
 from quantize_zoo.text.plain import json_text, plain
 
 
@@ -52,35 +53,33 @@ def test_an_interrupt_while_drafts_are_written_leaves_what_was_there(tmp_path, m
     assert found == ({"a": "old", "b": "old"} if existed else None)
 
 
+RENAMED = """
+import os, sys
+from pathlib import Path
+from quantize_zoo import interrupts
+interrupts.listen()
+from quantize_zoo.text import files
+rename = Path.replace
+
+def signalled(self, to):
+    if to.name == "a":
+        os.kill(os.getpid(), int(sys.argv[2]))
+    return rename(self, to)
+
+files.Path.replace = signalled
+try:
+    with interrupts.raised():
+        files.write_together(Path(sys.argv[1]), {"a": "a", "b": "b"})
+except KeyboardInterrupt as error:
+    sys.exit(128 + error.number)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_files_are_renamed_comes_after_the_last_one(tmp_path, monkeypatch, number):
-    """Also with another thread, to which the system may deliver what this one would not take."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    waiting = threading.Event()
-    thread = threading.Thread(target=waiting.wait)
-    thread.start()
-    rename = files.Path.replace
-
-    def signalled(self, to):
-        os.kill(os.getpid(), number)
-        return rename(self, to)
-
-    monkeypatch.setattr(files.Path, "replace", signalled)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            write_together(tmp_path, {"a": "a", "b": "b"})
-    finally:
-        waiting.set()
-        thread.join()
-        signal.signal(signal.SIGTERM, before)
+def test_a_signal_while_files_are_renamed_comes_after_the_last_one(tmp_path, number):
+    done = subprocess.run([sys.executable, "-c", RENAMED, tmp_path, str(int(number))], check=False)
+    assert done.returncode == 128 + number
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
-
-
-def test_handlers_are_as_before_after_signals_were_held():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with signals_held():
-        assert signal.getsignal(signal.SIGINT) not in before
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_files_are_written_from_other_threads_too(tmp_path):

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from quantize_zoo.cli import _load
+from quantize_zoo.commands.places import matrix_at
 from quantize_zoo.config import schema_path
 from quantize_zoo.config.json_schema import schema_text
 from quantize_zoo.errors import ConfigurationError
@@ -37,7 +37,7 @@ def test_starter_sees_the_task_and_is_valid(name, zoo):
     assert looks in text
     assert "TODO" in text
     assert not any(line != line.rstrip() for line in text.splitlines())
-    config = _load(path, [], [], {}).models[0]
+    config = matrix_at(path, [], [], {}).models[0]
     assert (config.name, config.metric) == (name, metric)
     launcher = config.accuracy_checker["models"][0]["launchers"][0]
     found = launcher["adapter"]

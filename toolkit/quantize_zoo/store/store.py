@@ -217,7 +217,7 @@ class Store:
 
     def newest_run(self) -> str | None:
         """Return the id of the run that was started last."""
-        with self._transaction() as session:
+        with self._read() as session:
             return session.scalar(select(Run.id).order_by(Run.started_at.desc()).limit(1))
 
     def load_run(self, run_id: str | None = None) -> RunRecord:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any
+
+from quantize_zoo import interrupts
 
 _DRAFTS = ".draft-"
-_HELD = (signal.SIGINT, signal.SIGTERM)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -39,7 +36,7 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
         for name, content in contents.items():
             (drafts / name).parent.mkdir(parents=True, exist_ok=True)
             _write_through(drafts / name, content)
-        with signals_held():
+        with interrupts.held():
             for name in contents:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (drafts / name).replace(folder / name)
@@ -53,37 +50,10 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
 def point(link: Path, target: str) -> None:
     """Let a symbolic link lead to a folder beside it, from one moment to the next."""
     draft = link.with_name(f".{link.name}{_DRAFTS}{os.getpid()}")
-    with signals_held():
+    with interrupts.held():
         draft.unlink(missing_ok=True)
         draft.symlink_to(target, target_is_directory=True)
         draft.replace(link)
-
-
-@contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the end; then they do what they would have done.
-
-    By handlers, and not by a mask: a signal that this thread does not take, another one does, and Python then runs the
-    handler here all the same.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread only
-        return
-    arrived: list[int] = []
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        arrived.append(number)
-
-    before: dict[int, Any] = {}
-    try:
-        for each in _HELD:
-            before[each] = signal.signal(each, hold)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        for number in arrived:
-            signal.raise_signal(number)
 
 
 def _write_through(path: Path, content: str | bytes) -> None:
