@@ -80,7 +80,9 @@ def test_a_long_base_keeps_nobody_waiting():
     assert [each.number for each in trials] == list(range(24))
     assert trials[0].kind == "base"
     longest = trials[0].seconds.total
-    assert sum(each.seconds.total for each in trials[1:]) < 4 * longest, "three at a time, none counted as waiting for it"
+    assert sum(each.seconds.total for each in trials[1:]) < 4 * longest, (
+        "three at a time, none counted as waiting for it"
+    )
 
 
 def test_a_pool_of_one_finds_the_same_options_as_one_by_one_until_it_knows_more():
