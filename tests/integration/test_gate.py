@@ -255,11 +255,11 @@ def test_interpreter_without_openvino_is_told(files, accepted, quantize_zoo, tmp
 
 
 def test_process_that_hangs_is_given_up(tmp_path):
-    hanging = wrapper(tmp_path / "python", "sleep 60")
+    hanging = wrapper(tmp_path / "python", "sleep 600")
     started = time.perf_counter()
     with pytest.raises(CellError, match=r"has not answered 'hello' for 0\.5 s"), start_runtime(hanging, limit=0.5):
         pass
-    assert time.perf_counter() - started < 30
+    assert time.perf_counter() - started < 300
 
 
 def test_process_that_dies_in_between_is_told(files):

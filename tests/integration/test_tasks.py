@@ -189,7 +189,7 @@ def test_inputs_beyond_the_budget_lie_in_files_that_vanish(small, tmp_path):
     in_memory = session_of(config)
     folder = tmp_path / "inputs"
     on_disk = session_of(config, InputBudget(folder, 1000))
-    assert len(list(folder.rglob("*.npy"))) == 1
+    assert len(list(folder.rglob("*.bin"))) == 1
     for one, other in zip(in_memory.inputs(), on_disk.inputs(), strict=True):
         np.testing.assert_array_equal(one["image"], other["image"])
     assert in_memory.fingerprint() == on_disk.fingerprint()
