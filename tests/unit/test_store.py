@@ -242,6 +242,8 @@ def test_password_of_the_store_is_neither_shown_nor_stored(postgresql):
     )  # fmt: skip
     assert store.load_run().command == f"quantize-zoo run --store {store.url}"
     cell = start_cell(store)
+    store.end_cell(cell, "failed", ErrorRecord(f"no answer from {url}", "store", "wait"))
+    assert store.load_run().cells[0].error.what == f"no answer from {store.url}"
     execute(postgresql, "DROP TABLE trials")
     with pytest.raises(CellError, match=r"cannot write to the store .*zoo:\*\*\*@") as write:
         store.add_trial(cell, trial(0, 0.0, 1.0))
