@@ -144,7 +144,7 @@ def trial(number, accuracy_loss, ratio, chosen=None, **changes):
         "kind": "base" if number == 0 else "search", "option": chosen, "option_hash": option_hash(chosen),
         "measurement": measurement(1 - accuracy_loss, ratio), "loss": float(-ratio), "reused_from": None,
         "score": Score(accuracy_loss, ratio, quantization_ratio(chosen)), "failure": None,
-        "seconds": Seconds(0.01, 0.1, 0.3, 0.5, 0.02), "choices": {}, "candidate": f"c{number}",
+        "seconds": Seconds(0.01, 0.1, 0.3, 0.5, 0.02), "candidate": f"c{number}",
         "structure": f"s{number}",
     }  # fmt: skip
     return Trial(number=number, **{**values, **changes})

@@ -49,7 +49,7 @@ class Cluster:
     def stop_one(self, name):
         process = self.processes.pop(name)
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
     def stop(self):
         for process in self.processes.values():
@@ -69,7 +69,7 @@ def pretending(folder, code):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -87,7 +87,7 @@ def kill_when(path, count, kill):
     """Call ``kill`` once as many trials are stored."""
 
     def watch():
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             time.sleep(0.2)
             with contextlib.suppress(Exception):

@@ -72,3 +72,22 @@ def postgresql(postgresql_server):
         connection.execute(sa.text("CREATE DATABASE zoo"))
     engine.dispose()
     return f"{postgresql_server}/zoo"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """Certificate, authority and key; one key more, and an encrypted one."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make certificates")
+    folder = tmp_path_factory.mktemp("tls")
+
+    def run(*arguments):
+        subprocess.run([openssl, *arguments], check=True, capture_output=True, cwd=folder)
+
+    subject = ["-subj", "/CN=localhost", "-days", "1"]
+    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", *subject)
+    run("genrsa", "-out", "other.pem", "2048")
+    run("rsa", "-in", "key.pem", "-aes256", "-passout", "pass:secret", "-out", "encrypted.pem")
+    (folder / "text.pem").write_text("not PEM\n")
+    return folder

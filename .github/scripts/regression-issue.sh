@@ -1,22 +1,43 @@
 #!/usr/bin/env bash
-# Open or update one issue while the newest run has a regression, and close it when that is gone.
+# One issue for each kind of alarm of the newest run: opened when there is one, commented while there is, and closed when
+# a run that came to its end, with no cell failed, has none.
 # regression-issue.sh RUN_FOLDER RUN_URL; needs gh, with GH_TOKEN and GH_REPO in the environment.
 set -euo pipefail
-folder=$1 url=$2 title="quantize-zoo: regression"
+folder=$1 url=$2
 if [ ! -f "$folder/results.json" ]; then
-  echo "no results: the issue stays as it is"
+  echo "no results: the issues stay as they are"
   exit 0
 fi
-status=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["exit_status"])' "$folder/results.json")
-number=$(gh issue list --state open --search "in:title \"$title\"" --json number --jq '.[0].number // empty')
-if [ "$status" = 1 ]; then
-  body=$(mktemp)
-  { head -c 60000 "$folder/summary.md"; printf '\n\n%s\n' "$url"; } >"$body"
-  if [ -n "$number" ]; then
-    gh issue comment "$number" --body-file "$body"
-  else
-    gh issue create --title "$title" --body-file "$body"
+
+# The cells with an alarm of a kind and why, a line each.
+alarms() {
+  python - "$folder/results.json" "$1" <<'PYTHON'
+import json, sys
+
+for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
+    if sys.argv[2] in cell["verdict"]["alarms"]:
+        text = " ".join(f"{cell['name']}: {cell['verdict']['reason']}".split())
+        print("- `" + text.replace("`", "'") + "`")
+PYTHON
+}
+
+# What was interrupted or failed says nothing of what is not in it.
+interrupted=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["exit_status"] in (130, 143))' "$folder/results.json")
+failures=$(alarms failure)
+for kind in regression "missed target" failure; do
+  title="quantize-zoo: $kind"
+  cells=$(alarms "$kind")
+  number=$(gh issue list --state open --search "in:title \"$title\"" --json number,title \
+    --jq "map(select(.title == \"$title\")) | .[0].number // empty")
+  if [ -n "$cells" ]; then
+    body=$(mktemp)
+    { printf '%s\n\n%s\n\n' "$cells" "$url"; head -c 50000 "$folder/summary.md"; } >"$body"
+    if [ -n "$number" ]; then
+      gh issue comment "$number" --body-file "$body"
+    else
+      gh issue create --title "$title" --body-file "$body"
+    fi
+  elif [ -n "$number" ] && [ "$interrupted" = False ] && [ -z "$failures" ]; then
+    gh issue close "$number" --comment "Gone: $url"
   fi
-elif [ "$status" = 0 ] && [ -n "$number" ]; then
-  gh issue close "$number" --comment "Gone: $url"
-fi
+done

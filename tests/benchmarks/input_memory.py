@@ -45,7 +45,7 @@ def one(folder, budget_mb):
     budget = InputBudget(folder / "inputs", budget_mb * 1_000_000)
     session = AccuracySession(find_checker(), load_model_config(folder / "model.yml"), model, budget)
     session.score(compile_for_accuracy(model, DeviceSpec(device="CPU")))
-    files = sum(file.stat().st_size for file in (folder / "inputs").rglob("*.npy")) / 1e6
+    files = sum(file.stat().st_size for file in (folder / "inputs").rglob("*.bin")) / 1e6
     print(
         json.dumps(
             {

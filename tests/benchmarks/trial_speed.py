@@ -80,7 +80,7 @@ def main(model, images, trials):
     print(", ".join(f"memory after {count} trials: {size:.0f} MiB" for count, size in sizes.items()))
     print(f"not evaluated again: {sum(trial['reused_from'] is not None for trial in cell['trials'])}")
     print(f"ended early: {sum(trial['pruned'] is not None for trial in cell['trials'])}")
-    ratio = cell["final"]["latency"]["ratio"]
+    ratio = cell["final"]["latency"]["speedup"]
     half = (ratio["high"] - ratio["low"]) / 2 / ratio["value"]
     print(f"best latency ratio: {ratio['value']:.3f} +- {100 * half:.1f} %")
 

@@ -14,12 +14,12 @@ def rows(document):
         if reference is None or cell["final"] is None:
             continue
         plain, best = trials[0], trials[cell["best"]]
-        ratio = cell["final"]["latency"]["ratio"]
+        ratio = cell["final"]["latency"]["speedup"]
         yield [
             cell["model"],
             cell["device"],
             f"{reference['metric']} {reference['accuracy']['value']:.4f}",
-            f"{plain['accuracy']['value']:.4f}, {plain['latency_ratio']['value']:.2f}x",
+            f"{plain['accuracy']['value']:.4f}, {plain['speedup']['value']:.2f}x",
             f"{best['accuracy']['value']:.4f}",
             f"{ratio['value']:.2f}x [{ratio['low']:.2f}, {ratio['high']:.2f}]",
             cell["verdict"]["status"],

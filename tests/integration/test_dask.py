@@ -13,10 +13,10 @@ from distributed import Client
 from clusters import COMMAND, Cluster, free_port, pretending, run
 from conftest import SmallMatrix
 from quantize_zoo.config import load_matrix
-from quantize_zoo.engines import ClusterOptions
+from quantize_zoo.engines import ClusterOptions, find_scheduler
+from quantize_zoo.engines.cluster_options import require_safe
 from quantize_zoo.engines.dask import DaskEngine, connect
 from quantize_zoo.engines.dask import worker as tasks
-from quantize_zoo.engines.dask.cluster import require_safe
 from quantize_zoo.engines.dask.files import Cache, batches, files_of
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.matrix import expand
@@ -59,7 +59,7 @@ def test_a_run_is_the_same_by_either_executor(finished):
     assert cell["trials"][0]["kind"] == "base"
     assert (reports / "latest" / cell["final"]["model"]).is_file()
     assert (reports / "latest" / "cells" / f"{CELL}.html").is_file()
-    assert cell["final"]["latency"]["ratio"]["low"] < cell["final"]["latency"]["ratio"]["high"]
+    assert cell["final"]["latency"]["speedup"]["low"] < cell["final"]["latency"]["speedup"]["high"]
     assert len(cell["final"]["layers"]) > 5
     ACCURACIES[name] = {trial["option_hash"]: trial["accuracy"] for trial in cell["trials"] if trial["accuracy"]}
     measured = {trial["where"] for trial in cell["trials"] if trial["latency_us"] and trial["reused_from"] is None}
@@ -128,7 +128,7 @@ def test_cpu_models_are_refused_or_kept_apart(longer, cluster, tmp_path, zoo):
         assert (worker["cpu"] == "Another CPU") == (cell["device"] == "CPU[f32]@Another-CPU")
         assert worker["scored"] >= 1
         assert 0 < worker["share"] <= 1
-    page = (tmp_path / "r" / "latest" / "cells" / "net-CPU[f32]-Another-CPU.html").read_text()
+    page = (tmp_path / "r" / "latest" / "cells" / "net-CPU[f32]@Another-CPU.html").read_text()
     assert "Another CPU" in page
     assert "measured on" in page
     status = subprocess.run(
@@ -225,14 +225,14 @@ def test_worker_refuses_to_listen_in_the_open(quantize_zoo):
         (("run", "--executor", "dask", "--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers"),
         (("run", "--workers", "2"), "add --executor dask"),
         (("worker", "--scheduler", "tcp://127.0.0.1:9", "--role", "speed"), "there is no role 'speed'"),
-        (("worker",), "name one"),
+        (("worker",), "no cluster is named"),
         (("run", "--executor", "dask", "--scheduler", "tcp://127.0.0.1:9", "--tls-cert", "/no/file"), "TLS needs"),
     ],
 )
 def test_bad_use_is_told(quantize_zoo, tmp_path, monkeypatch, arguments, message):
     from quantize_zoo.engines.dask import cluster as module
 
-    monkeypatch.setattr(module, "_CONNECT_SECONDS", 1)
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 1)
     reports = ("--reports", tmp_path) if arguments[0] == "run" else ()
     status, _, err = quantize_zoo(*arguments, *reports)
     assert status == 2
@@ -277,12 +277,12 @@ def test_tls_cluster_works_and_others_are_kept_out(tmp_path):
         address = f"tls://127.0.0.1:{port}"
         worker = subprocess.Popen([*COMMAND, "worker", "--scheduler", address, *options], stderr=subprocess.DEVNULL)
         try:
-            with connect(ClusterOptions(scheduler=address, **files)) as client:
+            with connect(find_scheduler(ClusterOptions(scheduler=address, **files))) as client:
                 client.wait_for_workers(1, timeout=60)
                 assert len(client.run(tasks.facts)) == 1
             with (
                 pytest.raises(ConfigurationError, match="no Dask scheduler answers"),
-                connect(ClusterOptions(scheduler=f"tcp://127.0.0.1:{port}")),
+                connect(find_scheduler(ClusterOptions(scheduler=f"tcp://127.0.0.1:{port}"))),
             ):
                 pass
         finally:

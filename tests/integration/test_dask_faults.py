@@ -98,8 +98,6 @@ def session_of(worker_pid):
 def test_a_session_that_hangs_is_ended_and_tried_once_more(longer, cluster, monkeypatch):
     from quantize_zoo.engines.dask import calls
 
-    monkeypatch.setattr(calls, "_LEAST_LIMIT_SECONDS", 5.0)
-    monkeypatch.setattr(calls, "_PATIENCE", 0.0)
     cluster.start_worker("one")
     with Client(cluster.address, timeout=30) as client:
         client.wait_for_workers(1, timeout=60)
@@ -111,8 +109,12 @@ def test_a_session_that_hangs_is_ended_and_tried_once_more(longer, cluster, monk
             assert cell.build(base).candidate
             before = session_of(worker)
             before.suspend()
-            with pytest.raises(CellError, match="hung for 5 s"):  # so does the next one
-                stop_next(worker, before, lambda: cell.build(base))
+            # Only what is stopped may be as slow as this: a session needs seconds to start, and more on a busy machine.
+            with monkeypatch.context() as short:
+                short.setattr(calls, "_LEAST_LIMIT_SECONDS", 5.0)
+                short.setattr(calls, "_PATIENCE", 0.0)
+                with pytest.raises(CellError, match="hung for 5 s"):  # so does the next one
+                    stop_next(worker, before, lambda: cell.build(base))
             assert not before.is_running()
             assert cell.build(base).candidate, "the worker goes on"
 
@@ -121,7 +123,7 @@ def stop_next(worker, before, call):
     """Call while the session that comes after the one before is stopped too, as soon as it is there."""
 
     def stop():
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             with contextlib.suppress(psutil.Error, ValueError):
                 session = session_of(worker)

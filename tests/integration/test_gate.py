@@ -65,8 +65,8 @@ def test_unchanged_night_passes_and_measures_nothing_twice(night, accepted):
         assert "every output is the same" in found[f"runtime accuracy {name}"]["text"]
     assert "every output is the same" in found["quantization accuracy the baseline's configuration"]["text"]
     assert "not measured" in found["quantization latency the baseline's configuration"]["text"]
-    assert found["search size tonight's best"]["change"]["value"] == 1
-    assert found["search memory tonight's best"]["change"]["value"] == pytest.approx(1, abs=0.3)
+    assert found["search size tonight's best"]["bytes_ratio"]["value"] == 1
+    assert found["search memory tonight's best"]["bytes_ratio"]["value"] == pytest.approx(1, abs=0.3)
     page = (accepted.reports / "latest" / "index.html").read_text()
     assert "Against the baselines: 1 pass" in page
     assert "Against the baselines: 1 pass" in (accepted.reports / "latest" / "summary.md").read_text()
@@ -100,12 +100,12 @@ def test_slower_best_is_a_regression_of_the_search_and_nothing_else(night, accep
     found = checks(document)
     check = found["search latency tonight's best"]
     assert check["status"] == "regressed", err
-    assert check["change"]["low"] > 1.03
+    assert check["time_ratio"]["low"] > 1.03
     assert "confirmed by a second measurement" in check["text"]
     assert found["runtime accuracy the baseline's INT8 model"]["status"] == "pass"
     latest = accepted.reports / "latest"
     assert "search latency: regressed: tonight's best" in err
-    assert status in (1, 3)
+    assert status == 1, err
     assert waived[1]["cells"][0]["gate"]["checks"]
     (latency,) = (each for name, each in checks(waived[1]).items() if name == "search latency tonight's best")
     assert latency["waived"] == "a test (until 2999-01-01)"
@@ -122,7 +122,7 @@ def test_baseline_of_another_dataset_is_refused_and_says_what_differs(night, acc
     finally:
         labels.write_text(before)
     assert status == 3
-    assert document["cells"][0]["verdict"]["status"] != "failed"  # what was tuned is kept
+    assert document["cells"][0]["final"] is not None, "what was tuned is kept"
     (check,) = _gate(document)["checks"]
     assert check["status"] == "failed"
     assert "the baseline is of something else: dataset ('100 samples" in check["text"]
@@ -199,7 +199,7 @@ def test_compare_of_two_files_has_the_gates_status(files, accepted, quantize_zoo
     found = {check["quantity"]: check for check in compared["checks"]}
     assert found["latency"]["status"] == "regressed"
     assert found["accuracy"]["status"] in ("pass", "changed")
-    assert found["size"]["change"]["value"] > 1.5
+    assert found["size"]["bytes_ratio"]["value"] > 1.5
     status, out, _ = quantize_zoo("compare", old, old, *common)
     assert status == 0
     assert "the same model: not measured" in out
@@ -255,11 +255,11 @@ def test_interpreter_without_openvino_is_told(files, accepted, quantize_zoo, tmp
 
 
 def test_process_that_hangs_is_given_up(tmp_path):
-    hanging = wrapper(tmp_path / "python", "sleep 60")
+    hanging = wrapper(tmp_path / "python", "sleep 600")
     started = time.perf_counter()
     with pytest.raises(CellError, match=r"has not answered 'hello' for 0\.5 s"), start_runtime(hanging, limit=0.5):
         pass
-    assert time.perf_counter() - started < 30
+    assert time.perf_counter() - started < 300
 
 
 def test_process_that_dies_in_between_is_told(files):

@@ -117,7 +117,7 @@ def test_best_is_judged_on_samples_that_the_search_never_saw(small, quantize_zoo
     reference, holdout = cell["reference"], cell["final"]["holdout"]
     assert (reference["samples"], reference["holdout_samples"]) == (70, 30)
     assert holdout["fp32"]["samples"] == holdout["int8"]["samples"] == 30
-    assert holdout["accuracy_loss"]["low"] < holdout["accuracy_loss"]["high"]
+    assert holdout["accuracy_loss_share"]["low"] < holdout["accuracy_loss_share"]["high"]
 
 
 def test_given_fp32_value_spares_the_evaluation(small, quantize_zoo):
@@ -128,7 +128,7 @@ def test_given_fp32_value_spares_the_evaluation(small, quantize_zoo):
     assert cell["reference"]["accuracy"]["value"] == 0.5
     assert cell["reference"]["samples"] == 100
     assert cell["final"]["holdout"] is None
-    assert cell["trials"][0]["score"]["accuracy_loss"] < 0
+    assert cell["trials"][0]["score"]["accuracy_loss_share"] < 0
 
 
 def test_subset_limits_what_trials_are_scored_on(small, quantize_zoo):
@@ -151,5 +151,5 @@ def test_model_of_nncf_stands_beside_the_trials(small, quantize_zoo, monkeypatch
     (point,) = cell["references"]
     assert point["name"] == "nncf"
     assert 0.8 < point["accuracy"]["value"] <= 1
-    assert point["latency"]["ratio"]["low"] <= point["latency"]["ratio"]["value"]
+    assert point["latency"]["speedup"]["low"] <= point["latency"]["speedup"]["value"]
     assert "nncf (" in small.cell_page()

@@ -117,10 +117,10 @@ def test_metric_that_is_better_when_lower_is_tuned_downwards(zoo, tmp_path, quan
     measured = [trial for trial in cell["trials"] if trial["accuracy"]]
     assert measured
     for trial in measured:
-        assert trial["score"]["accuracy_loss"] == pytest.approx((trial["accuracy"]["value"] - fp32) / fp32)
+        assert trial["score"]["accuracy_loss_share"] == pytest.approx((trial["accuracy"]["value"] - fp32) / fp32)
     holdout = cell["final"]["holdout"]
     lost = (holdout["int8"]["value"] - holdout["fp32"]["value"]) / holdout["fp32"]["value"]
-    assert holdout["accuracy_loss"]["value"] == pytest.approx(lost)
+    assert holdout["accuracy_loss_share"]["value"] == pytest.approx(lost)
     (page,) = (tmp_path / "reports" / "latest" / "cells").glob("*.html")
     assert "% above FP32" in page.read_text()
 
@@ -189,7 +189,7 @@ def test_inputs_beyond_the_budget_lie_in_files_that_vanish(small, tmp_path):
     in_memory = session_of(config)
     folder = tmp_path / "inputs"
     on_disk = session_of(config, InputBudget(folder, 1000))
-    assert len(list(folder.rglob("*.npy"))) == 1
+    assert len(list(folder.rglob("*.bin"))) == 1
     for one, other in zip(in_memory.inputs(), on_disk.inputs(), strict=True):
         np.testing.assert_array_equal(one["image"], other["image"])
     assert in_memory.fingerprint() == on_disk.fingerprint()

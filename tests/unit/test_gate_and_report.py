@@ -18,7 +18,7 @@ from quantize_zoo.report import (
     render_markdown,
     write_reports,
 )
-from quantize_zoo.report.html import page_name
+from quantize_zoo.report.html import page_path
 from quantize_zoo.store import ErrorRecord, RunRecord
 
 ERROR = ErrorRecord("no device GPU", "device", "install its driver")
@@ -72,10 +72,11 @@ def interrupted():
         (broken(), "failed", "died"),
         (interrupted(), "interrupted", "1 trials were finished"),
         (cell_record([trial(0, 0, 1, score=None, loss=None)], final(0, 1.0)), "failed", "no trial"),
+        (cell_record([trial(0, 0, 1, score=None, loss=None, measurement=None)]), "failed", "no trial"),
     ],
 )
 def test_verdict(cell, status, reason):
-    verdict = judge(cell)
+    verdict = judge(cell, run_record(cell))
     assert verdict.status == status
     assert reason in verdict.reason
 
@@ -88,6 +89,7 @@ def test_verdict(cell, status, reason):
         ([good(), slow()], {"require_targets": True}, 1),
         ([keep_fp32()], {"require_targets": True}, 1),
         ([good(), broken()], {"require_targets": True}, 3),
+        ([slow(), broken()], {"require_targets": True}, 1),
         ([good(), missing()], {"on_missing_device": "fail"}, 3),
         ([good(), interrupted()], {}, 130),
         ([good()], {"status": "interrupted"}, 130),
@@ -122,7 +124,7 @@ def test_texts_from_outside_are_escaped():
     report = make_run_report(run_record(cell, command=hostile, matrix=hostile))
     assert hostile not in render_index(report)
     assert hostile not in render_cell(report, report.cells[0])
-    assert "/" not in page_name(report.cells[0])
+    assert page_path(report.cells[0]).count("/") == 1
     assert hostile not in render_markdown(report)
     assert hostile not in render_junit(report)
 
@@ -135,13 +137,13 @@ def test_markdown_keeps_its_table_whole():
 
 def test_json_has_all_numbers_of_a_trial():
     document = json.loads(render_json(make_run_report(run_record(good(), missing()))))
-    assert document["schema_version"] == 4
+    assert document["schema_version"] == 5
     cell = document["cells"][0]
     assert cell["verdict"]["status"] == "met"
     assert cell["best"] == 1
     assert cell["pareto"] == [0, 1]
     first = cell["trials"][0]
-    assert first["latency_ratio"] == {"value": 1.9, "low": 1.89, "high": 1.91, "unit": "x", "samples": 100}
+    assert first["speedup"] == {"value": 1.9, "low": 1.89, "high": 1.91, "unit": "x", "samples": 100}
     assert {"build_s", "compile_s", "accuracy_s", "latency_s", "overhead_s"} <= first.keys()
     assert document["cells"][1]["error"]["what"] == "no device GPU"
 
@@ -158,11 +160,11 @@ def test_figures_of_a_search_are_computed_from_its_trials():
 def test_junit_has_a_case_for_each_cell_and_check(required, kind):
     report = make_run_report(run_record(*all_cells(), require_targets=required))
     suites = ET.fromstring(render_junit(report).encode())
-    assert [len(suite) for suite in suites] == [3, 3, 3, 3, 1, 1, 1]
+    assert [len(suite) for suite in suites] == [4, 4, 4, 4, 1, 1, 1]
     results = {
         suite.get("name"): {case.get("name"): [child.tag for child in case] for case in suite} for suite in suites
     }
-    assert results["net0-CPU"] == {"run": [], "accuracy": [], "latency": []}
+    assert results["net0-CPU"] == {"run": [], "accuracy": [], "holdout accuracy": ["skipped"], "latency": []}
     assert results["net2-CPU"]["latency"] == [kind]
     assert results["net3-CPU"]["accuracy"] == [kind]
     assert results["net4-GPU"] == {"run": ["skipped"]}
@@ -175,7 +177,7 @@ def test_reports_are_written_and_latest_points_to_them(tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     report = make_run_report(run_record(good()))
     for _ in range(2):
-        write_reports(report, tmp_path / "reports" / "20260101")
+        write_reports(report, tmp_path / "reports" / "20260101", newest=True)
     latest = tmp_path / "reports" / "latest"
     names = {"index.html", "cells", "benchmark.json", "results.json", "junit.xml", "summary.md", "assets"}
     assert {path.name for path in latest.iterdir()} == names

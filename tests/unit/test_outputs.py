@@ -13,8 +13,16 @@ import pytest
 
 from builders import accepted, cell_record, final, trial
 from quantize_zoo.gate import Check, GateResult, find_trend
-from quantize_zoo.report import make_run_report, render_benchmark, render_index, render_markdown, workflow_commands
+from quantize_zoo.report import (
+    make_run_report,
+    render_benchmark,
+    render_index,
+    render_markdown,
+    workflow_commands,
+    write_reports,
+)
 from quantize_zoo.scoring import summarize_compilations
+from quantize_zoo.store import ErrorRecord
 from unit.test_gate_and_report import run_record
 
 ROOT = Path(__file__).parents[2]
@@ -143,32 +151,61 @@ def test_every_action_is_pinned_by_commit():
         assert "# v" in line, line
 
 
-def test_issue_of_a_regression_is_opened_updated_and_closed(tmp_path):
-    """The script with a stand-in for GitHub's command, which writes down how it was called."""
+@pytest.fixture
+def issues(tmp_path):
+    """The script with a stand-in for GitHub's command, which writes down how it was called and what it was given."""
     folder, calls = tmp_path / "run", tmp_path / "calls"
-    folder.mkdir()
-    (folder / "summary.md").write_text("## summary\n")
     program = tmp_path / "gh"
     program.write_text(
-        f'#!/bin/sh\necho "$*" >> {calls}\ncase "$*" in *"issue list"*) cat {tmp_path}/open 2>/dev/null;; esac\n'
+        f'#!/bin/sh\necho "$*" >> {calls}\ncase "$*" in *"issue list"*) case "$*" in *"$OPEN"*) echo 7;; esac;; esac\n'
+        f'for given; do if [ -f "$given" ]; then cat "$given" >> {tmp_path}/body; fi; done\n'
     )
     program.chmod(0o755)
     (tmp_path / "python").symlink_to(sys.executable)
 
-    def run(status, opened):
-        calls.unlink(missing_ok=True)
-        (folder / "results.json").write_text(json.dumps({"exit_status": status}))
-        (tmp_path / "open").write_text(opened)
+    def run(*cells, opened="none", **changes):
+        for path in (calls, tmp_path / "body"):
+            path.unlink(missing_ok=True)
+        write_reports(make_run_report(run_record(*cells, **changes), [accepted(gated())]), folder, newest=False)
         script = ROOT / ".github" / "scripts" / "regression-issue.sh"
-        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OPEN": f'"quantize-zoo: {opened}"'}
         subprocess.run(["bash", script, folder, "https://run"], check=True, env=environment, capture_output=True)
-        return [line.split(" --")[0] for line in calls.read_text().splitlines()][1:]
+        made = [line.split(" --body")[0].split(" --comment")[0] for line in calls.read_text().splitlines()]
+        body = (tmp_path / "body").read_text() if (tmp_path / "body").exists() else ""
+        return [line for line in made if not line.startswith("issue list")], body
 
-    assert run(1, "") == ["issue create"]
-    assert run(1, "7\n") == ["issue comment 7"]
-    assert run(0, "7\n") == ["issue close 7"]
-    assert run(0, "") == []
-    assert run(3, "7\n") == []
+    return run
+
+
+SLOWER = Check("search", "latency", "tonight's best", "regressed", "6 % slower")
+LOST = {"status": "failed", "error": ErrorRecord("died", "process", "look"), "model": "b"}
+
+
+def test_an_issue_of_its_own_for_each_kind_of_alarm(issues):
+    missed = cell_record([trial(0, 0.05, 1.9)], final(0, 1.9), model="c")
+    calls, body = issues(gated(SLOWER), cell_record(**LOST), missed, require_targets=True)
+    kinds = ("regression", "missed target", "failure")
+    assert calls == [f"issue create --title quantize-zoo: {kind}" for kind in kinds]
+    parts = body.split("- `")[1:]
+    assert [part.split(":")[0] for part in parts] == ["net-CPU", "c-CPU", "b-CPU"]
+    assert parts[0].startswith("net-CPU: 6 % slower (latency, tonight's best)")
+    assert parts[2].startswith("b-CPU: died`\n\nhttps://run\n\n## quantize-zoo: run")
+    assert issues(gated(SLOWER), missed)[0] == ["issue create --title quantize-zoo: regression"]
+
+
+@pytest.mark.parametrize("kind", ["regression", "missed target", "failure"])
+def test_an_issue_is_commented_while_it_lasts_and_closed_when_it_is_gone(issues, kind):
+    missed = cell_record([trial(0, 0.05, 1.9)], final(0, 1.9))
+    cell = {"regression": gated(SLOWER), "missed target": missed, "failure": cell_record(**LOST)}[kind]
+    assert issues(cell, opened=kind, require_targets=True)[0] == ["issue comment 7"]
+    assert issues(gated(), opened=kind)[0] == ["issue close 7"]
+    assert issues(gated())[0] == []
+
+
+def test_a_run_that_does_not_know_closes_no_issue(issues):
+    """It was interrupted, or a cell failed, in which the regression may still be."""
+    assert issues(gated(), opened="regression", status="interrupted")[0] == []
+    assert issues(cell_record(**LOST), opened="regression")[0] == ["issue create --title quantize-zoo: failure"]
 
 
 def test_actionlint_has_no_finding(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,3 +59,16 @@ def test_subset_limits_what_the_search_sees_and_not_the_holdout():
     whole, part = split_samples([0] * 100, 0.3), split_samples([0] * 100, 0.3, subset=20)
     assert part.tuning == whole.tuning[:20]
     assert part.holdout == whole.holdout
+
+
+@pytest.mark.parametrize("holdout", [0, 0.3])
+def test_samples_are_scored_in_an_order_that_has_nothing_to_do_with_the_dataset(holdout):
+    """What ends hopeless trials early may not meet all losses first, however the dataset is sorted."""
+    split = split_samples([number // 100 for number in range(1000)], holdout)
+    order = np.array(split.scoring)
+    assert sorted(split.scoring) == sorted(split.tuning)
+    assert abs(np.corrcoef(order, np.arange(len(order)))[0, 1]) < 0.1
+
+
+def test_without_a_holdout_calibration_takes_the_first_samples_as_pot_did():
+    assert split_samples([0] * 50, 0, 10).tuning == tuple(range(10))

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from quantize_zoo.cli import _load
+from quantize_zoo.commands.places import matrix_at
 from quantize_zoo.config import schema_path
 from quantize_zoo.config.json_schema import schema_text
 from quantize_zoo.errors import ConfigurationError
@@ -37,7 +37,7 @@ def test_starter_sees_the_task_and_is_valid(name, zoo):
     assert looks in text
     assert "TODO" in text
     assert not any(line != line.rstrip() for line in text.splitlines())
-    config = _load(path, [], [], {}).models[0]
+    config = matrix_at(path, [], [], {}).models[0]
     assert (config.name, config.metric) == (name, metric)
     launcher = config.accuracy_checker["models"][0]["launchers"][0]
     found = launcher["adapter"]
@@ -80,6 +80,6 @@ def test_every_shipped_yaml_names_its_schema(zoo):
         assert first.startswith("# yaml-language-server: $schema=")
         named = (file.parent / first.split("=", 1)[1]).resolve()
         kind = "matrix" if "devices" in yaml.safe_load(file.read_text()) else "model"
-        assert named == schema_path(kind).resolve()
+        assert named == zoo / "schemas" / f"{kind}.schema.json", "also where another copy is installed"
         known = json.loads(named.read_text())["properties"]
         assert set(yaml.safe_load(file.read_text())) <= set(known)

@@ -6,6 +6,9 @@ A spawned process imports its parent's script again: what only the command needs
 
 def main() -> None:
     """Run the command."""
+    from quantize_zoo import interrupts
+
+    interrupts.listen()
     from quantize_zoo.cli import main as run_command
 
     run_command()

@@ -102,7 +102,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         model = model_from_source(source)
         device = DeviceSpec(device=model.compression.target_device)
         return MatrixConfig(
-            source=path, models=(model,), devices=(device,), on_missing_device="skip", require_targets=False
+            source=path.absolute(), models=(model,), devices=(device,), on_missing_device="skip", require_targets=False
         )
     file = validate(MatrixFile, source)
     folder = path.resolve().parent
@@ -122,7 +122,7 @@ def load_matrix(path: Path) -> MatrixConfig:
                 )
     _require_names_of_their_own(file.devices, source, known)
     return MatrixConfig(
-        source=path,
+        source=path.absolute(),
         models=tuple(models),
         devices=file.devices,
         on_missing_device=file.on_missing_device,

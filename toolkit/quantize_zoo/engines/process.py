@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from quantize_zoo import errors
+from quantize_zoo import errors, interrupts
 from quantize_zoo.cell import Cell
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.engines.patience import Patience
@@ -29,8 +29,6 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.scoring.environment import ISA_VARIABLE
 
 _GRACE_SECONDS = 5
-# What our side alone decides on: the process must not end before what it is asked for is stored.
-_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 _Kind = Literal["result", "error", "quiet"]  # of a message from the process
 Arguments = ParamSpec("Arguments")
@@ -120,7 +118,8 @@ def start_process(cell: Cell, log: Path, statistics: Path, inputs: Path) -> Iter
     own = inputs / str(os.getpid())
     process = context.Process(target=_serve, args=(theirs, cell, statistics, own, log), name=cell.key.slug, daemon=True)
     resource_tracker.ensure_running()  # it would let the signals through again when it is started meanwhile
-    with _limited_to(cell.device.isa), _held_back(_SIGNALS):
+    # What a signal means is decided here: the process must not end before what it is asked for is stored.
+    with _limited_to(cell.device.isa), interrupts.held(signal.SIGTERM):
         process.start()
     theirs.close()
     try:
@@ -159,16 +158,6 @@ def _limited_to(isa: str | None) -> Iterator[None]:
             os.environ[ISA_VARIABLE] = before
         elif isa is not None:
             del os.environ[ISA_VARIABLE]
-
-
-@contextmanager
-def _held_back(signals: frozenset[signal.Signals]) -> Iterator[None]:
-    """Hold signals back in this thread, and for good in processes started meanwhile, which inherit it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _remove_leftovers(inputs: Path) -> None:

@@ -12,5 +12,6 @@ from quantize_zoo.errors.execution import *  # noqa: F403
 from quantize_zoo.errors.kinds import *  # noqa: F403
 from quantize_zoo.errors.models import *  # noqa: F403
 from quantize_zoo.errors.open_model_zoo import *  # noqa: F403
+from quantize_zoo.errors.reports import *  # noqa: F403
 from quantize_zoo.errors.searches import *  # noqa: F403
 from quantize_zoo.errors.storage import *  # noqa: F403

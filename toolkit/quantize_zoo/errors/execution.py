@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from quantize_zoo.errors.kinds import CellError, ConfigurationError, WorkerDiedError, nearest
+from quantize_zoo.errors.kinds import (
+    CellError,
+    ConfigurationError,
+    QuantizeZooError,
+    WorkerDiedError,
+    message_of,
+    nearest,
+)
 
 
 def worker_died(cause: str) -> WorkerDiedError:
@@ -27,10 +34,18 @@ def unexpected(description: str, log: Path | None = None) -> CellError:
     )
 
 
+def internal_error(error: BaseException, log: Path) -> QuantizeZooError:
+    """A fault of this program; what it was, in one line."""
+    told = message_of(error)
+    name = type(error).__name__
+    description = name if told in ("", name) else f"{name}: {told}"
+    return QuantizeZooError(f"unexpected {description}; the traceback is in {log}")
+
+
 def needs_dask() -> ConfigurationError:
     """Options of a cluster without asking for one."""
     return ConfigurationError(
-        "--scheduler, --scheduler-file and --workers are of the executor dask",
+        "--scheduler, --scheduler-file, --workers, the --tls-... options and --insecure are of the executor dask",
         where="run",
         remedy="add --executor dask",
     )
@@ -57,6 +72,50 @@ def no_scheduler(address: str, cause: str) -> ConfigurationError:
     )
 
 
+def ways_to_scheduler(given: Iterable[str], possible: Iterable[str]) -> ConfigurationError:
+    """A cluster is named twice, or not at all."""
+    named = " and ".join(given)
+    return ConfigurationError(
+        f"{named} name different clusters" if named else "no cluster is named",
+        where="cluster",
+        remedy=f"name one: {' or '.join(possible)}",
+    )
+
+
+def bad_scheduler_file(path: Path, cause: str) -> ConfigurationError:
+    """What should be a scheduler's file is none."""
+    return ConfigurationError(
+        f"{path}: {cause}",
+        where="--scheduler-file",
+        remedy="name the file that 'dask scheduler --scheduler-file' wrote",
+    )
+
+
+def bad_address(address: str, where: str) -> ConfigurationError:
+    """An address that cannot be one of a scheduler."""
+    return ConfigurationError(
+        f"{address!r} is no address of a scheduler", where=where, remedy="write tcp://HOST:PORT or tls://HOST:PORT"
+    )
+
+
+def tls_mismatch(address: str, *, files: bool) -> ConfigurationError:
+    """An address with TLS without files for it, or the other way round."""
+    if files:
+        what, remedy = "does not use TLS, for which files are given", "write tls://HOST:PORT, or leave the files out"
+    else:
+        what, remedy = "uses TLS, for which no files are given", "give --tls-ca-file, --tls-cert and --tls-key"
+    return ConfigurationError(f"{address} {what}", where="cluster", remedy=remedy)
+
+
+def tls_here() -> ConfigurationError:
+    """TLS for workers of this machine, which listen on loopback."""
+    return ConfigurationError(
+        "a cluster of this machine's own needs no TLS and has no use for --insecure",
+        where="--workers",
+        remedy="leave these options out",
+    )
+
+
 def insecure_address(address: str) -> ConfigurationError:
     """Others could reach the cluster, which runs what it is sent."""
     return ConfigurationError(
@@ -66,10 +125,30 @@ def insecure_address(address: str) -> ConfigurationError:
     )
 
 
-def tls_incomplete(path: Path | None) -> ConfigurationError:
-    """One of the three TLS files is missing."""
-    what = "TLS needs all three files" if path is None else f"there is no file {path}"
-    return ConfigurationError(what, where="cluster", remedy="give --tls-ca-file, --tls-cert and --tls-key")
+def tls_incomplete() -> ConfigurationError:
+    """One of the three TLS files is not named."""
+    return ConfigurationError(
+        "TLS needs all three files", where="cluster", remedy="give --tls-ca-file, --tls-cert and --tls-key"
+    )
+
+
+def tls_unusable(what: str, cause: str) -> ConfigurationError:
+    """A TLS file cannot be read, or is not what it should be."""
+    return ConfigurationError(f"{what}: {cause}", where="cluster", remedy="name PEM files, the key not encrypted")
+
+
+def bad_memory_limit(text: str) -> ConfigurationError:
+    """A worker's limit is no amount of memory."""
+    return ConfigurationError(
+        f"{text!r} is no amount of memory", where="--memory-limit", remedy="write 8GiB, 0.5 for a half, or auto"
+    )
+
+
+def worker_refused(cause: str) -> CellError:
+    """A worker cannot start, or the scheduler does not want it."""
+    return CellError(
+        f"the worker cannot start: {cause}", where="worker", remedy="see the message, and the scheduler's log"
+    )
 
 
 def no_workers(refused: Iterable[str]) -> ConfigurationError:

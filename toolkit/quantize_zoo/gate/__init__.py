@@ -1,4 +1,4 @@
-"""Verdicts: a cell's best model against its targets, and a night against its baselines."""
+"""The verdict on a cell: its best model against its targets, and a night against its baselines."""
 
 from quantize_zoo.gate.accuracy import AccuracyVerdict, judge_accuracy
 from quantize_zoo.gate.checks import (
@@ -13,22 +13,25 @@ from quantize_zoo.gate.checks import (
     latency_check,
 )
 from quantize_zoo.gate.latency import LatencyVerdict, judge_latency
-from quantize_zoo.gate.targets import Verdict, VerdictStatus, judge
 from quantize_zoo.gate.trends import Trend, find_trend
+from quantize_zoo.gate.verdict import Alarm, TargetCheck, Verdict, VerdictStatus, failed_report, judge
 
 __all__ = [
     "AccuracyVerdict",
+    "Alarm",
     "ChangedSample",
     "Check",
     "GateResult",
     "GateStatus",
     "LatencyVerdict",
+    "TargetCheck",
     "Trend",
     "Verdict",
     "VerdictStatus",
     "accuracy_check",
     "apply_waivers",
     "check_level",
+    "failed_report",
     "find_trend",
     "growth_check",
     "judge",

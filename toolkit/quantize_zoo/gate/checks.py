@@ -18,9 +18,13 @@ Quantity = Literal["accuracy", "latency", "size", "compile time", "memory"]
 CheckStatus = Literal["pass", "improved", "changed", "regressed", "inconclusive", "failed", "not compared"]
 # A cell is what its worst check is.
 GateStatus = Literal[
-    "pass", "improved", "changed", "inconclusive", "regressed", "waived", "failed", "new", "missing", "unavailable"
-]
-_SEVERITY: tuple[CheckStatus, ...] = ("failed", "regressed", "inconclusive", "changed", "improved", "pass")
+    "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "improved", "pass", "new", "missing",
+    "unavailable",
+]  # fmt: skip
+# The worst first: what else failed, or was cut short, does not hide a regression.
+_SEVERITY: tuple[GateStatus, ...] = (
+    "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "improved", "pass",
+)  # fmt: skip
 CHECKS_A_CELL = 6  # that can raise an alarm: accuracy of FP32 and INT8 (runtime), accuracy and latency of the others
 
 
@@ -57,7 +61,7 @@ class Check:
 
 @dataclass(frozen=True)
 class GateResult:
-    """All checks of a cell against its baseline."""
+    """All checks of a cell against its baseline; ``interrupted`` tells that the comparison was cut short."""
 
     baseline: int
     accepted_at: str
@@ -67,12 +71,11 @@ class GateResult:
 
     @property
     def status(self) -> GateStatus:
-        """The worst of the checks; regressions that are all waived are ``waived``."""
-        found = {check.status for check in self.checks if not check.waived}
-        for status in _SEVERITY:
-            if status in found:
-                return status  # type: ignore[return-value]  # these are all in GateStatus
-        return "waived" if any(check.waived for check in self.checks) else "pass"
+        """The worst of the checks, of which a waived one is ``waived``."""
+        found: set[str] = {"waived" if check.waived else check.status for check in self.checks}
+        if self.interrupted:
+            found.add("interrupted")
+        return next((status for status in _SEVERITY if status in found), "pass")
 
 
 def check_level(gate: GateConfig, cells: int, checks: int = CHECKS_A_CELL) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from defusedxml import ElementTree
 
-_NAMES = frozenset({"name", "names"})  # of layers and tensors
+_NAMES = frozenset({"name", "names", "output_names"})  # of layers and tensors
 _HISTORY = frozenset({"fused_names"})  # what a layer was made of
 
 

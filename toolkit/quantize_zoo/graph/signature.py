@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 
 from quantize_zoo.graph.operations import Node
 
@@ -46,7 +48,7 @@ def ranges_hash(model: ov.Model, steps: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def _fake_quantizes(model: ov.Model) -> Iterator[tuple[str, int, list[np.ndarray]]]:
+def _fake_quantizes(model: ov.Model) -> Iterator[tuple[str, int, list[NDArray[Any]]]]:
     for node in model.get_ordered_ops():
         if node.get_type_name() == "FakeQuantize":
             yield (
@@ -56,5 +58,5 @@ def _fake_quantizes(model: ov.Model) -> Iterator[tuple[str, int, list[np.ndarray
             )
 
 
-def _range(node: Node, port: int) -> np.ndarray:
+def _range(node: Node, port: int) -> NDArray[Any]:
     return np.asarray(node.input_value(port).get_node().data)

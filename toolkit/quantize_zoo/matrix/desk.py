@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from quantize_zoo import interrupts
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import MatrixConfig, OptimizerParams
 from quantize_zoo.engines.protocol import CellWork, Engine
@@ -48,6 +49,7 @@ class Desk:
         return self.cell.model.optimizer.params
 
     def stop_if_asked(self) -> None:
-        """Raise KeyboardInterrupt if the run is to end."""
+        """Raise KeyboardInterrupt if the run is to end; a library may have swallowed the one that was raised."""
+        interrupts.check()
         if self.night.stop.is_set():
             raise KeyboardInterrupt

@@ -96,7 +96,7 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
     if found.rebuild:
         calibration = desk.work.calibrate(found.base)
         store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
-        yield from run_alone(recorder.draft("eval", 0, found.base, None), recorder, pool)
+        yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool)
         return
     seconds = 0.0
     for number, stage in enumerate(search_stages(desk.cell.model)):

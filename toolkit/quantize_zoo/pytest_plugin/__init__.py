@@ -100,7 +100,7 @@ def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
                 return report_of(store.load_run(ran.read_text()), store).cells[0]
             executor = LocalEngine(reports / "statistics", reports / "inputs")
             report = report_of(run_in(reports, matrix, executor, store, Silent(), command, 0), store)
-            write_reports(report, reports / report.run.id)
+            report = write_reports(report, reports / report.run.id, newest=report.newest)
             if session:
                 ran.parent.mkdir(exist_ok=True)
                 ran.write_text(report.run.id)

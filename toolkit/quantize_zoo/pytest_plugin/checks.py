@@ -1,46 +1,52 @@
-"""The checks of a cell; collected by the plugin."""
+"""The checks of a cell; collected by the plugin. They are the cases of ``junit.xml``, one test for the baseline's.
+
+Whoever asks for tests wants targets met: a missed one fails here also where the matrix does not require them.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from quantize_zoo.report import CellReport
-from quantize_zoo.search import meets_accuracy
+from quantize_zoo.report import Case, CellReport, cell_cases
 
 
-def _best(cell: CellReport) -> CellReport:
-    if cell.verdict.status == "unavailable":
-        pytest.skip(cell.verdict.reason)
-    if cell.best is None or cell.record.final is None:
-        pytest.fail(cell.verdict.reason, pytrace=False)
-    return cell
+def _settle(cases: list[Case], missing: str) -> None:
+    """End the test as its cases ended, with their words; ``missing`` tells why there are none."""
+    bad = [case for case in cases if case.outcome in ("failure", "error") or case.missed]
+    if bad:
+        pytest.fail("\n".join(f"{case.name}: {case.text}" for case in bad), pytrace=False)
+    if all(case.outcome == "skipped" for case in cases):
+        pytest.skip("; ".join(case.text for case in cases) or missing)
+
+
+def _target(cell: CellReport, name: str) -> None:
+    cases = cell_cases(cell)
+    _settle([case for case in cases if case.about == "target" and case.name == name], cell.verdict.reason)
+
+
+def test_run(quantize_zoo_cell: CellReport) -> None:
+    """The cell ran to its end."""
+    _settle([case for case in cell_cases(quantize_zoo_cell) if case.about == "run"], quantize_zoo_cell.verdict.reason)
 
 
 def test_accuracy(quantize_zoo_cell: CellReport) -> None:
     """The best model is within the accuracy target."""
-    cell = _best(quantize_zoo_cell)
-    assert cell.best is not None
-    assert cell.best.score is not None
-    if not meets_accuracy(cell.best.score.accuracy_loss, cell.record.params):
-        pytest.fail(cell.verdict.reason, pytrace=False)
+    _target(quantize_zoo_cell, "accuracy")
+
+
+def test_holdout_accuracy(quantize_zoo_cell: CellReport) -> None:
+    """The best model is within the accuracy target on samples that the search never saw."""
+    _target(quantize_zoo_cell, "holdout accuracy")
 
 
 def test_latency(quantize_zoo_cell: CellReport) -> None:
-    """The best model is within the latency target."""
-    cell = _best(quantize_zoo_cell)
-    if cell.latency is None:
-        pytest.skip("latency is not measured without the device")
-    ratio, wanted = cell.latency.ratio, cell.record.params.latency_reduce
-    if ratio.value < wanted:
-        pytest.fail(f"FP32 / INT8 time is {ratio.value:.3f}, the target is {wanted:g}", pytrace=False)
+    """The best model is measurably faster than FP32, and within the latency target."""
+    _target(quantize_zoo_cell, "latency")
 
 
 def test_baseline(quantize_zoo_cell: CellReport) -> None:
     """Nothing has regressed against the baseline."""
-    cell = _best(quantize_zoo_cell)
-    if cell.gate is None:
-        pytest.skip("the cell has no baseline: quantize-zoo baseline accept")
-    bad = [check for check in cell.gate.checks if check.status in ("regressed", "failed") and not check.waived]
-    if bad:
-        lines = (f"{check.cause} {check.quantity}, {check.subject}: {check.text}" for check in bad)
-        pytest.fail("\n".join(lines), pytrace=False)
+    cell = quantize_zoo_cell
+    held = cell.gate_status not in (None, "new")
+    missing = cell.verdict.reason if held else "the cell has no baseline: quantize-zoo baseline accept"
+    _settle([case for case in cell_cases(cell) if case.about == "baseline"], missing)

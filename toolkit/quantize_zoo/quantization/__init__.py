@@ -19,7 +19,7 @@ from quantize_zoo.quantization.statistics import (
     collect_statistics,
 )
 from quantize_zoo.quantization.statistics_file import read_statistics, requests_text, write_statistics
-from quantize_zoo.quantization.tunable import Branch, Choice, SearchSpace, Variable, assemble, derive_space
+from quantize_zoo.quantization.tunable import Branch, Choice, SearchSpace, Variable, assemble, derive_space, disassemble
 
 __all__ = [
     "ActivationStatistics",
@@ -41,6 +41,7 @@ __all__ = [
     "base_option",
     "collect_statistics",
     "derive_space",
+    "disassemble",
     "option_hash",
     "preset_estimator",
     "quantization_ratio",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.graph import Node, Placement, nodes_by_name
@@ -57,7 +60,7 @@ def _total(node: Node) -> Node:
     return ops.reduce_sum(flat, np.array([0], dtype=np.int64), keep_dims=True)
 
 
-def _mean_output(model: ov.Model, samples: Samples) -> np.ndarray:
+def _mean_output(model: ov.Model, samples: Samples) -> NDArray[Any]:
     try:
         compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         outputs = np.stack([compiled(dict(sample))[0] for sample in samples])

@@ -10,8 +10,10 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantize_zoo.quantization.statistics import ActivationStatistics, ChannelMean, Extremes, ExtremeValues, Request
 
@@ -28,7 +30,7 @@ def write_statistics(path: Path, statistics: ActivationStatistics, requests: Ite
         OSError: the file cannot be written.
 
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for index, request in enumerate(requests):
         if isinstance(request, ChannelMean):
             arrays[f"{index}.mean"] = statistics.mean(request.tensor, request.channel_axis)

@@ -94,6 +94,17 @@ def assemble(base: ModelOption, operations: Mapping[str, Choice], steps: Mapping
     )
 
 
+def disassemble(space: SearchSpace, option: ModelOption) -> tuple[dict[str, Choice], dict[str, Choice]] | None:
+    """Return choices of all operations and of the tunable steps that make the option; None if none do.
+
+    Where several do, since a preset's borders can be changed into another's, the first branches are taken.
+    """
+    operations = {name: _operation_choice(each, option.operations[name]) for name, each in space.operations.items()}
+    steps: dict[str, Choice] = {each.name: _choice_of(each, each.name in option.steps) for each in space.steps}
+    found = {name: choice for name, choice in operations.items() if choice is not None}
+    return (found, steps) if len(found) == len(operations) else None
+
+
 def _operation_variable(
     operation: QuantizableOperation, base: OperationOption, params: TunableQuantizationParams
 ) -> Variable:
@@ -198,3 +209,53 @@ def _border(start: Border, choice: Choice, name: str) -> Border:
     probability = kind.get(f"{name}.outlier_prob", {"value": start.outlier_prob})["value"]
     aggregator = choice.get(f"{name}.aggregator", {"value": start.aggregator})["value"]
     return border(kind["value"], aggregator, probability, start.clipping_value)
+
+
+def _operation_choice(variable: Variable, option: OperationOption) -> Choice | None:
+    branch = next((each for each in variable.branches if each.value == option.quantize), None)
+    if branch is None:
+        return None
+    wanted = {"activations": option.activations, "weights": option.weights}
+    tensors = {each.name: _tensor_choice(each, wanted[each.name]) for each in branch.below}
+    return None if None in tensors.values() else {"value": branch.value, **tensors}
+
+
+def _tensor_choice(variable: Variable, option: TensorOption | None) -> Choice | None:
+    if option is None:
+        return None
+    branch = next((each for each in variable.branches if each.value == option.config), None)
+    if branch is None:
+        return None
+    (estimator,) = branch.below
+    choices = (_estimator_choice(each, option.range_estimator) for each in estimator.branches)
+    found = next((each for each in choices if each is not None), None)
+    return None if found is None else {"value": branch.value, "estimator": found}
+
+
+def _estimator_choice(branch: Branch, wanted: RangeEstimator) -> Choice | None:
+    """Return the choices below a start that make an estimator; None if it cannot be made from there."""
+    start: RangeEstimator = branch.value
+    if (start.min is None) != (wanted.min is None):
+        return None
+    choice: dict[str, Any] = {"value": start}
+    for name, first, last in (("min", start.min, wanted.min), ("max", start.max, wanted.max)):
+        if first is None or last is None:
+            continue
+        for variable in (each for each in branch.below if each.name.startswith(f"{name}.")):
+            choice[variable.name] = _choice_of(
+                variable, last.type if variable.name.endswith("type") else last.aggregator
+            )
+            for below in _branch_of(variable, choice[variable.name]["value"]).below:
+                choice[variable.name][below.name] = _choice_of(below, last.outlier_prob)
+        if _border(first, choice, name) != last:
+            return None
+    return choice
+
+
+def _choice_of(variable: Variable, value: Any) -> dict[str, Any]:
+    return {"value": _branch_of(variable, value).value}
+
+
+def _branch_of(variable: Variable, value: Any) -> Branch:
+    """Return the branch with a value, the first if there is none: what is assembled of it shows that."""
+    return next((each for each in variable.branches if each.value == value), variable.branches[0])

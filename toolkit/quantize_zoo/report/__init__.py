@@ -1,6 +1,7 @@
 """Reports: pure functions of one ``RunReport``."""
 
 from quantize_zoo.report.benchmark_json import render_benchmark
+from quantize_zoo.report.cases import Case, cell_cases
 from quantize_zoo.report.github import workflow_commands
 from quantize_zoo.report.html import render_cell, render_index
 from quantize_zoo.report.json_document import render_json
@@ -10,8 +11,10 @@ from quantize_zoo.report.run_report import CellReport, RunReport, make_run_repor
 from quantize_zoo.report.write import write_reports
 
 __all__ = [
+    "Case",
     "CellReport",
     "RunReport",
+    "cell_cases",
     "make_run_report",
     "render_benchmark",
     "render_cell",

@@ -5,6 +5,7 @@ Every chart's numbers stand in a table of the page too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from bokeh.plotting import figure
 from bokeh.transform import dodge
 
 from quantize_zoo.report.run_report import CellReport
+from quantize_zoo.report.wording import is_number, layer_time
 from quantize_zoo.scoring import LayerTime
 from quantize_zoo.search import Trial, meets_accuracy, relative_accuracy_loss
 
@@ -36,18 +38,29 @@ def script_source() -> Path:
 def cell_charts(cell: CellReport) -> tuple[str, dict[str, str]]:
     """Return the script element and the placeholder elements by chart name, of what has numbers."""
     plots: dict[str, Any] = {}
-    if any(trial.score and trial.score.latency_ratio for trial in cell.record.trials):
+    if any(trial.score and trial.score.latency_ratio for trial in _drawable(cell.record.trials)):
         plots |= {"scatter": _scatter(cell), "history": _history(cell)}
     if cell.latency and cell.latency.distribution:
         plots["distribution"] = _distribution(cell.latency.distribution)
     if cell.record.final and cell.record.final.layers:
         plots["layers"] = _layers(slowest_layers(cell.record.final.layers))
-    if sum(night.ratio is not None for night in cell.nights) > 1:
+    if sum(night.speedup is not None for night in cell.nights) > 1:
         plots["nights"] = _nights(cell)
     if not plots:
         return "", {}
     script, divs = components(plots)
     return script, divs
+
+
+def _drawable(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the trials that have a place in a plot: what is not a number has none."""
+    return [
+        trial
+        for trial in trials
+        if trial.score is not None
+        and is_number(trial.score.accuracy_loss)
+        and (trial.score.latency_ratio is None or is_number(trial.score.latency_ratio))
+    ]
 
 
 def slowest_layers(layers: tuple[LayerTime, ...]) -> list[LayerTime]:
@@ -59,13 +72,13 @@ def slowest_layers(layers: tuple[LayerTime, ...]) -> list[LayerTime]:
 def _scatter(cell: CellReport) -> Any:
     params = cell.record.params
     plot = _figure(_RATIO, "accuracy loss (%)")
-    measured = {trial.number: trial for trial in cell.record.trials if trial.score and trial.reused_from is None}
+    measured = {trial.number: trial for trial in _drawable(cell.record.trials) if trial.reused_from is None}
     accurate = [
         trial for trial in measured.values() if trial.score and meets_accuracy(trial.score.accuracy_loss, params)
     ]
     inaccurate = [trial for trial in measured.values() if trial not in accurate]
-    front = [measured[number] for number in cell.pareto]
-    best = [cell.best] if cell.best else []
+    front = [measured[number] for number in cell.pareto if number in measured]
+    best = _drawable([cell.best]) if cell.best else []
     marks = [
         plot.scatter(source=_source(accurate), size=8, color=_TRIAL, alpha=0.7, legend_label="within target"),
         plot.scatter(source=_source(inaccurate), size=8, color=_MISSED, marker="x", legend_label="too inaccurate"),
@@ -74,15 +87,15 @@ def _scatter(cell: CellReport) -> Any:
     plot.line(source=_source(front), color=_FRONT, width=2, legend_label="Pareto front")
     reference = cell.record.reference
     if cell.record.references and reference is not None:
+        points = [point for point in cell.record.references if point.latency and is_number(point.latency.ratio.value)]
         others = {
-            "x": [point.latency.ratio.value for point in cell.record.references if point.latency],
+            "x": [point.latency.ratio.value for point in points if point.latency],
             "y": [
                 100
                 * relative_accuracy_loss(
                     reference.accuracy.value, point.accuracy.value, higher_is_better=reference.higher_is_better
                 )
-                for point in cell.record.references
-                if point.latency
+                for point in points
             ],
         }
         plot.scatter(
@@ -96,8 +109,8 @@ def _scatter(cell: CellReport) -> Any:
 
 def _history(cell: CellReport) -> Any:
     plot = _figure("trial", _RATIO)
-    scores = {trial.number: trial.score for trial in cell.record.trials if trial.score}
-    trials = [trial for trial in cell.record.trials if trial.number in scores]
+    trials = _drawable(cell.record.trials)
+    scores = {trial.number: trial.score for trial in trials if trial.score}
     marks = plot.scatter("number", "x", source=_source(trials), size=7, color=_TRIAL, alpha=0.7, legend_label="trial")
     ended = [trial.number for trial in cell.record.trials if trial.pruned is not None]
     if ended:
@@ -140,6 +153,8 @@ def _layers(layers: list[LayerTime]) -> Any:
             "name": [layer.name for layer in layers],
             "fp32": [layer.reference_us or 0.0 for layer in layers],
             "int8": [layer.candidate_us or 0.0 for layer in layers],
+            "fp32_time": [_told(layer.reference_us) for layer in layers],
+            "int8_time": [_told(layer.candidate_us) for layer in layers],
             "fp32_kernel": [layer.reference_kernel for layer in layers],
             "int8_kernel": [layer.candidate_kernel for layer in layers],
         }
@@ -152,24 +167,29 @@ def _layers(layers: list[LayerTime]) -> Any:
         for name, shift, color in (("fp32", 0.2, _FP32), ("int8", -0.2, _INT8))
     ]  # fmt: skip
     plot.x_range.start = 0
-    lines = [("layer", "@name"), ("FP32", "@fp32{0.0} us @fp32_kernel"), ("INT8", "@int8{0.0} us @int8_kernel")]
+    lines = [("layer", "@name"), ("FP32", "@fp32_time @fp32_kernel"), ("INT8", "@int8_time @int8_kernel")]
     return _finish(plot, marks, lines)
+
+
+def _told(microseconds: float | None) -> str:
+    """Return a layer's time with its unit, which what is below the clock has already."""
+    return f"{microseconds:.1f} µs" if microseconds else layer_time(microseconds)
 
 
 def _nights(cell: CellReport) -> Any:
     plot = _figure("night", _RATIO)
-    nights = [night for night in cell.nights if night.ratio is not None]
+    nights = [night for night in cell.nights if night.speedup is not None]
     source = ColumnDataSource(
         {
             "night": list(range(1, len(nights) + 1)),
-            "ratio": [night.ratio for night in nights],
+            "speedup": [night.speedup for night in nights],
             "run": [night.run_id for night in nights],
         }
     )
-    plot.line("night", "ratio", source=source, color=_TRIAL, width=2, legend_label="best of the night")
-    marks = plot.scatter("night", "ratio", source=source, size=7, color=_TRIAL, legend_label="best of the night")
+    plot.line("night", "speedup", source=source, color=_TRIAL, width=2, legend_label="best of the night")
+    marks = plot.scatter("night", "speedup", source=source, size=7, color=_TRIAL, legend_label="best of the night")
     plot.add_layout(_target("width", cell.record.params.latency_reduce))
-    return _finish(plot, [marks], [("run", "@run"), ("FP32 / INT8", "@ratio{0.000}")])
+    return _finish(plot, [marks], [("run", "@run"), ("FP32 / INT8", "@speedup{0.000}")])
 
 
 def _figure(x_label: str, y_label: str) -> Any:

@@ -8,6 +8,10 @@ from quantize_zoo.gate import Check
 from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
 
 _MOVED = ("regressed", "changed", "improved", "waived")
+_NO_BASELINE = "it has no baseline; accept one with: quantize-zoo baseline accept"
+_CUT_SHORT = "the comparison with its baseline was interrupted"
+_NOT_REACHED = "it was interrupted before it was held against its baseline"
+_NOT_HELD = "it was not held against the baseline that it has"
 _REASONS = {
     "runtime": "the models are the baseline's, so it is OpenVINO's runtime",
     "quantization": "the configuration is the baseline's, so it is calibration, conversion or quantization",
@@ -42,8 +46,10 @@ def gate_lines(report: RunReport) -> list[GateLine]:
             if check.status not in ("pass", "not compared")
         ]
         lines += [GateLine(name, "note", note) for note in (cell.gate.notes if cell.gate else ()) if "waiver" in note]
+        if cell.gate_status == "interrupted":
+            lines.append(GateLine(name, "interrupted", _CUT_SHORT if cell.gate else _NOT_REACHED))
         if cell.gate_status == "new":
-            lines.append(GateLine(name, "new", "it has no baseline; accept one with: quantize-zoo baseline accept"))
+            lines.append(GateLine(name, "new", _NOT_HELD if cell.has_baseline else _NO_BASELINE))
         for trend in cell.trends:
             ago = trend.nights - trend.since
             moved = f"was {trend.before:.4g} and has been {trend.after:.4g} ({100 * trend.change:+.1f} %)"

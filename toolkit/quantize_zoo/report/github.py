@@ -1,4 +1,4 @@
-"""What GitHub shows beside a run: an annotation for each cell that regressed or failed."""
+"""What GitHub shows beside a run: an annotation for each cell that regressed, failed or missed a required target."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ def workflow_commands(report: RunReport) -> list[str]:
         if line.status in ("regressed", "failed")
     ]
     for cell in report.cells:
-        if cell.verdict.status == "failed":
-            title = _escape(f"{cell.record.name}: failed", value=True)
-            lines.append(f"::error title={title}::{_escape(cell.verdict.reason)}")
+        verdict = cell.verdict
+        # What failed or regressed against the baseline is told above, check by check.
+        if verdict.target_status == "failed" or "missed target" in verdict.alarms:
+            title = _escape(f"{cell.record.name}: {verdict.target_status}", value=True)
+            lines.append(f"::error title={title}::{_escape(verdict.reason)}")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
 import shlex
@@ -15,6 +16,7 @@ from markupsafe import Markup
 from quantize_zoo.report import charts, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.run_report import CellReport, RunReport
+from quantize_zoo.text.slugs import slug
 
 _TEMPLATES = "quantize_zoo.report"
 OVERVIEW_SCRIPT = "overview.js"
@@ -34,7 +36,7 @@ def render_index(report: RunReport) -> str:
             sparks={cell.record.name: overview.sparks(cell) for cell in report.cells},
             gate_headline=gate_headline(report),
             gate_lines=gate_lines(report),
-            pages={cell.record.name: quote(f"cells/{page_name(cell)}") for cell in report.cells},
+            pages={cell.record.name: quote(page_path(cell)) for cell in report.cells},
             script=f"assets/{OVERVIEW_SCRIPT}",
             policy=_policy(""),
         )
@@ -43,7 +45,7 @@ def render_index(report: RunReport) -> str:
 
 def render_cell(report: RunReport, cell: CellReport) -> str:
     """Return the page of a cell."""
-    script, divs = charts.cell_charts(cell)
+    script, divs = charts.cell_charts(cell) if cell.drawn else ("", {})
     return (
         _environment()
         .get_template("cell.html.j2")
@@ -65,11 +67,12 @@ def overview_script() -> str:
     return resources.files(_TEMPLATES).joinpath(f"templates/{OVERVIEW_SCRIPT}").read_text(encoding="utf-8")
 
 
-def page_name(cell: CellReport) -> str:
-    """Return the file name of a cell's page; names of cells have little else than what is kept."""
-    return re.sub(r"[^A-Za-z0-9._:\[\]-]", "-", cell.record.name) + ".html"
+def page_path(cell: CellReport) -> str:
+    """Return where a cell's page lies in the run's folder."""
+    return f"cells/{slug(cell.record.name)}.html"
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -83,8 +86,10 @@ def _environment() -> Environment:
         environment=wording.environment,
         optional=wording.optional,
         latency_figures=wording.latency_figures,
+        layer_time=wording.layer_time,
         shell=shlex.quote,
     )
+    environment.tests["is_number"] = wording.is_number
     return environment
 
 

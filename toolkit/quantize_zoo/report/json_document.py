@@ -1,117 +1,80 @@
-"""``results.json``: all numbers of the pages, by the JSON Schema in ``results.schema.json``.
-
-``schema_version`` grows with every change that a reader could stumble over.
-"""
+"""``results.json``: all numbers of the pages, by the JSON Schema in ``results.schema.json``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from quantize_zoo.gate import Check, GateResult, Verdict
+from quantize_zoo.report.documents import (
+    SCHEMA_VERSION,
+    CellDocument,
+    CheckDocument,
+    FinalDocument,
+    GateDocument,
+    HoldoutDocument,
+    LatencyDocument,
+    PrunedDocument,
+    ReferencePointDocument,
+    ResultsDocument,
+    RunDocument,
+    RunnerUpDocument,
+    ScoreDocument,
+    TrialDocument,
+    VerdictDocument,
+)
+from quantize_zoo.report.html import page_path
+from quantize_zoo.report.run_report import CellReport, RunReport
+from quantize_zoo.scoring import PairedLatency
+from quantize_zoo.search import Pruned, Score, Trial
+from quantize_zoo.store import Final, Holdout, RunnerUp
+from quantize_zoo.text.plain import json_text, plain
 
-from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
-from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict
-from quantize_zoo.report.run_report import CellReport, Night, RunReport
-from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import Pruned, Score, Trial, TrialKind
-from quantize_zoo.store import CellStatus, ErrorRecord, Final, Reference, ReferencePoint, RunStatus, WorkerUse
-
-
-@dataclass(frozen=True)
-class TrialDocument:
-    """One trial; times end in ``_s``, and are in seconds."""
-
-    number: int
-    stage: int
-    kind: TrialKind
-    option_hash: str
-    choices: Mapping[str, int] | None
-    pruned: Pruned | None
-    accuracy: Estimate | None
-    metrics: dict[str, float | None] | None
-    latency_us: Estimate | None
-    fp32_latency_us: Estimate | None
-    latency_ratio: Estimate | None
-    latency_from: int | None
-    score: Score | None
-    loss: float | None
-    reused_from: int | None
-    where: str
-    failure: str | None
-    build_s: float
-    compile_s: float
-    accuracy_s: float
-    latency_s: float
-    overhead_s: float
-
-
-@dataclass(frozen=True)
-class CellDocument:
-    """One cell: what it is, what was found, and all of its trials; ``nights`` are those up to this run."""
-
-    model: str
-    device: str
-    status: CellStatus
-    method: TrialsLoadMethod
-    params: OptimizerParams
-    error: ErrorRecord | None
-    verdict: Verdict
-    gate_status: GateStatus | None
-    gate: GateResult | None
-    reference: Reference | None
-    references: tuple[ReferencePoint, ...]
-    calibration_seconds: float | None
-    sensitivity: dict[str, float]
-    workers: tuple[WorkerUse, ...]
-    best: int | None
-    final: Final | None
-    pareto: tuple[int, ...]
-    trials_per_minute: float | None
-    overhead_share: float | None
-    nights: tuple[Night, ...]
-    trends: tuple[Trend, ...]
-    trials: tuple[TrialDocument, ...]
-
-
-@dataclass(frozen=True)
-class RunDocument:
-    """One run, as the store has it."""
-
-    id: str
-    status: RunStatus
-    started_at: datetime
-    finished_at: datetime | None
-    matrix: str
-    command: str
-    seed: int
-    require_targets: bool
-    on_missing_device: str
-    version: str
-
-
-@dataclass(frozen=True)
-class ResultsDocument:
-    """All numbers of a run; ``missing`` are cells that have a baseline and are not in it."""
-
-    schema_version: Literal[4]
-    exit_status: int
-    run: RunDocument
-    cells: tuple[CellDocument, ...]
-    missing: tuple[str, ...]
-
-
-_RESULTS = TypeAdapter(ResultsDocument)
+Value = TypeVar("Value")
+Document = TypeVar("Document")
 
 
 def json_value(report: RunReport) -> dict[str, Any]:
     """Return the document as plain values."""
+    value: dict[str, Any] = plain(_document(report))
+    return value
+
+
+def render_json(report: RunReport) -> str:
+    """Return the document as text."""
+    return json_text(_document(report), indent=1) + "\n"
+
+
+def check_document(check: Check) -> CheckDocument:
+    """Return a comparison, its change by a name that tells what it is of."""
+    change = {check.quantity: check.change}
+    return CheckDocument(
+        cause=check.cause,
+        quantity=check.quantity,
+        subject=check.subject,
+        status=check.status,
+        text=check.text,
+        accuracy_loss_share=change.get("accuracy"),
+        time_ratio=change.get("latency") or change.get("compile time"),
+        bytes_ratio=change.get("size") or change.get("memory"),
+        margin=check.margin,
+        level=check.level,
+        p_value=check.p_value,
+        changed=check.changed,
+        changed_count=check.changed_count,
+        waived=check.waived,
+    )
+
+
+def _made(make: Callable[[Value], Document], value: Value | None) -> Document | None:
+    """Return the document of what need not be there."""
+    return None if value is None else make(value)
+
+
+def _document(report: RunReport) -> ResultsDocument:
     run = report.run
-    document = ResultsDocument(
-        4,
+    return ResultsDocument(
+        SCHEMA_VERSION,
         report.exit_status,
         RunDocument(
             run.id, run.status, run.started_at, run.finished_at, run.matrix, run.command, run.seed,
@@ -120,34 +83,38 @@ def json_value(report: RunReport) -> dict[str, Any]:
         tuple(_cell(cell) for cell in report.cells),
         report.missing,
     )  # fmt: skip
-    value: dict[str, Any] = _RESULTS.dump_python(document, mode="json")
-    return value
-
-
-def render_json(report: RunReport) -> str:
-    """Return the document as text."""
-    return json.dumps(json_value(report), indent=1, allow_nan=False) + "\n"
 
 
 def _cell(cell: CellReport) -> CellDocument:
     record = cell.record
     return CellDocument(
+        name=record.name,
+        page=page_path(cell),
         model=record.model,
         device=record.device,
         status=record.status,
         method=record.method,
         params=record.params,
         error=record.error,
-        verdict=cell.verdict,
+        verdict=_verdict(cell.verdict),
         gate_status=cell.gate_status,
-        gate=cell.gate,
+        gate=_made(_gate, cell.gate),
         reference=record.reference,
-        references=record.references,
+        references=tuple(
+            ReferencePointDocument(
+                point.name,
+                point.accuracy,
+                _made(_latency, point.latency),
+                _made(_holdout, point.holdout),
+                point.seconds,
+            )
+            for point in record.references
+        ),
         calibration_seconds=record.calibration_seconds,
         sensitivity=record.sensitivity,
         workers=record.workers,
         best=cell.best.number if cell.best else None,
-        final=record.final,
+        final=_made(_final, record.final),
         pareto=cell.pareto,
         trials_per_minute=cell.trials_per_minute,
         overhead_share=cell.overhead_share,
@@ -155,6 +122,51 @@ def _cell(cell: CellReport) -> CellDocument:
         trends=cell.trends,
         trials=tuple(_trial(trial) for trial in record.trials),
     )
+
+
+def _verdict(verdict: Verdict) -> VerdictDocument:
+    return VerdictDocument(verdict.status, verdict.reason, verdict.cause, verdict.alarms, verdict.targets)
+
+
+def _gate(gate: GateResult) -> GateDocument:
+    checks = tuple(check_document(check) for check in gate.checks)
+    return GateDocument(gate.baseline, gate.accepted_at, checks, gate.notes, gate.interrupted)
+
+
+def _final(final: Final) -> FinalDocument:
+    return FinalDocument(
+        trial=final.trial,
+        latency=_made(_latency, final.latency),
+        model=final.model,
+        holdout=_made(_holdout, final.holdout),
+        runner_up=_made(_runner_up, final.runner_up),
+        others=final.others,
+        answers=final.answers,
+        figures=final.figures,
+        layers=final.layers,
+    )
+
+
+def _latency(latency: PairedLatency) -> LatencyDocument:
+    return LatencyDocument(
+        latency.reference_us, latency.candidate_us, latency.ratio, latency.compilations, latency.distribution
+    )
+
+
+def _holdout(holdout: Holdout) -> HoldoutDocument:
+    return HoldoutDocument(holdout.fp32, holdout.int8, holdout.accuracy_loss)
+
+
+def _runner_up(second: RunnerUp) -> RunnerUpDocument:
+    return RunnerUpDocument(second.trial, second.ratio)
+
+
+def _pruned(pruned: Pruned) -> PrunedDocument:
+    return PrunedDocument(pruned.accuracy, pruned.accuracy_loss)
+
+
+def _score(score: Score) -> ScoreDocument:
+    return ScoreDocument(score.accuracy_loss, score.latency_ratio, score.quantization_ratio)
 
 
 def _trial(trial: Trial) -> TrialDocument:
@@ -165,16 +177,15 @@ def _trial(trial: Trial) -> TrialDocument:
         stage=trial.stage,
         kind=trial.kind,
         option_hash=trial.option_hash,
-        choices=trial.choices,
-        pruned=trial.pruned,
+        pruned=_made(_pruned, trial.pruned),
         accuracy=measured.accuracy if measured else None,
         metrics=measured.metrics if measured else None,
         latency_us=latency.candidate_us if latency else None,
         fp32_latency_us=latency.reference_us if latency else None,
-        latency_ratio=latency.ratio if latency else None,
+        speedup=latency.ratio if latency else None,
         latency_from=measured.latency_from if measured else None,
-        score=trial.score,
-        loss=trial.loss,
+        score=_made(_score, trial.score),
+        objective=trial.loss,
         reused_from=trial.reused_from,
         where=trial.where,
         failure=trial.failure,

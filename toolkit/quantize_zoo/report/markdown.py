@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
+from quantize_zoo.report.overview import answer
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.report.wording import execution, interval, latency_figures, percent, percent_interval
 
@@ -17,13 +18,13 @@ def render_markdown(report: RunReport) -> str:
     """Return the summary."""
     rows = "".join(_row(cell) for cell in report.cells)
     reasons = "".join(f"- **{_escape(cell.record.name)}**: {_escape(cell.verdict.reason)}\n" for cell in report.cells)
-    gate = _gate(report)
-    return f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{gate}{_HEADER}{rows}\n{reasons}"
+    table = f"{_HEADER}{rows}\n{reasons}" if report.cells else f"{answer(report)}\n"
+    return f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{_gate(report)}{table}"
 
 
 def _gate(report: RunReport) -> str:
     """Return what the comparison with the baselines found, worst first; nothing where nothing has one."""
-    if all(cell.gate_status is None and not cell.trends for cell in report.cells):
+    if not report.missing and all(cell.gate_status is None and not cell.trends for cell in report.cells):
         return ""
     lines = (f"- **{_escape(line.cell)}** {line.status}: {_escape(line.text)}\n" for line in gate_lines(report))
     return f"**Against the baselines: {gate_headline(report)}**\n\n{''.join(lines)}\n"
@@ -31,7 +32,7 @@ def _gate(report: RunReport) -> str:
 
 def _row(cell: CellReport) -> str:
     record, best = cell.record, cell.best
-    columns = [_escape(record.name), cell.verdict.status]
+    columns = [_escape(record.name), cell.verdict.target_status]
     if record.reference is None or best is None or best.measurement is None or best.score is None:
         columns += ["", "", "", "", "", "", ""]
     else:

@@ -18,6 +18,12 @@ _TARGETS = {
     "interrupted": ("interrupted", "interrupted"),
     "unavailable": ("unavailable", "unavailable"),
 }
+_REQUIRED = ("misses a required target", "miss a required target")
+_ENDED = {
+    "interrupted": "was interrupted before its first cell",
+    "running": "has not come to its first cell",
+    "finished": "has none",
+}
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,17 @@ class Matrix:
 def answer(report: RunReport) -> str:
     """Answer "are we fine?" in one line: against the baselines where there are any, else against the targets."""
     count = len(report.cells)
+    if not count:
+        return f"No cell was run: the run {_ENDED[report.run.status]}"
     cells = f"{count} cell{'s' if count > 1 else ''}"
-    statuses = Counter(cell.status for cell in report.cells)
+    statuses = Counter(str(cell.status) for cell in report.cells)
     if all(cell.gate is None for cell in report.cells):
-        found = Counter(str(cell.verdict.status) for cell in report.cells)
+        found = Counter(str(cell.verdict.target_status) for cell in report.cells)
         texts = (f"{found[each]} {text[found[each] > 1]}" for each, text in _TARGETS.items() if found[each])
         return f"{cells}: " + ", ".join(texts)
     bad = [f"{statuses[each]} {each}" for each in ("regressed", "failed", "interrupted") if statuses[each]]
+    missed = sum("missed target" in cell.verdict.alarms for cell in report.cells)
+    bad += [f"{missed} {_REQUIRED[missed > 1]}"] if missed else []
     compared = sum(cell.gate is not None for cell in report.cells)
     rest = [f"{statuses[each]} {each}" for each in ("inconclusive", "changed", "improved", "waived") if statuses[each]]
     rest += [f"{len(report.missing)} missing"] if report.missing else []
@@ -65,7 +75,7 @@ def answer(report: RunReport) -> str:
 
 def tiles(report: RunReport) -> list[Tile]:
     """Count the cells by what they are, the worst first."""
-    found = Counter(cell.status for cell in report.cells)
+    found = Counter(str(cell.status) for cell in report.cells)
     found["missing"] += len(report.missing)
     return [Tile(status, found[status]) for status in STATUS_ORDER if found[status]]
 
@@ -81,7 +91,7 @@ def matrix(report: RunReport) -> Matrix:
 def sparks(cell: CellReport) -> list[Spark]:
     """Draw the latency ratio and the accuracy of the last nights; nothing where there is but one."""
     series = {
-        "FP32 / INT8 time": [night.ratio for night in cell.nights if night.ratio is not None],
+        "FP32 / INT8 time": [night.speedup for night in cell.nights if night.speedup is not None],
         "INT8 on the holdout": [night.holdout for night in cell.nights if night.holdout is not None],
     }
     return [_spark(name, values[-_NIGHTS:]) for name, values in series.items() if len(values) > 1]

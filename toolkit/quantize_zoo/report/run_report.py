@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+import traceback
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict, find_trend, judge
+from quantize_zoo import errors
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict, VerdictStatus, failed_report, find_trend, judge
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
-from quantize_zoo.store import Baseline, CellRecord, RunRecord, Store, StoredBaseline, current_baselines
+from quantize_zoo.store import (
+    Baseline,
+    CellRecord,
+    ErrorRecord,
+    RunRecord,
+    Store,
+    StoredBaseline,
+    current_baselines,
+)
 
 # The worst first; what is against a baseline before what is against targets.
 STATUS_ORDER = (
-    "failed", "regressed", "interrupted", "inconclusive", "changed", "waived", "trend", "missing", "missed",
+    "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "trend", "missing", "missed",
     "keep-fp32", "improved", "pass", "met", "new", "unavailable", "note",
 )  # fmt: skip
 _GATE = TypeAdapter(GateResult)
@@ -23,12 +36,15 @@ _GATE = TypeAdapter(GateResult)
 
 @dataclass(frozen=True)
 class Night:
-    """What a cell was in one run; ``holdout`` is INT8's metric there, ``ratio`` FP32 time / INT8 time."""
+    """What a cell was in one run; ``holdout`` is INT8's metric there, ``speedup`` FP32 time / INT8 time.
+
+    A figure that is not finite is None.
+    """
 
     run_id: str
-    fp32: float
+    fp32: float | None
     holdout: float | None
-    ratio: float | None
+    speedup: float | None
 
 
 @dataclass(frozen=True)
@@ -48,10 +64,11 @@ class CellReport:
     pruned_trials: int
     pruning_error_rate: float
     gate: GateResult | None
-    gate_status: GateStatus | None  # None where nothing has a baseline
+    has_baseline: bool
     baseline: Baseline | None  # what the gate held the cell against
     nights: tuple[Night, ...] = ()
     trends: tuple[Trend, ...] = ()
+    drawn: bool = True  # False where the charts cannot be
 
     @property
     def latency(self) -> PairedLatency | None:
@@ -61,11 +78,14 @@ class CellReport:
         return self.best.measurement.latency if self.best and self.best.measurement else None
 
     @property
-    def status(self) -> str:
-        """What the cell is in one word: against its baseline where it has one, else against its targets."""
-        if self.gate_status is None or self.gate_status == "new":
-            return self.verdict.status
-        return self.gate_status
+    def status(self) -> VerdictStatus:
+        """What the cell is in one word; see ``Verdict``."""
+        return self.verdict.status
+
+    @property
+    def gate_status(self) -> GateStatus | None:
+        """What the cell is against its baseline; None where no cell has one."""
+        return self.verdict.gate_status
 
 
 @dataclass(frozen=True)
@@ -75,54 +95,89 @@ class RunReport:
     run: RunRecord
     cells: tuple[CellReport, ...]
     missing: tuple[str, ...] = ()  # cells that have a baseline and are not in the run
+    newest: bool = False  # of all runs in its store
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run ended before it was done, or a cell or its comparison did."""
+        found = {status for cell in self.cells for status in (cell.verdict.target_status, cell.gate_status)}
+        return self.run.status == "interrupted" or "interrupted" in found
 
     @property
     def exit_status(self) -> int:
-        """Return the exit status of design: 130 interrupted, 3 a failed cell, 1 a missed target, 0 all well."""
-        statuses = {cell.verdict.status for cell in self.cells}
-        if self.run.status == "interrupted" or "interrupted" in statuses:
+        """130 interrupted (by SIGTERM 143, which the caller knows), 1 a regression or a required target missed, 3 a
+        failed cell, 0 all well.
+        """
+        if self.interrupted:
             return 130
-        gates = {cell.gate_status for cell in self.cells}
-        if "failed" in statuses | gates or ("unavailable" in statuses and self.run.on_missing_device == "fail"):
-            return 3
-        if "regressed" in gates:
+        alarms = {alarm for cell in self.cells for alarm in cell.verdict.alarms}
+        if alarms & {"regression", "missed target"}:
             return 1
-        if self.run.require_targets and statuses & {"missed", "keep-fp32"}:
-            return 1
-        return 0
+        return 3 if "failure" in alarms else 0
 
 
 def report_of(run: RunRecord, store: Store) -> RunReport:
-    """Return a run's report, with what the store knows of baselines and of earlier nights."""
+    """Return a run's report, with what the store knows of baselines and of other nights."""
     nights = {cell.name: store.nights(cell.model, cell.device, until=run.id) for cell in run.cells}
-    return make_run_report(run, store.baselines(history=True), nights)
+    return make_run_report(run, store.baselines(history=True), nights, newest=store.newest_run() == run.id)
 
 
 def make_run_report(
     run: RunRecord,
     baselines: Sequence[StoredBaseline] = (),
     nights: Mapping[str, Sequence[CellRecord]] | None = None,
+    *,
+    newest: bool = False,
 ) -> RunReport:
-    """Judge all cells of a run and derive what the pages show.
+    """Judge all cells of a run and derive what the pages show; a cell that cannot be judged is a failed one.
 
     Args:
         run: the run.
         baselines: all that there ever were.
         nights: by the name of a cell its records in this and earlier runs, the oldest first.
+        newest: whether the run is the newest of its store.
 
     """
     history = nights or {}
     known = {baseline.id: baseline.content for baseline in baselines}
     gated = [baseline.name for baseline in current_baselines(baselines)]
-    cells = tuple(
-        _cell_report(cell, known, gated=bool(gated), nights=_nights(history.get(cell.name, ()))) for cell in run.cells
-    )
+
+    def judged(cell: CellRecord) -> CellReport:
+        try:
+            return _cell_report(cell, run, known, gated, _nights(history.get(cell.name, ())))
+        except Exception as error:  # of this cell; the others are to be reported
+            return bare_report(cell, None, errors.cell_unreportable("the verdict", *described(error)))
+
+    cells = tuple(judged(cell) for cell in run.cells)
     names = {cell.record.name for cell in cells}
-    return RunReport(run, cells, tuple(name for name in gated if name not in names))
+    return RunReport(run, cells, tuple(name for name in gated if name not in names), newest)
+
+
+def described(error: Exception) -> tuple[str, str]:
+    """Return what an error of ours says, and the file and line where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}", place
+
+
+def bare_report(cell: CellRecord, verdict: Verdict | None, error: QuantizeZooError) -> CellReport:
+    """Return a cell of which nothing is told but its name, what it was started as, and why that is all."""
+    told = ErrorRecord(error.what, error.where, error.remedy)
+    record = CellRecord(
+        cell.id, cell.run_id, cell.model, cell.device, "failed", cell.method, cell.params, told, None, None, None, ()
+    )
+    judged = replace(failed_report(verdict, error.what), targets=(), checks=())
+    return CellReport(
+        record, judged, None, (), (), (), (), 0.0, None, None, 0, ERROR_RATE, None, has_baseline=False, baseline=None
+    )
 
 
 def _cell_report(
-    cell: CellRecord, baselines: Mapping[int, Baseline], *, gated: bool, nights: tuple[Night, ...]
+    cell: CellRecord,
+    run: RunRecord,
+    baselines: Mapping[int, Baseline],
+    gated: Collection[str],
+    nights: tuple[Night, ...],
 ) -> CellReport:
     best = cell.trials[cell.final.trial] if cell.final else best_trial(cell.trials, cell.params)
     seconds = [trial.seconds for trial in cell.trials]
@@ -132,7 +187,7 @@ def _cell_report(
     overhead = sum(part.overhead for part in seconds)
     return CellReport(
         record=cell,
-        verdict=judge(cell),
+        verdict=judge(cell, run, gate, gated),
         best=best,
         pareto=tuple(trial.number for trial in pareto_front(cell.trials)),
         best_so_far=_best_so_far(cell),
@@ -144,7 +199,7 @@ def _cell_report(
         pruned_trials=sum(trial.pruned is not None for trial in cell.trials),
         pruning_error_rate=ERROR_RATE,
         gate=gate,
-        gate_status=_gate_status(cell, gate, gated=gated),
+        has_baseline=cell.name in gated,
         baseline=baseline,
         nights=nights,
         trends=tuple(_trends(nights)),
@@ -155,36 +210,30 @@ def _nights(records: Sequence[CellRecord]) -> tuple[Night, ...]:
     return tuple(
         Night(
             record.run_id,
-            record.reference.accuracy.value,
-            record.final.holdout.int8.value if record.final.holdout else None,
-            record.final.latency.ratio.value if record.final.latency else None,
+            _finite(record.reference.accuracy.value),
+            _finite(record.final.holdout.int8.value if record.final.holdout else None),
+            _finite(record.final.latency.ratio.value if record.final.latency else None),
         )
         for record in records
         if record.reference and record.final
     )
 
 
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _trends(nights: Sequence[Night]) -> Iterator[Trend]:
     """Yield figures that have shifted over the nights; latency as FP32 / INT8, so that machines compare."""
     series = {
-        "FP32 accuracy": [night.fp32 for night in nights],
+        "FP32 accuracy": [night.fp32 for night in nights if night.fp32 is not None],
         "INT8 on the holdout": [night.holdout for night in nights if night.holdout is not None],
-        "FP32 / INT8 time": [night.ratio for night in nights if night.ratio is not None],
+        "FP32 / INT8 time": [night.speedup for night in nights if night.speedup is not None],
     }
     for quantity, values in series.items():
         trend = find_trend(quantity, values)
         if trend is not None:
             yield trend
-
-
-def _gate_status(cell: CellRecord, gate: GateResult | None, *, gated: bool) -> GateStatus | None:
-    if gate is not None:
-        return gate.status
-    if not gated:
-        return None
-    if cell.status in ("unavailable", "failed"):
-        return "unavailable" if cell.status == "unavailable" else "failed"
-    return "new"
 
 
 def _best_so_far(cell: CellRecord) -> tuple[int, ...]:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
 
 NOT_MEASURED = "not measured"
+NOT_A_NUMBER = "not a number"
+BELOW_CLOCK = "< 1 µs"
+
+
+def is_number(value: float | None) -> bool:
+    """Tell whether there is a figure that can be sorted by and drawn."""
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float, digits: int) -> str:
+    """Return ``1.50``; what is not a number says so."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else NOT_A_NUMBER
 
 
 def interval(estimate: Estimate, digits: int) -> str:
     """``1.383 [1.371, 1.397]``; without an interval the value alone."""
-    value = f"{estimate.value:.{digits}f}"
-    if estimate.low is None or estimate.high is None:
+    value, low, high = number(estimate.value, digits), estimate.low, estimate.high
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return value
-    return f"{value} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+    return f"{value} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def latency_figures(latency: PairedLatency | None) -> tuple[str, str, str]:
@@ -25,19 +39,25 @@ def latency_figures(latency: PairedLatency | None) -> tuple[str, str, str]:
 def percent(share: float) -> str:
     """``0.0012`` as ``0.12 %``."""
     # Adding 0.0 turns -0.00 into 0.00.
-    return f"{round(100 * share, 2) + 0.0:.2f} %"
+    return f"{round(100 * share, 2) + 0.0:.2f} %" if math.isfinite(share) else NOT_A_NUMBER
 
 
 def percent_interval(share: Estimate) -> str:
     """``0.12 % [-0.31, 0.55]``."""
-    if share.low is None or share.high is None:
+    low, high = share.low, share.high
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return percent(share.value)
-    return f"{percent(share.value)} [{100 * share.low:.2f}, {100 * share.high:.2f}]"
+    return f"{percent(share.value)} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def optional(value: float | None, digits: int, nothing: str = "") -> str:
     """Return a figure that need not be there."""
-    return nothing if value is None else f"{value:.{digits}f}"
+    return nothing if value is None else number(value, digits)
+
+
+def layer_time(microseconds: float | None) -> str:
+    """Return the time of a layer; 0 is one that was executed within a tick of the plugin's clock."""
+    return BELOW_CLOCK if microseconds == 0 else optional(microseconds, 1)
 
 
 def execution(value: Execution) -> str:

@@ -63,9 +63,7 @@ class InputArrays:
             folder = tempfile.mkdtemp(dir=budget.folder, prefix="inputs-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             self._arrays = {
-                name: np.lib.format.open_memmap(
-                    Path(folder) / f"{number}.npy", mode="w+", dtype=np.dtype(dtypes[name]), shape=shape
-                )
+                name: np.memmap(Path(folder) / f"{number}.bin", mode="w+", dtype=np.dtype(dtypes[name]), shape=shape)
                 for number, (name, shape) in enumerate(wanted.items())
             }
         except OSError as error:

@@ -19,7 +19,12 @@ _BUDGET_SECONDS = 0.5
 _FEWEST, _MOST = 10, 200  # inferences of each side
 _WARM_UP = 10
 
-_Times = dict[str, tuple[str, float]]  # of what was executed, by name: kernel, and microseconds
+_CLOCK_US = 1.0  # the plugin's clock counts whole microseconds
+# What the CPU plugin calls a kernel where nothing is executed: fused, a view of another tensor, a reorder in place.
+_NO_KERNELS = ("undef", "unknown", "reorder")
+_EXECUTED = ov.ProfilingInfo.Status.EXECUTED
+
+Times = dict[str, tuple[str, float]]  # of what was executed, by name: kernel, and microseconds
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class LayerTime:
     """Microseconds of one executed operation in FP32 and in the candidate; None on a side that does not execute it.
 
     What the plugin adds for an operation (FakeQuantize, conversions of its inputs) counts as its time; the kernel is
-    that of its longest part. The plugin's clock has a resolution of a microsecond.
+    that of its longest part. What is executed in less than the microsecond that the plugin's clock resolves takes 0.0.
     """
 
     name: str
@@ -53,19 +58,21 @@ def profile_layers(reference: Any, candidate: Any, sample: Mapping[str, NDArray[
     """
     try:
         requests = [request_with(compiled, sample) for compiled in (reference, candidate)]
+        _infer(requests, 1)
+        first = [request.get_profiling_info() for request in requests]
         start = time.perf_counter()
-        _infer(requests, _WARM_UP)
-        seconds = (time.perf_counter() - start) / _WARM_UP
-        warm = [_times(request) for request in requests]
+        _infer(requests, _WARM_UP - 1)
+        seconds = (time.perf_counter() - start) / (_WARM_UP - 1)
+        warm = [request.get_profiling_info() for request in requests]
         count = int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST, _MOST))
         _infer(requests, count)
-        first, second = (
-            _since(before, _times(request), count) if _averages(compiled) else _times(request)
-            for before, request, compiled in zip(warm, requests, (reference, candidate), strict=True)
-        )
+        sides = [
+            _side(compiled, (*before, request.get_profiling_info()), count)
+            for compiled, *before, request in zip((reference, candidate), first, warm, requests, strict=True)
+        ]
     except RuntimeError as error:
         raise errors.inference_failed("profiling", errors.message_of(error)) from error
-    return tuple(_paired(first, second))
+    return tuple(_paired(*sides))
 
 
 def _infer(requests: list[Any], rounds: int) -> None:
@@ -78,34 +85,56 @@ def _averages(compiled: Any) -> bool:
     return list(compiled.get_property("EXECUTION_DEVICES")) == ["CPU"]
 
 
-def _times(request: Any) -> _Times:
+def _side(compiled: Any, profiles: tuple[Any, Any, Any], count: int) -> Times:
+    """Return one side's times, of its profiles after the first inference, after the warm-up and at the end."""
+    averages = _averages(compiled)
+    executed = {node.node_name for profile in profiles for node in profile if node.status == _EXECUTED}
+    if averages and executed:  # without any, nothing is profiled
+        executed |= {node.node_name for node in profiles[0] if _has_kernel(node)}
+    warm, now = (
+        {node.node_name: (node.exec_type, node.real_time.total_seconds() * 1e6) for node in profile}
+        for profile in profiles[1:]
+    )
+    times = without_warm_up(warm, _WARM_UP, now, count) if averages else now
     return {
-        node.node_name: (node.exec_type, node.real_time.total_seconds() * 1e6)
-        for node in request.get_profiling_info()
-        if node.status == ov.ProfilingInfo.Status.EXECUTED
+        name: (kernel, micros if micros >= _CLOCK_US else 0.0)
+        for name, (kernel, micros) in times.items()
+        if name in executed
     }
 
 
-def _since(warm: _Times, now: _Times, count: int) -> _Times:
-    """Return the means without the inferences of the warm-up, of which the first is ten times as slow as the others."""
-    total = _WARM_UP + count
+def _has_kernel(node: Any) -> bool:
+    """Whether the CPU plugin executes a layer, also one that it says NOT_RUN of since it takes less than a microsecond.
+
+    A few executed layers have no kernel's name (Transpose): the first inference is slow enough to give them a time.
+    """
+    return node.exec_type.split("_")[0] not in _NO_KERNELS
+
+
+def without_warm_up(warm: Times, warm_count: int, now: Times, count: int) -> Times:
+    """Return the means of the last ``count`` inferences, of means over the first ones and means over all.
+
+    The first inference of all is ten times as slow as the others.
+    """
+    total = warm_count + count
     return {
-        name: (kernel, max(0.0, (total * micros - _WARM_UP * warm.get(name, ("", 0.0))[1]) / count))
+        name: (kernel, max(0.0, (total * micros - warm_count * warm.get(name, ("", 0.0))[1]) / count))
         for name, (kernel, micros) in now.items()
     }
 
 
-def _paired(reference: _Times, candidate: _Times) -> Iterable[LayerTime]:
-    parts: dict[str, list[tuple[str, float]]] = defaultdict(list)
+def _paired(reference: Times, candidate: Times) -> Iterable[LayerTime]:
+    parts: dict[str, Times] = defaultdict(dict)
     for name, part in candidate.items():
-        parts[_owner(name, reference)].append(part)
+        parts[_owner(name, reference)][name] = part
     for name in [*reference, *(name for name in parts if name not in reference)]:
         kernel, micros = reference.get(name, ("", None))
-        own = sorted(parts.get(name, ()), key=lambda part: -part[1])
+        # The longest part, and the operation itself where several take less than the clock tells.
+        own = [part for _, part in sorted(parts[name].items(), key=lambda item: (-item[1][1], item[0] != name))]
         yield LayerTime(name, micros, sum(part[1] for part in own) if own else None, kernel, own[0][0] if own else "")
 
 
-def _owner(name: str, reference: _Times) -> str:
+def _owner(name: str, reference: Times) -> str:
     """Return the operation of FP32 that a name belongs to: its own, or what it was made for, ``conv/fq_input_0``."""
     start = name
     while start:

@@ -1,9 +1,16 @@
 """The search: POT's objective, hyperopt's TPE behind ask/tell, and the trial loop."""
 
 from quantize_zoo.search.evaluation import Candidates, Evaluation, EvaluationPool, Known, evaluate
-from quantize_zoo.search.labels import Choices, base_choices, option_of
+from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
-from quantize_zoo.search.objective import Score, loss, meets_accuracy, meets_targets, relative_accuracy_loss
+from quantize_zoo.search.objective import (
+    Score,
+    loss,
+    meets_accuracy,
+    meets_latency,
+    meets_targets,
+    relative_accuracy_loss,
+)
 from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.sampler import TpeSampler
@@ -45,9 +52,11 @@ __all__ = [
     "base_choices",
     "best_trial",
     "can_prune",
+    "choices_of",
     "evaluate",
     "loss",
     "meets_accuracy",
+    "meets_latency",
     "meets_targets",
     "option_of",
     "pareto_front",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from quantize_zoo.quantization import Branch, Choice, ModelOption, SearchSpace, Variable, assemble
+from quantize_zoo.quantization import Branch, Choice, ModelOption, SearchSpace, Variable, assemble, disassemble
 
 Choices = dict[str, int]  # the branch of every variable that the other choices let exist and that has a choice
 
@@ -41,6 +41,27 @@ def option_of(space: SearchSpace, base: ModelOption, choices: Mapping[str, int])
     found = {label: _choice(label, variable, choices) for label, variable in roots(space).items()}
     operations = {name: found[f"operation {name}"] for name in space.operations}
     return assemble(base, operations, {variable.name: found[f"step {variable.name}"] for variable in space.steps})
+
+
+def choices_of(space: SearchSpace, option: ModelOption) -> Choices | None:
+    """Return choices that make an option, always the same ones; None if the space does not reach it."""
+    made = disassemble(space, option)
+    if made is None:
+        return None
+    operations, steps = made
+    found: Choices = {}
+    for label, variable in roots(space).items():
+        kind, _, name = label.partition(" ")
+        _index(label, variable, (operations if kind == "operation" else steps)[name], found)
+    return found
+
+
+def _index(label: str, variable: Variable, choice: Choice, found: Choices) -> None:
+    index = next(number for number, branch in enumerate(variable.branches) if branch.value == choice["value"])
+    if len(variable.branches) > 1:
+        found[label] = index
+    for path, each in below(label, index, variable.branches[index]).items():
+        _index(path, each, choice[each.name], found)
 
 
 def _walk(label: str, variable: Variable) -> Iterator[tuple[str, Variable]]:

@@ -12,7 +12,7 @@ from typing import Any
 from quantize_zoo.errors import CellError, WorkerDiedError
 from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.evaluation import Evaluation, EvaluationPool
-from quantize_zoo.search.labels import base_choices, option_of
+from quantize_zoo.search.labels import Choices, choices_of, option_of
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.sampler import TpeSampler
 from quantize_zoo.search.startup import startup_choices
@@ -51,7 +51,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
 
     """
     known = [trial for trial in recorder.trials if trial.stage == plan.number]
-    base = None if known else recorder.draft("base", plan.number, plan.base, base_choices(plan.space))
+    base = None if known else recorder.draft("base", plan.number, plan.base)
     if not plan.space.has_choices:
         return iter(()) if base is None else run_alone(base, recorder, pool)
     first = known[0].number if known else len(recorder.trials)
@@ -59,20 +59,26 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     as_pot = recorder.params.compatibility == "pot"
     startup = [] if as_pot else startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
     sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot)
+
+    def tell(trial: Trial) -> None:
+        choices = choices_of(plan.space, trial.option)
+        if choices is not None:
+            sampler.tell(choices, trial.loss)
+
     for trial in known:
-        if trial.choices is not None:
-            sampler.tell(dict(trial.choices), trial.loss)
+        tell(trial)
     sampler.skip(max(0, len(known) - 1))
+
+    asked: dict[str, Choices] = {}  # by option
 
     def ask(untold: Sequence[Trial]) -> Trial:
         kind: TrialKind = "informed" if sampler.asked < len(startup) else "search"
         # One that runs is no news; several are, so that what is asked for beside them looks elsewhere.
-        pending = [dict(each.choices or {}) for each in untold] if pool.capacity() > 1 else []
-        choices = sampler.ask(pending)
-        return recorder.draft(kind, plan.number, option_of(plan.space, plan.base, choices), choices)
-
-    def tell(trial: Trial) -> None:
-        sampler.tell(dict(trial.choices or {}), trial.loss)
+        pending = [asked[each.option_hash] for each in untold if each.option_hash in asked]
+        choices = sampler.ask(pending if pool.capacity() > 1 else [])
+        trial = recorder.draft(kind, plan.number, option_of(plan.space, plan.base, choices))
+        asked[trial.option_hash] = choices
+        return trial
 
     return _run(base, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
 

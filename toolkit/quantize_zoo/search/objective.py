@@ -41,9 +41,14 @@ def meets_accuracy(accuracy_loss: float, params: OptimizerParams) -> bool:
     return accuracy_loss <= params.accuracy_loss / 100
 
 
+def meets_latency(latency_ratio: float, params: OptimizerParams) -> bool:
+    """Tell whether FP32 time / INT8 time is within the target."""
+    return latency_ratio >= params.latency_reduce
+
+
 def meets_targets(score: Score, params: OptimizerParams) -> bool:
     """Tell whether accuracy and latency are within their targets."""
-    fast = score.latency_ratio is None or score.latency_ratio >= params.latency_reduce
+    fast = score.latency_ratio is None or meets_latency(score.latency_ratio, params)
     return fast and meets_accuracy(score.accuracy_loss, params)
 
 
@@ -54,7 +59,7 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     share of what is quantized takes the place of its term.
     """
     allowed = params.accuracy_loss / 100
-    exceeded = score.accuracy_loss > allowed
+    exceeded = not meets_accuracy(score.accuracy_loss, params)
     accuracy_span = abs(math.exp(base.accuracy_loss) - 1) or abs(math.exp(allowed) - 1)
     accuracy_scaled = (math.exp(score.accuracy_loss) - 1) * _scale(accuracy_span)
     accuracy_weight = params.accuracy_weight if exceeded else 0.0
@@ -76,7 +81,7 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     total -= params.quantization_ratio_weight * ratio_term
     if exceeded:
         return total + _ACCURACY_PENALTY
-    return total + (_LATENCY_PENALTY if score.latency_ratio < params.latency_reduce else 0.0)
+    return total + (0.0 if meets_latency(score.latency_ratio, params) else _LATENCY_PENALTY)
 
 
 def _latency_term(ratio: float) -> float:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption, option_hash, quantization_ratio
 from quantize_zoo.search.evaluation import Evaluation, Known
-from quantize_zoo.search.labels import Choices
 from quantize_zoo.search.objective import Score, loss, meets_targets, relative_accuracy_loss
 from quantize_zoo.search.trial import Measurement, Pruned, Seconds, Trial, TrialKind, best_trial
 
@@ -52,7 +51,7 @@ class TrialRecorder:
         best = best_trial(self.trials, self.params) if self.params.stop_on_target else None
         return best is not None and best.score is not None and meets_targets(best.score, self.params)
 
-    def draft(self, kind: TrialKind, stage: int, option: ModelOption, choices: Choices | None) -> Trial:
+    def draft(self, kind: TrialKind, stage: int, option: ModelOption) -> Trial:
         """Return a trial that has not begun."""
         return Trial(
             number=len(self.trials),
@@ -66,7 +65,6 @@ class TrialRecorder:
             failure=None,
             seconds=Seconds(),
             stage=stage,
-            choices=choices,
         )
 
     def is_known(self, trial: Trial) -> bool:

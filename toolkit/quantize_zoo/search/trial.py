@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,9 +97,8 @@ class Pruned:
 class Trial:
     """One finished trial of a stage.
 
-    ``choices`` are the branches of the search space by label, as the sampler asked for them. ``failure`` tells why
-    there is no measurement, ``pruned`` what is known instead of one, ``reused_from`` whose result it is. ``where`` is
-    the machine that measured it, if that was not the one that ran the search.
+    ``failure`` tells why there is no measurement, ``pruned`` what is known instead of one, ``reused_from`` whose result
+    it is. ``where`` is the machine that measured it, if that was not the one that ran the search.
     """
 
     number: int
@@ -113,7 +112,6 @@ class Trial:
     failure: str | None
     seconds: Seconds
     stage: int = 0
-    choices: Mapping[str, int] | None = None
     candidate: str = ""
     structure: str = ""
     pruned: Pruned | None = None

@@ -216,6 +216,11 @@ class Store:
         with self._read() as session:
             return values.trials_of(session, session.get_one(Cell, cell_id))[number]
 
+    def newest_run(self) -> str | None:
+        """Return the id of the run that was started last."""
+        with self._read() as session:
+            return session.scalar(select(Run.id).order_by(Run.started_at.desc()).limit(1))
+
     def load_run(self, run_id: str | None = None) -> RunRecord:
         """Return a run, the newest by default.
 

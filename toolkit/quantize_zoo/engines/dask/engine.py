@@ -25,6 +25,7 @@ from quantize_zoo.config import MatrixConfig
 from quantize_zoo.engines.cluster_options import LatencyMode, Role
 from quantize_zoo.engines.dask import worker as tasks
 from quantize_zoo.engines.dask.calls import Calls
+from quantize_zoo.engines.dask.cluster import dashboard_of
 from quantize_zoo.engines.dask.files import CellFiles, batches, files_of
 from quantize_zoo.engines.dask.leases import share_out
 from quantize_zoo.engines.dask.quiet import Quiet
@@ -81,7 +82,7 @@ class DaskEngine:
     @property
     def dashboard(self) -> str:
         """The address of Dask's own pages."""
-        return str(self._client.dashboard_link)
+        return dashboard_of(self._client)
 
     def cpus(self, matrix: MatrixConfig) -> tuple[str, ...]:
         """See ``Engine``.

@@ -1,0 +1,207 @@
+"""The night: what each step leaves in the store when the next one fails, is interrupted, or is the last.
+
+The work of the cells is played here, since no real device fails at a chosen moment; store and steps are real.
+"""
+
+import contextlib
+import threading
+from dataclasses import replace
+
+import pytest
+
+from builders import Alone, Scorer, latency, option, pipeline, reference
+from quantize_zoo import errors
+from quantize_zoo.cell import Calibration, Finished, Prepared
+from quantize_zoo.config import DeviceSpec, load_matrix
+from quantize_zoo.matrix.baselines import baseline_content
+from quantize_zoo.matrix.night import STEPS, run_in
+from quantize_zoo.progress import Silent
+from quantize_zoo.scoring import Estimate
+from quantize_zoo.store import Store
+from zoo import residual_model
+
+WORKS = ("prepare", "references", "calibrate", "submit", "compare", "finish", "hold")
+
+
+class PlayedWork:
+    """Implements ``CellWork``; does what it is told to at the call of that name."""
+
+    def __init__(self, cell, happens):
+        self._cell, self._happens = cell, happens
+        self._scorer = Scorer(accuracy=lambda count: 1.0)
+
+    def _do(self, name):
+        happens = self._happens.get((self._cell.model.name, name))
+        if happens is not None:
+            happens()
+
+    def prepare(self):
+        self._do("prepare")
+        placement = pipeline(residual_model(), []).placement
+        names = [operation.name for operation in placement.operations]
+        base = option(*range(len(names)), total=len(names))
+        base = replace(base, operations=dict(zip(names, base.operations.values(), strict=True)))
+        types = {operation.name: operation.type for operation in placement.operations}
+        return Prepared(reference(operation_types=types), placement, base)
+
+    def references(self):
+        self._do("references")
+        return ()
+
+    def calibrate(self, base):
+        self._do("calibrate")
+        return Calibration(0.1, {})
+
+    @property
+    def pool(self):
+        work, alone = self, Alone(self._scorer)
+
+        class Pool:
+            capacity, busy = alone.capacity, alone.busy
+
+            def submit(self, *arguments, **named):
+                work._do("submit")
+                return alone.submit(*arguments, **named)
+
+        return Pool()
+
+    def compare(self, first, second):
+        self._do("compare")
+        return Estimate(1.0, 0.9, 1.1, "x", 5)
+
+    def finish(self, chosen, path):
+        self._do("finish")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+        return Finished(latency(1.5), None)
+
+    def hold(self, request):
+        self._do("hold")
+        raise AssertionError("a test says what happens")
+
+
+class PlayedEngine:
+    """Implements ``Engine`` with played work."""
+
+    dashboard = ""
+
+    def __init__(self, happens, at_once=1):
+        self._happens, self._at_once = happens, at_once
+        self.was_cut_short = threading.Event()
+
+    def cpus(self, matrix):
+        return ("",)
+
+    def cells_at_once(self):
+        return self._at_once
+
+    @contextlib.contextmanager
+    def open(self, cell, log):
+        yield PlayedWork(cell, self._happens)
+
+    def usage(self, work):
+        return ()
+
+    def cut_short(self):
+        self.was_cut_short.set()
+
+
+@pytest.fixture
+def night(tmp_path, zoo):
+    """Run two cells, of which something happens to the first, and return what the store has."""
+    matrix = load_matrix(zoo / "embedded.yml").select(["digits-resnet", "digits-mobilenet"], ["CPU"])
+    matrix = matrix.model_copy(update={"devices": (DeviceSpec(device="CPU"),)}).with_optimizer({"max_trials": 4})
+    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
+
+    def run(happens, at_once=1):
+        named = {("digits-resnet", name): what for name, what in happens.items()}
+        engine = PlayedEngine(named, at_once)
+        return run_in(tmp_path, matrix, engine, store, Silent(), "quantize-zoo run", 0)
+
+    run.store, run.folder = store, tmp_path
+    return run
+
+
+def accept(night, run):
+    for cell in run.cells:
+        content = replace(baseline_content(cell, cell.reference, cell.final), fp32="", int8="", answers="")
+        night.store.add_baseline(content)
+
+
+def fail(error):
+    def happens():
+        raise error
+
+    return happens
+
+
+def test_the_steps_are_those_of_the_docstring():
+    assert [step.__name__ for step in STEPS] == [
+        "prepare", "start", "references", "search", "confirm", "finish", "hold",
+    ]  # fmt: skip
+
+
+def test_a_cell_goes_through_all_steps(night):
+    run = night({})
+    assert run.status == "finished"
+    assert [cell.status for cell in run.cells] == ["done", "done"]
+    assert [len(cell.trials) for cell in run.cells] == [4, 4]
+    assert all(cell.final.latency.ratio.value == 1.5 for cell in run.cells)
+
+
+@pytest.mark.parametrize("name", [name for name in WORKS if name not in ("references", "hold")])
+def test_an_error_ends_its_cell_and_the_others_go_on(night, name):
+    run = night({name: fail(errors.inference_failed("compiling", "no kernel"))})
+    assert [cell.status for cell in run.cells] == (["failed", "done"])
+    assert "no kernel" in run.cells[0].error.what
+    assert run.status == "finished"
+
+
+@pytest.mark.parametrize("name", [name for name in WORKS if name not in ("references", "hold")])
+def test_an_exception_that_is_not_ours_ends_its_cell_with_the_traceback_in_its_log(night, name):
+    run = night({name: fail(ZeroDivisionError("of a library"))})
+    assert [cell.status for cell in run.cells] == ["failed", "done"]
+    assert run.status == "finished"
+    log = night.folder / run.id / "logs" / "digits-resnet-CPU.log"
+    assert "ZeroDivisionError: of a library" in run.cells[0].error.what
+    assert str(log) in run.cells[0].error.remedy
+    assert "Traceback" in log.read_text()
+
+
+@pytest.mark.parametrize(("name", "trials"), [("prepare", 0), ("calibrate", 0), ("compare", 4), ("finish", 4)])
+def test_an_interrupt_ends_the_run_and_keeps_what_was_finished(night, name, trials):
+    run = night({name: fail(KeyboardInterrupt())})
+    assert run.status == "interrupted"
+    assert [cell.status for cell in run.cells] == ["interrupted"], "the other one was not reached"
+    assert len(run.cells[0].trials) == trials
+    assert (run.cells[0].reference is not None) == (name != "prepare")
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt(), errors.store_write_failed("x", "disk full"), ValueError("x")])
+def test_what_is_finished_stays_finished_when_the_comparison_is_cut_short(night, what):
+    accept(night, night({}))
+    run = night({"hold": fail(what)})
+    assert run.cells[0].status == "done"
+    assert run.cells[0].final is not None
+    assert run.cells[0].final.latency.ratio.value == 1.5
+    assert run.status == ("interrupted" if isinstance(what, KeyboardInterrupt) else "finished")
+
+
+def test_an_interrupted_comparison_is_marked_as_one(night):
+    accept(night, night({}))
+    run = night({"hold": fail(KeyboardInterrupt())})
+    assert run.cells[0].gate["interrupted"] is True
+
+
+def test_an_interrupt_before_the_first_cell_leaves_an_interrupted_run(night, monkeypatch):
+    monkeypatch.setattr("quantize_zoo.matrix.night.run_cell", lambda *_: fail(KeyboardInterrupt())())
+    run = night({})
+    assert (run.status, run.cells) == ("interrupted", ())
+
+
+def test_cells_at_once_are_cut_short_by_an_interrupt(night):
+    run = night({"finish": fail(KeyboardInterrupt())}, at_once=2)
+    assert run.status == "interrupted"
+    statuses = {cell.model: (cell.status, len(cell.trials)) for cell in run.cells}
+    assert statuses["digits-resnet"] == ("interrupted", 4)
+    assert statuses.get("digits-mobilenet", ("interrupted", 0))[0] in ("interrupted", "done")

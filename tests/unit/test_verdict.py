@@ -1,0 +1,272 @@
+"""One verdict: every format says the same of a cell, and so does the exit status."""
+
+import json
+from dataclasses import asdict, replace
+from datetime import date
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from builders import accepted, cell_record, estimate, final, latency, trial
+from quantize_zoo.config import Waiver
+from quantize_zoo.gate import Check, GateResult, apply_waivers, judge
+from quantize_zoo.report import (
+    cell_cases,
+    make_run_report,
+    render_cell,
+    render_index,
+    render_json,
+    render_junit,
+    render_markdown,
+    workflow_commands,
+)
+from quantize_zoo.report.gate_lines import gate_headline, gate_lines
+from quantize_zoo.report.overview import answer, tiles
+from quantize_zoo.store import ErrorRecord, Holdout
+from unit.test_gate_and_report import broken, good, inaccurate, interrupted, keep_fp32, missing, run_record, slow
+
+PASS = Check("runtime", "accuracy", "the baseline's FP32 model", "pass", "as before")
+SLOWER = Check("quantization", "latency", "the baseline's configuration", "regressed", "6.1 % slower [4.9, 7.3]")
+WAIVED = replace(SLOWER, waived="ticket 7 (until 2999-01-01)")
+BROKEN = Check("runtime", "accuracy", "the baseline", "failed", "the model is not there")
+
+
+def lost_on_the_holdout():
+    holdout = Holdout(estimate(1.0), estimate(0.9), estimate(0.1, 0.02, ""))
+    return cell_record([trial(0, 0.0, 1.5)], replace(final(0, 1.5), holdout=holdout))
+
+
+def held(*checks, cell=None, **changes):
+    gate = json.loads(json.dumps(asdict(GateResult(1, "2026-01-01T00:00", checks, **changes))))
+    return replace(cell or good(), gate=gate)
+
+
+def report_of(*cells, baselines=(), **changes):
+    known = [accepted(replace(good(), model=name)) for name in baselines]
+    return make_run_report(run_record(*cells, **changes), known)
+
+
+def verdict_of(cell, baselines=(), **changes):
+    return report_of(cell, baselines=baselines, **changes).cells[0].verdict
+
+
+def junit(report):
+    """What each case of the report is: nothing (passed), or the elements in it."""
+    suites = ET.fromstring(render_junit(report).encode())
+    return {case.get("name"): [child.tag for child in case] for suite in suites for case in suite.iter("testcase")}
+
+
+@pytest.mark.parametrize(
+    ("cell", "cause"),
+    [
+        (good(), ""),
+        (inaccurate(), "accuracy"),
+        (lost_on_the_holdout(), "holdout accuracy"),
+        (slow(), "latency"),
+        (keep_fp32(), "latency"),
+        (replace(broken(), error=ErrorRecord("died", "dataset", "look")), "dataset"),
+        (cell_record([trial(0, 0, 1, score=None, loss=None)]), "search"),
+        (held(SLOWER), "quantization"),
+        (held(replace(SLOWER, cause="search"), PASS), "search"),
+        (held(BROKEN), "comparison with the baseline"),
+        (held(PASS), ""),
+    ],
+)
+def test_a_verdict_names_its_cause(cell, cause):
+    assert verdict_of(cell).cause == cause
+
+
+def test_targets_are_told_each_by_itself():
+    verdict = judge(lost_on_the_holdout(), run_record())
+    assert [(target.name, target.status) for target in verdict.targets] == [
+        ("accuracy", "met"),
+        ("holdout accuracy", "missed"),
+        ("latency", "met"),
+    ]
+    assert "loses at least 8.00 %" in verdict.targets[1].text
+    unmeasured = judge(cell_record([trial(0, 0.0, 1.5)], replace(final(0, 1.5), latency=None)), run_record())
+    assert [target.status for target in unmeasured.targets] == ["met", "not measured", "not measured"]
+
+
+def test_latency_that_is_not_measurably_better_misses_its_target_however_low_that_is():
+    cell = cell_record([trial(0, 0.0, 1.3)], replace(final(0, 1.3), latency=latency(1.3, half=0.4)))
+    verdict = judge(cell, run_record())
+    assert verdict.status == "keep-fp32"
+    assert verdict.targets[-1].status == "missed"
+
+
+@pytest.mark.parametrize(
+    ("cell", "missed"),
+    [
+        (inaccurate(), "accuracy"),
+        (lost_on_the_holdout(), "holdout accuracy"),
+        (slow(), "latency"),
+        (keep_fp32(), "latency"),
+    ],
+)
+def test_a_required_target_that_is_missed_is_told_everywhere(cell, missed):
+    report = report_of(cell, require_targets=True)
+    assert report.exit_status == 1
+    assert junit(report)[missed] == ["failure"]
+    assert [case.name for case in cell_cases(report.cells[0]) if case.outcome == "failure"] == [missed]
+    (annotation,) = workflow_commands(report)
+    assert "net-CPU" in annotation
+    assert json.loads(render_json(report))["cells"][0]["verdict"]["alarms"] == ["missed target"]
+
+
+def test_a_target_that_is_not_required_raises_no_alarm():
+    report = report_of(lost_on_the_holdout())
+    assert (report.exit_status, workflow_commands(report)) == (0, [])
+    assert junit(report)["holdout accuracy"] == ["system-out"]
+    assert [case.name for case in cell_cases(report.cells[0]) if case.missed] == ["holdout accuracy"]
+
+
+def test_a_required_target_is_missed_also_where_the_baseline_is_reached():
+    report = report_of(held(PASS, cell=slow()), baselines=["net"], require_targets=True)
+    assert report.exit_status == 1
+    assert report.cells[0].status == "missed"
+    assert answer(report) == "1 misses a required target: 1 of 1 cell compared with a baseline"
+
+
+@pytest.mark.parametrize(
+    ("checks", "status"),
+    [([SLOWER], "regressed"), ([BROKEN], "failed"), ([PASS], "missed"), ([WAIVED], "missed")],
+)
+def test_in_one_word_a_cell_is_the_worst_that_was_found_of_it(checks, status):
+    assert verdict_of(held(*checks, cell=slow()), ["net"], require_targets=True).status == status
+
+
+@pytest.mark.parametrize(
+    ("cells", "changes", "status"),
+    [
+        ([held(SLOWER), replace(broken(), model="b")], {}, 1),
+        ([held(SLOWER), held(BROKEN, cell=replace(good(), model="b"))], {}, 1),
+        ([held(BROKEN, SLOWER)], {}, 1),
+        ([held(BROKEN)], {}, 3),
+        ([held(WAIVED)], {}, 0),
+        ([held(WAIVED, BROKEN)], {}, 3),
+        ([held(SLOWER), replace(interrupted(), model="b")], {}, 130),
+        ([held(PASS, interrupted=True)], {}, 130),
+        ([held(SLOWER)], {"status": "interrupted"}, 130),
+        ([], {"status": "interrupted"}, 130),
+        ([], {}, 0),
+    ],
+)
+def test_a_regression_is_not_hidden_by_what_failed(cells, changes, status):
+    assert report_of(*cells, **changes).exit_status == status
+
+
+def test_a_missing_device_that_must_be_there_is_a_failure_everywhere():
+    report = report_of(missing(), on_missing_device="fail")
+    assert report.exit_status == 3
+    assert junit(report) == {"run": ["error"]}
+    assert report.cells[0].status == "failed"
+    assert len(workflow_commands(report)) == 1
+
+
+def test_junit_counts_what_it_has():
+    suites = ET.fromstring(render_junit(report_of(held(SLOWER, BROKEN, PASS, cell=slow()), require_targets=True)))
+    (suite,) = suites
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
+        "7",
+        "2",
+        "1",
+        "1",
+    )
+
+
+def test_junit_holds_any_text():
+    cell = replace(broken(), model="a\x00b", error=ErrorRecord("died\x1b[0m \ud800 \ufffe", "", ""))
+    ET.fromstring(render_junit(report_of(cell)).encode())
+
+
+# Waivers
+
+
+def test_a_waived_regression_beside_a_pass_is_waived():
+    report = report_of(held(WAIVED, PASS), baselines=["net"])
+    assert report.cells[0].status == "waived"
+    assert gate_headline(report) == "1 waived"
+    assert answer(report) == "No regression: 1 of 1 cell compared with a baseline, 1 waived"
+    assert [(tile.status, tile.count) for tile in tiles(report)] == [("waived", 1)]
+    assert "waived: ticket 7" in report.cells[0].verdict.reason
+    assert junit(report)["quantization latency: the baseline's configuration"] == ["system-out"]
+
+
+def test_what_is_worse_than_a_waiver_is_told_before_it():
+    changed = replace(PASS, status="changed")
+    assert verdict_of(held(WAIVED, changed)).status == "changed"
+    assert verdict_of(held(WAIVED, replace(PASS, status="improved"))).status == "waived"
+
+
+def test_a_waiver_that_is_over_is_told_on_pages_in_the_summary_and_in_junit():
+    waiver = Waiver(cell="net-CPU", check="latency", reason="ticket 7", until=date(2026, 1, 1))
+    result = apply_waivers(GateResult(1, "2026-01-01T00:00", (SLOWER,)), "net-CPU", [waiver], date(2026, 1, 2))
+    report = report_of(held(*result.checks, notes=result.notes), baselines=["net"])
+    over = "the waiver of latency ended on 2026-01-01: ticket 7"
+    assert report.cells[0].status == "regressed"
+    assert [line.text for line in gate_lines(report) if line.status == "note"] == [over]
+    for text in (render_index(report), render_cell(report, report.cells[0]), render_markdown(report)):
+        assert over in text
+    (suite,) = ET.fromstring(render_junit(report))
+    assert suite.find("system-out").text == over
+
+
+# Interrupts
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (held(PASS, interrupted=True), "the comparison with its baseline was interrupted"),
+        (held(interrupted=True), "the comparison with its baseline was interrupted"),
+        (interrupted(), "it was interrupted before it was held against its baseline"),
+        (replace(interrupted(), status="running"), "it was interrupted before it was held against its baseline"),
+    ],
+)
+def test_an_interrupted_cell_with_a_baseline_does_not_say_that_it_has_none(cell, text):
+    report = report_of(cell, baselines=["net"])
+    assert report.cells[0].status == report.cells[0].gate_status == "interrupted"
+    assert [(line.status, line.text) for line in gate_lines(report)] == [("interrupted", text)]
+    assert gate_headline(report) == "1 interrupted"
+    assert answer(report).startswith("1 interrupted: ") or answer(report) == "1 cell: 1 interrupted"
+    assert [(tile.status, tile.count) for tile in tiles(report)] == [("interrupted", 1)]
+    assert junit(report)["baseline"] == ["error"]
+    assert "it has no baseline" not in render_index(report) + render_markdown(report)
+
+
+def test_an_interrupted_comparison_takes_nothing_from_what_was_tuned():
+    cell = report_of(held(interrupted=True), baselines=["net"]).cells[0]
+    assert cell.verdict.target_status == "met"
+    assert [target.status for target in cell.verdict.targets] == ["met", "not measured", "met"]
+    assert "1.500 [1.490, 1.510]" in render_cell(report_of(held(interrupted=True)), cell)
+
+
+def test_a_cell_without_a_baseline_is_new_where_others_have_one():
+    (line,) = [line for line in gate_lines(report_of(good(), baselines=["other"])) if line.status == "new"]
+    assert "it has no baseline; accept one" in line.text
+
+
+def test_a_cell_that_was_not_held_against_its_baseline_says_so():
+    """Its baseline was accepted after the run, or a comparison of runs left the cell out."""
+    (line,) = gate_lines(report_of(good(), baselines=["net"]))
+    assert (line.status, line.text) == ("new", "it was not held against the baseline that it has")
+
+
+# Runs without cells
+
+
+def test_a_run_that_was_interrupted_before_its_first_cell_says_so_everywhere():
+    report = report_of(status="interrupted")
+    text = "No cell was run: the run was interrupted before its first cell"
+    assert text in render_index(report)
+    assert text in render_markdown(report)
+    assert len(ET.fromstring(render_junit(report))) == 0
+    document = json.loads(render_json(report))
+    assert (document["cells"], document["run"]["status"], document["exit_status"]) == ([], "interrupted", 130)
+
+
+def test_baselines_of_a_run_without_cells_are_missing():
+    report = report_of(status="interrupted", baselines=["net"])
+    assert "it has a baseline and is not in this run" in render_index(report)
+    assert "**Against the baselines: 1 missing**" in render_markdown(report)

@@ -1,0 +1,95 @@
+"""``baseline``: what later runs are held against."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from quantize_zoo import errors
+from quantize_zoo.commands.options import (
+    DEFAULT_REPORTS,
+    CellsOption,
+    JsonOption,
+    ReportsOption,
+    RunArgument,
+    StoreOption,
+)
+from quantize_zoo.commands.output import say, show
+from quantize_zoo.commands.places import existing_store, make_folder, new_or_existing_store
+from quantize_zoo.config import cell_label
+from quantize_zoo.matrix import accept as accept_cells
+from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines
+
+
+def accept(
+    run_id: RunArgument = None,
+    cells: CellsOption = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    expected_change: Annotated[str, typer.Option(help="The change that is meant, and known to be one.")] = "",
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Make a run's cells the baseline that later runs are held against."""
+    opened = existing_store(store, reports)
+    accepted = accept_cells(
+        opened.load_run(run_id), cells or [], reports, opened, reason=reason, expected_change=expected_change
+    )
+    say(f"accepted: {', '.join(cell_label(each.model, each.device) for each in accepted)}")
+
+
+def show_baselines(
+    history: Annotated[bool, typer.Option(help="All that there ever were.")] = False,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    as_json: JsonOption = False,
+) -> None:
+    """List the baselines: what, when, by whom and why."""
+    rows = baseline_rows(existing_store(store, reports), history=history)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("id", "cell", "accepted", "by", "run", "OpenVINO", "reason", "dropped")
+    for row in rows:
+        why = "; ".join(part for part in (row["reason"], row["expected_change"]) if part)
+        texts = [str(row["id"]), row["cell"], row["accepted_at"][:16], row["accepted_by"], row["run"], row["openvino"]]
+        table.add_row(*(escape(text) for text in [*texts, why, (row["dropped_at"] or "")[:16]]))
+    show(table)
+
+
+def drop(
+    cells: Annotated[list[str], typer.Argument(metavar="CELL...", help="Cells whose baseline is to go.")],
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Drop the baseline of cells; it stays in the history."""
+    opened = existing_store(store, reports)
+    known = {baseline.name: baseline.id for baseline in opened.baselines()}
+    for name in cells:
+        if name not in known:
+            raise errors.unknown_cell(name, known)
+    for name in cells:
+        opened.drop_baseline(known[name])
+
+
+def export_to(
+    folder: Annotated[Path, typer.Argument(help="Folder for the baselines and their models.")],
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Write the baselines with their models into a folder, to commit or to move them."""
+    say(f"{export_baselines(existing_store(store, reports), reports, folder)} exported to {folder}")
+
+
+def import_from(
+    folder: Annotated[Path, typer.Argument(help="What baseline export wrote.")],
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Accept the baselines of a folder."""
+    make_folder(reports)
+    say(f"{import_baselines(new_or_existing_store(store, reports), reports, folder)} imported")

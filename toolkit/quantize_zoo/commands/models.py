@@ -1,0 +1,94 @@
+"""What is done with a model and its files: ``init``, ``check``, ``pot``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument, SeedOption
+from quantize_zoo.commands.output import hand_over, say, tell
+from quantize_zoo.commands.places import make_folder, matrix_at
+from quantize_zoo.commands.running import run_matrix_in
+from quantize_zoo.config import load_pot, schema_path
+from quantize_zoo.matrix import copy_model, expand, pot_matrix, quantize_once
+from quantize_zoo.scoring import read_definitions
+from quantize_zoo.zoo import (
+    Finding,
+    check_checker_file,
+    definitions_file,
+    is_checker_file,
+    write_starter,
+    zoo_checker_files,
+)
+
+_NOTHING_USABLE = 2
+
+
+def init(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file, an IR, or what else OpenVINO reads.")],
+) -> None:
+    """Write a model's YAML to start from, by looking at the model."""
+    written = write_starter(model, str(schema_path("model")))
+    say(f"{written}: fill in the lines with TODO, then run: quantize-zoo check {written}")
+
+
+def check(
+    matrix: MatrixArgument = None,
+    definitions: DefinitionsOption = None,
+    open_model_zoo: Annotated[bool, typer.Option(help="Check every accuracy-check.yml of Open Model Zoo.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate a matrix and all that it names, or an accuracy-check.yml, without running."""
+    if open_model_zoo or (matrix is not None and is_checker_file(matrix)):
+        files = list(zoo_checker_files()) if open_model_zoo or matrix is None else [matrix]
+        shared = read_definitions(definitions or (definitions_file() if open_model_zoo else None))
+        _tell_findings([each for file in files for each in check_checker_file(file, shared)], as_json=as_json)
+        return
+    cells = [cell.key.label for cell in expand(matrix_at(matrix, [], [], {}, definitions))]
+    if as_json:
+        print(json.dumps({"cells": cells}))
+        return
+    say(f"{len(cells)} cell{'' if len(cells) == 1 else 's'}: {', '.join(cells)}")
+
+
+def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
+    """Print what can be scored and what not; the exit status is 2 if nothing can."""
+    bad = [finding for finding in findings if finding.problem]
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in bad:
+            print(f"{finding.file}: {finding.model}: {finding.problem}")
+        print(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
+    if len(bad) == len(findings):
+        raise typer.Exit(_NOTHING_USABLE)
+
+
+def pot(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.json", help="A configuration of POT, with comments.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder for the quantized model.")] = Path("results"),
+    name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the model, not the file's.")] = None,
+    evaluate: Annotated[bool, typer.Option("--evaluate", "-e", help="Score the quantized model.")] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Run a configuration file of POT as it is."""
+    job = load_pot(config)
+    job = replace(job, name=name or job.name)
+    for warning in job.warnings:
+        tell(f"warning: {warning}")
+    make_folder(output_dir)
+    if job.optimizer is None:
+        for metric, value in quantize_once(job, output_dir, evaluate=evaluate).items():
+            print(f"{metric}: {value}")
+        tell(f"model: {output_dir / job.name}.xml")
+    else:
+        rendered, folder = run_matrix_in(output_dir / "reports", pot_matrix(job), None, seed)
+        final = rendered.run.cells[0].final
+        if final is not None:
+            copy_model(folder / final.model, output_dir / f"{job.name}.xml")
+            tell(f"model: {output_dir / job.name}.xml")
+        hand_over(rendered, folder, as_json=False)

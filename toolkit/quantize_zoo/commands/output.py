@@ -1,0 +1,67 @@
+"""What commands print: lines, tables and reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from quantize_zoo.report import RunReport, workflow_commands, write_reports
+from quantize_zoo.report.json_document import json_value
+from quantize_zoo.report.wording import interval, latency_figures, percent
+
+
+def say(text: str) -> None:
+    """Print a line on standard output."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """Print a line on standard error, beside the progress."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(table: Table) -> None:
+    """Print a table on standard output; as wide as it needs where that is no terminal."""
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def hand_over(report: RunReport, folder: Path, *, as_json: bool) -> NoReturn:
+    """Write a run's reports, print its figures, and exit with its status."""
+    report = write_reports(report, folder, newest=report.newest)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in workflow_commands(report):
+            print(line, file=sys.stderr)
+    if as_json:
+        print(json.dumps(json_value(report), allow_nan=False))
+    else:
+        show(_table(report))
+    tell(f"report: {folder / 'index.html'}")
+    raise typer.Exit(report.exit_status)
+
+
+def _table(report: RunReport) -> Table:
+    gate = ["baseline"] if any(cell.gate_status for cell in report.cells) else []
+    table = Table("cell", "verdict", *gate, "FP32", "INT8", "loss", "FP32 / INT8", title=f"run {report.run.id}")
+    for cell in report.cells:
+        record, best = cell.record, cell.best
+        if record.reference and best and best.measurement and best.score:
+            figures = [
+                interval(record.reference.accuracy, 4),
+                interval(best.measurement.accuracy, 4),
+                percent(best.score.accuracy_loss),
+                latency_figures(cell.latency)[2],
+            ]
+        else:
+            figures = ["", "", "", ""]
+        table.add_row(
+            escape(record.name), cell.verdict.target_status, *([cell.gate_status or ""] if gate else []), *figures
+        )
+    return table

@@ -1,0 +1,65 @@
+"""Where commands read and write: the matrix, the folder for reports, the store, a stored run's cells."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from quantize_zoo import errors
+from quantize_zoo.cell.nncf import require_nncf
+from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
+from quantize_zoo.store import CellRecord, RunRecord, Store
+from quantize_zoo.zoo import complete_matrix
+
+
+def matrix_at(
+    path: Path | None,
+    models: list[str],
+    devices: list[str],
+    changes: dict[str, Any],
+    definitions: Path | None = None,
+) -> MatrixConfig:
+    """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
+    matrix = load_matrix(path or default_matrix_path()).select(models, devices)
+    if definitions is not None:
+        matrix = matrix.with_definitions(definitions)
+    matrix = complete_matrix(matrix)
+    if "nncf" in matrix.references:
+        require_nncf()
+    return matrix.with_optimizer(changes)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for reports or models, and see that it can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.reports_unwritable(folder, str(error)) from error
+    if not os.access(folder, os.W_OK):
+        raise errors.reports_unwritable(folder, "permission denied")
+
+
+def new_or_existing_store(store: str | None, reports: Path) -> Store:
+    """Open the store, which is made where there is none."""
+    return Store(store or _default_store(reports))
+
+
+def existing_store(store: str | None, reports: Path) -> Store:
+    """Open the store of earlier runs."""
+    url = store or _default_store(reports)
+    if store is None and not (reports / "store.db").is_file():
+        raise errors.no_runs(url)
+    return Store(url)
+
+
+def cell_of(run: RunRecord, name: str) -> CellRecord:
+    """Return a stored run's cell by its name."""
+    known = {cell.name: cell for cell in run.cells}
+    if name not in known:
+        raise errors.unknown_cell(name, known)
+    return known[name]
+
+
+def _default_store(reports: Path) -> str:
+    return f"sqlite:///{reports / 'store.db'}"

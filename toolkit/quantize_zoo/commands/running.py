@@ -1,0 +1,149 @@
+"""``run``, the main job, here or on a cluster; ``worker``, a part of a cluster."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from quantize_zoo import errors
+from quantize_zoo.commands.options import (
+    CLUSTER,
+    DEFAULT_REPORTS,
+    CacheOption,
+    DefinitionsOption,
+    InsecureOption,
+    JsonOption,
+    MatrixArgument,
+    MaxMinutesOption,
+    MaxTrialsOption,
+    ReportsOption,
+    SchedulerFileOption,
+    SchedulerOption,
+    SeedOption,
+    StoreOption,
+    TlsCaOption,
+    TlsCertOption,
+    TlsKeyOption,
+    WorkersOption,
+)
+from quantize_zoo.commands.output import hand_over, tell
+from quantize_zoo.commands.places import make_folder, matrix_at, new_or_existing_store
+from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
+from quantize_zoo.engines import (
+    ROLES,
+    ClusterOptions,
+    Engine,
+    LatencyMode,
+    LocalEngine,
+    SchedulerAddress,
+    find_scheduler,
+)
+from quantize_zoo.matrix import run_in
+from quantize_zoo.progress import ConsoleProgress
+from quantize_zoo.report import RunReport, report_of
+from quantize_zoo.scoring import find_checker
+
+ExecutorName = Literal["local", "dask"]
+
+
+def run(
+    matrix: MatrixArgument = None,
+    models: Annotated[list[str] | None, typer.Option(help="Only this model of the matrix; may be repeated.")] = None,
+    devices: Annotated[list[str] | None, typer.Option(help="This device, not the matrix's; may be repeated.")] = None,
+    max_trials: MaxTrialsOption = None,
+    max_minutes: MaxMinutesOption = None,
+    trials_load_method: Annotated[TrialsLoadMethod | None, typer.Option(help="Where the search starts.")] = None,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    seed: SeedOption = 0,
+    definitions: DefinitionsOption = None,
+    as_json: JsonOption = False,
+    executor: Annotated[ExecutorName, typer.Option(help="Where cells run.", rich_help_panel=CLUSTER)] = "local",
+    scheduler: SchedulerOption = None,
+    scheduler_file: SchedulerFileOption = None,
+    workers: WorkersOption = None,
+    latency: Annotated[
+        LatencyMode, typer.Option(help="Who measures: workers of that role, or each.", rich_help_panel=CLUSTER)
+    ] = "master",
+    cache_mb: CacheOption = 10_000,
+    tls_ca_file: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    insecure: InsecureOption = False,
+) -> None:
+    """Tune, score and report every cell of a matrix."""
+    cluster = ClusterOptions(scheduler, scheduler_file, workers, tls_ca_file, tls_cert, tls_key, insecure)
+    if executor == "local" and cluster != ClusterOptions():
+        raise errors.needs_dask()
+    found = find_scheduler(cluster) if executor == "dask" else None
+    changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
+    chosen = {key: value for key, value in changes.items() if value}
+    loaded = matrix_at(matrix, models or [], devices or [], chosen, definitions)
+    if found is None:
+        rendered, folder = run_matrix_in(reports, loaded, store, seed)
+    else:
+        with _on_dask(found, latency, cache_mb) as engine:
+            rendered, folder = run_matrix_in(reports, loaded, store, seed, engine)
+    hand_over(rendered, folder, as_json=as_json)
+
+
+def worker(
+    scheduler: SchedulerOption = None,
+    scheduler_file: SchedulerFileOption = None,
+    role: Annotated[str, typer.Option(help="accuracy, latency, or both with a comma between.")] = "accuracy,latency",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    name: Annotated[str | None, typer.Option(help="Name of the worker.")] = None,
+    memory_limit: Annotated[str, typer.Option(help="Bytes, a share, or auto.")] = "auto",
+    tls_ca_file: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    insecure: InsecureOption = False,
+) -> None:
+    """Be a worker of a Dask cluster that runs cells."""
+    dask = _import_dask()
+    roles = tuple(each.strip() for each in role.split(","))
+    wrong = [each for each in roles if each not in ROLES]
+    if wrong:
+        raise errors.unknown_role(wrong[0], ROLES)
+    cluster = ClusterOptions(scheduler, scheduler_file, None, tls_ca_file, tls_cert, tls_key, insecure)
+    found = find_scheduler(cluster, workers=False)
+    find_checker()
+    dask.serve(found, roles, host, name, memory_limit)
+
+
+def run_matrix_in(
+    reports: Path, matrix: MatrixConfig, store: str | None, seed: int, cluster: Engine | None = None
+) -> tuple[RunReport, Path]:
+    """Run a matrix here, or on a cluster; return its report and the folder where that belongs."""
+    find_checker()
+    make_folder(reports)
+    opened = new_or_existing_store(store, reports)
+    command = shlex.join(["quantize-zoo", *sys.argv[1:]])
+    engine = cluster or LocalEngine(reports / "statistics", reports / "inputs")
+    with ConsoleProgress(Console(stderr=True), engine.dashboard) as progress:
+        record = run_in(reports, matrix, engine, opened, progress, command, seed)
+    return report_of(record, opened), reports / record.id
+
+
+def _import_dask() -> Any:
+    """Import what runs on Dask, which is an extra."""
+    try:
+        return importlib.import_module("quantize_zoo.engines.dask")
+    except ModuleNotFoundError as error:
+        raise errors.dask_missing() from error
+
+
+@contextmanager
+def _on_dask(scheduler: SchedulerAddress, latency: LatencyMode, cache_mb: int) -> Iterator[Engine]:
+    """Connect to a cluster; tell which workers are refused."""
+    dask = _import_dask()
+    with dask.connect(scheduler) as client:
+        yield dask.DaskEngine(client, latency, cache_mb * 1_000_000, tell)

@@ -1,0 +1,163 @@
+"""What is done with stored runs: ``report``, ``trials``, ``export``, ``compare``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from quantize_zoo import errors, interrupts
+from quantize_zoo.commands.options import (
+    DEFAULT_REPORTS,
+    LARGEST,
+    CellsOption,
+    JsonOption,
+    ReportsOption,
+    RunArgument,
+    StoreOption,
+)
+from quantize_zoo.commands.output import hand_over, say, show, tell
+from quantize_zoo.commands.places import cell_of, existing_store, make_folder, matrix_at
+from quantize_zoo.config import GateConfig
+from quantize_zoo.engines import LocalEngine
+from quantize_zoo.matrix import (
+    Compared,
+    Pair,
+    as_baselines,
+    compare_pairs,
+    expand,
+    export_trial,
+    pairs_of_files,
+    pairs_of_runs,
+    with_comparison,
+)
+from quantize_zoo.report import make_run_report, report_of, write_reports
+from quantize_zoo.report.json_document import check_document, json_value
+from quantize_zoo.report.wording import interval, latency_figures, optional, percent
+from quantize_zoo.text.plain import json_text
+
+
+def report(
+    run_id: RunArgument = None,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Render a stored run again."""
+    opened = existing_store(store, reports)
+    rendered = report_of(opened.load_run(run_id), opened)
+    hand_over(rendered, reports / rendered.run.id, as_json=as_json)
+
+
+def trials(
+    run_id: RunArgument = None,
+    cells: CellsOption = None,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    as_json: JsonOption = False,
+) -> None:
+    """List the stored trials of a run's cells."""
+    record = existing_store(store, reports).load_run(run_id)
+    chosen = [cell_of(record, name) for name in cells or []] or list(record.cells)
+    if as_json:
+        cells_of_run = json_value(make_run_report(record))["cells"]
+        found = {each["name"]: each["trials"] for each in cells_of_run}
+        print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))
+        return
+    table = Table("cell", "trial", "accuracy", "loss", "FP32 / INT8", "quantized", "objective", "note")
+    for cell in chosen:
+        for trial in cell.trials:
+            figures = [trial.failure or "ended early", "", "", "", ""]
+            if trial.measurement and trial.score:
+                figures = [
+                    interval(trial.measurement.accuracy, 4),
+                    percent(trial.score.accuracy_loss),
+                    latency_figures(trial.measurement.latency)[2],
+                    percent(trial.score.quantization_ratio),
+                    optional(trial.loss, 2),
+                ]
+            note = "best" if cell.final and cell.final.trial == trial.number else ""
+            table.add_row(escape(cell.name), str(trial.number), *map(escape, figures), note)
+    show(table)
+
+
+def export(
+    cell: Annotated[str, typer.Argument(help="Name of a cell, MODEL-DEVICE.")],
+    run_id: Annotated[str | None, typer.Option("--run", help="Id of a stored run; default: the newest.")] = None,
+    trial: Annotated[int | None, typer.Option(min=0, max=LARGEST, help="Number of a trial; default: the best.")] = None,
+    output_dir: Annotated[Path, typer.Option(help="Folder for the model.")] = Path("exported"),
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Write the best model of a cell, or any trial's, as IR with the configuration that made it."""
+    record = existing_store(store, reports).load_run(run_id)
+    chosen = cell_of(record, cell)
+    if trial is None and chosen.final is None:
+        raise errors.nothing_to_export(cell)
+    number = chosen.final.trial if trial is None and chosen.final else trial or 0
+    matrix = matrix_at(Path(record.matrix), [chosen.model], [chosen.device], {})
+    make_folder(output_dir)
+    engine = LocalEngine(reports / "statistics", reports / "inputs")
+    (planned,) = expand(matrix)
+    written = export_trial(chosen, number, planned, engine, reports / record.id, output_dir)
+    say(f"model: {written}")
+
+
+def compare(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="A run, 'latest', or a model file.")],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The same kind.")],
+    model: Annotated[Path | None, typer.Option(help="The YAML whose data two model files are compared on.")] = None,
+    devices: Annotated[list[str] | None, typer.Option(help="This device; may be repeated.")] = None,
+    baseline_python: Annotated[
+        Path | None, typer.Option(help="Interpreter with another OpenVINO release, for BASE.")
+    ] = None,
+    store: StoreOption = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two model files, or the best models of two runs, side by side on this machine."""
+    if baseline_python is not None and not baseline_python.is_file():
+        raise errors.file_missing(baseline_python, "--baseline-python")
+
+    def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:
+        make_folder(folder)
+        engine = LocalEngine(reports / "statistics", reports / "inputs")
+        for each in compare_pairs(pairs, gate, engine, folder.absolute(), baseline_python):
+            interrupts.check()
+            tell(f"{each.cell}: compared")
+            yield each
+
+    if model is not None:
+        matrix = matrix_at(model, [], devices or [], {})
+        pairs = pairs_of_files(matrix, Path(base), Path(candidate))
+        found = list(compared(pairs, matrix.gate, reports / "compare"))
+    else:
+        opened = existing_store(store, reports)
+        first, second = (opened.load_run(None if name == "latest" else name) for name in (base, candidate))
+        matrix = matrix_at(Path(second.matrix), [], devices or [cell.device for cell in second.cells], {})
+        folder = reports / f"compare-{first.id}-{second.id}"
+        found = list(compared(pairs_of_runs(first, second, matrix, reports), matrix.gate, folder))
+        baselines = as_baselines(first)
+        held = with_comparison(second, baselines, found, folder, reports)
+        write_reports(make_run_report(held, baselines), folder, newest=False)
+        tell(f"report: {folder / 'index.html'}")
+    _tell_comparison(found, as_json=as_json)
+
+
+def _tell_comparison(found: list[Compared], *, as_json: bool) -> None:
+    """Print the checks; the exit status is the gate's."""
+    statuses = {check.status for compared in found for check in compared.checks}
+    if as_json:
+        print(json_text([{"cell": each.cell, "checks": list(map(check_document, each.checks))} for each in found]))
+    else:
+        table = Table("cell", "check", "verdict", "found")
+        for compared in found:
+            for check in compared.checks:
+                table.add_row(escape(compared.cell), check.quantity, check.status, escape(check.text))
+        show(table)
+    raise typer.Exit(1 if "regressed" in statuses else 3 if "failed" in statuses else 0)

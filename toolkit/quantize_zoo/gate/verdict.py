@@ -1,0 +1,219 @@
+"""The verdict on a cell, made once from its targets and from its gate; whatever tells of a cell reads it from here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from quantize_zoo.gate.checks import Check, GateResult, GateStatus
+from quantize_zoo.search import Score, Trial, meets_accuracy, meets_latency
+from quantize_zoo.store import CellRecord, Final, RunRecord
+
+TargetName = Literal["accuracy", "holdout accuracy", "latency"]
+TargetStatus = Literal["met", "missed", "not measured"]
+# What a cell is by its targets alone; keep-fp32 is a missed latency target whatever that is.
+TargetsStatus = Literal["met", "missed", "keep-fp32", "unavailable", "failed", "interrupted"]
+VerdictStatus = TargetsStatus | GateStatus
+# What somebody has to look at; the exit status of a run follows from these.
+Alarm = Literal["regression", "missed target", "failure"]
+_UNFINISHED = ("unavailable", "failed", "interrupted")
+_TOLD = ("failed", "regressed", "interrupted", "inconclusive", "changed")  # statuses of checks that need words
+
+
+@dataclass(frozen=True)
+class TargetCheck:
+    """One figure against its target, and both in words."""
+
+    name: TargetName
+    status: TargetStatus
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a cell is.
+
+    ``status`` is the cell in one word: against its baseline where it has one, unless it failed or a required target is
+    missed, which is worse than passing there. ``cause`` is that of a regression (runtime, quantization, search,
+    model), of a miss (the target's name), or where a failed cell failed; else it is empty. ``targets`` and ``checks``
+    are empty where nothing was measured, and ``gate_status`` is None where no cell has a baseline.
+    """
+
+    status: VerdictStatus
+    reason: str
+    cause: str
+    alarms: tuple[Alarm, ...]
+    target_status: TargetsStatus
+    targets: tuple[TargetCheck, ...] = ()
+    gate_status: GateStatus | None = None
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Against:
+    """What a cell is against its targets."""
+
+    status: TargetsStatus
+    reason: str
+    cause: str = ""
+    checks: tuple[TargetCheck, ...] = ()
+
+
+def judge(cell: CellRecord, run: RunRecord, gate: GateResult | None = None, baselines: Collection[str] = ()) -> Verdict:
+    """Judge a cell.
+
+    Args:
+        cell: the cell.
+        run: the run that it belongs to, which tells what is required.
+        gate: what the comparison with its baseline found.
+        baselines: names of all cells that have a baseline.
+
+    """
+    targets = _against_targets(cell, run)
+    gate_status = _gate_status(cell, gate, baselines)
+    alarms = _alarms(targets.status, gate_status, gate, run)
+    checks = gate.checks if gate else ()
+    if gate_status is None or not _decides(gate_status, targets.status, alarms):
+        return Verdict(
+            targets.status, targets.reason, targets.cause, alarms, targets.status, targets.checks, gate_status, checks
+        )
+    reason = "; ".join([*_gate_reasons(gate_status, checks), targets.reason])
+    cause = _gate_cause(gate_status, checks) or (targets.cause if gate_status == "failed" else "")
+    return Verdict(gate_status, reason, cause, alarms, targets.status, targets.checks, gate_status, checks)
+
+
+def failed_report(verdict: Verdict | None, reason: str) -> Verdict:
+    """Return the verdict on a cell whose report cannot be made; a regression that was found stays one."""
+    found: tuple[Alarm, ...] = verdict.alarms if verdict else ()
+    alarms: tuple[Alarm, ...] = tuple(dict.fromkeys((*found, "failure")))
+    if verdict is None:
+        return Verdict("failed", reason, "report", alarms, "failed")
+    return Verdict("failed", reason, "report", alarms, "failed", verdict.targets, verdict.gate_status, verdict.checks)
+
+
+def _decides(gate_status: GateStatus, status: TargetsStatus, alarms: tuple[Alarm, ...]) -> bool:
+    """Tell whether a cell is in one word what it is against its baseline, and not against its targets."""
+    if status in _UNFINISHED:
+        return gate_status == "regressed"
+    worse = gate_status in ("regressed", "failed", "interrupted")
+    return gate_status != "new" and (worse or "missed target" not in alarms)
+
+
+def _alarms(
+    status: TargetsStatus, gate_status: GateStatus | None, gate: GateResult | None, run: RunRecord
+) -> tuple[Alarm, ...]:
+    checks = {check.status for check in gate.checks if not check.waived} if gate else set()
+    found: dict[Alarm, bool] = {
+        "regression": gate_status == "regressed",
+        "missed target": run.require_targets and status in ("missed", "keep-fp32"),
+        "failure": status == "failed" or gate_status == "failed" or "failed" in checks,
+    }
+    return tuple(alarm for alarm, is_one in found.items() if is_one)
+
+
+def _against_targets(cell: CellRecord, run: RunRecord) -> _Against:
+    """Judge the best trial's accuracy, and the latency that was measured again after the search."""
+    if cell.status in ("unavailable", "failed"):
+        what, where = (cell.error.what, cell.error.where) if cell.error else ("for an unknown reason", "")
+        if cell.status == "failed" or run.on_missing_device == "fail":
+            return _Against("failed", what, where or "cell")
+        return _Against("unavailable", what)
+    if cell.final is None and cell.status == "done":
+        return _Against("failed", "no trial could be measured", "search")
+    if cell.final is None:
+        return _Against("interrupted", f"{len(cell.trials)} trials were finished and stored")
+    best = cell.trials[cell.final.trial]
+    if best.score is None:
+        return _Against("failed", "no trial could be measured", "search")
+    return _judge_best(cell, best, best.score, cell.final)
+
+
+def _judge_best(cell: CellRecord, best: Trial, score: Score, final: Final) -> _Against:
+    checks = (_accuracy(cell, score), _holdout(cell, final), _latency(cell, final))
+    missed = next((check for check in checks if check.status == "missed"), None)
+    if missed is None:
+        text = "accuracy and latency targets are met"
+        if final.latency is None:
+            text = "the accuracy target is met, scored on CPU; latency is not measured without the device"
+        return _Against("met", text, "", checks)
+    if missed.name == "latency" and not _pays(final):
+        text = "keep FP32: no INT8 model within the accuracy target is measurably faster"
+        return _Against("keep-fp32", text, missed.name, checks)
+    return _Against("missed", missed.text, missed.name, checks)
+
+
+def _accuracy(cell: CellRecord, score: Score) -> TargetCheck:
+    allowed, lost = cell.params.accuracy_loss, _percent(score.accuracy_loss)
+    if meets_accuracy(score.accuracy_loss, cell.params):
+        return TargetCheck("accuracy", "met", f"the best loses {lost}, {allowed:g} % of FP32 are allowed")
+    return TargetCheck("accuracy", "missed", f"no trial is within {allowed:g} % of FP32; the best loses {lost}")
+
+
+def _holdout(cell: CellRecord, final: Final) -> TargetCheck:
+    """Judge the samples that the search never saw: missed is what is surely missed, by the interval of the loss."""
+    if final.holdout is None or final.holdout.accuracy_loss.low is None:
+        return TargetCheck("holdout accuracy", "not measured", "there is no interval of the loss on a holdout")
+    surely = final.holdout.accuracy_loss.low
+    text = f"on samples that the search never saw the best loses at least {_percent(surely)}"
+    # A loss that is no number has no surely.
+    missed = not math.isnan(surely) and not meets_accuracy(surely, cell.params)
+    return TargetCheck("holdout accuracy", "missed" if missed else "met", text)
+
+
+def _latency(cell: CellRecord, final: Final) -> TargetCheck:
+    if final.latency is None:
+        return TargetCheck("latency", "not measured", "not measured: the device is not here")
+    wanted, speedup = cell.params.latency_reduce, final.latency.ratio.value
+    if not _pays(final):
+        text = f"{speedup:.2f}x is not measurably faster than FP32; the latency target is {wanted:g}x"
+        return TargetCheck("latency", "missed", text)
+    if not meets_latency(speedup, cell.params):
+        return TargetCheck("latency", "missed", f"{speedup:.2f}x is below the latency target of {wanted:g}x")
+    return TargetCheck("latency", "met", f"{speedup:.2f}x against a target of {wanted:g}x")
+
+
+def _pays(final: Final) -> bool:
+    """Tell whether INT8 is measurably faster than FP32: the whole interval of their ratio is above 1."""
+    low = final.latency.ratio.low if final.latency else None
+    return low is not None and low > 1
+
+
+def _gate_status(cell: CellRecord, gate: GateResult | None, baselines: Collection[str]) -> GateStatus | None:
+    if gate is not None:
+        return gate.status
+    if not baselines:
+        return None
+    if cell.status in ("unavailable", "failed"):
+        return "unavailable" if cell.status == "unavailable" else "failed"
+    if cell.status in ("interrupted", "running") and cell.name in baselines:
+        return "interrupted"
+    return "new"
+
+
+def _gate_reasons(status: GateStatus, checks: tuple[Check, ...]) -> list[str]:
+    if status == "interrupted":
+        return ["the comparison with the baseline was interrupted"]
+    if status == "waived":
+        return [
+            f"{check.text} ({check.quantity}, {check.subject}); waived: {check.waived}" for check in _waived(checks)
+        ]
+    worst = [check for check in checks if check.status == status and not check.waived and status in _TOLD]
+    return [f"{check.text} ({check.quantity}, {check.subject})" for check in worst]
+
+
+def _waived(checks: tuple[Check, ...]) -> list[Check]:
+    return [check for check in checks if check.waived]
+
+
+def _gate_cause(status: GateStatus, checks: tuple[Check, ...]) -> str:
+    if status == "failed":
+        return "comparison with the baseline" if checks else ""
+    if status != "regressed":
+        return ""
+    return next((check.cause for check in checks if check.status == "regressed" and not check.waived), "")
+
+
+def _percent(share: float) -> str:
+    return "not a number" if math.isnan(share) else f"{100 * share:.2f} %"

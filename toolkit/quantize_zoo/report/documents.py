@@ -1,0 +1,238 @@
+"""What ``results.json`` is made of; its JSON Schema, ``results.schema.json``, follows from these classes.
+
+One name has one meaning, and its unit in the name: ``_us`` and ``_s`` are times, ``accuracy_loss_share`` is the share
+of FP32's metric that is lost (negative where it is gained), ``speedup`` is FP32 time / INT8 time, ``time_ratio`` and
+``bytes_ratio`` are a candidate's / those of what it is held against, ``objective`` is what the search minimizes. A
+figure that is not a finite number is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
+from quantize_zoo.gate import Alarm, ChangedSample, GateStatus, TargetCheck, Trend, VerdictStatus
+from quantize_zoo.gate.checks import Cause, CheckStatus, Quantity
+from quantize_zoo.report.run_report import Night
+from quantize_zoo.scoring import Estimate, LayerTime
+from quantize_zoo.search import TrialKind
+from quantize_zoo.store import CellStatus, ErrorRecord, Figures, OtherMetric, Reference, RunStatus, WorkerUse
+
+SCHEMA_VERSION: Final = 5
+
+
+@dataclass(frozen=True)
+class ScoreDocument:
+    """What the objective sees of a trial; ``quantization_ratio`` is the share of the operations that is quantized."""
+
+    accuracy_loss_share: float
+    speedup: float | None
+    quantization_ratio: float
+
+
+@dataclass(frozen=True)
+class PrunedDocument:
+    """What is known of a trial that was ended early: its accuracy on the samples seen so far."""
+
+    accuracy: Estimate
+    accuracy_loss_share: float
+
+
+@dataclass(frozen=True)
+class TrialDocument:
+    """One trial; times end in ``_s``, and are in seconds."""
+
+    number: int
+    stage: int
+    kind: TrialKind
+    option_hash: str
+    pruned: PrunedDocument | None
+    accuracy: Estimate | None
+    metrics: Mapping[str, float | None] | None
+    latency_us: Estimate | None
+    fp32_latency_us: Estimate | None
+    speedup: Estimate | None
+    latency_from: int | None
+    score: ScoreDocument | None
+    objective: float | None
+    reused_from: int | None
+    where: str
+    failure: str | None
+    build_s: float
+    compile_s: float
+    accuracy_s: float
+    latency_s: float
+    overhead_s: float
+
+
+@dataclass(frozen=True)
+class LatencyDocument:
+    """FP32 and INT8 measured in turns.
+
+    ``compilations_us`` are the times of both, FP32 first, compilation by compilation; in ``distribution_us`` a share of
+    the inferences, and the microseconds that so many of FP32's and of INT8's took at most.
+    """
+
+    fp32_us: Estimate
+    int8_us: Estimate
+    speedup: Estimate
+    compilations_us: tuple[tuple[float, float], ...]
+    distribution_us: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class HoldoutDocument:
+    """The tuned metric on the samples that the search never saw."""
+
+    fp32: Estimate
+    int8: Estimate
+    accuracy_loss_share: Estimate
+
+
+@dataclass(frozen=True)
+class ReferencePointDocument:
+    """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it."""
+
+    name: str
+    accuracy: Estimate
+    latency: LatencyDocument | None
+    holdout: HoldoutDocument | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunnerUpDocument:
+    """The trial that came second; ``time_ratio`` is its time / the best one's."""
+
+    trial: int
+    time_ratio: Estimate
+
+
+@dataclass(frozen=True)
+class FinalDocument:
+    """The best trial, measured once more after the search, and its files in the run.
+
+    A layer's time of 0 is below the plugin's clock, which ticks once a microsecond.
+    """
+
+    trial: int
+    latency: LatencyDocument | None
+    model: str
+    holdout: HoldoutDocument | None
+    runner_up: RunnerUpDocument | None
+    others: tuple[OtherMetric, ...]
+    answers: str
+    figures: Figures | None
+    layers: tuple[LayerTime, ...]
+
+
+@dataclass(frozen=True)
+class VerdictDocument:
+    """What the cell is in one word, why, and what somebody has to look at; see ``quantize_zoo.gate.Verdict``."""
+
+    status: VerdictStatus
+    reason: str
+    cause: str
+    alarms: tuple[Alarm, ...]
+    targets: tuple[TargetCheck, ...]
+
+
+@dataclass(frozen=True)
+class CheckDocument:
+    """One comparison with the baseline; of the three changes the one that the quantity has.
+
+    ``margin`` is a share as well: of the baseline's metric, or by which a time, a size or a memory may grow.
+    """
+
+    cause: Cause
+    quantity: Quantity
+    subject: str
+    status: CheckStatus
+    text: str
+    accuracy_loss_share: Estimate | None
+    time_ratio: Estimate | None
+    bytes_ratio: Estimate | None
+    margin: float | None
+    level: float | None
+    p_value: float | None
+    changed: tuple[ChangedSample, ...]
+    changed_count: int
+    waived: str
+
+
+@dataclass(frozen=True)
+class GateDocument:
+    """The comparison of a cell with its baseline; ``interrupted`` tells that it was cut short."""
+
+    baseline: int
+    accepted_at: str
+    checks: tuple[CheckDocument, ...]
+    notes: tuple[str, ...]
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class CellDocument:
+    """One cell: what it is, what was found, and all of its trials.
+
+    ``page`` is its page in the run's folder, ``params`` are as the model's YAML has them: there ``accuracy_loss`` is in
+    percent, and ``latency_reduce`` a speedup. ``nights`` are those up to this run.
+    """
+
+    name: str
+    page: str
+    model: str
+    device: str
+    status: CellStatus
+    method: TrialsLoadMethod
+    params: OptimizerParams
+    error: ErrorRecord | None
+    verdict: VerdictDocument
+    gate_status: GateStatus | None
+    gate: GateDocument | None
+    reference: Reference | None
+    references: tuple[ReferencePointDocument, ...]
+    calibration_seconds: float | None
+    sensitivity: dict[str, float]
+    workers: tuple[WorkerUse, ...]
+    best: int | None
+    final: FinalDocument | None
+    pareto: tuple[int, ...]
+    trials_per_minute: float | None
+    overhead_share: float | None
+    nights: tuple[Night, ...]
+    trends: tuple[Trend, ...]
+    trials: tuple[TrialDocument, ...]
+
+
+@dataclass(frozen=True)
+class RunDocument:
+    """One run, as the store has it."""
+
+    id: str
+    status: RunStatus
+    started_at: datetime
+    finished_at: datetime | None
+    matrix: str
+    command: str
+    seed: int
+    require_targets: bool
+    on_missing_device: str
+    version: str
+
+
+@dataclass(frozen=True)
+class ResultsDocument:
+    """All numbers of a run; ``missing`` are cells that have a baseline and are not in it.
+
+    ``schema_version`` grows with every change that a reader could stumble over.
+    """
+
+    schema_version: Literal[5]
+    exit_status: int
+    run: RunDocument
+    cells: tuple[CellDocument, ...]
+    missing: tuple[str, ...]
