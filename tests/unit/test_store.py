@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import resource
 import shutil
 import sqlite3
@@ -137,6 +138,18 @@ def test_end_of_a_cell_waits_for_no_reader(sqlite):
         store.set_final(cell, final(0, 1.5))
         assert time.monotonic() - started < 10
     assert store.load_run().cells[0].final == final(0, 1.5)
+
+
+@pytest.mark.parametrize("file", [".github/workflows/nightly.yml", ".github/actions/quantize-zoo/action.yml"])
+def test_nights_cache_all_files_of_the_store(file):
+    text = (Path(__file__).parents[2] / file).read_text()
+    steps = re.findall(r"uses: actions/cache/(\w+)@.*?path: \|\n\s+(\S+)\n\s+(\S+)\n", text, re.DOTALL)
+    # The second restores what release 0.1.0 saved.
+    assert steps == [
+        ("restore", "reports/store.db*", "reports/baselines"),
+        ("restore", "reports/store.db", "reports/baselines"),
+        ("save", "reports/store.db*", "reports/baselines"),
+    ]
 
 
 # What is stored can be read again
