@@ -508,7 +508,7 @@ def test_older_schema_is_migrated(url):
     del old_reference["identity"]
     new = trial(0, 0.0, 1.5)
     plain = TypeAdapter(Trial).dump_python(new, mode="json")
-    for key in ("stage", "choices", "candidate", "structure", "pruned"):
+    for key in ("stage", "candidate", "structure", "pruned"):
         del plain[key]
     plain["option"] = OLD_OPTION
     plain["measurement"] |= {"seconds": plain["seconds"]}
