@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import resource
 import shutil
 import sqlite3
@@ -139,6 +140,18 @@ def test_end_of_a_cell_waits_for_no_reader(sqlite):
     assert store.load_run().cells[0].final == final(0, 1.5)
 
 
+@pytest.mark.parametrize("file", [".github/workflows/nightly.yml", ".github/actions/quantize-zoo/action.yml"])
+def test_nights_cache_all_files_of_the_store(file):
+    text = (Path(__file__).parents[2] / file).read_text()
+    steps = re.findall(r"uses: actions/cache/(\w+)@.*?path: \|\n\s+(\S+)\n\s+(\S+)\n", text, re.DOTALL)
+    # The second restores what release 0.1.0 saved.
+    assert steps == [
+        ("restore", "reports/store.db*", "reports/baselines"),
+        ("restore", "reports/store.db", "reports/baselines"),
+        ("save", "reports/store.db*", "reports/baselines"),
+    ]
+
+
 # What is stored can be read again
 
 
@@ -242,6 +255,8 @@ def test_password_of_the_store_is_neither_shown_nor_stored(postgresql):
     )  # fmt: skip
     assert store.load_run().command == f"quantize-zoo run --store {store.url}"
     cell = start_cell(store)
+    store.end_cell(cell, "failed", ErrorRecord(f"no answer from {url}", "store", "wait"))
+    assert store.load_run().cells[0].error.what == f"no answer from {store.url}"
     execute(postgresql, "DROP TABLE trials")
     with pytest.raises(CellError, match=r"cannot write to the store .*zoo:\*\*\*@") as write:
         store.add_trial(cell, trial(0, 0.0, 1.0))
@@ -493,7 +508,7 @@ def test_older_schema_is_migrated(url):
     del old_reference["identity"]
     new = trial(0, 0.0, 1.5)
     plain = TypeAdapter(Trial).dump_python(new, mode="json")
-    for key in ("stage", "choices", "candidate", "structure", "pruned"):
+    for key in ("stage", "candidate", "structure", "pruned"):
         del plain[key]
     plain["option"] = OLD_OPTION
     plain["measurement"] |= {"seconds": plain["seconds"]}

@@ -170,10 +170,15 @@ def test_what_an_older_store_has_of_a_cell_stays(url):
     assert [each.id for each in store.nights("net", "CPU", "20260101-000000-000")] == [cell.id]
 
 
-def test_password_in_a_command_of_an_older_store_is_masked(url):
+def test_passwords_in_an_older_store_are_masked(url):
     make_store_of_0_1_0(url)
+    error = {"what": "cannot write to the store postgresql://zoo:s3cret@db/zoo", "where": "store", "remedy": "none"}
+    execute(url, "UPDATE cells SET error = :error WHERE id = 4", error=json.dumps(error))
     command = "quantize-zoo run --store postgresql+psycopg://zoo:***@db/zoo"
-    assert Store(url).load_run("20260101-000000-000").command == command
+    store = Store(url)
+    assert store.load_run("20260101-000000-000").command == command
+    told = store.load_run("20260102-000000-000").cells[0].error
+    assert told.what == "cannot write to the store postgresql://zoo:***@db/zoo"
 
 
 def test_run_of_an_older_store_that_never_ended_is_interrupted(url):
@@ -261,6 +266,6 @@ def test_process_that_was_killed_but_not_waited_for_is_gone():
     assert is_gone(identity, one_machine=True)
 
 
-def test_process_of_another_user_lives():
+def test_process_that_this_one_did_not_start_lives():
     init = replace(this_process(), pid=1, started=int(Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]))
     assert not is_gone(init, one_machine=True)

@@ -149,7 +149,8 @@ class Store:
 
     def end_cell(self, cell_id: int, status: CellEnd, error: ErrorRecord | None = None) -> None:
         """End a cell that is not done; one that is done stays as it is."""
-        ended = {"status": status, "error": None if error is None else plain(values.ERROR, error)}
+        told = None if error is None else plain(values.ERROR, error)
+        ended = {"status": status, "error": told and {name: mask_urls(text) for name, text in told.items()}}
         with self._write() as session:
             session.execute(update(Cell).where(Cell.id == cell_id, Cell.status != "done").values(ended))
         checkpoint(self._engine)

@@ -19,7 +19,10 @@ _CELLS = sa.table(
     sa.column("id", sa.Integer),
     sa.column("device", sa.String),
     sa.column("continues", sa.Integer),
-    *(sa.column(name, _JSON) for name in ("params", "reference", "sensitivity", "final", "references", "gate")),
+    *(
+        sa.column(name, _JSON)
+        for name in ("params", "error", "reference", "sensitivity", "final", "references", "gate")
+    ),
 )
 _TRIALS = sa.table(
     "trials",
@@ -92,6 +95,7 @@ def _cell(cell: Any, failed: set[tuple[int, int]], before: dict[int, int | None]
         "device": device,
         # A limit that is infinite is none: the default stands for it.
         "params": {name: value for name, value in cell.params.items() if _finite(value) == value},
+        "error": cell.error and {name: mask_urls(text) for name, text in cell.error.items()},
         "reference": reference,
         "final": final,
         "sensitivity": sensitivity and {name: error for name, error in sensitivity.items() if error is not None},
