@@ -7,6 +7,7 @@ os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -91,3 +92,18 @@ def certificates(tmp_path_factory):
     run("rsa", "-in", "key.pem", "-aes256", "-passout", "pass:secret", "-out", "encrypted.pem")
     (folder / "text.pem").write_text("not PEM\n")
     return folder
+
+
+@pytest.fixture
+def quantize_zoo(monkeypatch, capfd):
+    """Run the command in this process; return exit status, standard output and standard error."""
+    from quantize_zoo import cli
+
+    def invoke(*arguments):
+        monkeypatch.setattr(sys, "argv", ["quantize-zoo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return ended.value.code or 0, out, err
+
+    return invoke

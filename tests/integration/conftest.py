@@ -1,14 +1,12 @@
 """A small real matrix: an embedded model, the real accuracy checker on its first images, f32, a few short trials."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from clusters import Cluster
-from quantize_zoo import cli
 
 SAMPLES = 100
 
@@ -84,17 +82,3 @@ def cluster(tmp_path):
     made.start_scheduler()
     yield made
     made.stop()
-
-
-@pytest.fixture
-def quantize_zoo(monkeypatch, capfd):
-    """Run the command in this process; return exit status, standard output and standard error."""
-
-    def invoke(*arguments):
-        monkeypatch.setattr(sys, "argv", ["quantize-zoo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        return ended.value.code or 0, out, err
-
-    return invoke

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import typer
+from typer.core import TyperGroup
 from typer.rich_utils import rich_format_error
 
 from quantize_zoo import errors, interrupts
@@ -20,10 +21,21 @@ from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 BAD_USAGE = 2
 CELL_FAILED = 3
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
+_IN_ORDER = ["doctor", "init", "check", "run", "report", "trials", "export", "baseline", "compare", "pot", "worker"]
 # Typer has click inside and exports of its errors only this one.
 _UsageError = cast("type[Exception]", typer.BadParameter.__base__)
 
+
+class _InOrder(TyperGroup):
+    """Lists the commands in the order in which they are used; Typer puts groups at the end."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names."""
+        return sorted(super().list_commands(ctx), key=_IN_ORDER.index)
+
+
 app = typer.Typer(
+    cls=_InOrder,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -32,7 +44,6 @@ app = typer.Typer(
 )
 baseline = typer.Typer(no_args_is_help=True, help="What later runs are held against.")
 
-# In the order in which they are used.
 app.command()(machine.doctor)
 app.command()(models.init)
 app.command()(models.check)
@@ -40,10 +51,10 @@ app.command()(running.run)
 app.command()(stored.report)
 app.command()(stored.trials)
 app.command()(stored.export)
-app.add_typer(baseline, name="baseline")
 app.command()(stored.compare)
 app.command()(models.pot)
 app.command()(running.worker)
+app.add_typer(baseline, name="baseline")
 baseline.command("accept")(baselines.accept)
 baseline.command("show")(baselines.show_baselines)
 baseline.command("drop")(baselines.drop)

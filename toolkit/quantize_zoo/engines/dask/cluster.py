@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import threading
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
@@ -29,7 +30,7 @@ CONFIGURATION = {
     "distributed.admin.tick.interval": "1s",
 }
 _ANSWER_SECONDS = 5  # within which a scheduler must answer
-_CLOSE_SECONDS = 5
+_CLOSE_SECONDS = 1
 _DASHBOARD_SECONDS = 3
 
 
@@ -153,6 +154,9 @@ def _in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     except KeyboardInterrupt:
         loop, task = begun.result()
         loop.call_soon_threadsafe(task.cancel)
+        thread.join(_CLOSE_SECONDS)
+        for child in multiprocessing.active_children():  # a nanny that was about to start one leaves it behind
+            child.kill()
         thread.join(_CLOSE_SECONDS)
         raise
 

@@ -1,0 +1,93 @@
+"""The last net of the command line: whatever happens is a message and the right exit status."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clusters import COMMAND
+
+SCRIPT = [str(Path(sys.executable).with_name("quantize-zoo"))]
+
+
+@pytest.fixture
+def doctor_that(tmp_path):
+    """The command ``doctor`` in which looking at the environment does something else."""
+
+    def run(does):
+        (tmp_path / "shim.py").write_text(
+            "from quantize_zoo.commands import machine\n"
+            f"def describe_environment():\n    {does}\n"
+            "machine.describe_environment = describe_environment\n"
+            "from quantize_zoo.cli import main\n"
+            "main()\n"
+        )
+        return subprocess.run(
+            [sys.executable, tmp_path / "shim.py", "doctor"], capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("raise ValueError('first line\\nwhat it was')", "ValueError: what it was"),
+        ("assert False", "AssertionError"),
+        ("sys.exit(1)", "SystemExit: 1"),
+        ("raise EOFError", "EOFError"),
+        ("raise OSError(5, 'no such thing')", "OSError: [Errno 5] no such thing"),
+    ],
+)
+def test_an_internal_error_is_one_line_and_a_file_with_the_traceback(does, told, doctor_that):
+    done = doctor_that(f"import sys; {does}")
+    assert done.returncode == 70
+    lines = [line for line in done.stderr.splitlines() if line]
+    (path,) = re.findall(rf"^error: unexpected {re.escape(told)}; the traceback is in (/.*\.log)$", "\n".join(lines))
+    assert len(lines) == 1
+    log = Path(path)
+    assert "describe_environment" in log.read_text()
+    log.unlink()
+
+
+def test_a_reader_that_goes_is_no_regression(doctor_that):
+    done = doctor_that("raise BrokenPipeError(32, 'Broken pipe')")
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [COMMAND, SCRIPT], ids=["module", "script"])
+def test_both_ways_to_the_command_know_bad_usage(command):
+    done = subprocess.run([*command, "run", "--seed", "-1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--seed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--seed", "-1"), ("run", "--seed", 10**20), ("run", "--seed", 2**31), ("pot", "x.json", "--seed", "-1"),
+        ("pot", "x.json", "--seed", 10**20), ("run", "--max-trials", "0"), ("run", "--max-trials", 10**20),
+        ("run", "--max-minutes", "0"), ("run", "--max-minutes", "inf"), ("run", "--max-minutes", "nan"),
+        ("run", "--max-minutes=-inf"), ("run", "--workers", "0"), ("run", "--workers", 10**9),
+        ("run", "--cache-mb", "-1"), ("run", "--cache-mb", 10**20), ("export", "net", "--trial", "-1"),
+        ("export", "net", "--trial", 10**20),
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments)),
+)  # fmt: skip
+def test_a_number_out_of_its_range_is_refused_at_the_start(arguments, quantize_zoo):
+    status, out, err = quantize_zoo(*arguments)
+    assert (status, out) == (2, "")
+    assert "Invalid value" in err
+    assert "Traceback" not in err
+
+
+def test_help_says_what_the_program_is_for(quantize_zoo):
+    _, out, _ = quantize_zoo("--help")
+    assert "Tune, score and report INT8 models of a whole zoo with OpenVINO." in out
+    names = ["doctor", "init", "check", "run", "report", "trials", "export", "baseline", "compare", "pot", "worker"]
+    places = [re.search(rf"^\W*{name} ", out, flags=re.MULTILINE).start() for name in names]
+    assert places == sorted(places)
