@@ -80,6 +80,9 @@ def hidden() -> Iterator[None]:
 
     A terminal sends it to all processes of a command; what it means is decided in the one that listens.
     """
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # by the first process that is spawned, otherwise, and it unblocks the signal
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
