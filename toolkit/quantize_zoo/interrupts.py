@@ -80,14 +80,10 @@ def hidden(*others: signal.Signals) -> Iterator[None]:
 
     A terminal sends it to all processes of a command; what it means is decided in the one that listens.
     """
-<<<<<<< HEAD
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *others})
-=======
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()  # by the first process that is spawned, otherwise, and it unblocks the signal
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
->>>>>>> commands
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *others})
     try:
         yield
     finally:
