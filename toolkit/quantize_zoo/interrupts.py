@@ -57,17 +57,13 @@ def raised() -> Iterator[None]:
 
 
 @contextmanager
-def held(*hidden_too: signal.Signals) -> Iterator[None]:
-    """Raise a signal that comes within the context when it is left: for what must be whole, or not be at all.
-
-    Processes that are started within never see Ctrl-C, nor the signals that are named; see ``hidden``.
-    """
+def held() -> Iterator[None]:
+    """Raise a signal that comes within the context when it is left: for what must be whole, or not be at all."""
     global _held
     before = _asked
     _held = True
     try:
-        with hidden(*hidden_too):
-            yield
+        yield
     finally:
         _held = False
         if before is None:

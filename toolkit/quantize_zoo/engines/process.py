@@ -117,7 +117,7 @@ def start_process(cell: Cell, log: Path, statistics: Path, inputs: Path) -> Iter
     own = inputs / str(os.getpid())
     process = context.Process(target=_serve, args=(theirs, cell, statistics, own, log), name=cell.key.slug, daemon=True)
     # What a signal means is decided here: the process must not end before what it is asked for is stored.
-    with _limited_to(cell.device.isa), interrupts.held(signal.SIGTERM):
+    with _limited_to(cell.device.isa), interrupts.held(), interrupts.hidden(signal.SIGTERM):
         process.start()
     theirs.close()
     try:
