@@ -9,8 +9,9 @@ import pytest
 from builders import compression, convolution, model, named, parameter, pipeline, residual_model
 from quantize_zoo.config import hardware_path, load_hardware
 from quantize_zoo.errors import CellError
-from quantize_zoo.graph import find_placement, ignored_operations, nodes_by_name, read_model, save_model, with_batch
+from quantize_zoo.graph import find_placement, ignored_operations, nodes_by_name, read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.scoring import sample_shapes
 from zoo import (
     ZOO,
     attention,
@@ -142,16 +143,17 @@ def test_unwritable_model_is_told(tmp_path):
         save_model(residual_model(), tmp_path / "file" / "net.xml")
 
 
-def test_batch_replaces_the_first_dimension_only():
+def test_one_sample_has_the_shape_of_the_model_and_a_batch_of_one():
     image = parameter((-1, 3, 8, 8))
-    copy = with_batch(model(ops.relu(image), image), 4)
-    assert list(copy.inputs[0].get_shape()) == [4, 3, 8, 8]
+    assert sample_shapes(model(ops.relu(image), image)) == {"image": (1, 3, 8, 8)}
+    image = parameter((2, 8))
+    assert sample_shapes(model(ops.relu(image), image)) == {"image": (2, 8)}
 
 
 def test_dynamic_image_size_is_refused():
     image = parameter((1, 3, -1, 8))
     with pytest.raises(CellError, match="dynamic shape"):
-        with_batch(model(ops.relu(image), image), 1)
+        sample_shapes(model(ops.relu(image), image))
 
 
 NPU = load_hardware(hardware_path("NPU"))

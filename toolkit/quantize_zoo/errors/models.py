@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from quantize_zoo.errors.kinds import CellError, nearest
+from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 
 
 def model_unreadable(path: Path, cause: str) -> CellError:
@@ -29,6 +29,28 @@ def dynamic_tensor(operation: str, shape: str) -> CellError:
         f"the output of operation {operation!r} has the dynamic shape {shape}, which cannot be calibrated",
         where="statistics",
         remedy="exclude the operations that it feeds with ignored.scope",
+    )
+
+
+def unknown_input(name: str, known: Iterable[str]) -> ConfigurationError:
+    """``input_shapes`` names what the model does not have."""
+    return ConfigurationError(f"the model has no input {name!r}", where="input_shapes", remedy=nearest(name, known))
+
+
+def shapes_refused(shapes: Mapping[str, Sequence[int]], cause: str) -> CellError:
+    """The model cannot have the shapes that are asked for."""
+    listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+    return CellError(
+        f"the model does not take the shapes {listed}: {cause}", where="input_shapes", remedy="correct the shapes"
+    )
+
+
+def batch_is_fixed(batch: int, shapes: str) -> CellError:
+    """``batch_size`` of the benchmark asks for more than the model takes."""
+    return CellError(
+        f"batch_size is {batch}, and the model's shapes are fixed ({shapes})",
+        where="benchmark",
+        remedy="name the shapes to deploy with input_shapes, or leave the batch dynamic there (-1)",
     )
 
 
@@ -113,6 +135,15 @@ def weights_not_finite(operation: str) -> CellError:
 def inference_failed(what: str, cause: str) -> CellError:
     """OpenVINO refuses to compile or to infer."""
     return CellError(f"{what} failed: {cause}", where="OpenVINO", remedy="see OpenVINO's message")
+
+
+def file_computes_otherwise(path: Path, what: str, scored: str, found: str) -> CellError:
+    """An exported file is not the model that was scored."""
+    return CellError(
+        f"the exported model does not compute what was scored: {what}: {scored}, {found}",
+        where=path.name,
+        remedy="nothing is delivered; please report it with the model",
+    )
 
 
 def model_export_failed(path: Path, cause: str) -> CellError:

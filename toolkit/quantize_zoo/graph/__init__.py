@@ -1,6 +1,7 @@
 """Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, how it is read and written."""
 
-from quantize_zoo.graph.files import content_hash, read_model, save_model, with_batch
+from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
+from quantize_zoo.graph.files import content_hash, read_model, save_model
 from quantize_zoo.graph.ignored import ignored_operations
 from quantize_zoo.graph.operations import (
     Bias,
@@ -34,6 +35,7 @@ __all__ = [
     "QuantizableOperation",
     "UnifiedScale",
     "WeightPoint",
+    "canonical_path",
     "constant_value",
     "content_hash",
     "data_path",
@@ -41,6 +43,7 @@ __all__ = [
     "find_placement",
     "hardware_type",
     "ignored_operations",
+    "make_canonical",
     "nodes_by_name",
     "output_channel_axis",
     "ranges_hash",
@@ -49,5 +52,5 @@ __all__ = [
     "save_model",
     "shared_configs",
     "structural_signature",
-    "with_batch",
+    "with_own_names",
 ]

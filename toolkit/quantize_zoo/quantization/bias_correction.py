@@ -94,7 +94,8 @@ class FastBiasCorrections:
         outputs = []
         for name, tensor, halved in keys:
             node, point = nodes[name], self._points[name]
-            shape = list(node.input(0).get_shape())
+            # A dynamic batch is that of one sample.
+            shape = [1 if size.is_dynamic else size.get_length() for size in node.input(0).get_partial_shape()]
             axis = _input_axis(node)
             mean = self._statistics.mean(_input_tensor(node), axis).astype(np.float32)
             fed = np.broadcast_to(mean.reshape([-1 if index == axis else 1 for index in range(len(shape))]), shape)
@@ -102,7 +103,7 @@ class FastBiasCorrections:
             source = ops.parameter(shape, np.float32)
             node.input(0).replace_source_output(source.output(0))
             quantize_weights(nodes, point, self._ranges.weights(name, tensor), weights[name] if halved else None)
-            rank, channels = len(node.output(0).get_shape()), output_channel_axis(node)
+            rank, channels = len(node.output(0).get_partial_shape()), output_channel_axis(node)
             others = np.array([index for index in range(rank) if index != channels], dtype=np.int64)
             outputs.append((source, np.ascontiguousarray(fed), ops.result(ops.reduce_mean(node, others))))
         model = ov.Model([output for _, _, output in outputs], [source for source, _, _ in outputs], "biases")
