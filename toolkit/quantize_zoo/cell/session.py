@@ -123,6 +123,7 @@ class CellSession:
         reference = Reference(
             identity=search_identity(self._cell, self._hardware, dataset, self._split.tuning),
             model_hash=content_hash(config.model),
+            inputs=dict(bench.inputs),
             metric=config.metric,
             accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
             metrics=dict(scored.metrics),

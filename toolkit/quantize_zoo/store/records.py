@@ -33,7 +33,8 @@ class Reference:
     ``identity`` is what a search belongs to: model, data, metric, hardware configuration, device and so on, by name.
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
-    is the canonical FP32 model's file, ``model_hash`` its content.
+    is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
+    everything was scored and measured.
     """
 
     identity: dict[str, str]
@@ -53,6 +54,7 @@ class Reference:
     scored_on: str = ""
     model_path: str = ""
     model_hash: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
