@@ -1,5 +1,6 @@
 """Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, how it is read and written."""
 
+from quantize_zoo.graph.constants import constant_of, set_constant
 from quantize_zoo.graph.files import content_hash, read_model, save_model, with_batch
 from quantize_zoo.graph.ignored import ignored_operations
 from quantize_zoo.graph.operations import (
@@ -34,6 +35,7 @@ __all__ = [
     "QuantizableOperation",
     "UnifiedScale",
     "WeightPoint",
+    "constant_of",
     "constant_value",
     "content_hash",
     "data_path",
@@ -47,6 +49,7 @@ __all__ = [
     "read_model",
     "same_model",
     "save_model",
+    "set_constant",
     "shared_configs",
     "structural_signature",
     "with_batch",
