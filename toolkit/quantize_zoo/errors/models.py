@@ -72,6 +72,25 @@ def nothing_to_quantize(model: str, hardware: str) -> CellError:
     )
 
 
+def double_precision(model: str, operation: str) -> CellError:
+    """All that could be quantized computes in f64."""
+    return CellError(
+        f"model {model!r} computes in double precision, from operation {operation!r} on, which OpenVINO cannot quantize",
+        where="model",
+        remedy="export the model in single precision (f32)",
+    )
+
+
+def port_without_numpy_type(port: str, kind: str) -> CellError:
+    """Inputs or outputs have an element type that NumPy lacks, so that neither data nor answers can be passed."""
+    return CellError(
+        f"{port} has the element type {kind}, for which preprocessed data and answers have no equal",
+        where="model",
+        remedy="give the model inputs and outputs of f32, for example with openvino.preprocess.PrePostProcessor; "
+        "inside it may compute in any precision",
+    )
+
+
 def model_skipped(model: str) -> CellError:
     """``ignored: skip_model`` excludes everything."""
     return CellError(

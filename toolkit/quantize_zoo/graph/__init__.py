@@ -1,6 +1,7 @@
 """Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, how it is read and written."""
 
 from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
+from quantize_zoo.graph.constants import constant_of, set_constant
 from quantize_zoo.graph.files import content_hash, read_model, save_model
 from quantize_zoo.graph.ignored import ignored_operations
 from quantize_zoo.graph.operations import (
@@ -36,6 +37,7 @@ __all__ = [
     "UnifiedScale",
     "WeightPoint",
     "canonical_path",
+    "constant_of",
     "constant_value",
     "content_hash",
     "data_path",
@@ -50,6 +52,7 @@ __all__ = [
     "read_model",
     "same_model",
     "save_model",
+    "set_constant",
     "shared_configs",
     "structural_signature",
     "with_own_names",

@@ -30,6 +30,7 @@ _ACTIVATIONS_ONLY = frozenset({"Power", "AvgPool", "NormalizeL2", "ReduceMean", 
 _MODES: tuple[Mode, ...] = ("symmetric", "asymmetric")
 # What computes in integers on its whole input at once.
 _ON_ONE_SCALE = WEIGHTED | {"ScaledDotProductAttention"}
+_PRECISIONS = (ov.Type.f32, ov.Type.f16, ov.Type.bf16)  # no plugin runs a FakeQuantize of double precision
 _WITH_BODIES = frozenset({"If", "Loop", "TensorIterator"})
 
 
@@ -96,10 +97,12 @@ def find_placement(
     """Find what the hardware can quantize in the model; ``ignored`` operations have no choice and are not quantized.
 
     Raises:
-        CellError: the model has nothing to quantize, or is quantized already.
+        CellError: the model has nothing to quantize, is quantized already, or has a precision that cannot be quantized
+            or fed.
 
     """
     ordered = model.get_ordered_ops()
+    _check_ports(model)
     if any(node.get_type_name() == "FakeQuantize" for node in ordered):
         raise errors.already_quantized(model_name)
     on_data = data_path(model)
@@ -117,6 +120,9 @@ def find_placement(
             weights.append(point)
         operations.append(QuantizableOperation(name, kind, rule.activations, () if point is None else rule.weights))
     if not operations:
+        double = [node for node in ordered if hardware.rule(hardware_type(node)) and _is_double(node)]
+        if double:
+            raise errors.double_precision(model_name, double[0].get_friendly_name())
         raise errors.nothing_to_quantize(model_name, hardware.target)
     by_name = {operation.name: operation for operation in operations}
     activations = _activation_points(ports, hardware, by_name)
@@ -130,6 +136,17 @@ def find_placement(
     )
 
 
+def _check_ports(model: ov.Model) -> None:
+    for what, ports in (("input", model.inputs), ("output", model.outputs)):
+        for index, port in enumerate(ports):
+            if port.get_element_type() == ov.Type.bf16:
+                raise errors.port_without_numpy_type(f"{what} {index}", "bf16")
+
+
+def _is_double(node: Node) -> bool:
+    return any(port.get_element_type() == ov.Type.f64 for port in node.inputs())
+
+
 def _data_ports(node: Node) -> list[Port]:
     kind = node.get_type_name()
     if kind == "Concat":
@@ -140,7 +157,7 @@ def _data_ports(node: Node) -> list[Port]:
 def _has_quantizable_inputs(node: Node, on_data: frozenset[str]) -> bool:
     """Floating point in, and no constant besides weights: an Add of a constant is a bias or preprocessing."""
     sources = [port.get_source_output() for port in _data_ports(node)]
-    if not all(source.get_element_type().is_real() for source in sources):
+    if not all(source.get_element_type() in _PRECISIONS for source in sources):
         return False
     on_path = [source.get_node().get_friendly_name() in on_data for source in sources]
     if hardware_type(node) in CONVOLUTIONS:
@@ -208,11 +225,14 @@ def _append_new(items: list[Any], item: Any) -> None:
 
 def _climb(port: Port, agnostic: tuple[str, ...], quantizable: set[tuple[str, int]]) -> list[Port]:
     """Return the ports above all quantize-agnostic operations whose consumers are all quantizable."""
-    node = port.get_source_output().get_node()
-    if node.get_type_name() not in agnostic or not _feeds_only(node, agnostic, quantizable):
+    source = port.get_source_output()
+    node = source.get_node()
+    if node.get_type_name() not in agnostic or node.input(0).get_element_type() != source.get_element_type():
+        return [port]  # ConvertLike may begin with integers
+    if not _feeds_only(node, agnostic, quantizable):
         return [port]
     inputs = node.inputs() if node.get_type_name() == "Concat" else [node.input(0)]
-    return [top for source in inputs for top in _climb(source, agnostic, quantizable)]
+    return [top for above in inputs for top in _climb(above, agnostic, quantizable)]
 
 
 def _feeds_only(node: Node, agnostic: tuple[str, ...], quantizable: set[tuple[str, int]]) -> bool:

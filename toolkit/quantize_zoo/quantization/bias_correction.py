@@ -101,11 +101,13 @@ class FastBiasCorrections:
             fed = np.broadcast_to(mean.reshape([-1 if index == axis else 1 for index in range(len(shape))]), shape)
             # A Parameter and not a constant, which would be folded slowly when the model is compiled.
             source = ops.parameter(shape, np.float32)
-            node.input(0).replace_source_output(source.output(0))
+            node.input(0).replace_source_output(ops.convert(source, node.input(0).get_element_type()).output(0))
             quantize_weights(nodes, point, self._ranges.weights(name, tensor), weights[name] if halved else None)
             rank, channels = len(node.output(0).get_partial_shape()), output_channel_axis(node)
             others = np.array([index for index in range(rank) if index != channels], dtype=np.int64)
-            outputs.append((source, np.ascontiguousarray(fed), ops.result(ops.reduce_mean(node, others))))
+            outputs.append(
+                (source, np.ascontiguousarray(fed), ops.result(ops.reduce_mean(ops.convert(node, "f32"), others)))
+            )
         model = ov.Model([output for _, _, output in outputs], [source for source, _, _ in outputs], "biases")
         compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         results = compiled([fed for _, fed, _ in outputs])
