@@ -85,6 +85,7 @@ class CellSession:
             StatisticsCache(statistics, self._calibration_samples, self._statistics_depend_on).collect,
             self._calibration_samples,
             [stage.compression.tunable for stage in search_stages(cell.model)],
+            cell.model.optimizer.params.compatibility,
         )
         self._checker = find_checker()
 

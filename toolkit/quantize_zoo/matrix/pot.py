@@ -75,6 +75,7 @@ def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, flo
         job.compression,
         lambda variant, requests, size, _: collect_statistics(variant, requests, samples(size)),
         samples,
+        compatibility="pot",
     )
     save_model(pipeline.build(pipeline.base, original), output / f"{job.name}.xml")
     if job.dump_intermediate:
