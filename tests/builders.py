@@ -189,7 +189,7 @@ def compression(**params):
     return CompressionParams.model_validate({"algorithms": algorithms})
 
 
-def pipeline(model, samples, params=None, target="CPU"):
+def pipeline(model, samples, params=None, target="CPU", compatibility=None):
     """The pipeline of a model; statistics are collected anew each time, without a file."""
     return Pipeline(
         model,
@@ -198,6 +198,7 @@ def pipeline(model, samples, params=None, target="CPU"):
         params or compression(),
         lambda variant, requests, size, _: collect_statistics(variant, requests, samples[:size]),
         lambda size: samples[:size],
+        compatibility=compatibility,
     )
 
 

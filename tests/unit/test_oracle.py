@@ -43,7 +43,7 @@ def candidate(case):
         params = {key: value for key, value in algorithm["params"].items() if key != "target_device"}
         algorithms.append({"name": name, "params": params})
     params = CompressionParams.model_validate({"algorithms": algorithms})
-    built = pipeline(oracle_model(), oracle_samples(), params)
+    built = pipeline(oracle_model(), oracle_samples(), params, compatibility="pot")
     return built.build(built.base)
 
 

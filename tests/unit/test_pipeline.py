@@ -236,6 +236,8 @@ def test_whether_a_step_is_applied_can_be_tuned():
     net = fully_connected()
     params = compression(before=["SmoothQuant"], after=["FastBiasCorrection"], tuning_scope=["layer", "pipeline"])
     samples = outlier_samples(net)
+    for sample in samples:
+        sample["tokens"] += 2.0  # so that errors of weights have a mean
     built, passes = counting_pipeline(net, samples, params)
     space = derive_space(built.placement, built.base, params)
     assert [variable.name for variable in space.steps] == ["SmoothQuant", "FastBiasCorrection"]

@@ -95,6 +95,7 @@ class CellSession:
             self._statistics.collect,
             self._calibration_samples,
             [stage.compression.tunable for stage in search_stages(config)],
+            params.compatibility,
         )
         self._checker = find_checker()
         self._accuracy = AccuracySession(self._checker, config, self._model, self._budget)

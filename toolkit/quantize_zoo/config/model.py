@@ -110,7 +110,8 @@ class StageParams(Strict):
 class OptimizerParams(Strict):
     """Parameters of Tpe; accuracy_loss is in percent of the FP32 value, latency_reduce is FP32 time / INT8 time.
 
-    ``holdout`` is the share of the samples that the search never sees; ``compatibility: pot`` searches as POT did.
+    ``holdout`` is the share of the samples that the search never sees; ``compatibility: pot`` searches
+    and corrects biases as POT did.
     """
 
     max_trials: Positive = 60

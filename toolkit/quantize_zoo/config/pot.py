@@ -213,7 +213,7 @@ def _algorithms(source: ConfigSource, compression: _Compression) -> list[tuple[i
 def _optimizer(optimizer: _Optimizer) -> dict[str, Any]:
     """Return the parameters, without the zeros of the benchmark, by which POT leaves a choice to OpenVINO."""
     # POT scored on all samples, and calibrated on the first of them.
-    params = {"holdout": 0, **optimizer.params}
+    params = {"holdout": 0, "compatibility": "pot", **optimizer.params}
     benchmark = params.get("benchmark")
     if isinstance(benchmark, dict):
         params["benchmark"] = {key: value for key, value in benchmark.items() if value != 0}

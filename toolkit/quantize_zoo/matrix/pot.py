@@ -85,6 +85,7 @@ def _quantize(job: PotJob, model: ov.Model, output: Path, *, evaluate: bool) -> 
         job.compression,
         lambda variant, requests, size, _: collect_statistics(variant, requests, samples(size)),
         samples,
+        compatibility="pot",
     )
     device = DeviceSpec(device=job.target if evaluate else "CPU")
     written = output / f"{job.name}.xml"

@@ -1,37 +1,33 @@
-"""Bias correction: quantized weights shift the mean of an operation's output, and its bias takes the shift back.
+"""Bias correction: quantization shifts the mean of an operation's output, and its bias takes the shift back.
 
-``FastBiasCorrections`` is POT's FastBiasCorrection: the operation by itself, fed with the FP32 means of its input. The
-new bias depends on the option of the operation's weights and on nothing else, so it is computed once for each.
+By how much an operation's output is off, d = y_int8 - y_fp32, is measured on the calibration samples, for each channel.
+The mean of d is the biased part of the error (Nagel et al., Data-Free Quantization, ICCV 2019, section 4.2); a layer's
+error is the mean of d^2, and no other change of its bias lowers that as much as taking the mean of d from it.
+
+``FastBiasCorrections`` feeds every operation with FP32 tensors, so that one pass measures all of them.
 ``correct_sequentially`` is BiasCorrection: the quantized model as it is up to each operation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import (
-    Bias,
-    Placement,
-    data_path,
-    find_bias,
-    hardware_type,
-    nodes_by_name,
-    output_channel_axis,
-)
-from quantize_zoo.graph.operations import CONVOLUTIONS
+from quantize_zoo.graph import Bias, Placement, data_path, find_bias, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.alignment import bias_value
-from quantize_zoo.quantization.candidate import quantize_weights, set_biases
+from quantize_zoo.quantization.candidate import feed_with_fp32, insert_fake_quantizes, set_biases
 from quantize_zoo.quantization.options import ModelOption, TensorOption
-from quantize_zoo.quantization.ranges import RangeFinder
+from quantize_zoo.quantization.ranges import Range, RangeFinder
 from quantize_zoo.quantization.statistics import ActivationStatistics, ChannelMean, Samples, collect_statistics
 
 Values = NDArray[np.float32]
+# Operation, option of its weights, and the bytes of the ranges that its input is quantized with.
+_Key = tuple[str, TensorOption | None, tuple[tuple[str, bytes, bytes, int], ...]]
 
 
 def find_biases(model: ov.Model, placement: Placement) -> dict[str, Bias]:
@@ -42,87 +38,126 @@ def find_biases(model: ov.Model, placement: Placement) -> dict[str, Bias]:
     return {name: bias for name, bias in found.items() if bias is not None}
 
 
-def mean_requests(model: ov.Model, biases: Mapping[str, Bias]) -> list[ChannelMean]:
-    """Return the FP32 means that FastBiasCorrection needs: of inputs, and of outputs after the bias."""
-    nodes = nodes_by_name(model)
-    requests = []
-    for name, bias in biases.items():
-        requests.append(ChannelMean(_input_tensor(nodes[name]), _input_axis(nodes[name])))
-        requests.append(ChannelMean(f"{bias.addition}:0", bias.axis))
-    return requests
-
-
-class FastBiasCorrections:
-    """New biases of a model's operations, each computed once for each option of its weights."""
-
-    def __init__(
-        self,
-        model: ov.Model,
-        placement: Placement,
-        statistics: ActivationStatistics,
-        ranges: RangeFinder,
-        threshold: float,
-    ) -> None:
-        self.biases = find_biases(model, placement)
-        self._model = model
-        self._points = {point.operation: point for point in placement.weights if point.operation in self.biases}
-        self._statistics = statistics
-        self._ranges = ranges
-        self._threshold = threshold
-        self._found: dict[tuple[str, TensorOption, bool], Values | None] = {}
-
-    def of(self, option: ModelOption, weights: Mapping[str, Values], rescaled: frozenset[str]) -> dict[str, Values]:
-        """Return the new biases (channels,) of the option's operations; where the correction is refused there is none.
-
-        ``weights`` and ``rescaled`` are as in ``insert_fake_quantizes``.
-        """
-        wanted = {
-            name: (name, choice.weights, name in rescaled)
-            for name in self._points
-            if (choice := option.operations[name]).quantize and choice.weights is not None
-        }
-        missing = [key for key in wanted.values() if key not in self._found]
-        if missing:
-            self._compute(missing, weights)
-        found = {name: self._found[key] for name, key in wanted.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-    def _compute(self, keys: Sequence[tuple[str, TensorOption, bool]], weights: Mapping[str, Values]) -> None:
-        """Run all operations at once, each fed with the constant means of its input."""
-        copy = self._model.clone()
-        nodes = nodes_by_name(copy)
-        outputs = []
-        for name, tensor, halved in keys:
-            node, point = nodes[name], self._points[name]
-            # A dynamic batch is that of one sample.
-            shape = [1 if size.is_dynamic else size.get_length() for size in node.input(0).get_partial_shape()]
-            axis = _input_axis(node)
-            mean = self._statistics.mean(_input_tensor(node), axis).astype(np.float32)
-            fed = np.broadcast_to(mean.reshape([-1 if index == axis else 1 for index in range(len(shape))]), shape)
-            # A Parameter and not a constant, which would be folded slowly when the model is compiled.
-            source = ops.parameter(shape, np.float32)
-            node.input(0).replace_source_output(ops.convert(source, node.input(0).get_element_type()).output(0))
-            quantize_weights(nodes, point, self._ranges.weights(name, tensor), weights[name] if halved else None)
-            rank, channels = len(node.output(0).get_partial_shape()), output_channel_axis(node)
-            others = np.array([index for index in range(rank) if index != channels], dtype=np.int64)
-            outputs.append(
-                (source, np.ascontiguousarray(fed), ops.result(ops.reduce_mean(ops.convert(node, "f32"), others)))
-            )
-        model = ov.Model([output for _, _, output in outputs], [source for source, _, _ in outputs], "biases")
-        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        results = compiled([fed for _, fed, _ in outputs])
-        originals = nodes_by_name(self._model)
-        for index, key in enumerate(keys):
-            bias = self.biases[key[0]]
-            biased = self._statistics.mean(f"{bias.addition}:0", bias.axis)
-            old = bias_value(originals, bias, len(biased))
-            new = (biased - np.ravel(results[index])).astype(np.float32)
-            self._found[key] = new if is_acceptable(old, new, self._threshold) else None
+def output_mean(bias: Bias) -> ChannelMean:
+    """Return the request for the mean of an operation's output after its bias."""
+    return ChannelMean(f"{bias.addition}:0", bias.axis)
 
 
 def is_acceptable(old: Values, new: Values, threshold: float) -> bool:
     """Tell whether a correction is kept: no old element is 0, the largest relative change is below the threshold."""
     return bool(old.all()) and bool(np.max(np.abs((new - old) / old)) < threshold)
+
+
+def lowers_error(differences: NDArray[np.floating]) -> bool:
+    """Tell whether taking back the mean of the differences (samples, channels) lowers the layer's error.
+
+    Each sample is judged with the mean of the others taken back (leave-one-out, Stone, JRSS B 1974): the mean of a few
+    samples lowers the error on themselves always, if only by their noise, and would raise it on every other. What a
+    bias changes in the mean of d^2 is seen in the samples' means of d alone. With one sample nothing can be told.
+    """
+    count = len(differences)
+    if count < 2:
+        return False
+    own = differences.astype(np.float64)
+    corrected = count / (count - 1) * (own - own.mean(axis=0))
+    return bool((corrected**2).sum() < (own**2).sum())
+
+
+class FastBiasCorrections:
+    """New biases of a model's operations, each computed once for each option of its weights and range of its input.
+
+    A pass always measures all operations, quantized also where the option leaves one out: so what it compiles has the
+    same structure, and a bias the same bits, whatever was asked for before.
+
+    Args:
+        model: the FP32 model.
+        placement: of the model.
+        ranges: of the model.
+        weights: as in ``insert_fake_quantizes``.
+        rescaled: as in ``insert_fake_quantizes``.
+        threshold: the largest relative change of a bias that is applied.
+        samples: gives the calibration samples.
+
+    """
+
+    def __init__(
+        self,
+        model: ov.Model,
+        placement: Placement,
+        ranges: RangeFinder,
+        weights: Mapping[str, Values],
+        rescaled: frozenset[str],
+        threshold: float,
+        samples: Callable[[], Samples],
+    ) -> None:
+        self.biases = find_biases(model, placement)
+        self._model = model
+        self._placement = placement
+        self._ranges = ranges
+        self._weights = weights
+        self._rescaled = rescaled
+        self._threshold = threshold
+        self._samples = samples
+        self._found: dict[_Key, Values | None] = {}
+
+    def of(self, option: ModelOption) -> dict[str, Values]:
+        """Return the new biases (channels,) of the option's operations; none where the old one stays.
+
+        Raises:
+            CellError: see ``collect_statistics``.
+
+        """
+        everywhere = replace(
+            option, operations={name: replace(each, quantize=True) for name, each in option.operations.items()}
+        )
+        activations = {**self._ranges.activations(everywhere), **self._ranges.activations(option)}
+        keys = {name: self._key(name, everywhere, activations) for name in self.biases}
+        wanted = {name: key for name, key in keys.items() if option.operations[name].quantize}
+        if any(key not in self._found for key in wanted.values()):
+            measured = self._measure(everywhere, activations)
+            self._found = {**{key: measured[name] for name, key in keys.items()}, **self._found}
+        found = {name: self._found[key] for name, key in wanted.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _key(self, name: str, option: ModelOption, activations: Mapping[str, Range]) -> _Key:
+        keys = [point.key for point in self._placement.activations if name in point.operations]
+        ranges = ((key, activations[key]) for key in keys if key in activations)
+        values = tuple((key, each.low.tobytes(), each.high.tobytes(), each.levels) for key, each in ranges)
+        return name, option.operations[name].weights, values
+
+    def _measure(self, option: ModelOption, activations: Mapping[str, Range]) -> dict[str, Values | None]:
+        quantized = insert_fake_quantizes(
+            self._model, self._placement, option, self._ranges, self._weights, self._rescaled, activations
+        )
+        reference = self._model.clone()
+        feed_with_fp32(quantized, reference, self._placement)
+        original, copies = nodes_by_name(reference), nodes_by_name(quantized)
+        results, requests = [], {}
+        for name, bias in self.biases.items():
+            difference = ops.subtract(*(ops.convert(nodes[bias.addition], "f32") for nodes in (copies, original)))
+            difference.set_friendly_name(f"{name}/off_by")
+            results.append(ops.result(difference))
+            requests[name] = ChannelMean(f"{name}/off_by:0", bias.axis)
+        both = ov.Model(results, reference.get_parameters(), "biases")
+        found = collect_statistics(both, requests.values(), self._samples())
+        corrected, nodes = {}, nodes_by_name(self._model)
+        for name, request in requests.items():
+            off_by = found.sample_means(request.tensor, request.channel_axis)
+            old = bias_value(nodes, self.biases[name], off_by.shape[1])
+            corrected[name] = corrected_bias(old, off_by, self._threshold)
+        return corrected
+
+
+def corrected_bias(
+    old: Values, differences: NDArray[np.floating], threshold: float, *, as_pot: bool = False
+) -> Values | None:
+    """Return the bias less the mean of the differences (samples, channels); None where the old one stays.
+
+    It stays where the correction does not lower the layer's error; ``as_pot`` does not ask for that.
+    """
+    new = (old - differences.mean(axis=0)).astype(np.float32)
+    kept = is_acceptable(old, new, threshold) and (as_pot or lowers_error(differences))
+    return new if kept else None
 
 
 def correct_sequentially(
@@ -132,6 +167,8 @@ def correct_sequentially(
     option: ModelOption,
     samples: Samples,
     threshold: float,
+    *,
+    as_pot: bool = False,
 ) -> dict[str, Values]:
     """Return new biases for the candidate, which is corrected in place, operation after operation.
 
@@ -143,15 +180,15 @@ def correct_sequentially(
     """
     corrected: dict[str, Values] = {}
     for stage in _stages(candidate, [name for name in biases if option.operations[name].quantize]):
-        requests = {name: ChannelMean(f"{biases[name].addition}:0", biases[name].axis) for name in stage}
+        requests = {name: output_mean(biases[name]) for name in stage}
         found = collect_statistics(candidate, requests.values(), samples)
         nodes = nodes_by_name(candidate)
         new = {}
         for name, request in requests.items():
-            wanted = fp32.mean(request.tensor, request.channel_axis)
-            old = bias_value(nodes, biases[name], len(wanted))
-            value = (old + wanted - found.mean(request.tensor, request.channel_axis)).astype(np.float32)
-            if is_acceptable(old, value, threshold):
+            wanted, is_now = (each.sample_means(request.tensor, request.channel_axis) for each in (fp32, found))
+            old = bias_value(nodes, biases[name], wanted.shape[1])
+            value = corrected_bias(old, is_now - wanted, threshold, as_pot=as_pot)
+            if value is not None:
                 new[name] = value
         set_biases(candidate, biases, new)
         corrected.update(new)
@@ -170,17 +207,3 @@ def _stages(model: ov.Model, operations: list[str]) -> list[list[str]]:
             stages.setdefault(before, []).append(name)
             depth[name] = before + 1
     return [stages[index] for index in sorted(stages)]
-
-
-def _input_tensor(node: Any) -> str:
-    source = node.input_value(0)
-    return f"{source.get_node().get_friendly_name()}:{source.get_index()}"
-
-
-def _input_axis(node: Any) -> int:
-    """Return the axis of the input that counts channels."""
-    if hardware_type(node) in CONVOLUTIONS:
-        return 1
-    attributes = node.get_attributes()
-    rank = len(node.input(0).get_partial_shape())
-    return rank - 2 if attributes["transpose_a"] else rank - 1

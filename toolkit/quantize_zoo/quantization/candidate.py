@@ -37,14 +37,16 @@ def insert_fake_quantizes(
     ranges: RangeFinder,
     weights: Mapping[str, NDArray[np.float32]],
     rescaled: frozenset[str],
+    activations: Mapping[str, Range] | None = None,
 ) -> ov.Model:
     """Return the quantized copy; the model itself is not changed.
 
     ``weights`` has the FP32 weights by operation; those of ``rescaled`` operations use half of their levels.
+    ``activations`` has ranges by tensor in place of the option's.
     """
     candidate = model.clone()
     nodes = nodes_by_name(candidate)
-    activations = ranges.activations(option)
+    activations = ranges.activations(option) if activations is None else activations
     for point in placement.activations:
         if point.key in activations:
             _quantize_activation(nodes, point, activations[point.key])
@@ -70,6 +72,22 @@ def quantize_weights(
     fake_quantize = _fake_quantize(source, found.low, found.high, found.levels, scale)
     fake_quantize.set_friendly_name(f"{point.operation}/fq_weights_{point.port}")
     port.replace_source_output(fake_quantize.output(0))
+
+
+def feed_with_fp32(candidate: ov.Model, model: ov.Model, placement: Placement) -> None:
+    """Connect the candidate's FakeQuantize operations to the FP32 model's tensors, in place.
+
+    So each of its operations shows what quantizing itself does, and nothing of the operations before.
+    """
+    original, copies = nodes_by_name(model), nodes_by_name(candidate)
+    for parameter, own in zip(model.get_parameters(), candidate.get_parameters(), strict=True):
+        for target in own.output(0).get_target_inputs():
+            target.replace_source_output(parameter.output(0))
+    for point in placement.activations:
+        consumer, port = point.consumers[0]
+        source = copies[consumer].input_value(port).get_node()
+        if source.get_type_name() == "FakeQuantize":
+            source.input(0).replace_source_output(original[point.producer].output(point.output))
 
 
 def set_biases(model: ov.Model, biases: Mapping[str, Bias], values: Mapping[str, NDArray[np.float32]]) -> None:

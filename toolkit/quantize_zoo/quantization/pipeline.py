@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import openvino as ov
@@ -20,7 +22,6 @@ from quantize_zoo.config.compression import (
     ActivationChannelAlignment,
     Algorithm,
     BiasCorrection,
-    BiasCorrectionParams,
     FastBiasCorrection,
     SmoothQuant,
 )
@@ -37,14 +38,15 @@ from quantize_zoo.quantization.bias_correction import (
     FastBiasCorrections,
     correct_sequentially,
     find_biases,
-    mean_requests,
+    output_mean,
 )
 from quantize_zoo.quantization.candidate import insert_fake_quantizes, set_biases
 from quantize_zoo.quantization.options import ModelOption, base_option
+from quantize_zoo.quantization.pot_bias_correction import PotBiasCorrections, pot_requests
 from quantize_zoo.quantization.ranges import CHANNEL_AXIS, RangeFinder
 from quantize_zoo.quantization.sensitivity import operation_errors
 from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
-from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes, Request, Samples
+from quantize_zoo.quantization.statistics import ActivationStatistics, ChannelMean, Extremes, Request, Samples
 
 # Collects statistics of a model over the first samples (None: all); the name tells what was done to the cell's model.
 Collect = Callable[[ov.Model, Iterable[Request], int | None, str], ActivationStatistics]
@@ -62,14 +64,15 @@ class _Variant:
     rescaled: frozenset[str]
     ranges: RangeFinder
     means: ActivationStatistics
-    fast_corrections: FastBiasCorrections | None
+    fast_corrections: FastBiasCorrections | PotBiasCorrections | None
 
 
 class Pipeline:
     """Builds candidates of one model, on its own graph: what is placed and measured is what is exported.
 
     ``collect`` collects statistics, ``samples`` gives the first samples of the calibration data, ``scopes`` are what is
-    tuned: what all options around a base need is collected in one pass.
+    tuned: what all options around a base need is collected in one pass. ``compatibility: pot`` corrects biases by POT's
+    rule, also where that makes a layer worse.
 
     Raises:
         CellError: the model has nothing to quantize, is quantized already, or the parameters do not fit it.
@@ -85,6 +88,7 @@ class Pipeline:
         collect: Collect,
         samples: Callable[[int | None], Samples],
         scopes: Iterable[TunableQuantizationParams] = (),
+        compatibility: Literal["pot"] | None = None,
     ) -> None:
         self._model = model
         self._name = name
@@ -96,6 +100,7 @@ class Pipeline:
         self.placement = find_placement(model, hardware, name, self._ignored)
         self.base = base_option(self.placement, hardware, params.tunable, params.steps)
         self._steps: dict[str, Algorithm] = {each.name: each for each in params.algorithms}
+        self._as_pot = compatibility == "pot"
         self._scopes = (params.tunable, *scopes)
         self._tail = 0.0
         self._variants: dict[tuple[str, ...], _Variant] = {}
@@ -119,8 +124,8 @@ class Pipeline:
         variant = self._variant(option)
         candidate = self._quantize(variant, option)
         if variant.fast_corrections is not None and "FastBiasCorrection" in option.steps:
-            corrected = variant.fast_corrections.of(option, variant.weights, variant.rescaled)
-            set_biases(candidate, variant.fast_corrections.biases, corrected)
+            biases = variant.fast_corrections.of(option)
+            set_biases(candidate, variant.fast_corrections.biases, biases)
         if "BiasCorrection" in option.steps:
             self._correct_sequentially(variant, option, candidate)
         return candidate
@@ -146,12 +151,13 @@ class Pipeline:
         correction = self._correction
         assert correction is not None, "the step comes from the parameters"
         biases = find_biases(variant.model, variant.placement)
-        samples = self._samples(correction.stat_subset_size)
-        correct_sequentially(variant.means, candidate, biases, option, samples, correction.threshold)
+        samples = self._samples(correction.params.stat_subset_size)
+        threshold = correction.params.threshold
+        correct_sequentially(variant.means, candidate, biases, option, samples, threshold, as_pot=self._as_pot)
 
     @property
-    def _correction(self) -> BiasCorrectionParams | None:
-        found = (each.params for each in self._steps.values() if isinstance(each, FastBiasCorrection | BiasCorrection))
+    def _correction(self) -> FastBiasCorrection | BiasCorrection | None:
+        found = (each for each in self._steps.values() if isinstance(each, FastBiasCorrection | BiasCorrection))
         return next(found, None)
 
     def _variant(self, option: ModelOption) -> _Variant:
@@ -186,14 +192,20 @@ class Pipeline:
         weights = _weights(model, placement)
         statistics, means = self._statistics(model, placement, "+".join(preparing))
         ranges = RangeFinder(placement, statistics, weights)
-        fast = None
-        if "FastBiasCorrection" in self._steps and self._correction is not None:
-            fast = FastBiasCorrections(model, placement, means, ranges, self._correction.threshold)
         rescaled = {
             "all": frozenset(weights),
             "first_layer": (placement.first_convolutions | grown) & frozenset(weights),
             "no": frozenset[str](),
         }[self._params.tunable.saturation_fix]
+        correction, fast = self._correction, None
+        if isinstance(correction, FastBiasCorrection):
+            size, threshold = correction.params.stat_subset_size, correction.params.threshold
+            samples = partial(self._samples, size)
+            fast = (
+                PotBiasCorrections(model, placement, means, ranges, weights, rescaled, threshold)
+                if self._as_pot
+                else FastBiasCorrections(model, placement, ranges, weights, rescaled, threshold, samples)
+            )
         return _Variant(model, placement, weights, rescaled, ranges, means, fast)
 
     def _statistics(
@@ -202,14 +214,19 @@ class Pipeline:
         """Return the statistics for ranges, and those for biases: in one pass where both take the same samples."""
         size = self._params.tunable.stat_subset_size
         extremes = [request for point in placement.activations for request in _point_extremes(point, self._tail)]
-        correction = self._correction
-        means = [] if correction is None else mean_requests(model, find_biases(model, placement))
-        if correction is None or correction.stat_subset_size == size:
+        means, correction = self._mean_requests(model, placement), self._correction
+        if correction is None or not means or correction.params.stat_subset_size == size:
             both = self._collect(model, [*extremes, *means], size, name)
             return both, both
         return self._collect(model, extremes, size, name), self._collect(
-            model, means, correction.stat_subset_size, name
+            model, means, correction.params.stat_subset_size, name
         )
+
+    def _mean_requests(self, model: ov.Model, placement: Placement) -> list[ChannelMean]:
+        biases = find_biases(model, placement)
+        if isinstance(self._correction, BiasCorrection):
+            return [output_mean(bias) for bias in biases.values()]
+        return pot_requests(model, biases) if self._correction is not None and self._as_pot else []
 
 
 def _weights(model: ov.Model, placement: Placement) -> dict[str, NDArray[np.float32]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.graph import Node, Placement, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.quantization.candidate import feed_with_fp32
 from quantize_zoo.quantization.statistics import Samples
 
 
@@ -33,14 +34,7 @@ def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement,
     """
     reference, quantized = model.clone(), candidate.clone()
     original, copies = nodes_by_name(reference), nodes_by_name(quantized)
-    for parameter, own in zip(reference.get_parameters(), quantized.get_parameters(), strict=True):
-        for target in own.output(0).get_target_inputs():
-            target.replace_source_output(parameter.output(0))
-    for point in placement.activations:
-        consumer, port = point.consumers[0]
-        source = copies[consumer].input_value(port).get_node()
-        if source.get_type_name() == "FakeQuantize":
-            source.input(0).replace_source_output(original[point.producer].output(point.output))
+    feed_with_fp32(quantized, reference, placement)
     names = [each.name for each in placement.operations if original[each.name].output(0).get_element_type().is_real()]
     outputs = [output for name in names for output in _squares(original[name], copies[name])]
     merged = ov.Model([ops.result(ops.concat(outputs, axis=0))], reference.get_parameters(), "errors")

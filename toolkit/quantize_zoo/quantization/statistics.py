@@ -84,7 +84,7 @@ class ExtremeValues:
 
 
 class ActivationStatistics:
-    """What a pass collected, by what was asked for."""
+    """What a pass collected, by what was asked for; ``means`` are (samples, channels)."""
 
     def __init__(self, extremes: dict[Extremes, ExtremeValues], means: dict[ChannelMean, NDArray[np.float32]]) -> None:
         self._extremes = {(each.tensor, each.channel_axis): values for each, values in extremes.items()}
@@ -96,6 +96,11 @@ class ActivationStatistics:
 
     def mean(self, tensor: str, channel_axis: int) -> NDArray[np.float32]:
         """Return the mean of each channel over samples and positions (channels,)."""
+        # In float32, as POT: biases then agree to 3e-6.
+        return np.asarray(self.sample_means(tensor, channel_axis).mean(axis=0))
+
+    def sample_means(self, tensor: str, channel_axis: int) -> NDArray[np.float32]:
+        """Return the mean of each channel over positions (samples, channels)."""
         return self._means[ChannelMean(tensor, channel_axis)]
 
 
@@ -135,7 +140,7 @@ def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Sa
         if not np.isfinite(values).all():
             raise errors.not_finite(columns.tensor.rpartition(":")[0])
         if isinstance(columns.request, ChannelMean):
-            means[columns.request] = values.mean(axis=0)  # in float32, as POT: biases then agree to 3e-6
+            means[columns.request] = values
         elif columns.request is not None:
             shaped = values.reshape(len(rows), 2, columns.channels, -1)
             extremes[columns.request] = ExtremeValues(shaped[:, 0], shaped[:, 1], columns.size)

@@ -33,7 +33,7 @@ def write_statistics(path: Path, statistics: ActivationStatistics, requests: Ite
     arrays: dict[str, NDArray[Any]] = {}
     for index, request in enumerate(requests):
         if isinstance(request, ChannelMean):
-            arrays[f"{index}.mean"] = statistics.mean(request.tensor, request.channel_axis)
+            arrays[f"{index}.means"] = statistics.sample_means(request.tensor, request.channel_axis)
         else:
             values = statistics.extremes(request.tensor, request.channel_axis)
             arrays[f"{index}.smallest"] = values.smallest
@@ -53,7 +53,7 @@ def read_statistics(path: Path, requests: Iterable[Request]) -> ActivationStatis
         with np.load(path, allow_pickle=False) as arrays:
             for index, request in enumerate(requests):
                 if isinstance(request, ChannelMean):
-                    means[request] = arrays[f"{index}.mean"]
+                    means[request] = arrays[f"{index}.means"]
                 else:
                     smallest, largest = arrays[f"{index}.smallest"], arrays[f"{index}.largest"]
                     extremes[request] = ExtremeValues(smallest, largest, int(arrays[f"{index}.size"]))
