@@ -21,7 +21,7 @@ MODES = ("symmetric", "asymmetric")
 CONFIGS = [
     {"bits": 8, "mode": mode, "granularity": granularity}
     for mode in MODES
-    for granularity in ("pertensor", "perchannel")
+    for granularity in ("perchannel", "pertensor")
 ]
 TYPES = ["Convolution", "GroupConvolution", "DepthWiseConvolution", "ConvolutionBackpropData"]
 TYPES += ["GroupConvolutionBackpropData", "MatMul", "Multiply"]
@@ -84,7 +84,9 @@ def weighted(name, weights=None):
     build, data_shape, weights_shape, _ = WEIGHTED[name]
     if weights is None:
         weights = np.random.default_rng(1).normal(size=weights_shape).astype(np.float32)
-        weights *= np.linspace(0.2, 3, weights.size, dtype=np.float32).reshape(weights_shape)  # channels of unequal range
+        weights *= np.linspace(0.2, 3, weights.size, dtype=np.float32).reshape(
+            weights_shape
+        )  # channels of unequal range
     data = parameter(data_shape, "data")
     return model(named(build(data, ops.constant(weights)), "operation"), data)
 
@@ -137,6 +139,13 @@ def fake_quantize(value, node):
 def infer(net, data):
     compiled = ov.Core().compile_model(net, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled({"data": data})[0]
+
+
+@pytest.mark.parametrize("name", ["group_1d", "group_3d"])
+def test_grouped_convolution_that_openvino_cannot_compile_with_zero_points_has_symmetric_weights(name):
+    candidate = quantized(weighted(name), calibration_of(WEIGHTED[name][1], "asymmetric"), "asymmetric", "perchannel")
+    node = nodes_by_name(candidate)["operation"].input_value(1).get_node()
+    np.testing.assert_array_equal(node.input_value(1).get_node().data, -node.input_value(2).get_node().data)
 
 
 def weights_port(name):

@@ -104,7 +104,9 @@ class FastBiasCorrections:
             quantize_weights(nodes, point, self._ranges.weights(name, tensor), weights[name] if halved else None)
             rank, channels = len(node.output(0).get_shape()), output_channel_axis(node)
             others = np.array([index for index in range(rank) if index != channels], dtype=np.int64)
-            outputs.append((source, np.ascontiguousarray(fed), ops.result(ops.reduce_mean(ops.convert(node, "f32"), others))))
+            outputs.append(
+                (source, np.ascontiguousarray(fed), ops.result(ops.reduce_mean(ops.convert(node, "f32"), others)))
+            )
         model = ov.Model([output for _, _, output in outputs], [source for source, _, _ in outputs], "biases")
         compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         results = compiled([fed for _, fed, _ in outputs])
