@@ -1,5 +1,10 @@
 """A zoo of small models built in code: the structures that the graph layer must take."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import openvino as ov
 
@@ -205,3 +210,14 @@ def random_samples(net, count=8):
             sample[port.get_any_name()] = values
         samples.append(sample)
     return samples
+
+
+def with_all_instructions(module, function):
+    """Call a function of a module of unit tests in a process that is not held to AVX2, as tests are (conftest.py)."""
+    environment = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    command = [sys.executable, "-c", f"import {module}; {module}.{function}()"]
+    ended = subprocess.run(
+        command, env=environment, cwd=Path(__file__).parent / "unit", capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr

@@ -94,4 +94,4 @@ def test_the_documented_model_yaml_is_valid(tmp_path, zoo):
     (tmp_path / "my-model.yml").write_text(example)
     (tmp_path / "my-model.onnx").write_bytes((zoo / "embedded" / "digits-mobilenet.onnx").read_bytes())
     (tmp_path / "accuracy-check.yml").write_bytes((zoo / "embedded" / "accuracy-check.yml").read_bytes())
-    assert cli._load(tmp_path / "my-model.yml", [], [], {}).models[0].name == "my-model"
+    assert matrix_at(tmp_path / "my-model.yml", [], [], {}).models[0].name == "my-model"

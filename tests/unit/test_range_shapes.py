@@ -1,10 +1,5 @@
 """Ranges of every shape that is written, compiled by OpenVINO and compared with a FakeQuantize in NumPy."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import nncf
 import numpy as np
 import openvino as ov
@@ -15,13 +10,13 @@ from quantize_zoo.config import HardwareConfig
 from quantize_zoo.graph import nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization import Pipeline, collect_statistics
-from zoo import with_tensor_names
+from zoo import with_all_instructions, with_tensor_names
 
 MODES = ("symmetric", "asymmetric")
 CONFIGS = [
     {"bits": 8, "mode": mode, "granularity": granularity}
     for mode in MODES
-    for granularity in ("pertensor", "perchannel")
+    for granularity in ("perchannel", "pertensor")
 ]
 TYPES = ["Convolution", "GroupConvolution", "DepthWiseConvolution", "ConvolutionBackpropData"]
 TYPES += ["GroupConvolutionBackpropData", "MatMul", "Multiply"]
@@ -141,6 +136,13 @@ def infer(net, data):
     return compiled({"data": data})[0]
 
 
+@pytest.mark.parametrize("name", ["group_1d", "group_3d"])
+def test_grouped_convolution_that_openvino_cannot_compile_with_zero_points_has_symmetric_weights(name):
+    candidate = quantized(weighted(name), calibration_of(WEIGHTED[name][1], "asymmetric"), "asymmetric", "perchannel")
+    node = nodes_by_name(candidate)["operation"].input_value(1).get_node()
+    np.testing.assert_array_equal(node.input_value(1).get_node().data, -node.input_value(2).get_node().data)
+
+
 def weights_port(name):
     return 0 if "left" in name else 1
 
@@ -169,22 +171,16 @@ def test_ranges_of_weights_compute_what_numpy_does(name, granularity, mode):
     assert tuple(written.get_shape()) == (shape if granularity == "perchannel" else (1,) * len(shape))
 
 
+def compare_all():
+    for name in WEIGHTED:
+        for mode in MODES:
+            for granularity in ("pertensor", "perchannel"):
+                compare_weighted(name, mode, granularity)
+
+
 def test_ranges_of_weights_compute_what_numpy_does_with_all_instructions_of_the_cpu():
-    """Kernels for VNNI and AMX read ranges in ways of their own; these tests run with AVX2 elsewhere."""
-    environment = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    program = (
-        "import test_range_shapes as tests\n"
-        "for name in tests.WEIGHTED:\n"
-        "    for mode in tests.MODES:\n"
-        "        for granularity in ('pertensor', 'perchannel'):\n"
-        "            tests.compare_weighted(name, mode, granularity)\n"
-        "print('compared')"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program], env=environment, cwd=Path(__file__).parent, capture_output=True, text=True
-    )
-    assert ended.stdout.endswith("compared\n"), ended.stderr
+    """Kernels for VNNI and AMX read ranges in ways of their own."""
+    with_all_instructions("test_range_shapes", "compare_all")
 
 
 @pytest.mark.parametrize("name", BATCHED)

@@ -59,8 +59,8 @@ class MatrixConfig(Strict):
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
         """Return the part that the command line asks for; an empty list asks for all.
 
-        A device is one of the matrix's by its label, with or without a CPU model behind it, or all that the matrix has
-        of this OpenVINO name; else it is one that the matrix does not have.
+        A device is one of the matrix's by its label, with or without a CPU model behind it, or by what its label is
+        without plugin properties; else it is one that the matrix does not have.
 
         Raises:
             ConfigurationError: the matrix has no such model.
@@ -77,8 +77,8 @@ class MatrixConfig(Strict):
 
     def _devices_of(self, name: str) -> list[DeviceSpec]:
         by_label = [device for device in self.devices if is_on(name, device.label)]
-        by_name = [device for device in self.devices if device.device == name]
-        return by_label or by_name or [DeviceSpec(device=name)]
+        plain = {device.model_copy(update={"device_config": {}}).label: device for device in self.devices}
+        return by_label or [plain.get(name) or DeviceSpec(device=name)]
 
     def with_definitions(self, definitions: Path) -> MatrixConfig:
         """Return the matrix with this file of the accuracy checker's definitions for every model."""

@@ -75,7 +75,7 @@ def nothing_to_quantize(model: str, hardware: str) -> CellError:
 def double_precision(model: str, operation: str) -> CellError:
     """All that could be quantized computes in f64."""
     return CellError(
-        f"model {model!r} computes in double precision, from operation {operation!r} on: OpenVINO cannot quantize that",
+        f"model {model!r} computes in double precision from operation {operation!r} on, which cannot be quantized",
         where="model",
         remedy="export the model in single precision (f32)",
     )

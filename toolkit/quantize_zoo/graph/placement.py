@@ -13,7 +13,7 @@ from typing import Any
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.config import HardwareConfig, Mode, QuantizationConfig
+from quantize_zoo.config import HardwareConfig, Mode, OperationRule, QuantizationConfig
 from quantize_zoo.graph.operations import (
     CONVOLUTIONS,
     WEIGHTED,
@@ -118,7 +118,9 @@ def find_placement(
         ports += [port for port in _data_ports(node) if point is None or port.get_index() != point.port]
         if point is not None:
             weights.append(point)
-        operations.append(QuantizableOperation(name, kind, rule.activations, () if point is None else rule.weights))
+        operations.append(
+            QuantizableOperation(name, kind, rule.activations, () if point is None else _weight_configs(node, rule))
+        )
     if not operations:
         double = [node for node in ordered if hardware.rule(hardware_type(node)) and _is_double(node)]
         if double:
@@ -134,6 +136,18 @@ def find_placement(
         _first_convolutions(ordered),
         tuple(node.get_friendly_name() for node in ordered if node.get_type_name() in _WITH_BODIES),
     )
+
+
+def _weight_configs(node: Node, rule: OperationRule) -> tuple[QuantizationConfig, ...]:
+    """Return what the hardware allows for an operation's weights, and OpenVINO compiles.
+
+    Zero points for each channel of grouped convolutions end in an error of its low precision transformations, unless
+    they are in two dimensions or have one channel a group.
+    """
+    if hardware_type(node) != "GroupConvolution" or len(node.input(0).get_partial_shape()) == 4:
+        return rule.weights
+    usable = [config for config in rule.weights if (config.mode, config.granularity) != ("asymmetric", "perchannel")]
+    return tuple(usable) or rule.weights
 
 
 def _check_ports(model: ov.Model) -> None:

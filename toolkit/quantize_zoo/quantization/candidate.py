@@ -17,9 +17,11 @@ from quantize_zoo.graph import (
     Placement,
     WeightPoint,
     constant_of,
+    hardware_type,
     nodes_by_name,
     set_constant,
 )
+from quantize_zoo.graph.operations import CONVOLUTIONS
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.options import ModelOption
 from quantize_zoo.quantization.ranges import Range, RangeFinder
@@ -56,6 +58,7 @@ def insert_fake_quantizes(
             found = ranges.weights(weight_point.operation, choice.weights)
             value = weights[weight_point.operation] if weight_point.operation in rescaled else None
             quantize_weights(nodes, weight_point, found, value)
+            _keep_bias_apart(nodes[weight_point.operation])
     candidate.validate_nodes_and_infer_types()
     return candidate
 
@@ -88,6 +91,19 @@ def feed_with_fp32(candidate: ov.Model, model: ov.Model, placement: Placement) -
         source = copies[consumer].input_value(port).get_node()
         if source.get_type_name() == "FakeQuantize":
             source.input(0).replace_source_output(original[point.producer].output(point.output))
+
+
+def _keep_bias_apart(node: Node) -> None:
+    """Take the output of a quantized convolution in bf16 to f32 and back, which changes no value.
+
+    On CPUs with bf16 the plugin else fuses the bias, and reads its bf16 as what it is not: outputs of 1e9, or NaN.
+    """
+    output = node.output(0)
+    if hardware_type(node) in CONVOLUTIONS and output.get_element_type() == ov.Type.bf16:
+        consumers = output.get_target_inputs()
+        back = ops.convert(ops.convert(node, "f32"), "bf16")
+        for consumer in consumers:
+            consumer.replace_source_output(back.output(0))
 
 
 def set_biases(model: ov.Model, biases: Mapping[str, Bias], values: Mapping[str, NDArray[np.float32]]) -> None:
