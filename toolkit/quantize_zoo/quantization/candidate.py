@@ -15,8 +15,10 @@ from quantize_zoo.quantization.options import ModelOption
 from quantize_zoo.quantization.ranges import Range, RangeFinder
 
 # CPUs without VNNI add pairs of 8 bit products in 16 bits, which can overflow. Weights that are rescaled therefore use
-# half of their levels: weights / 2 with the FakeQuantize's output range * 2.
+# half of their levels: weights / 2 with the FakeQuantize's output range * 2. Narrower weights cannot overflow, and have
+# no levels to spare: NNCF turns its overflow fix off where not all has 8 bits.
 SATURATION_SCALE = np.float32(2.0)
+SATURATING_LEVELS = 255
 
 
 def insert_fake_quantizes(
@@ -53,7 +55,7 @@ def quantize_weights(
     """Put a FakeQuantize between an operation and its weights; ``rescaled`` are weights that use half of the levels."""
     port = nodes[point.operation].input(point.port)
     source, scale = port.get_source_output(), np.float32(1.0)
-    if rescaled is not None:
+    if rescaled is not None and found.levels >= SATURATING_LEVELS:
         source, scale = ops.constant(rescaled / SATURATION_SCALE).output(0), SATURATION_SCALE
     low, high = found.low, found.high
     fake_quantize = ops.fake_quantize(source, low, high, low * scale, high * scale, found.levels)
