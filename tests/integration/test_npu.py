@@ -169,3 +169,12 @@ def test_factors_stay_apart_at_4_bits_where_nncf_unifies_them(preset):
     theirs = nncfs(net, samples, preset, weights_quantization_params=QuantizationParameters(num_bits=4))
     assert relative_error(net, theirs, samples) > 0.99
     assert relative_error(net, ours(net, samples, preset=preset, weights={"bits": 4}), samples) < 0.6
+
+
+def test_weights_of_4_bits_are_not_halved_and_as_near_as_nncfs():
+    """The saturation fix is for 8 bits; the first convolution has it by default."""
+    net = ZOO["split_and_join"]()
+    samples = random_samples(net, 20)
+    theirs = nncfs(net, samples, weights_quantization_params=QuantizationParameters(num_bits=4))
+    error = relative_error(net, ours(net, samples, weights={"bits": 4}), samples)
+    assert error <= 1.1 * relative_error(net, theirs, samples)
