@@ -12,7 +12,7 @@ import pytest
 from builders import compression, convolution, named, parameter, pipeline
 from builders import model as build_model
 from quantize_zoo.config import DeviceSpec, load_model_config
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization import Extremes, collect_statistics, derive_space
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
@@ -30,7 +30,7 @@ FULL_SCOPE = {
 @pytest.fixture(scope="module")
 def cell(mobilenet):
     """The model, its accuracy session, its pipeline with the full scope prepared, and its configuration."""
-    model = with_batch(read_model(mobilenet.model), 1)
+    model = read_model(mobilenet.model)
     session = AccuracySession(find_checker(), mobilenet, model)
     built = pipeline(model, session.inputs(range(300)), compression(**FULL_SCOPE))
     built.prepare(built.base)
@@ -97,7 +97,7 @@ def test_building_a_candidate_with_biases_corrected(benchmark, cell):
 def test_scoring_a_model(benchmark, zoo, name, limit):
     """Against bare inference of the same samples; on small models the checker's own metrics show."""
     config = load_model_config(zoo / "embedded" / f"{name}.yml")
-    model = with_batch(read_model(config.model), 1)
+    model = read_model(config.model)
     session = AccuracySession(find_checker(), config, model)
     throughput = compile_for_accuracy(model, F32)
     benchmark.pedantic(session.score, args=(throughput,), rounds=3)

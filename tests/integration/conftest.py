@@ -32,6 +32,7 @@ class SmallMatrix:
         dataset["annotation_conversion"]["annotation_file"] = "labels.txt"
         model = yaml.safe_load((embedded / "digits-mobilenet.yml").read_text())
         model |= {"name": "net", "model": "net.onnx"}
+        del model["input_shapes"]  # the batch stays dynamic
         model["compression"]["algorithms"][0]["params"] |= {
             "stat_subset_size": 20, "tuning_scope": ["layer", "range_estimator"], "estimator_tuning_scope": ["preset"],
         }  # fmt: skip

@@ -14,7 +14,7 @@ import yaml
 
 from builders import plain_int8
 from quantize_zoo.config import DeviceSpec, load_model_config
-from quantize_zoo.graph import read_model, save_model, with_batch
+from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
@@ -30,7 +30,7 @@ def score(config, model):
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy_is_that_of_a_direct_computation(zoo, name):
     folder = zoo / "embedded"
-    model = with_batch(read_model(folder / f"{name}.onnx"), 1)
+    model = read_model(folder / f"{name}.onnx")
     result, _ = score(load_model_config(folder / f"{name}.yml"), model)
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     hits = []
@@ -46,7 +46,7 @@ def test_accuracy_is_that_of_a_direct_computation(zoo, name):
 
 
 def test_session_scores_models_one_after_the_other(mobilenet):
-    model = with_batch(read_model(mobilenet.model), 1)
+    model = read_model(mobilenet.model)
     first, session = score(mobilenet, model)
     again = session.score(compile_for_accuracy(model, F32))
     assert first.metrics == again.metrics
@@ -54,7 +54,7 @@ def test_session_scores_models_one_after_the_other(mobilenet):
 
 def test_fingerprint_follows_the_data(small):
     config = load_model_config(small.folder / "net.yml")
-    model = with_batch(read_model(config.model), 1)
+    model = read_model(config.model)
     before = AccuracySession(find_checker(), config, model).fingerprint()
     assert AccuracySession(find_checker(), config, model).fingerprint() == before
     labels = small.folder / "labels.txt"
@@ -70,7 +70,7 @@ def test_accuracy_is_that_of_the_checkers_own_command(zoo, name, precision, tmp_
     if find_checker().origin != "installed openvino-dev":
         pytest.skip("needs openvino-dev 2023.3.0 installed with its own OpenVINO: tox -e checker-parity")
     folder = zoo / "embedded"
-    model = with_batch(read_model(folder / f"{name}.onnx"), 1)
+    model = read_model(folder / f"{name}.onnx")
     config = load_model_config(folder / f"{name}.yml")
     if precision == "int8":
         model = plain_int8(model, AccuracySession(find_checker(), config, model).inputs(range(100)))
@@ -85,7 +85,7 @@ def test_accuracy_is_that_of_the_checkers_own_command(zoo, name, precision, tmp_
     with results.open() as stream:
         found = {row["metric_name"]: float(row["metric_value"]) for row in csv.DictReader(stream)}
     # Read again as the command does: on 2023.3 some quantized models compute other last digits than in memory.
-    result, _ = score(config, with_batch(read_model(tmp_path / "model.xml"), 1))
+    result, _ = score(config(read_model(tmp_path / "model.xml"), 1))
     for metric, value in result.metrics.items():
         # A metric of several values has a row for each, and one for their mean.
         theirs = found.get(metric, found.get(f"{metric}@mean"))

@@ -17,8 +17,11 @@ from quantize_zoo.errors import ConfigurationError
 NOBODY = "tcp://127.0.0.1:9"
 
 
-def refused(*arguments, seconds=10):
-    """Run the command; return its one message. It ends soon, and says nothing beside."""
+def refused(*arguments, seconds=40):
+    """Run the command; return its one message. It ends soon, and says nothing beside.
+
+    Quiet machines need less than 10 s, of which the imports take half; the limit is for busy ones.
+    """
     started = time.monotonic()
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL

@@ -267,7 +267,7 @@ def test_process_that_dies_in_between_is_told(files):
     with start_runtime() as process:
         process._process.kill()
         with pytest.raises(CellError, match="ended: exit status -9"):
-            process.load(Side(old, "CPU", {}), 1)
+            process.load(Side(old, "CPU", {}))
 
 
 def test_rounds_see_a_slowdown_of_known_size(files):

@@ -6,7 +6,7 @@ import openvino as ov
 import pytest
 
 from builders import compression, pipeline
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model
 from zoo import ZOO, random_samples, with_tensor_names
 
 ONLY_NNCF = {
@@ -44,7 +44,7 @@ def is_int8_constant(node):
 
 
 def embedded(zoo, name):
-    return with_batch(read_model(zoo / "embedded" / f"{name}.onnx"), 1)
+    return read_model(zoo / "embedded" / f"{name}.onnx")
 
 
 # NNCF's own statistics for the bodies of an If find no sample in this model, and it gives up.

@@ -16,7 +16,7 @@ import yaml
 from test_accuracy import F32
 
 from quantize_zoo.config import load_model_config, load_pot_compression
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker, read_definitions
 from quantize_zoo.zoo import check_checker_file, complete_model, definitions_file, zoo_checker_files
 from quantize_zoo.zoo.open_model_zoo import zoo_files
@@ -103,8 +103,8 @@ def test_model_is_downloaded_converted_and_tuned(omz, zoo, server, quantize_zoo)
     assert cell["reference"]["metric"] == "accuracy@top1"
     # Mean and scale are in the model now, so it scores as the embedded one does with the checker's normalization.
     assert cell["reference"]["samples"] + cell["reference"]["holdout_samples"] == SAMPLES
-    own = with_batch(read_model(zoo / "embedded" / "digits-mobilenet.onnx"), 1)
-    converted = with_batch(read_model(omz / "cache" / "public" / "digits-like" / "FP32" / "digits-like.xml"), 1)
+    own = read_model(zoo / "embedded" / "digits-mobilenet.onnx")
+    converted = read_model(omz / "cache" / "public" / "digits-like" / "FP32" / "digits-like.xml")
     image = np.random.default_rng(0).uniform(0, 255, (1, 3, 48, 48)).astype(np.float32)
     mirrored = ((image[:, ::-1] - 127.5) / 63.75).astype(np.float32)
     outputs = [compile_for_accuracy(model, F32)(data)[0] for model, data in ((own, mirrored), (converted, image))]
@@ -188,5 +188,5 @@ def test_definitions_complete_a_dataset_by_name(small):
     (small.folder / "definitions.yml").write_text(yaml.safe_dump(shared))
     small.edit("net.yml", lambda model: model.update(definitions="definitions.yml"))
     config = load_model_config(small.folder / "net.yml")
-    session = AccuracySession(find_checker(), config, with_batch(read_model(config.model), 1))
+    session = AccuracySession(find_checker(), config(read_model(config.model), 1))
     assert len(session) == 100

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from quantize_zoo.config import DeviceSpec, load_model_config
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker, split_samples
 from quantize_zoo.store import Store
 
@@ -82,7 +82,7 @@ def test_exported_model_has_the_accuracy_of_its_trial(finished):
     config = load_model_config(small.folder / "net.yml")
     exported = read_model(small.reports / "latest" / cell["final"]["model"])
     assert exported.inputs[0].get_partial_shape()[0].is_dynamic
-    model = with_batch(exported, 1)
+    model = exported
     session = AccuracySession(find_checker(), config, model)
     tuning = split_samples(session.identifiers(), session.labels(), config.optimizer.params.holdout).tuning
     scored = session.score(compile_for_accuracy(model, F32), tuning)
@@ -133,7 +133,7 @@ def test_any_trial_is_exported(finished, quantize_zoo, tmp_path):
     configuration = yaml.safe_load(rebuilt.with_suffix(".yml").read_text())
     assert configuration["option_hash"] == cell["trials"][number]["option_hash"]
     config = load_model_config(small.folder / "net.yml")
-    model = with_batch(read_model(rebuilt), 1)
+    model = read_model(rebuilt)
     session = AccuracySession(find_checker(), config, model)
     tuning = split_samples(session.identifiers(), session.labels(), config.optimizer.params.holdout).tuning
     scored = session.score(compile_for_accuracy(model, F32), tuning)

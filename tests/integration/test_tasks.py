@@ -12,12 +12,12 @@ from test_accuracy import F32
 from builders import plain_int8
 from quantize_zoo.config import load_model_config
 from quantize_zoo.errors import CellError
-from quantize_zoo.graph import read_model, save_model, with_batch
+from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.scoring import AccuracySession, InputBudget, compile_for_accuracy, find_checker, inputs
 
 
 def session_of(config, *arguments):
-    return AccuracySession(find_checker(), config, with_batch(read_model(config.model), 1), *arguments)
+    return AccuracySession(find_checker(), config(read_model(config.model), 1), *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def scored(zoo):
     def score(name):
         if name not in known:
             config = load_model_config(zoo / "embedded" / f"{name}.yml")
-            model = with_batch(read_model(config.model), 1)
+            model = read_model(config.model)
             session = AccuracySession(find_checker(), config, model)
             known[name] = session, session.score(compile_for_accuracy(model, F32)), model
         return known[name]
@@ -193,7 +193,7 @@ def test_inputs_beyond_the_budget_lie_in_files_that_vanish(small, tmp_path):
     for one, other in zip(in_memory.inputs(), on_disk.inputs(), strict=True):
         np.testing.assert_array_equal(one["image"], other["image"])
     assert in_memory.fingerprint() == on_disk.fingerprint()
-    model = compile_for_accuracy(with_batch(read_model(config.model), 1), F32)
+    model = compile_for_accuracy(read_model(config.model), F32)
     assert in_memory.score(model).metrics == on_disk.score(model).metrics
     del on_disk
     assert not list(folder.iterdir())
@@ -271,7 +271,7 @@ def test_model_in_half_precision_is_quantized_like_the_whole_one(small, quantize
 def test_quantized_model_is_refused_with_what_to_do(small, quantize_zoo):
     config = load_model_config(small.folder / "net.yml")
     session = session_of(config)
-    quantized = plain_int8(with_batch(read_model(config.model), 1), session.inputs(range(20)))
+    quantized = plain_int8(read_model(config.model), session.inputs(range(20)))
     save_model(quantized, small.folder / "int8.xml")
     small.edit("net.yml", lambda model: model.update(model="int8.xml"))
     status, _, err = quantize_zoo("run", small.path, "--reports", small.reports, "--max-trials", "1")

@@ -69,7 +69,7 @@ class PlayedWork:
         self._do("compare")
         return Estimate(1.0, 0.9, 1.1, "x", 5)
 
-    def finish(self, chosen, path):
+    def finish(self, chosen, accuracy, path):
         self._do("finish")
         path.parent.mkdir(exist_ok=True)
         path.write_text("")

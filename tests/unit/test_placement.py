@@ -1,16 +1,18 @@
 """Where FakeQuantize operations go."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import openvino as ov
 import pytest
 
-from builders import compression, convolution, model, named, parameter, pipeline, residual_model
-from quantize_zoo.config import hardware_path, load_hardware
+from builders import compression, convolution, model, named, parameter, pipeline, residual_model, switched_off
+from quantize_zoo.config import QuantizationConfig, hardware_path, load_hardware
 from quantize_zoo.errors import CellError
-from quantize_zoo.graph import find_placement, ignored_operations, nodes_by_name, read_model, save_model, with_batch
+from quantize_zoo.graph import find_placement, ignored_operations, nodes_by_name, read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.scoring import sample_shapes
 from zoo import (
     ZOO,
     attention,
@@ -142,16 +144,17 @@ def test_unwritable_model_is_told(tmp_path):
         save_model(residual_model(), tmp_path / "file" / "net.xml")
 
 
-def test_batch_replaces_the_first_dimension_only():
+def test_one_sample_has_the_shape_of_the_model_and_a_batch_of_one():
     image = parameter((-1, 3, 8, 8))
-    copy = with_batch(model(ops.relu(image), image), 4)
-    assert list(copy.inputs[0].get_shape()) == [4, 3, 8, 8]
+    assert sample_shapes(model(ops.relu(image), image)) == {"image": (1, 3, 8, 8)}
+    image = parameter((2, 8))
+    assert sample_shapes(model(ops.relu(image), image)) == {"image": (2, 8)}
 
 
 def test_dynamic_image_size_is_refused():
     image = parameter((1, 3, -1, 8))
     with pytest.raises(CellError, match="dynamic shape"):
-        with_batch(model(ops.relu(image), image), 1)
+        sample_shapes(model(ops.relu(image), image))
 
 
 NPU = load_hardware(hardware_path("NPU"))
@@ -205,16 +208,56 @@ def test_shared_tensor_of_depthwise_convolution_and_addition_is_per_tensor():
     assert {config.granularity for config in shared.configs} == {"pertensor"}
 
 
-def test_npu_has_one_scale_for_all_inputs_of_an_addition_or_concatenation():
-    additions = find_placement(residual_chain(), NPU, "net").unified
-    assert [(scale.tensors, scale.mean) for scale in additions] == [
-        (("image:0", "relu0:0"), False),
-        (("add0:0", "relu1:0"), False),
-        (("add1:0", "relu2:0"), False),
-    ]
-    concatenations = find_placement(concat_tree(), NPU, "net").unified
-    assert (concatenations[0].tensors, concatenations[0].mean) == (("relu0:0", "relu1:0"), True)
-    assert find_placement(concat_tree(), CPU, "net").unified == ()
+def joined_twice(last):
+    """Two tensors of different ranges, concatenated before ``last``, which makes an operation of them."""
+    image = parameter()
+    left, right = named(ops.relu(image), "left"), named(ops.sigmoid(image), "right")
+    return model(last(named(ops.concat([left, right], axis=1), "joined"), left), image)
+
+
+def unified(net, hardware=NPU):
+    return [scale.tensors for scale in find_placement(net, hardware, "net").unified]
+
+
+def test_npu_has_one_scale_for_all_inputs_of_a_concatenation():
+    assert unified(joined_twice(lambda joined, _: convolution(joined, 6, 4, "last"))) == [("left:0", "right:0")]
+
+
+def test_concatenations_of_concatenations_share_one_scale():
+    assert unified(concat_tree()) == [("relu0:0", "relu1:0", "relu2:0", "relu3:0")]
+
+
+def test_concatenation_that_only_an_addition_reads_keeps_its_scales():
+    assert unified(joined_twice(lambda joined, _: named(ops.add(joined, joined), "last"))) == []
+
+
+def test_npu_has_a_scale_for_each_input_of_an_operation_on_two_tensors():
+    assert unified(residual_chain()) == []
+    assert unified(two_activations()) == []
+
+
+def test_cpu_has_no_scales_in_common():
+    assert unified(concat_tree(), CPU) == []
+
+
+def test_tensors_of_one_scale_allow_what_all_their_operations_allow():
+    (scale,) = find_placement(joined_and_added(), NPU, "net").unified
+    assert set(scale.operations) == {"last", "added"}
+    assert {(config.mode, config.bits) for config in scale.configs} == {
+        ("symmetric", 8),
+        ("asymmetric", 8),
+        ("symmetric", 4),
+    }
+
+
+@pytest.mark.parametrize("name", ["CPU", "GPU"])
+def test_npu_quantizes_at_8_bits_what_other_targets_do(name):
+    """NNCF quantizes for all of them alike at 8 bits."""
+    for rule in load_hardware(hardware_path(name)).operations:
+        for kind in rule.types:
+            npu = NPU.rule(kind)
+            assert tuple(config for config in npu.activations if config.bits == 8) == rule.activations
+            assert tuple(config for config in npu.weights if config.bits == 8) == rule.weights
 
 
 def ignored(net, hardware=CPU, **params):
@@ -276,19 +319,55 @@ def test_every_model_of_the_zoo_compiles_infers_and_survives_its_file(name, pres
         assert np.abs(found[index] - expected).max() <= 0.35 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", ["concat_tree", "residual_chain"])
-def test_npu_models_have_unified_ranges(name):
-    net = ZOO[name]()
-    built = pipeline(net, random_samples(net), target="NPU")
-    nodes = nodes_by_name(built.build(built.base))
+def activation_ranges(built, option):
+    """Bounds and levels of each quantized tensor of the candidate."""
+    nodes = nodes_by_name(built.build(option))
     ranges = {}
     for point in built.placement.activations:
         consumer, port = point.consumers[0]
-        borders = nodes[consumer].input_value(port).get_node().input_values()[1:3]
-        ranges[point.key] = tuple(float(border.get_node().data.ravel()[0]) for border in borders)
+        source = nodes[consumer].input_value(port).get_node()
+        if source.get_type_name() == "FakeQuantize":
+            low, high = (border.get_node().data.item() for border in source.input_values()[1:3])
+            ranges[point.key] = (low, high, source.get_attributes()["levels"])
+    return ranges
+
+
+@pytest.mark.parametrize("name", ["concat_tree", "split_and_join"])
+def test_npu_models_have_unified_ranges(name):
+    net = ZOO[name]()
+    built = pipeline(net, random_samples(net), target="NPU")
+    ranges = activation_ranges(built, built.base)
     assert built.placement.unified
     for scale in built.placement.unified:
         assert len({ranges[tensor] for tensor in scale.tensors}) == 1
+
+
+def joined_and_added():
+    """A tensor that an addition reads, besides a concatenation with larger values before a convolution."""
+
+    def last(joined, left):
+        return ops.concat([convolution(joined, 6, 3, "last"), named(ops.add(left, left), "added")], 1)
+
+    return joined_twice(last)
+
+
+def test_operations_that_choose_differently_read_one_scale():
+    net = joined_and_added()
+    built = pipeline(net, random_samples(net), target="NPU")
+    added = built.base.operations["added"]
+    four_bits = QuantizationConfig(bits=4, mode="symmetric", granularity="pertensor")
+    changed = replace(added, activations=replace(added.activations, config=four_bits))
+    ranges = activation_ranges(built, replace(built.base, operations={**built.base.operations, "added": changed}))
+    assert ranges["left:0"] == ranges["right:0"]
+
+
+def test_tensor_of_a_scale_that_is_quantized_alone_has_its_own_range():
+    net = joined_and_added()
+    samples = [{"image": np.full((1, 3, 8, 8), 0.1, np.float32)}]  # the other tensor has 0.52
+    built = pipeline(net, samples, target="NPU")
+    ranges = activation_ranges(built, switched_off(built.base, "last"))
+    assert list(ranges) == ["left:0"]
+    assert ranges["left:0"][1] == pytest.approx(0.1)
 
 
 def infer(net, sample):

@@ -10,12 +10,10 @@ from quantize_zoo.config import QuantizationConfig
 from quantize_zoo.graph import WeightPoint, shared_configs
 from quantize_zoo.quantization import Border, RangeEstimator, TensorOption, preset_estimator
 from quantize_zoo.quantization.ranges import (
-    Range,
     activation_range,
     asymmetric_range,
     symmetric_high,
     symmetric_low,
-    unify,
     weights_range,
 )
 from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes, ExtremeValues
@@ -143,7 +141,7 @@ def statistics(*samples):
 def test_clipping_value_limits_a_border():
     per_tensor = config("asymmetric", granularity="pertensor")
     estimator = RangeEstimator(Border("min", "mean", None, -1.0), Border("max", "mean", None, 6.0))
-    found = activation_range("x:0", TensorOption(per_tensor, estimator), statistics([-5.0, 20.0], [-5.0, 30.0]))
+    found = activation_range(["x:0"], TensorOption(per_tensor, estimator), statistics([-5.0, 20.0], [-5.0, 30.0]))
     assert found.low[0] == -1.0
     assert 6.0 <= found.high[0] < 6.1  # moved to where zero is on a level
 
@@ -152,15 +150,40 @@ def test_aggregator_decides_between_samples():
     per_tensor = config(granularity="pertensor")
     for aggregator, expected in (("mean", 25.0), ("max", 30.0), ("min", 20.0)):
         estimator = RangeEstimator(Border("min", "min"), Border("max", aggregator))
-        found = activation_range("x:0", TensorOption(per_tensor, estimator), statistics([1.0, 20.0], [2.0, 30.0]))
+        found = activation_range(["x:0"], TensorOption(per_tensor, estimator), statistics([1.0, 20.0], [2.0, 30.0]))
         assert (found.low[0], found.high[0]) == (0.0, expected)
 
 
-def test_unified_range_is_the_mean_or_covers_all():
-    ranges = [Range(np.float32([-1]), np.float32([2]), 256), Range(np.float32([-3]), np.float32([1]), 16)]
-    mean, cover = unify(ranges, mean=True), unify(ranges, mean=False)
-    assert (mean.low[0], mean.high[0], mean.levels) == (-2.0, 1.5, 16)
-    assert (cover.low[0], cover.high[0]) == (-3.0, 2.0)
+def two_tensors(mode):
+    """The range that tensors with values from -1 to 2 and from -3 to 1, or from 0 to 4, have together."""
+    estimator = RangeEstimator(Border("min", "mean"), Border("abs_max" if mode == "symmetric" else "max", "mean"))
+    values = {"x:0": (-1.0, 2.0), "y:0": (-3.0, 1.0), "positive:0": (0.0, 4.0)}
+    found = ActivationStatistics(
+        {
+            Extremes(name, None, 0): ExtremeValues(np.float32([[[low]]]), np.float32([[[high]]]), 1)
+            for name, (low, high) in values.items()
+        },
+        {},
+    )
+    option = TensorOption(config(mode, granularity="pertensor"), estimator)
+    return lambda *names: activation_range(names, option, found)
+
+
+def test_unified_range_covers_all_tensors():
+    found = two_tensors("asymmetric")("x:0", "y:0")
+    assert found.low[0] <= -3
+    assert found.high[0] >= 2
+
+
+def test_unified_range_has_zero_on_a_level():
+    found = two_tensors("asymmetric")("x:0", "y:0")
+    step = (found.high[0] - found.low[0]) / 255
+    assert found.low[0] / step == pytest.approx(round(found.low[0] / step), abs=1e-4)
+
+
+def test_unified_range_is_symmetric_if_one_tensor_has_negative_values():
+    found = two_tensors("symmetric")("x:0", "positive:0")
+    assert (found.low[0], found.high[0]) == (np.float32(-4 * 256 / 254), 4)
 
 
 PER_TENSOR = [config(mode, granularity="pertensor") for mode in MODES]

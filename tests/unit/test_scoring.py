@@ -1,5 +1,7 @@
 """Estimates, devices, latency in turns, and what a model ran in."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from scipy import stats
 from builders import convolution, model, parameter, residual_model
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.errors import CellError, DeviceUnavailableError
+from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import (
     compile_for_accuracy,
@@ -183,10 +186,26 @@ def test_model_against_itself_is_neither_faster_nor_slower():
     assert np.median(ratios) == pytest.approx(1, abs=0.1)
 
 
-def test_batch_of_the_benchmark_is_measured():
-    benchmark = BenchmarkParams(duration_seconds=0.2, batch_size=4)
-    compiled = compile_for_latency(residual_model(), CPU_F32, benchmark)
-    assert list(compiled.inputs[0].get_shape()) == [4, 3, 8, 8]
+def bench_of(batch, shape):
+    """A bench with one sample of one input, which has this shape in the model."""
+    inputs = SimpleNamespace(inputs=lambda _: [{"image": np.ones((1, 3, 8, 8), np.float32), "size": np.array(3)}])
+    benchmark = BenchmarkParams(batch_size=batch)
+    batched = frozenset(["image"] if shape.startswith("[?") else [])
+    return Bench(
+        inputs, DeviceSpec(device="CPU"), benchmark, "metric", "", {"image": shape, "size": "[]"}, batched, True
+    )
+
+
+def test_batch_of_the_benchmark_is_measured_where_the_model_takes_it():
+    sample = bench_of(4, "[?,3,8,8]").sample()
+    assert sample["image"].shape == (4, 3, 8, 8)
+    assert sample["size"].shape == ()
+    assert bench_of(1, "[1,3,8,8]").sample()["image"].shape == (1, 3, 8, 8)
+
+
+def test_batch_that_the_model_does_not_take_is_told():
+    with pytest.raises(CellError, match=r"batch_size is 4, and the model's shapes are fixed \(image \[1,3,8,8\]"):
+        bench_of(4, "[1,3,8,8]").sample()
 
 
 def test_wrong_input_is_told_not_raised_raw():

@@ -57,17 +57,13 @@ def raised() -> Iterator[None]:
 
 
 @contextmanager
-def held(*hidden_too: signal.Signals) -> Iterator[None]:
-    """Raise a signal that comes within the context when it is left: for what must be whole, or not be at all.
-
-    Processes that are started within never see Ctrl-C, nor the signals that are named; see ``hidden``.
-    """
+def held() -> Iterator[None]:
+    """Raise a signal that comes within the context when it is left: for what must be whole, or not be at all."""
     global _held
     before = _asked
     _held = True
     try:
-        with hidden(*hidden_too):
-            yield
+        yield
     finally:
         _held = False
         if before is None:
@@ -80,6 +76,9 @@ def hidden(*others: signal.Signals) -> Iterator[None]:
 
     A terminal sends it to all processes of a command; what it means is decided in the one that listens.
     """
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # by the first process that is spawned, otherwise, and it unblocks the signal
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *others})
     try:
         yield

@@ -19,7 +19,7 @@ from distributed import Client, get_worker
 from builders import compression, convolution, named, parameter, pipeline
 from builders import model as build_model
 from conftest import ZOO
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model
 from quantize_zoo.graph.opset import opset13 as ops
 
 CHANNELS, LAYERS = 512, 10
@@ -34,7 +34,7 @@ def large_model():
 
 
 MODELS = {
-    "digits-resnet": lambda: with_batch(read_model(ZOO / "embedded" / "digits-resnet.onnx"), 1),
+    "digits-resnet": lambda: read_model(ZOO / "embedded" / "digits-resnet.onnx"),
     "24 million weights": large_model,
 }
 

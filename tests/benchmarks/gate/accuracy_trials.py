@@ -20,7 +20,7 @@ from latency_trials import MARGIN, PROPERTIES, quantized
 
 from quantize_zoo.config import DeviceSpec, GateConfig, load_model_config
 from quantize_zoo.gate import check_level, judge_accuracy, judge_latency
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model
 from quantize_zoo.scoring import AccuracySession, Side, compile_for_accuracy, find_checker, measure_rounds
 
 ZOO = Path(__file__).parents[3] / "model_zoo_configs" / "embedded"
@@ -30,7 +30,7 @@ SAMPLES, WANTED, DATASETS, CELLS = 1000, 0.015, 500, 200
 
 def disturbed(path, scale, seed):
     """The model with 1 % of its weights moved by ``scale`` standard deviations."""
-    model = with_batch(read_model(path), 1)
+    model = read_model(path)
     rng = np.random.default_rng(seed)
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Constant" and node.get_element_type() == ov.Type.f32 and node.data.size > 500:
@@ -44,7 +44,7 @@ def disturbed(path, scale, seed):
 
 def accuracy():
     config = load_model_config(ZOO / "digits-resnet.yml")
-    model = with_batch(read_model(config.model), 1)
+    model = read_model(config.model)
     session = AccuracySession(find_checker(), config, model)
     whole = session.answers(compile_for_accuracy(model, F32), config.metric)
     first = whole.values[:SAMPLES]

@@ -23,7 +23,7 @@ from scipy import stats
 
 from quantize_zoo.config import GateConfig, load_model_config
 from quantize_zoo.gate import check_level, judge_latency
-from quantize_zoo.graph import read_model, save_model, with_batch
+from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import AccuracySession, Side, find_checker, measure_rounds, start_runtime
 
@@ -37,7 +37,7 @@ def quantized(name, folder):
     from builders import plain_int8
 
     config = load_model_config(ZOO / f"{name}.yml")
-    model = with_batch(read_model(config.model), 1)
+    model = read_model(config.model)
     samples = AccuracySession(find_checker(), config, model).inputs(range(50))
     save_model(plain_int8(model, samples), folder / f"{name}.xml")
     return folder / f"{name}.xml", samples[0]
@@ -93,7 +93,7 @@ def busy():
 def one_run(path, sample, seconds):
     """Times of one side measured alone in a new process."""
     with start_runtime() as process:
-        process.load(Side(path, "CPU", PROPERTIES), 1)
+        process.load(Side(path, "CPU", PROPERTIES))
         process.feed(sample)
         single = float(np.median(process.turns((0,), 10)))
         return process.turns((0,), max(20, int(seconds / (2 * single))))[:, 0]

@@ -16,7 +16,7 @@ class Cell:
     ``references`` name the tools whose models are scored beside it. With ``scored_on_cpu`` the model is quantized for
     the device, which is not there, and its accuracy is the CPU's. ``cpu`` is the CPU model of the machines that it runs
     on, where these differ. A step that takes longer than ``hang_seconds``, and much longer than the cell's others, is
-    taken for one that hangs.
+    taken for one that hangs. ``content`` tells sources of the model apart whose canonical file ``model.model`` is.
     """
 
     model: ModelConfig
@@ -26,6 +26,7 @@ class Cell:
     scored_on_cpu: bool = False
     cpu: str = ""
     hang_seconds: float = 1800.0
+    content: str = ""
 
     @property
     def key(self) -> CellKey:

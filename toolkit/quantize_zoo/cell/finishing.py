@@ -16,7 +16,7 @@ from quantize_zoo.cell.nncf import quantize_with_nncf
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate.bench import Bench, measure_figures
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.quantization import Samples
 from quantize_zoo.scoring import (
     AccuracySession,
@@ -33,10 +33,52 @@ from quantize_zoo.scoring import (
     profile_layers,
     write_answers,
 )
-from quantize_zoo.store import Holdout, OtherMetric, ReferencePoint
+from quantize_zoo.scoring.proof import LAST_BITS, PROVEN_SAMPLES, require_same_outputs
+from quantize_zoo.store import Holdout, OtherMetric, Proof, ReferencePoint
 
 
-def finish_file(work: CellCandidates, path: Path, holdout: tuple[int, ...], budget: InputBudget) -> Finished:
+def write_proven(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float | None) -> Proof:
+    """Write a candidate as IR, and see that the file computes what was scored; else nothing is left of it.
+
+    Args:
+        work: the cell's.
+        candidate: the model in memory.
+        path: where to write it.
+        accuracy: the tuned metric that its trial found; None if it found none.
+
+    Raises:
+        CellError: the file cannot be written, or computes something else.
+
+    """
+    save_model(candidate, path)
+    try:
+        return prove(work, candidate, path, accuracy)
+    except QuantizeZooError:
+        for suffix in (".xml", ".bin"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
+        raise
+
+
+def prove(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float | None) -> Proof:
+    """Hold a file against the candidate that it was written from: outputs of some samples, and the tuned metric of all.
+
+    Raises:
+        CellError: they are not the same.
+
+    """
+    start = time.perf_counter()
+    bench, metric = work.bench, work.bench.metric
+    samples = bench.accuracy.inputs(work.order[:PROVEN_SAMPLES])
+    repeats = require_same_outputs(candidate, path, bench.device, samples)
+    value = bench.accuracy.score(compile_for_accuracy(read_model(path), bench.device), work.order).metrics[metric]
+    if accuracy is not None and value != accuracy and (repeats or not math.isclose(value, accuracy, rel_tol=LAST_BITS)):
+        raise errors.file_computes_otherwise(path, metric, f"{accuracy!r} in the trial", f"{value!r} of the file")
+    return Proof(len(samples), value, repeats, time.perf_counter() - start)
+
+
+def finish_file(
+    work: CellCandidates, path: Path, proof: Proof, holdout: tuple[int, ...], budget: InputBudget
+) -> Finished:
     """Find out what is told of an exported model, of the file as it is, and write its answers beside it.
 
     Raises:
@@ -44,7 +86,7 @@ def finish_file(work: CellCandidates, path: Path, holdout: tuple[int, ...], budg
 
     """
     bench, fp32 = work.bench, work.fp32.model
-    candidate = with_batch(read_model(path), 1)
+    candidate = read_model(path)
     latency = confirm(bench, fp32, candidate)
     answers = {"fp32": bench.answers(fp32), "int8": bench.answers(candidate)}
     write_answers(path.with_suffix(".npz"), answers)
@@ -54,6 +96,7 @@ def finish_file(work: CellCandidates, path: Path, holdout: tuple[int, ...], budg
         tuple(_score_other_datasets(work, candidate, budget)),
         measure_figures(bench, path),
         _profile(bench, fp32, candidate) if bench.measures_latency else (),
+        proof,
     )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.statistics import short_hash
 from quantize_zoo.config import HardwareConfig, search_stages
-from quantize_zoo.graph import content_hash
 from quantize_zoo.scoring import Environment, describe_environment
 
 _PART_OF_A_SEARCH = {"ignored", "model_type", "saturation_fix", "stat_subset_size"}
@@ -29,9 +28,10 @@ def search_identity(cell: Cell, hardware: HardwareConfig, dataset: str, tuning: 
     compression, params = cell.model.compression, cell.model.optimizer.params
     steps = [each.model_dump(mode="json") for each in compression.algorithms if each.name != "TunableQuantization"]
     fixed = compression.tunable.model_dump(mode="json", include=_PART_OF_A_SEARCH)
+    shapes = cell.model.input_shapes
     scopes = [stage.compression.tunable.model_dump(mode="json") for stage in search_stages(cell.model)]
     return {
-        "model content": content_hash(cell.model.model)[:12],
+        "model content": cell.content + (f" as {json.dumps(shapes, sort_keys=True)}" if shapes else ""),
         "dataset": dataset,
         "samples of the search": short_hash(list(tuning))[:12],
         "metric": cell.model.metric,

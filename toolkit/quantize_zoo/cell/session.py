@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.cell import finishing
@@ -24,7 +23,7 @@ from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.files import FilesRequest, compare_files
 from quantize_zoo.gate.holding import GateRequest, hold
-from quantize_zoo.graph import content_hash, read_model, save_model, with_batch
+from quantize_zoo.graph import content_hash, make_canonical, read_model
 from quantize_zoo.quantization import ModelOption, Pipeline, Samples
 from quantize_zoo.scoring import (
     AccuracyResult,
@@ -47,16 +46,13 @@ from quantize_zoo.store import Reference, ReferencePoint
 
 
 class CellSession:
-    """Does the work of one cell; ``prepare`` comes first, ``calibrate`` before whatever takes an option.
+    """Does the work of one cell: ``convert``, or ``prepare`` first and ``calibrate`` before whatever takes an option.
 
     Args:
         cell: the cell.
         statistics: the folder where collected statistics are kept.
         inputs: the folder for preprocessed inputs that do not fit into memory.
         quiet: held while the latency of a trial is measured.
-
-    Raises:
-        QuantizeZooError: the device is missing, or the model cannot be read or has nothing to quantize.
 
     """
 
@@ -71,28 +67,37 @@ class CellSession:
         self._device = cell.scoring_device
         self._quiet = quiet
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
-        compression = cell.model.compression
-        require_device(self._device)
-        target = hardware_path(hardware_target(cell.device.device))
-        self._hardware = load_hardware(compression.hardware or target)
-        self._original = read_model(cell.model.model)
-        self._model = with_batch(self._original, 1)
-        self._pipeline = Pipeline(
-            self._model,
-            cell.model.name,
-            self._hardware,
-            compression,
-            StatisticsCache(statistics, self._calibration_samples, self._statistics_depend_on).collect,
-            self._calibration_samples,
-            [stage.compression.tunable for stage in search_stages(cell.model)],
-            cell.model.optimizer.params.compatibility,
-        )
-        self._checker = find_checker()
+        self._statistics = StatisticsCache(statistics, self._calibration_samples, self._statistics_depend_on)
+
+    def convert(self, source: Path, target: Path) -> None:
+        """Make the canonical model of a source; see ``make_canonical``."""
+        make_canonical(source, self._cell.model.input_shapes, target)
 
     def prepare(self) -> Prepared:
-        """Read the data, score the FP32 model, and tell what can be quantized."""
+        """Read model and data, score the FP32 model, and tell what can be quantized.
+
+        Raises:
+            QuantizeZooError: the device is missing, the model cannot be read or has nothing to quantize, or the data
+                cannot be read or do not fit it.
+
+        """
         start = time.perf_counter()
         config, params = self._cell.model, self._cell.model.optimizer.params
+        require_device(self._device)
+        target = hardware_path(hardware_target(self._cell.device.device))
+        self._hardware = load_hardware(config.compression.hardware or target)
+        self._model = read_model(config.model)
+        self._pipeline = Pipeline(
+            self._model,
+            config.name,
+            self._hardware,
+            config.compression,
+            self._statistics.collect,
+            self._calibration_samples,
+            [stage.compression.tunable for stage in search_stages(config)],
+            params.compatibility,
+        )
+        self._checker = find_checker()
         self._accuracy = AccuracySession(self._checker, config, self._model, self._budget)
         self._fingerprint = self._accuracy.fingerprint()  # reads every input, so once
         self._split = split_samples(
@@ -106,6 +111,11 @@ class CellSession:
             metric=config.metric,
             dataset=dataset,
             inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
+            batched=frozenset(
+                port.get_any_name()
+                for port in self._model.inputs
+                if len(port.get_partial_shape()) and port.get_partial_shape()[0].is_dynamic
+            ),
             measures_latency=not self._cell.scored_on_cpu,
         )
         scored, fp32 = self._score_fp32(self._accuracy, self._split)
@@ -113,6 +123,8 @@ class CellSession:
         placement = self._pipeline.placement
         reference = Reference(
             identity=search_identity(self._cell, self._hardware, dataset, self._split.tuning),
+            model_hash=content_hash(config.model),
+            inputs=dict(bench.inputs),
             metric=config.metric,
             accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
             metrics=dict(scored.metrics),
@@ -158,16 +170,21 @@ class CellSession:
         assert measured is not None, "options are compared where latency is measured"
         return measured.ratio
 
-    def finish(self, option: ModelOption, path: Path) -> Finished:
-        """Write the option's model as IR and the answers beside it (``.npz``), and measure it again."""
-        self._write(option, path)
-        return finishing.finish_file(self._work, path, self._split.holdout, self._budget)
+    def finish(self, option: ModelOption, accuracy: float, path: Path) -> Finished:
+        """Write the option's model as IR, prove it, measure it again, and write its answers beside it (``.npz``).
 
-    def export(self, option: ModelOption, path: Path) -> str:
-        """Write the option's model as IR; return the hash by which a trial knows its candidate."""
-        built, _ = self._work.build(option)
-        self._write(option, path)
-        return built.candidate
+        ``accuracy`` is what its trial found.
+        """
+        proof = finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
+        return finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
+
+    def identify(self, option: ModelOption) -> str:
+        """Return the hash by which a trial knows its candidate."""
+        return self._work.build(option)[0].candidate
+
+    def export(self, option: ModelOption, accuracy: float | None, path: Path) -> None:
+        """Write the option's model as IR, and prove it."""
+        finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""
@@ -175,14 +192,7 @@ class CellSession:
 
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
-
-        def build(option: ModelOption) -> ov.Model:
-            return self._pipeline.build(option, self._original)
-
-        return hold(self._work.bench, request, build)
-
-    def _write(self, option: ModelOption, path: Path) -> None:
-        save_model(self._pipeline.build(option, self._original), path)
+        return hold(self._work.bench, request, self._pipeline.build)
 
     def _score_fp32(self, accuracy: AccuracySession, split: Split) -> tuple[AccuracyResult, Fp32]:
         """Score the FP32 model, or take what the configuration says of it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import LayerTime, PairedLatency
-from quantize_zoo.store import Figures, Holdout, OtherMetric, Reference
+from quantize_zoo.store import Figures, Holdout, OtherMetric, Proof, Reference
 
 
 @dataclass(frozen=True)
@@ -39,3 +39,4 @@ class Finished:
     others: tuple[OtherMetric, ...] = ()
     figures: Figures | None = None
     layers: tuple[LayerTime, ...] = ()
+    proof: Proof | None = None

@@ -32,6 +32,7 @@ from quantize_zoo.matrix import (
     compare_pairs,
     expand,
     export_trial,
+    models_folder,
     pairs_of_files,
     pairs_of_runs,
     with_comparison,
@@ -104,7 +105,7 @@ def export(
     make_folder(output_dir)
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
-    written = export_trial(chosen, number, planned, engine, reports / record.id, output_dir)
+    written = export_trial(chosen, number, planned, engine, reports, output_dir)
     say(f"model: {written}")
 
 
@@ -127,7 +128,7 @@ def compare(
     def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:
         make_folder(folder)
         engine = LocalEngine(reports / "statistics", reports / "inputs")
-        for each in compare_pairs(pairs, gate, engine, folder.absolute(), baseline_python):
+        for each in compare_pairs(pairs, gate, engine, folder.absolute(), models_folder(reports), baseline_python):
             interrupts.check()
             tell(f"{each.cell}: compared")
             yield each

@@ -27,26 +27,24 @@ class QuantizationConfig(Strict):
 
 
 class OperationRule(Strict):
-    """What the target does with some operation types; the first configuration is the fastest.
-
-    With ``scales: unified`` all inputs of such an operation share one range.
-    """
+    """What the target does with some operation types; the first configuration is the fastest."""
 
     types: tuple[str, ...] = Field(min_length=1)
     activations: tuple[QuantizationConfig, ...] = Field(min_length=1)
     weights: tuple[QuantizationConfig, ...] = ()
-    scales: Literal["unified"] | None = None
 
 
 class HardwareConfig(Strict):
     """All rules of a target.
 
-    Types are OpenVINO's; ``DepthWiseConvolution`` is a GroupConvolution with one channel a group.
+    Types are OpenVINO's; ``DepthWiseConvolution`` is a GroupConvolution with one channel a group. All inputs of an
+    operation of ``unified_scales`` share one range; these types are quantize-agnostic as well.
     """
 
     target: str
     operations: tuple[OperationRule, ...] = Field(min_length=1)
     quantize_agnostic: tuple[str, ...] = ()
+    unified_scales: tuple[str, ...] = ()
 
     def rule(self, operation_type: str) -> OperationRule | None:
         """Return the rule of an operation type, or None if the target does not quantize it."""

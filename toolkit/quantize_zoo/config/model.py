@@ -165,6 +165,9 @@ class ModelConfig(Strict):
     definitions: Path | None = None
     paths: CheckerPaths = CheckerPaths()
     dataset: str | None = None
+    input_shapes: dict[str, tuple[int, ...]] = Field(
+        default={}, description="shapes to deploy, by input, -1 for a dynamic dimension; by default the model's own"
+    )
     metric: str = Field(default="", description="the one that is tuned; by default the dataset's first")
     on_bad_sample: Literal["fail", "skip"] = "fail"
     compression: CompressionParams = DEFAULT_COMPRESSION

@@ -96,8 +96,8 @@ class _LocalWork:
     def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
         return self._process.call(CellSession.compare, first, second)
 
-    def finish(self, option: ModelOption, path: Path) -> Finished:
-        return self._process.call(CellSession.finish, option, path)
+    def finish(self, option: ModelOption, accuracy: float, path: Path) -> Finished:
+        return self._process.call(CellSession.finish, option, accuracy, path)
 
     def hold(self, request: GateRequest) -> GateResult:
         return self._process.call(CellSession.hold, request)

@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -117,9 +116,8 @@ def start_process(cell: Cell, log: Path, statistics: Path, inputs: Path) -> Iter
     ours, theirs = context.Pipe()
     own = inputs / str(os.getpid())
     process = context.Process(target=_serve, args=(theirs, cell, statistics, own, log), name=cell.key.slug, daemon=True)
-    resource_tracker.ensure_running()  # it would let the signals through again when it is started meanwhile
     # What a signal means is decided here: the process must not end before what it is asked for is stored.
-    with _limited_to(cell.device.isa), interrupts.held(signal.SIGTERM):
+    with _limited_to(cell.device.isa), interrupts.held(), interrupts.hidden(signal.SIGTERM):
         process.start()
     theirs.close()
     try:

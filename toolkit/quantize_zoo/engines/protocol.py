@@ -49,8 +49,11 @@ class CellWork(Protocol):
         """Measure the latency of two options in turns: time of the second / time of the first."""
         ...
 
-    def finish(self, option: ModelOption, path: Path) -> Finished:
-        """Write the option's model as IR and the answers beside it (``.npz``), and measure it again."""
+    def finish(self, option: ModelOption, accuracy: float, path: Path) -> Finished:
+        """Write the option's model as IR, prove that it computes what its trial did, and measure it again.
+
+        ``accuracy`` is the trial's; the answers are written beside the model (``.npz``).
+        """
         ...
 
     def hold(self, request: GateRequest) -> GateResult:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from quantize_zoo.errors.kinds import CellError, nearest
+from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 
 
 def model_unreadable(path: Path, cause: str) -> CellError:
@@ -32,6 +32,28 @@ def dynamic_tensor(operation: str, shape: str) -> CellError:
     )
 
 
+def unknown_input(name: str, known: Iterable[str]) -> ConfigurationError:
+    """``input_shapes`` names what the model does not have."""
+    return ConfigurationError(f"the model has no input {name!r}", where="input_shapes", remedy=nearest(name, known))
+
+
+def shapes_refused(shapes: Mapping[str, Sequence[int]], cause: str) -> CellError:
+    """The model cannot have the shapes that are asked for."""
+    listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+    return CellError(
+        f"the model does not take the shapes {listed}: {cause}", where="input_shapes", remedy="correct the shapes"
+    )
+
+
+def batch_is_fixed(batch: int, shapes: str) -> CellError:
+    """``batch_size`` of the benchmark asks for more than the model takes."""
+    return CellError(
+        f"batch_size is {batch}, and the model's shapes are fixed ({shapes})",
+        where="benchmark",
+        remedy="name the shapes to deploy with input_shapes, or leave the batch dynamic there (-1)",
+    )
+
+
 def input_mismatch(name: str, wanted: str, given: str) -> CellError:
     """The preprocessed data do not fit the model."""
     return CellError(
@@ -47,6 +69,25 @@ def nothing_to_quantize(model: str, hardware: str) -> CellError:
         f"model {model!r} has no operation that the hardware configuration {hardware} quantizes",
         where="model",
         remedy="take a model with convolutions or matrix multiplications, or leave it out of the matrix",
+    )
+
+
+def double_precision(model: str, operation: str) -> CellError:
+    """All that could be quantized computes in f64."""
+    return CellError(
+        f"model {model!r} computes in double precision, from operation {operation!r} on: OpenVINO cannot quantize that",
+        where="model",
+        remedy="export the model in single precision (f32)",
+    )
+
+
+def port_without_numpy_type(port: str, kind: str) -> CellError:
+    """Inputs or outputs have an element type that NumPy lacks, so that neither data nor answers can be passed."""
+    return CellError(
+        f"{port} has the element type {kind}, for which preprocessed data and answers have no equal",
+        where="model",
+        remedy="give the model inputs and outputs of f32, for example with openvino.preprocess.PrePostProcessor; "
+        "inside it may compute in any precision",
     )
 
 
@@ -113,6 +154,15 @@ def weights_not_finite(operation: str) -> CellError:
 def inference_failed(what: str, cause: str) -> CellError:
     """OpenVINO refuses to compile or to infer."""
     return CellError(f"{what} failed: {cause}", where="OpenVINO", remedy="see OpenVINO's message")
+
+
+def file_computes_otherwise(path: Path, what: str, scored: str, found: str) -> CellError:
+    """An exported file is not the model that was scored."""
+    return CellError(
+        f"the exported model does not compute what was scored: {what}: {scored}, {found}",
+        where=path.name,
+        remedy="nothing is delivered; please report it with the model",
+    )
 
 
 def model_export_failed(path: Path, cause: str) -> CellError:

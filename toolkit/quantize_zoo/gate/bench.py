@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model
 from quantize_zoo.scoring import AccuracySession, Answers, Side, compile_for_accuracy, latency_properties, start_runtime
 from quantize_zoo.store import Figures
 
@@ -22,7 +22,10 @@ _COMPILATIONS = 3
 
 @dataclass(frozen=True)
 class Bench:
-    """What runs the models: the dataset's session, the device, and how latency is measured (not at all without one)."""
+    """What runs the models: the dataset's session, the device, and how latency is measured (not at all without one).
+
+    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic.
+    """
 
     accuracy: AccuracySession
     device: DeviceSpec
@@ -30,10 +33,11 @@ class Bench:
     metric: str
     dataset: str
     inputs: Mapping[str, str]
+    batched: frozenset[str]
     measures_latency: bool
 
     def read(self, path: Path) -> ov.Model:
-        """Read a model file that takes the bench's data, with batch size 1.
+        """Read a model file that takes the bench's data.
 
         Raises:
             CellError: it is not there, cannot be read, or has other inputs.
@@ -41,14 +45,14 @@ class Bench:
         """
         if not path.is_file():
             raise errors.model_vanished(path)
-        model = with_batch(read_model(path), 1)
+        model = read_model(path)
         found = {port.get_any_name(): str(port.get_partial_shape()) for port in model.inputs}
         if found != dict(self.inputs):
             raise errors.other_baseline([f"model inputs ({found}, now {dict(self.inputs)})"])
         return model
 
     def answers(self, model: ov.Model) -> Answers:
-        """What a model with batch size 1 answers."""
+        """What a model answers."""
         return self.accuracy.answers(compile_for_accuracy(model, self.device), self.metric)
 
     def side(self, model: Path, python: Path | None = None) -> Side:
@@ -57,9 +61,19 @@ class Bench:
         return Side(model, self.device.device, properties, *([python] if python else []))
 
     def sample(self) -> dict[str, NDArray[Any]]:
-        """The inputs that latency is measured with."""
+        """The inputs that latency is measured with: the first sample, as often as the batch is large.
+
+        Raises:
+            CellError: the model takes no other batch than its own.
+
+        """
         (inputs,) = self.accuracy.inputs([0])
-        return {name: np.repeat(value, self.benchmark.batch_size, axis=0) for name, value in inputs.items()}
+        batch = self.benchmark.batch_size
+        if batch == 1:
+            return inputs
+        if not self.batched:
+            raise errors.batch_is_fixed(batch, ", ".join(f"{name} {shape}" for name, shape in self.inputs.items()))
+        return {**inputs, **{name: np.repeat(inputs[name], batch, axis=0) for name in self.batched}}
 
 
 def measure_figures(bench: Bench, path: Path) -> Figures:
@@ -72,7 +86,7 @@ def measure_figures(bench: Bench, path: Path) -> Figures:
     weights = path.with_suffix(".bin")
     side = bench.side(path)
     with start_runtime() as process:
-        seconds = [process.load(side, bench.benchmark.batch_size) for _ in range(_COMPILATIONS)]
+        seconds = [process.load(side) for _ in range(_COMPILATIONS)]
         process.feed(bench.sample())
         process.turns((0,), 1)
         size = (weights if weights.is_file() else path).stat().st_size

@@ -113,8 +113,7 @@ def compare_latency(bench: Bench, terms: Terms, baseline: Side, candidate: Side,
 
     def measure() -> Iterator[float]:
         nonlocal rounds
-        batch, cores = bench.benchmark.batch_size, bench.benchmark.nthreads
-        for observed in measure_rounds(baseline, candidate, bench.sample(), batch=batch, cores=cores):
+        for observed in measure_rounds(baseline, candidate, bench.sample(), cores=bench.benchmark.nthreads):
             rounds += 1
             yield observed
 

@@ -40,5 +40,5 @@ def _answers_elsewhere(bench: Bench, request: FilesRequest) -> Answers:
     """What the baseline answers in its own interpreter, at the device's properties for latency."""
     assert request.python is not None, "the caller asked"
     with start_runtime(request.python) as process:
-        process.load(bench.side(request.baseline), 1)
+        process.load(bench.side(request.baseline))
         return bench.accuracy.answers_of(process.infer(bench.accuracy.inputs()), bench.metric)

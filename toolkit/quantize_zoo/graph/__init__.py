@@ -1,6 +1,8 @@
 """Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, how it is read and written."""
 
-from quantize_zoo.graph.files import content_hash, read_model, save_model, with_batch
+from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
+from quantize_zoo.graph.constants import constant_of, set_constant
+from quantize_zoo.graph.files import content_hash, read_model, save_model
 from quantize_zoo.graph.ignored import ignored_operations
 from quantize_zoo.graph.operations import (
     Bias,
@@ -34,6 +36,8 @@ __all__ = [
     "QuantizableOperation",
     "UnifiedScale",
     "WeightPoint",
+    "canonical_path",
+    "constant_of",
     "constant_value",
     "content_hash",
     "data_path",
@@ -41,13 +45,15 @@ __all__ = [
     "find_placement",
     "hardware_type",
     "ignored_operations",
+    "make_canonical",
     "nodes_by_name",
     "output_channel_axis",
     "ranges_hash",
     "read_model",
     "same_model",
     "save_model",
+    "set_constant",
     "shared_configs",
     "structural_signature",
-    "with_batch",
+    "with_own_names",
 ]

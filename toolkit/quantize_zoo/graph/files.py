@@ -1,4 +1,4 @@
-"""Models as files: read, give a batch size, write, hash."""
+"""Models as files: read, write, hash."""
 
 from __future__ import annotations
 
@@ -23,30 +23,6 @@ def read_model(path: Path) -> ov.Model:
         raise errors.model_unreadable(path, errors.message_of(error)) from error
 
 
-def with_batch(model: ov.Model, batch: int) -> ov.Model:
-    """Return a copy whose inputs have this batch size; all other dimensions must be static.
-
-    Raises:
-        CellError: a dimension other than the first is dynamic, or the model cannot take this batch.
-
-    """
-    copy = model.clone()
-    shapes = {}
-    for port in copy.inputs:
-        shape = port.partial_shape
-        name = port.get_any_name()
-        if shape.rank.is_dynamic or any(dimension.is_dynamic for dimension in list(shape)[1:]):
-            raise errors.dynamic_shape(name, str(shape))
-        if shape.rank.get_length() > 0:
-            shape[0] = batch
-        shapes[port] = shape
-    try:
-        copy.reshape(shapes)
-    except RuntimeError as error:
-        raise errors.inference_failed(f"giving the model batch size {batch}", errors.message_of(error)) from error
-    return copy
-
-
 def save_model(model: ov.Model, path: Path) -> None:
     """Write the IR (``.xml`` and ``.bin``) at full precision.
 
@@ -62,7 +38,14 @@ def save_model(model: ov.Model, path: Path) -> None:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a model file, of an IR with its weights."""
+    """SHA-256 of a model: of its file, of an IR with its weights, of all files of a folder with their names."""
+    if path.is_dir():
+        digest = hashlib.sha256()
+        for each in sorted(path.rglob("*")):
+            if each.is_file():
+                digest.update(each.relative_to(path).as_posix().encode() + b"\0")
+                digest.update(hashlib.sha256(each.read_bytes()).digest())
+        return digest.hexdigest()
     digest = hashlib.sha256(path.read_bytes())
     weights = path.with_suffix(".bin")
     if path.suffix == ".xml" and weights.is_file():

@@ -36,7 +36,11 @@ _CHANNEL_AXES = {
 
 @dataclass(frozen=True)
 class WeightPoint:
-    """Constant weights: input ``port`` of ``operation``, and the axes that count their output channels."""
+    """Constant weights: input ``port`` of ``operation``, and the axes that count their output channels.
+
+    Of a matrix multiplication with weights of more dimensions than two these are the batches' axes as well: the CPU
+    plugin computes garbage with ranges that batches share.
+    """
 
     operation: str
     port: int
@@ -75,13 +79,14 @@ def constant_value(output: Output) -> NDArray[np.float32] | None:
     It may be computed from constants, as weights behind Convert (compressed), Reshape or Transpose are.
     """
     node = output.get_node()
-    if node.get_type_name() == "Convert" and node.input_value(0).get_node().get_type_name() == "Constant":
+    decompressed = node.get_type_name() == "Convert" and output.get_element_type() == ov.Type.f32
+    if decompressed and node.input_value(0).get_node().get_type_name() == "Constant":
         node = node.input_value(0).get_node()
     if node.get_type_name() == "Constant":
-        return np.asarray(node.data, dtype=np.float32)
+        return np.asarray(node.get_data(dtype=np.float32))  # its ``data`` are raw bits where NumPy has no such type
     if not _is_constant(node):
         return None
-    folded = ov.Model([ops.result(output)], [], "constants")
+    folded = ov.Model([ops.result(ops.convert(output, "f32"))], [], "constants")
     compiled = ov.Core().compile_model(folded, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.asarray(compiled([])[0], dtype=np.float32)
 
@@ -116,7 +121,7 @@ def weight_point(node: Node, on_data: frozenset[str]) -> WeightPoint | None:
     rank = len(node.input_value(port).get_partial_shape())
     transposed = node.get_attributes()["transpose_b" if port else "transpose_a"]
     last = bool(port) != transposed  # (K, N) on the right and (M, K) on the left count channels last, or first
-    axes = () if rank < 2 else (rank - 1,) if last else (rank - 2,)
+    axes = () if rank < 2 else (*range(rank - 2), rank - 1 if last else rank - 2)
     return WeightPoint(node.get_friendly_name(), port, axes)
 
 

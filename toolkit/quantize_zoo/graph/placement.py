@@ -28,6 +28,9 @@ Port = Any  # openvino.Input
 
 _ACTIVATIONS_ONLY = frozenset({"Power", "AvgPool", "NormalizeL2", "ReduceMean", "Interpolate", "MVN"})
 _MODES: tuple[Mode, ...] = ("symmetric", "asymmetric")
+# What computes in integers on its whole input at once.
+_ON_ONE_SCALE = WEIGHTED | {"ScaledDotProductAttention"}
+_PRECISIONS = (ov.Type.f32, ov.Type.f16, ov.Type.bf16)  # no plugin runs a FakeQuantize of double precision
 _WITH_BODIES = frozenset({"If", "Loop", "TensorIterator"})
 
 
@@ -63,10 +66,14 @@ class ActivationPoint:
 
 @dataclass(frozen=True)
 class UnifiedScale:
-    """Tensors that share one range, since an operation needs it: their mean, or what covers all of them."""
+    """Tensors that share one range, since a concatenation makes one tensor of them.
+
+    ``operations`` are the quantizable operations that they serve, in graph order; ``configs`` what all of these allow.
+    """
 
     tensors: tuple[str, ...]
-    mean: bool
+    operations: tuple[str, ...]
+    configs: tuple[QuantizationConfig, ...]
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,12 @@ def find_placement(
     """Find what the hardware can quantize in the model; ``ignored`` operations have no choice and are not quantized.
 
     Raises:
-        CellError: the model has nothing to quantize, or is quantized already.
+        CellError: the model has nothing to quantize, is quantized already, or has a precision that cannot be quantized
+            or fed.
 
     """
     ordered = model.get_ordered_ops()
+    _check_ports(model)
     if any(node.get_type_name() == "FakeQuantize" for node in ordered):
         raise errors.already_quantized(model_name)
     on_data = data_path(model)
@@ -111,17 +120,31 @@ def find_placement(
             weights.append(point)
         operations.append(QuantizableOperation(name, kind, rule.activations, () if point is None else rule.weights))
     if not operations:
+        double = [node for node in ordered if hardware.rule(hardware_type(node)) and _is_double(node)]
+        if double:
+            raise errors.double_precision(model_name, double[0].get_friendly_name())
         raise errors.nothing_to_quantize(model_name, hardware.target)
-    activations = _activation_points(ports, hardware, {operation.name: operation for operation in operations})
-    unified = {operation.name for operation in operations if _unified(hardware, operation.type)}
+    by_name = {operation.name: operation for operation in operations}
+    activations = _activation_points(ports, hardware, by_name)
     return Placement(
         tuple(operations),
         activations,
         tuple(weights),
-        _unified_scales(activations, unified, {op.name for op in operations if op.type == "Concat"}),
+        _unified_scales(_joined_tensors(ordered, ports, hardware), activations, by_name),
         _first_convolutions(ordered),
         tuple(node.get_friendly_name() for node in ordered if node.get_type_name() in _WITH_BODIES),
     )
+
+
+def _check_ports(model: ov.Model) -> None:
+    for what, ports in (("input", model.inputs), ("output", model.outputs)):
+        for index, port in enumerate(ports):
+            if port.get_element_type() == ov.Type.bf16:
+                raise errors.port_without_numpy_type(f"{what} {index}", "bf16")
+
+
+def _is_double(node: Node) -> bool:
+    return any(port.get_element_type() == ov.Type.f64 for port in node.inputs())
 
 
 def _data_ports(node: Node) -> list[Port]:
@@ -134,7 +157,7 @@ def _data_ports(node: Node) -> list[Port]:
 def _has_quantizable_inputs(node: Node, on_data: frozenset[str]) -> bool:
     """Floating point in, and no constant besides weights: an Add of a constant is a bias or preprocessing."""
     sources = [port.get_source_output() for port in _data_ports(node)]
-    if not all(source.get_element_type().is_real() for source in sources):
+    if not all(source.get_element_type() in _PRECISIONS for source in sources):
         return False
     on_path = [source.get_node().get_friendly_name() in on_data for source in sources]
     if hardware_type(node) in CONVOLUTIONS:
@@ -145,13 +168,12 @@ def _has_quantizable_inputs(node: Node, on_data: frozenset[str]) -> bool:
 def _activation_points(
     ports: list[Port], hardware: HardwareConfig, operations: dict[str, QuantizableOperation]
 ) -> tuple[ActivationPoint, ...]:
-    quantizable = {(port.get_node().get_friendly_name(), port.get_index()) for port in ports}
+    quantizable = _quantizable(ports)
     consumers: dict[tuple[str, int], list[tuple[str, int]]] = {}
     served: dict[tuple[str, int], list[str]] = {}
     for port in ports:
         for top in _climb(port, hardware.quantize_agnostic, quantizable):
-            source = top.get_source_output()
-            tensor = (source.get_node().get_friendly_name(), source.get_index())
+            tensor = _tensor(top)
             consumer = (top.get_node().get_friendly_name(), top.get_index())
             _append_new(consumers.setdefault(tensor, []), consumer)
             _append_new(served.setdefault(tensor, []), port.get_node().get_friendly_name())
@@ -187,6 +209,15 @@ def shared_configs(allowed: Sequence[Sequence[QuantizationConfig]]) -> tuple[Qua
     return tuple(QuantizationConfig(bits=bits, mode=mode, granularity="pertensor") for mode in modes or _MODES[-1:])
 
 
+def _quantizable(ports: list[Port]) -> set[tuple[str, int]]:
+    return {(port.get_node().get_friendly_name(), port.get_index()) for port in ports}
+
+
+def _tensor(port: Port) -> tuple[str, int]:
+    source = port.get_source_output()
+    return source.get_node().get_friendly_name(), source.get_index()
+
+
 def _append_new(items: list[Any], item: Any) -> None:
     if item not in items:
         items.append(item)
@@ -194,11 +225,14 @@ def _append_new(items: list[Any], item: Any) -> None:
 
 def _climb(port: Port, agnostic: tuple[str, ...], quantizable: set[tuple[str, int]]) -> list[Port]:
     """Return the ports above all quantize-agnostic operations whose consumers are all quantizable."""
-    node = port.get_source_output().get_node()
-    if node.get_type_name() not in agnostic or not _feeds_only(node, agnostic, quantizable):
+    source = port.get_source_output()
+    node = source.get_node()
+    if node.get_type_name() not in agnostic or node.input(0).get_element_type() != source.get_element_type():
+        return [port]  # ConvertLike may begin with integers
+    if not _feeds_only(node, agnostic, quantizable):
         return [port]
     inputs = node.inputs() if node.get_type_name() == "Concat" else [node.input(0)]
-    return [top for source in inputs for top in _climb(source, agnostic, quantizable)]
+    return [top for above in inputs for top in _climb(above, agnostic, quantizable)]
 
 
 def _feeds_only(node: Node, agnostic: tuple[str, ...], quantizable: set[tuple[str, int]]) -> bool:
@@ -212,30 +246,48 @@ def _feeds_only(node: Node, agnostic: tuple[str, ...], quantizable: set[tuple[st
     return True
 
 
-def _unified(hardware: HardwareConfig, kind: str) -> bool:
-    rule = hardware.rule(kind)
-    return rule is not None and rule.scales == "unified"
+def _joined_tensors(ordered: list[Node], ports: list[Port], hardware: HardwareConfig) -> list[set[str]]:
+    """Return what each concatenation with unified scales joins of the tensors to quantize.
+
+    NNCF's conditions (QuantizerPropagationSolver and the OpenVINO backend's ``scales_unification_map``): the
+    concatenation is quantized above, and below it, behind quantize-agnostic operations, is one of ``_ON_ONE_SCALE``.
+    """
+    quantizable = _quantizable(ports)
+    agnostic = hardware.quantize_agnostic
+    return [
+        {":".join(map(str, _tensor(top))) for port in node.inputs() for top in _climb(port, agnostic, quantizable)}
+        for node in ordered
+        if node.get_type_name() in hardware.unified_scales
+        and _feeds_only(node, agnostic, quantizable)
+        and _needs_one_scale(node, agnostic)
+    ]
+
+
+def _needs_one_scale(node: Node, agnostic: tuple[str, ...]) -> bool:
+    consumers = [target.get_node() for output in node.outputs() for target in output.get_target_inputs()]
+    return any(
+        hardware_type(consumer) in _ON_ONE_SCALE
+        or (consumer.get_type_name() in agnostic and _needs_one_scale(consumer, agnostic))
+        for consumer in consumers
+    )
 
 
 def _unified_scales(
-    points: tuple[ActivationPoint, ...], operations: set[str], concatenations: set[str]
+    joined: list[set[str]], points: tuple[ActivationPoint, ...], operations: dict[str, QuantizableOperation]
 ) -> tuple[UnifiedScale, ...]:
-    """Group the tensors that feed the same operations, directly or through a tensor in common."""
-    groups: list[tuple[set[str], set[str]]] = []  # tensors, operations
-    for point in points:
-        touched = operations & set(point.operations)
-        if not touched:
-            continue
-        joined = [group for group in groups if group[1] & touched]
-        groups = [group for group in groups if group not in joined]
-        tensors = {point.key}.union(*(group[0] for group in joined))
-        groups.append((tensors, touched.union(*(group[1] for group in joined))))
-    order = [point.key for point in points]
-    return tuple(
-        UnifiedScale(tuple(sorted(tensors, key=order.index)), bool(fed & concatenations))
-        for tensors, fed in groups
-        if len(tensors) > 1
-    )
+    """Merge sets with a tensor in common."""
+    groups: list[set[str]] = []
+    for tensors in joined:
+        touched = [group for group in groups if group & tensors]
+        groups = [group for group in groups if group not in touched] + [tensors.union(*touched)]
+    scales = []
+    for group in groups:
+        members = [point for point in points if point.key in group]
+        served = {name for point in members for name in point.operations}
+        names = tuple(name for name in operations if name in served)
+        configs = shared_configs([operations[name].activations for name in names])
+        scales.append(UnifiedScale(tuple(point.key for point in members), names, configs))
+    return tuple(scale for scale in scales if len(scale.tensors) > 1)
 
 
 def _first_convolutions(ordered: list[Node]) -> frozenset[str]:

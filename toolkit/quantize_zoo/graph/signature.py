@@ -59,4 +59,4 @@ def _fake_quantizes(model: ov.Model) -> Iterator[tuple[str, int, list[NDArray[An
 
 
 def _range(node: Node, port: int) -> NDArray[Any]:
-    return np.asarray(node.input_value(port).get_node().data)
+    return np.asarray(node.input_value(port).get_node().get_data(dtype=np.float32))

@@ -1,6 +1,13 @@
 """The matrix: its cells, the night in which they are run, and what is done with stored runs."""
 
-from quantize_zoo.matrix.baselines import accept, baseline_rows, baselines_folder, export_baselines, import_baselines
+from quantize_zoo.matrix.baselines import (
+    accept,
+    baseline_rows,
+    baselines_folder,
+    export_baselines,
+    import_baselines,
+    models_folder,
+)
 from quantize_zoo.matrix.compare import (
     Compared,
     Pair,
@@ -30,6 +37,7 @@ __all__ = [
     "export_baselines",
     "export_trial",
     "import_baselines",
+    "models_folder",
     "pairs_of_files",
     "pairs_of_runs",
     "pot_matrix",

@@ -46,6 +46,11 @@ def baselines_folder(reports: Path) -> Path:
     return reports / "baselines"
 
 
+def models_folder(reports: Path) -> Path:
+    """Return where canonical FP32 models lie."""
+    return reports / "models"
+
+
 def export_baselines(store: Store, reports: Path, folder: Path) -> int:
     """Write the current baselines with their models into a folder; return how many.
 
@@ -98,7 +103,9 @@ def _baseline(run: RunRecord, cell: CellRecord, reports: Path, *, reason: str, e
     for path in (fp32, int8, answers):
         if not path.is_file():
             raise errors.run_files_missing(path)
-    if not content_hash(fp32).startswith(cell.reference.identity["model content"]):
+    # Runs of 0.1.0 named the source, by a part of its hash.
+    known = cell.reference.model_hash or cell.reference.identity["model content"]
+    if not content_hash(fp32).startswith(known):
         raise errors.baseline_changed(fp32)
     return replace(
         baseline_content(cell, cell.reference, cell.final),

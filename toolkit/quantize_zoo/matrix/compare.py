@@ -12,6 +12,7 @@ from quantize_zoo.cell import Cell
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import GateConfig, MatrixConfig, is_on
 from quantize_zoo.engines import LocalEngine
+from quantize_zoo.engines.fetching import fetch
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, check_level
 from quantize_zoo.gate.comparison import Terms
@@ -69,18 +70,19 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
 
 
 def compare_pairs(
-    pairs: list[Pair], gate: GateConfig, engine: LocalEngine, folder: Path, python: Path | None
+    pairs: list[Pair], gate: GateConfig, engine: LocalEngine, folder: Path, models: Path, python: Path | None
 ) -> Iterator[Compared]:
     """Yield what each pair's comparison finds; one that fails does not stop the others.
 
-    Logs, and pictures of samples whose answer changed, go into the folder.
+    Logs, and pictures of samples whose answer changed, go into the folder; ``models`` has canonical FP32 models.
     """
     level = check_level(gate, len(pairs), _CHECKS)
     for pair in pairs:
         terms = Terms(gate, level, folder)
         request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), terms, python)
         try:
-            with engine.start(pair.cell, folder / "logs" / f"{pair.cell.key.slug}.log") as process:
+            log = folder / "logs" / f"{pair.cell.key.slug}.log"
+            with engine.start(fetch(pair.cell, models, log), log) as process:
                 process.call(CellSession.prepare)
                 checks = process.call(CellSession.compare_files, request)
         except QuantizeZooError as error:

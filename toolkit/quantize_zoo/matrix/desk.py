@@ -18,8 +18,8 @@ from quantize_zoo.store import Store
 class Night:
     """A run under way: its cells, where its files go, who does the work, and who is told.
 
-    ``baselines`` is the folder with the models of baselines; ``stop`` is set when the run is to end before its cells
-    do.
+    ``models`` is the folder with canonical FP32 models, ``baselines`` that with the models of baselines; ``stop`` is
+    set when the run is to end before its cells do.
     """
 
     run_id: str
@@ -27,6 +27,7 @@ class Night:
     cells: tuple[Cell, ...]
     seed: int
     folder: Path
+    models: Path
     baselines: Path
     engine: Engine
     store: Store

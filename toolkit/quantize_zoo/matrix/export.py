@@ -13,6 +13,8 @@ from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.engines import LocalEngine
+from quantize_zoo.engines.fetching import fetch
+from quantize_zoo.matrix.baselines import models_folder
 from quantize_zoo.matrix.start import identity_differences
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial
@@ -23,7 +25,7 @@ _OPTION = TypeAdapter(ModelOption)
 _SUFFIXES = (".xml", ".bin", ".yml")
 
 
-def export_trial(record: CellRecord, number: int, cell: Cell, engine: LocalEngine, run: Path, folder: Path) -> Path:
+def export_trial(record: CellRecord, number: int, cell: Cell, engine: LocalEngine, reports: Path, folder: Path) -> Path:
     """Write a trial's model into a folder: the run's file of its best, any other is built again; return the IR.
 
     Raises:
@@ -35,17 +37,19 @@ def export_trial(record: CellRecord, number: int, cell: Cell, engine: LocalEngin
         raise errors.unknown_trial(record.name, number, len(record.trials))
     trial = record.trials[number]
     target = folder / f"{slug(f'{record.name}-{number}')}.xml"
-    kept = run / record.final.model if record.final and record.final.trial == number else None
+    kept = reports / record.run_id / record.final.model if record.final and record.final.trial == number else None
     if kept is not None and kept.is_file():
         copy_model(kept, target)
         return target
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as name:  # what is refused is not left there
         draft = Path(name, target.name)
-        with engine.start(cell, folder / f"{target.stem}.log") as process:
+        log = folder / f"{target.stem}.log"
+        accuracy = trial.measurement.accuracy.value if trial.measurement else None
+        with engine.start(fetch(cell, models_folder(reports), log), log) as process:
             prepared = process.call(CellSession.prepare)
             process.call(CellSession.calibrate, trial.option)
-            candidate = process.call(CellSession.export, trial.option, draft)
-        _require_the_same(record, trial, candidate, prepared)
+            _require_the_same(record, trial, process.call(CellSession.identify, trial.option), prepared)
+            process.call(CellSession.export, trial.option, accuracy, draft)
         write_configuration(draft, cell, trial)
         copy_model(draft, target)
     return target

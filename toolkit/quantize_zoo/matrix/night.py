@@ -1,6 +1,6 @@
 """The night: what happens to every cell of a matrix, one step after the other.
 
-    fetch        the model's file, from Open Model Zoo if it is named there
+    fetch        the model's canonical file: converted once, from Open Model Zoo if it is named there
     prepare      model and data read, the FP32 model scored
     start        where the search starts: over, or from what is stored
     references   the models of other tools, scored as trials are
@@ -27,10 +27,11 @@ from typing import Any
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import MatrixConfig
+from quantize_zoo.engines.fetching import fetch
 from quantize_zoo.engines.protocol import Engine
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.matrix import steps
-from quantize_zoo.matrix.baselines import baselines_folder
+from quantize_zoo.matrix.baselines import baselines_folder, models_folder
 from quantize_zoo.matrix.desk import Desk, Night
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
@@ -79,8 +80,8 @@ def run_in(
     try:
         folder = reports / run_id
         folder.mkdir()
-        baselines, stop = baselines_folder(reports), threading.Event()
-        _run_cells(Night(run_id, matrix, cells, seed, folder, baselines, engine, store, observer, stop))
+        models, baselines, stop = models_folder(reports), baselines_folder(reports), threading.Event()
+        _run_cells(Night(run_id, matrix, cells, seed, folder, models, baselines, engine, store, observer, stop))
         status = "finished"
     except KeyboardInterrupt:
         pass
@@ -145,7 +146,7 @@ def run_cell(cell: Cell, position: int, night: Night) -> None:
 
 def _walk(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
     """Walk the steps; if the cell's device is not there, and the matrix wants that, on the CPU in its place."""
-    fetched = steps.fetch(cell)
+    fetched = fetch(cell, night.models, log)
     try:
         _walk_on(fetched, cell_id, log, night)
     except DeviceUnavailableError:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import (
@@ -18,7 +21,8 @@ from quantize_zoo.config import (
 from quantize_zoo.config.compression import CORRECTIONS
 from quantize_zoo.config.model import Optimizer
 from quantize_zoo.config.pot import Images, PotJob
-from quantize_zoo.graph import read_model, save_model, with_batch
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.graph import make_canonical, read_model, save_model
 from quantize_zoo.quantization import Pipeline, Samples, collect_statistics
 from quantize_zoo.scoring import (
     AccuracySession,
@@ -29,6 +33,7 @@ from quantize_zoo.scoring import (
     read_images,
     require_device,
 )
+from quantize_zoo.scoring.proof import PROVEN_SAMPLES, require_same_outputs
 
 
 def pot_matrix(job: PotJob) -> MatrixConfig:
@@ -58,8 +63,13 @@ def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, flo
         )
     if evaluate:
         require_device(DeviceSpec(device=job.target))
-    original = read_model(job.model)
-    model = with_batch(original, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        canonical = Path(folder, "model.xml")
+        make_canonical(job.model, {}, canonical)
+        return _quantize(job, read_model(canonical), output, evaluate=evaluate)
+
+
+def _quantize(job: PotJob, model: ov.Model, output: Path, *, evaluate: bool) -> dict[str, float]:
     budget = InputBudget(output / "inputs", MatrixConfig.model_fields["input_memory_mb"].default * 1_000_000)
     session = (
         None if isinstance(job.engine, Images) else AccuracySession(find_checker(), _model_config(job), model, budget)
@@ -77,14 +87,23 @@ def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, flo
         samples,
         compatibility="pot",
     )
-    save_model(pipeline.build(pipeline.base, original), output / f"{job.name}.xml")
+    device = DeviceSpec(device=job.target if evaluate else "CPU")
+    written = output / f"{job.name}.xml"
+    candidate = pipeline.build(pipeline.base)
+    save_model(candidate, written)
+    try:
+        require_same_outputs(candidate, written, device, samples(PROVEN_SAMPLES))
+    except QuantizeZooError:
+        for suffix in (".xml", ".bin"):
+            written.with_suffix(suffix).unlink(missing_ok=True)
+        raise
     if job.dump_intermediate:
         steps = tuple(step for step in pipeline.base.steps if step not in CORRECTIONS)
         uncorrected = replace(pipeline.base, steps=steps)
-        save_model(pipeline.build(uncorrected, original), output / "optimized" / f"{job.name}.xml")
+        save_model(pipeline.build(uncorrected), output / "optimized" / f"{job.name}.xml")
     if not evaluate or session is None:
         return {}
-    return session.score(compile_for_accuracy(pipeline.build(pipeline.base), DeviceSpec(device=job.target))).metrics
+    return session.score(compile_for_accuracy(read_model(written), device)).metrics
 
 
 def _inputs(session: AccuracySession | None, size: int | None) -> Samples:

@@ -31,7 +31,6 @@ from quantize_zoo.search import (
     run_stage,
 )
 from quantize_zoo.store import Final, RunnerUp, StoredBaseline
-from quantize_zoo.zoo import fetch_model
 
 _GATE = TypeAdapter(GateResult)
 
@@ -44,18 +43,13 @@ class Choice:
     runner_up: RunnerUp | None
 
 
-def fetch(cell: Cell) -> Cell:
-    """Have the model's file here: one of Open Model Zoo is downloaded and converted."""
-    if cell.model.zoo_name is None:
-        return cell
-    return replace(cell, model=cell.model.model_copy(update={"model": fetch_model(cell.model.zoo_name)}))
-
-
-def prepare(_: Cell, desk: Desk) -> Prepared:
+def prepare(cell: Cell, desk: Desk) -> Prepared:
     """Read model and data, score the FP32 model."""
     prepared = desk.work.prepare()
-    desk.night.store.set_reference(desk.cell_id, prepared.reference)
-    return prepared
+    # Wherever it was read, the file is that of this machine.
+    reference = replace(prepared.reference, model_path=str(cell.model.model))
+    desk.night.store.set_reference(desk.cell_id, reference)
+    return replace(prepared, reference=reference)
 
 
 def start(prepared: Prepared, desk: Desk) -> Start:
@@ -149,7 +143,8 @@ def finish(choice: Choice | None, desk: Desk) -> Trial | None:
 def _final(choice: Choice, desk: Desk) -> Final:
     best = choice.best
     model = _best_model(desk.cell)
-    finished = desk.work.finish(best.option, desk.night.folder / model)
+    assert best.measurement is not None, "ranked trials have one"
+    finished = desk.work.finish(best.option, best.measurement.accuracy.value, desk.night.folder / model)
     write_configuration(desk.night.folder / model, desk.cell, best)
     return Final(
         best.number,
@@ -161,6 +156,7 @@ def _final(choice: Choice, desk: Desk) -> Final:
         model.with_suffix(".npz").as_posix(),
         finished.figures,
         finished.layers,
+        finished.proof,
     )
 
 

@@ -13,8 +13,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import Bias, Node, constant_value, data_path, find_bias, nodes_by_name
-from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph import Bias, Node, constant_value, data_path, find_bias, nodes_by_name, set_constant
 from quantize_zoo.quantization.candidate import set_biases
 from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes
 
@@ -106,7 +105,7 @@ def apply_alignment(model: ov.Model, alignment: Alignment) -> None:
     """Put the new weights and biases into the model."""
     nodes = nodes_by_name(model)
     for name, value in alignment.weights.items():
-        nodes[name].input(1).replace_source_output(ops.constant(value).output(0))
+        set_constant(nodes[name].input(1), value)
     set_biases(model, alignment.bias_points, alignment.biases)
 
 

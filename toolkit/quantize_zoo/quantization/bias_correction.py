@@ -134,7 +134,7 @@ class FastBiasCorrections:
         feed_with_fp32(quantized, reference, self._placement)
         results, requests = [], {}
         for name, bias in self.biases.items():
-            difference = ops.subtract(copies[bias.addition], original[bias.addition])
+            difference = ops.subtract(*(ops.convert(nodes[bias.addition], "f32") for nodes in (copies, original)))
             difference.set_friendly_name(f"{name}/off_by")
             results.append(ops.result(difference))
             requests[name] = ChannelMean(f"{name}/off_by:0", bias.axis)

@@ -9,7 +9,17 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import ActivationPoint, Bias, Placement, WeightPoint, nodes_by_name
+from quantize_zoo.graph import (
+    ActivationPoint,
+    Bias,
+    Node,
+    Output,
+    Placement,
+    WeightPoint,
+    constant_of,
+    nodes_by_name,
+    set_constant,
+)
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.options import ModelOption
 from quantize_zoo.quantization.ranges import Range, RangeFinder
@@ -17,6 +27,7 @@ from quantize_zoo.quantization.ranges import Range, RangeFinder
 # CPUs without VNNI add pairs of 8 bit products in 16 bits, which can overflow. Weights that are rescaled therefore use
 # half of their levels: weights / 2 with the FakeQuantize's output range * 2.
 SATURATION_SCALE = np.float32(2.0)
+_AS_IT_IS = np.float32(1.0)
 
 
 def insert_fake_quantizes(
@@ -54,11 +65,11 @@ def quantize_weights(
 ) -> None:
     """Put a FakeQuantize between an operation and its weights; ``rescaled`` are weights that use half of the levels."""
     port = nodes[point.operation].input(point.port)
-    source, scale = port.get_source_output(), np.float32(1.0)
+    source, scale = port.get_source_output(), _AS_IT_IS
     if rescaled is not None:
-        source, scale = ops.constant(rescaled / SATURATION_SCALE).output(0), SATURATION_SCALE
-    low, high = found.low, found.high
-    fake_quantize = ops.fake_quantize(source, low, high, low * scale, high * scale, found.levels)
+        set_constant(port, rescaled / SATURATION_SCALE)
+        source, scale = port.get_source_output(), SATURATION_SCALE
+    fake_quantize = _fake_quantize(source, found.low, found.high, found.levels, scale)
     fake_quantize.set_friendly_name(f"{point.operation}/fq_weights_{point.port}")
     port.replace_source_output(fake_quantize.output(0))
 
@@ -89,8 +100,7 @@ def set_biases(model: ov.Model, biases: Mapping[str, Bias], values: Mapping[str,
         rank = len(addition.output(0).get_partial_shape())
         shape = [1] * rank
         shape[bias.axis] = -1
-        constant = ops.constant(value.astype(np.float32).reshape(shape))
-        addition.input(bias.port).replace_source_output(constant.output(0))
+        set_constant(addition.input(bias.port), value.reshape(shape))
 
 
 def _quantize_activation(nodes: dict[str, Any], point: ActivationPoint, found: Range) -> None:
@@ -98,8 +108,20 @@ def _quantize_activation(nodes: dict[str, Any], point: ActivationPoint, found: R
     rank = source.get_partial_shape().rank
     # Channels are axis 1; a range of one value broadcasts as a scalar shape (1, 1, ...).
     shape = [1, -1, *([1] * (rank.get_length() - 2))] if rank.is_static and rank.get_length() > 1 else [-1]
-    low, high = found.low.reshape(shape), found.high.reshape(shape)
-    fake_quantize = ops.fake_quantize(source, low, high, low, high, found.levels)
+    fake_quantize = _fake_quantize(source, found.low.reshape(shape), found.high.reshape(shape), found.levels)
     fake_quantize.set_friendly_name(f"{point.consumers[0][0]}/fq_input_{point.consumers[0][1]}")
     for consumer, port in point.consumers:
         nodes[consumer].input(port).replace_source_output(fake_quantize.output(0))
+
+
+def _fake_quantize(
+    source: Output,
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    levels: int,
+    scale: np.float32 = _AS_IT_IS,
+) -> Node:
+    kind = source.get_element_type()
+    return ops.fake_quantize(
+        source, *(constant_of(border, kind) for border in (low, high, low * scale, high * scale)), levels
+    )

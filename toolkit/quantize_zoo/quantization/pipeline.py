@@ -59,7 +59,6 @@ class _Variant:
     """The FP32 model after some of the preparing steps, with everything that options need of it."""
 
     model: ov.Model
-    changes: tuple[Callable[[ov.Model], None], ...]
     placement: Placement
     weights: Mapping[str, NDArray[np.float32]]
     rescaled: frozenset[str]
@@ -69,7 +68,7 @@ class _Variant:
 
 
 class Pipeline:
-    """Builds candidates of one model (static shapes, batch size 1).
+    """Builds candidates of one model, on its own graph: what is placed and measured is what is exported.
 
     ``collect`` collects statistics, ``samples`` gives the first samples of the calibration data, ``scopes`` are what is
     tuned: what all options around a base need is collected in one pass. ``compatibility: pot`` corrects biases by POT's
@@ -115,29 +114,21 @@ class Pipeline:
         """
         self._variant(base)
 
-    def build(self, option: ModelOption, model: ov.Model | None = None) -> ov.Model:
-        """Return the quantized model; of ``model``, another shape of the same model, where it is given.
+    def build(self, option: ModelOption) -> ov.Model:
+        """Return the quantized model.
 
         Raises:
             CellError: see ``collect_statistics``.
 
         """
         variant = self._variant(option)
-        biases = {}
-        candidate = self._quantize(variant, option, variant.model)
+        candidate = self._quantize(variant, option)
         if variant.fast_corrections is not None and "FastBiasCorrection" in option.steps:
             biases = variant.fast_corrections.of(option)
             set_biases(candidate, variant.fast_corrections.biases, biases)
         if "BiasCorrection" in option.steps:
-            biases = self._correct_sequentially(variant, option, candidate)
-        if model is None:
-            return candidate
-        other = model.clone()
-        for change in variant.changes:
-            change(other)
-        reshaped = self._quantize(variant, option, other)
-        set_biases(reshaped, find_biases(variant.model, variant.placement), biases)
-        return reshaped
+            self._correct_sequentially(variant, option, candidate)
+        return candidate
 
     def errors(self, option: ModelOption) -> dict[str, float]:
         """Return how much quantizing each operation as the option does changes its output; see ``operation_errors``.
@@ -147,23 +138,22 @@ class Pipeline:
 
         """
         variant = self._variant(option)
-        candidate = self._quantize(variant, option, variant.model)
+        candidate = self._quantize(variant, option)
         return operation_errors(variant.model, candidate, variant.placement, self._samples(_ERROR_SAMPLES))
 
-    def _quantize(self, variant: _Variant, option: ModelOption, model: ov.Model) -> ov.Model:
+    def _quantize(self, variant: _Variant, option: ModelOption) -> ov.Model:
         return insert_fake_quantizes(
-            model, variant.placement, option, variant.ranges, variant.weights, variant.rescaled
+            variant.model, variant.placement, option, variant.ranges, variant.weights, variant.rescaled
         )
 
-    def _correct_sequentially(
-        self, variant: _Variant, option: ModelOption, candidate: ov.Model
-    ) -> dict[str, NDArray[np.float32]]:
+    def _correct_sequentially(self, variant: _Variant, option: ModelOption, candidate: ov.Model) -> None:
+        """Correct the candidate's biases in place."""
         correction = self._correction
         assert correction is not None, "the step comes from the parameters"
         biases = find_biases(variant.model, variant.placement)
         samples = self._samples(correction.params.stat_subset_size)
         threshold = correction.params.threshold
-        return correct_sequentially(variant.means, candidate, biases, option, samples, threshold, as_pot=self._as_pot)
+        correct_sequentially(variant.means, candidate, biases, option, samples, threshold, as_pot=self._as_pot)
 
     @property
     def _correction(self) -> FastBiasCorrection | BiasCorrection | None:
@@ -182,7 +172,6 @@ class Pipeline:
 
     def _make_variant(self, preparing: tuple[str, ...]) -> _Variant:
         model = self._model.clone()
-        changes: list[Callable[[ov.Model], None]] = []
         grown: frozenset[str] = frozenset()
         for position, name in enumerate(preparing):
             step = self._steps[name]
@@ -192,13 +181,12 @@ class Pipeline:
                 found = self._collect(model, alignment_requests(pairs), step.params.stat_subset_size, before)
                 alignment = compute_alignment(model, pairs, found)
                 grown = alignment.consumers
-                changes.append(partial(apply_alignment, alignment=alignment))
+                apply_alignment(model, alignment=alignment)
             elif isinstance(step, SmoothQuant):
                 tensors = find_smoothed(model)
                 found = self._collect(model, smoothing_requests(tensors), step.params.stat_subset_size, before)
                 smoothing = compute_smoothing(model, tensors, found, step.params.alpha)
-                changes.append(partial(apply_smoothing, smoothing=smoothing))
-            changes[-1](model)
+                apply_smoothing(model, smoothing=smoothing)
         model.validate_nodes_and_infer_types()
         placement = find_placement(model, self._hardware, self._name, self._ignored)
         weights = _weights(model, placement)
@@ -218,7 +206,7 @@ class Pipeline:
                 if self._as_pot
                 else FastBiasCorrections(model, placement, ranges, weights, rescaled, threshold, samples)
             )
-        return _Variant(model, tuple(changes), placement, weights, rescaled, ranges, means, fast)
+        return _Variant(model, placement, weights, rescaled, ranges, means, fast)
 
     def _statistics(
         self, model: ov.Model, placement: Placement, name: str

@@ -81,18 +81,20 @@ class PotBiasCorrections:
         outputs = []
         for name, tensor in keys:
             node, point = nodes[name], self._points[name]
-            shape = list(node.input(0).get_shape())
+            # A dynamic batch is that of one sample.
+            shape = [1 if size.is_dynamic else size.get_length() for size in node.input(0).get_partial_shape()]
             axis = _input_axis(node)
             mean = self._statistics.mean(_input_tensor(node), axis).astype(np.float32)
             fed = np.broadcast_to(mean.reshape([-1 if index == axis else 1 for index in range(len(shape))]), shape)
             # A Parameter and not a constant, which would be folded slowly when the model is compiled.
             source = ops.parameter(shape, np.float32)
-            node.input(0).replace_source_output(source.output(0))
+            node.input(0).replace_source_output(ops.convert(source, node.input(0).get_element_type()).output(0))
             halved = self._weights[name] if name in self._rescaled else None
             quantize_weights(nodes, point, self._ranges.weights(name, tensor), halved)
-            rank, channels = len(node.output(0).get_shape()), output_channel_axis(node)
+            rank, channels = len(node.output(0).get_partial_shape()), output_channel_axis(node)
             others = np.array([index for index in range(rank) if index != channels], dtype=np.int64)
-            outputs.append((source, np.ascontiguousarray(fed), ops.result(ops.reduce_mean(node, others))))
+            mean_output = ops.reduce_mean(ops.convert(node, "f32"), others)
+            outputs.append((source, np.ascontiguousarray(fed), ops.result(mean_output)))
         model = ov.Model([output for _, _, output in outputs], [source for source, _, _ in outputs], "biases")
         compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         results = compiled([fed for _, fed, _ in outputs])

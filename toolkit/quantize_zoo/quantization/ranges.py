@@ -5,14 +5,14 @@ Ranges are computed when an option first asks for them, and kept: a search space
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo.config import QuantizationConfig
-from quantize_zoo.graph import ActivationPoint, Placement, WeightPoint
+from quantize_zoo.graph import ActivationPoint, Placement, UnifiedScale, WeightPoint
 from quantize_zoo.quantization.aggregators import aggregate
 from quantize_zoo.quantization.estimators import Border, moved_to
 from quantize_zoo.quantization.options import ModelOption, TensorOption
@@ -49,32 +49,34 @@ class RangeFinder:
         self._unified = {tensor: scale for scale in placement.unified for tensor in scale.tensors}
         self._statistics = statistics
         self._weights = weights
-        self._found: dict[tuple[str, TensorOption], Range] = {}
+        self._found: dict[tuple[tuple[str, ...], TensorOption], Range] = {}
 
     def activations(self, option: ModelOption) -> dict[str, Range]:
         """Return the range of every tensor that the option quantizes, by the tensor's name."""
-        chosen = {key: tensor for key, point in self._points.items() if (tensor := point_option(point, option))}
-        ranges = {key: self._activation(key, tensor) for key, tensor in chosen.items()}
-        for scale in dict.fromkeys(self._unified[key] for key in chosen if key in self._unified):
-            members = [ranges[tensor] for tensor in scale.tensors if tensor in ranges]
-            ranges.update(dict.fromkeys((t for t in scale.tensors if t in ranges), unify(members, mean=scale.mean)))
-        return ranges
+        chosen = [key for key, point in self._points.items() if point_option(point, option) is not None]
+        return {key: self._activation(key, chosen, option) for key in chosen}
 
     def weights(self, operation: str, tensor: TensorOption) -> Range:
         """Return the range of an operation's weights, shaped to broadcast against them (one value a channel)."""
-        key = (operation, tensor)
+        key = ((operation,), tensor)
         if key not in self._found:
             self._found[key] = weights_range(self._weights[operation], self._weight_points[operation], tensor)
         return self._found[key]
 
-    def _activation(self, key: str, tensor: TensorOption) -> Range:
-        if (key, tensor) not in self._found:
-            self._found[key, tensor] = activation_range(key, tensor, self._statistics)
-        return self._found[key, tensor]
+    def _activation(self, key: str, chosen: list[str], option: ModelOption) -> Range:
+        scale = self._unified.get(key)
+        tensor = point_option(scale or self._points[key], option)
+        assert tensor is not None, "the tensor is chosen"
+        keys: tuple[str, ...] = (key,)
+        if scale is not None and tensor.config.granularity == "pertensor":  # concatenated channels stay apart
+            keys = tuple(member for member in scale.tensors if member in chosen)
+        if (keys, tensor) not in self._found:
+            self._found[keys, tensor] = activation_range(keys, tensor, self._statistics)
+        return self._found[keys, tensor]
 
 
-def point_option(point: ActivationPoint, option: ModelOption) -> TensorOption | None:
-    """Return how a tensor is quantized that several operations may share; None if none of them is quantized.
+def point_option(point: ActivationPoint | UnifiedScale, option: ModelOption) -> TensorOption | None:
+    """Return how a tensor, or all of one scale, is quantized that operations share; None if none of them is quantized.
 
     The first quantized operation decides whose configuration all of them allow; where there is none, the first one
     does, moved to the nearest configuration that they allow.
@@ -94,20 +96,24 @@ def _distance(config: QuantizationConfig, wanted: QuantizationConfig) -> tuple[b
     return (config.mode != wanted.mode, config.granularity != wanted.granularity, abs(config.bits - wanted.bits))
 
 
-def activation_range(key: str, tensor: TensorOption, statistics: ActivationStatistics) -> Range:
-    """Return the range of a tensor, (1,) or (channels,)."""
+def activation_range(keys: Sequence[str], tensor: TensorOption, statistics: ActivationStatistics) -> Range:
+    """Return the range of a tensor, (1,) or (channels,); of several tensors the one that covers all of them.
+
+    As in NNCF (MinMaxQuantization._unify_statistics) borders are united before the range is made of them, so that it
+    has zero on a level and is symmetric where it has to be.
+    """
     low, high = tensor.range_estimator.min, tensor.range_estimator.max
     assert low is not None, "activations have both borders"
     axis = CHANNEL_AXIS if tensor.config.granularity == "perchannel" else None
-    values = statistics.extremes(key, axis)
-    upper = _estimate(values, high, lower=False)
+    upper = np.max([_estimate(statistics.extremes(key, axis), high, lower=False) for key in keys], axis=0)
     levels = tensor.config.levels(weights=False)
     if tensor.config.mode == "asymmetric":
-        return asymmetric_range(_estimate(values, low, lower=True), upper, levels)
+        lower = np.min([_estimate(statistics.extremes(key, axis), low, lower=True) for key in keys], axis=0)
+        return asymmetric_range(lower, upper, levels)
     # Whether there are negative values is asked of the whole tensor.
-    lowest = _estimate(statistics.extremes(key, None), low, lower=True)
+    lowest = np.min([_estimate(statistics.extremes(key, None), low, lower=True) for key in keys])
     bound = symmetric_high(upper)
-    bottom = symmetric_low(bound, levels, negative=bool(lowest.min() < 0))
+    bottom = symmetric_low(bound, levels, negative=bool(lowest < 0))
     return _range(bottom, bound, levels)
 
 
@@ -155,19 +161,6 @@ def asymmetric_range(low: Bounds, high: Bounds, levels: int) -> Range:
         np.where(move_high, high_moved, np.where(zero == levels - 1, 0.0, high)),
     )
     return _range(low, high, levels)
-
-
-def unify(ranges: list[Range], *, mean: bool) -> Range:
-    """Return the one range for tensors that an operation needs on one scale: their mean, or what covers all."""
-    lows = np.stack([np.broadcast_to(each.low, _widest(ranges)) for each in ranges])
-    highs = np.stack([np.broadcast_to(each.high, _widest(ranges)) for each in ranges])
-    low = lows.mean(axis=0) if mean else lows.min(axis=0)
-    high = highs.mean(axis=0) if mean else highs.max(axis=0)
-    return Range(low.astype(np.float32), high.astype(np.float32), min(each.levels for each in ranges))
-
-
-def _widest(ranges: list[Range]) -> tuple[int, ...]:
-    return max((each.low.shape for each in ranges), key=np.prod)
 
 
 def _estimate(values: ExtremeValues, border: Border, *, lower: bool) -> Bounds:

@@ -45,8 +45,10 @@ def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement,
 
 
 def _squares(reference: Node, quantized: Node) -> list[Node]:
-    difference = ops.subtract(quantized, reference)
-    return [_total(ops.multiply(difference, difference)), _total(ops.multiply(reference, reference))]
+    # In f32: a lower precision has too few digits for a difference of like values, and none for a sum of many squares.
+    wide, found = ops.convert(reference, "f32"), ops.convert(quantized, "f32")
+    difference = ops.subtract(found, wide)
+    return [_total(ops.multiply(difference, difference)), _total(ops.multiply(wide, wide))]
 
 
 def _total(node: Node) -> Node:

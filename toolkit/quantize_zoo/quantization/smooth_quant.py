@@ -13,7 +13,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import constant_value, data_path, hardware_type, nodes_by_name
+from quantize_zoo.graph import constant_of, constant_value, data_path, hardware_type, nodes_by_name, set_constant
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes
 
@@ -73,14 +73,15 @@ def apply_smoothing(model: ov.Model, smoothing: Smoothing) -> None:
     nodes = nodes_by_name(model)
     for each, scale in smoothing.items():
         name, _, port = each.tensor.rpartition(":")
-        divided = ops.multiply(nodes[name].output(int(port)), ops.constant((1 / scale).astype(np.float32)))
+        source = nodes[name].output(int(port))
+        divided = ops.multiply(source, constant_of(1 / scale, source.get_element_type()))
         divided.set_friendly_name(f"{name}/smoothed_{port}")
         for consumer in each.consumers:
             node = nodes[consumer]
             rows = _rows(node) * scale[:, None]
             value = rows.T if node.get_attributes()["transpose_b"] else rows
             node.input(0).replace_source_output(divided.output(0))
-            node.input(1).replace_source_output(ops.constant(value.astype(np.float32)).output(0))
+            set_constant(node.input(1), value)
 
 
 def _rows(node: ov.Node) -> NDArray[np.float32]:

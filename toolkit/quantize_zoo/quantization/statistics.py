@@ -105,7 +105,7 @@ class ActivationStatistics:
 
 
 def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Samples) -> ActivationStatistics:
-    """Collect the statistics on the CPU at f32; the model has static shapes and batch size 1.
+    """Collect the statistics on the CPU at f32; all samples have the same shapes.
 
     Raises:
         CellError: there is no sample, an activation is NaN or infinite, or inference fails.
@@ -116,7 +116,7 @@ def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Sa
     requests = list(dict.fromkeys(requests))
     if not requests:
         return ActivationStatistics({}, {})
-    instrumented, layout = _instrument(model, requests)
+    instrumented, layout = _instrument(model, requests, samples[0])
     rows = np.empty((len(samples), layout[-1].stop), dtype=np.float32)
 
     def keep(request: Any, index: int) -> None:
@@ -167,9 +167,10 @@ class _Columns:
     size: int
 
 
-def _instrument(model: ov.Model, requests: list[Request]) -> tuple[ov.Model, list[_Columns]]:
-    copy = model.clone()
-    nodes = nodes_by_name(copy)
+def _instrument(
+    model: ov.Model, requests: list[Request], sample: Mapping[str, NDArray[Any]]
+) -> tuple[ov.Model, list[_Columns]]:
+    copy, tensors = _with_results(model, [request.tensor for request in requests], sample)
     outputs: list[Node] = []
     layout: list[_Columns] = []
 
@@ -180,11 +181,11 @@ def _instrument(model: ov.Model, requests: list[Request]) -> tuple[ov.Model, lis
         layout.append(_Columns(tensor, request, start, start + width, channels, size))
 
     # Minimum and maximum ignore NaN on some instruction sets; a sum does not.
-    for tensor in dict.fromkeys(request.tensor for request in requests):
-        rows = _rows(nodes, tensor, None)
+    for tensor, source in tensors.items():
+        rows = _rows(tensor, source, None)
         add(tensor, None, [ops.reduce_sum(rows, _LAST).output(0)], 1, rows.output(0).get_shape()[1])
     for request in requests:
-        rows = _rows(nodes, request.tensor, request.channel_axis)
+        rows = _rows(request.tensor, tensors[request.tensor], request.channel_axis)
         channels, size = rows.output(0).get_shape()
         if isinstance(request, ChannelMean):
             values = [ops.reduce_mean(rows, _LAST).output(0)]
@@ -199,12 +200,32 @@ def _instrument(model: ov.Model, requests: list[Request]) -> tuple[ov.Model, lis
 _LAST = np.array([1], dtype=np.int64)
 
 
-def _rows(nodes: Mapping[str, Node], tensor: str, channel_axis: int | None) -> Node:
+def _with_results(
+    model: ov.Model, tensors: Sequence[str], sample: Mapping[str, NDArray[Any]]
+) -> tuple[ov.Model, dict[str, Output]]:
+    """Return a copy with the shapes of a sample, and where its tensors are in it, by their names in the model.
+
+    Giving a model other shapes fuses operations, so that a name may be gone or mean another tensor. What a result
+    hangs on keeps its value: tensors get results before, and are found by them again.
+    """
+    copy = model.clone()
+    nodes = nodes_by_name(copy)
+    names = list(dict.fromkeys(tensors))
+    results = []
+    for tensor in names:
+        name, _, port = tensor.rpartition(":")
+        results.append(ops.result(nodes[name].output(int(port))))
+    copy.add_results(results)
+    if copy.is_dynamic():
+        copy.reshape({name: list(value.shape) for name, value in sample.items()})
+    ours = copy.get_results()[-len(results) :]
+    return copy, {tensor: result.input_value(0) for tensor, result in zip(names, ours, strict=True)}
+
+
+def _rows(tensor: str, source: Output, channel_axis: int | None) -> Node:
     """Return the tensor as (channels, values of a channel)."""
-    name, _, port = tensor.rpartition(":")
-    source = nodes[name].output(int(port))
     if source.get_partial_shape().is_dynamic:
-        raise errors.dynamic_tensor(name, str(source.get_partial_shape()))
+        raise errors.dynamic_tensor(tensor.rpartition(":")[0], str(source.get_partial_shape()))
     shape = list(source.get_shape())
     axis = 0 if channel_axis is None else channel_axis
     channels = 1 if channel_axis is None else shape[axis]

@@ -19,7 +19,7 @@ from quantize_zoo.gate.checks import Cause, CheckStatus, Quantity
 from quantize_zoo.report.run_report import Night
 from quantize_zoo.scoring import Estimate, LayerTime
 from quantize_zoo.search import TrialKind
-from quantize_zoo.store import CellStatus, ErrorRecord, Figures, OtherMetric, Reference, RunStatus, WorkerUse
+from quantize_zoo.store import CellStatus, ErrorRecord, Figures, OtherMetric, Proof, Reference, RunStatus, WorkerUse
 
 SCHEMA_VERSION: Final = 5
 
@@ -127,6 +127,7 @@ class FinalDocument:
     answers: str
     figures: Figures | None
     layers: tuple[LayerTime, ...]
+    proof: Proof | None
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,7 @@ def _final(final: Final) -> FinalDocument:
         answers=final.answers,
         figures=final.figures,
         layers=final.layers,
+        proof=final.proof,
     )
 
 

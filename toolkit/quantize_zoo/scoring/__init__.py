@@ -1,6 +1,6 @@
 """Scores of a model: accuracy by OpenVINO's accuracy checker, latency by measuring in turns, and what it ran on."""
 
-from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
+from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch, sample_shapes
 from quantize_zoo.scoring.answers import Answers, read_answers, write_answers
 from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
 from quantize_zoo.scoring.checker_config import (
@@ -82,6 +82,7 @@ __all__ = [
     "read_images",
     "require_device",
     "require_metric",
+    "sample_shapes",
     "split_samples",
     "start_runtime",
     "summarize_compilations",

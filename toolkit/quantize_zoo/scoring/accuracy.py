@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class AccuracySession:
     Args:
         checker: where the accuracy checker is.
         config: the model's YAML.
-        model: the FP32 model with batch size 1; all models scored later have its inputs and outputs.
+        model: the FP32 model; all models scored later have its inputs and outputs.
         budget: how much memory the preprocessed inputs may take.
         dataset: the number of the dataset among the entry's; the first is the one that is tuned on.
 
@@ -301,7 +302,7 @@ class AccuracySession:
     def _preprocess(
         self, checker: Checker, launcher_config: dict[str, Any], model: ov.Model, budget: InputBudget, *, skip: bool
     ) -> list[_Sample]:
-        shapes = {port.get_any_name(): tuple(port.get_shape()) for port in model.inputs}
+        shapes = sample_shapes(model)
         dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in model.inputs}
         feeder = checker.module("launcher.input_feeder").InputFeeder(
             launcher_config.get("inputs", []), shapes, shapes.__getitem__,
@@ -328,7 +329,10 @@ class AccuracySession:
                     self.bad_samples.append(_name(identifier))
                     continue
                 raise errors.sample_unreadable(_name(identifier), str(error) or type(error).__name__) from error
-            inputs = {name: np.ascontiguousarray(value, dtype=dtypes[name]) for name, value in filled.items()}
+            inputs = {
+                name: _fitted(np.ascontiguousarray(value, dtype=dtypes[name]), shapes.get(name))
+                for name, value in filled.items()
+            }
             for name, shape in shapes.items():
                 if name not in inputs or inputs[name].shape != shape:
                     given = str(inputs[name].shape) if name in inputs else "absent"
@@ -338,6 +342,30 @@ class AccuracySession:
         if not samples:
             raise errors.all_samples_bad(self.bad_samples[:_LISTED_BAD_SAMPLES])
         return samples
+
+
+def sample_shapes(model: ov.Model) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each input for one sample: the model's own, where a dynamic first dimension is 1.
+
+    Raises:
+        CellError: another dimension is dynamic.
+
+    """
+    shapes = {}
+    for port in model.inputs:
+        shape = port.get_partial_shape()
+        if shape.rank.is_dynamic or any(dimension.is_dynamic for dimension in list(shape)[1:]):
+            raise errors.dynamic_shape(port.get_any_name(), str(shape))
+        shapes[port.get_any_name()] = tuple(1 if each.is_dynamic else each.get_length() for each in shape)
+    return shapes
+
+
+def _fitted(value: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:
+    """Return data in the shape of an input if they differ in leading dimensions of 1 only, as the checker does."""
+    if shape is None or value.shape == shape:
+        return value
+    plain = [tuple(itertools.dropwhile(lambda size: size == 1, each)) for each in (value.shape, shape)]
+    return value.reshape(shape) if plain[0] == plain[1] else value
 
 
 def _name(identifier: Any) -> str:

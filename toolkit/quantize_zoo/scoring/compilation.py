@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
-from quantize_zoo.graph import with_batch
 from quantize_zoo.scoring.environment import ISA_VARIABLE
 
 # Limits of oneDNN's instruction sets below which there is no lower precision.
@@ -49,7 +48,7 @@ def compile_for_accuracy(model: ov.Model, device: DeviceSpec) -> Any:
 def compile_for_latency(
     model: ov.Model, device: DeviceSpec, benchmark: BenchmarkParams, *, profiled: bool = False
 ) -> Any:
-    """Compile with the benchmark's threads, streams and batch; ``profiled`` for the plugin's times of single layers.
+    """Compile with the benchmark's threads and streams; ``profiled`` for the plugin's times of single layers.
 
     One compilation with a stream for each core could serve accuracy as well, but a synchronous request then hops
     between threads: measured, that triples the latency of a 0.1 ms model and makes its interval seven times as wide.
@@ -58,9 +57,8 @@ def compile_for_latency(
         CellError: the device refuses the model.
 
     """
-    measured = model if benchmark.batch_size == 1 else with_batch(model, benchmark.batch_size)
     profiling = {"PERF_COUNT": True} if profiled else {}
-    return _compile(measured, device.device, {**latency_properties(device, benchmark), **profiling})
+    return _compile(model, device.device, {**latency_properties(device, benchmark), **profiling})
 
 
 def latency_properties(device: DeviceSpec, benchmark: BenchmarkParams) -> dict[str, Any]:

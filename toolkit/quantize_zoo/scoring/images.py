@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config.pot import Images
+from quantize_zoo.scoring.accuracy import sample_shapes
 
 
 def read_images(images: Images, model: ov.Model, count: int | None) -> list[dict[str, NDArray[Any]]]:
@@ -24,7 +25,7 @@ def read_images(images: Images, model: ov.Model, count: int | None) -> list[dict
     if len(model.inputs) != 1:
         raise errors.not_an_image_model(f"the model has {len(model.inputs)} inputs")
     port = model.inputs[0]
-    shape = list(port.get_shape())
+    shape = list(sample_shapes(model)[port.get_any_name()])
     channels_first = images.layout == "NCHW"
     if len(shape) != 4 or shape[1 if channels_first else 3] not in (1, 3):
         raise errors.not_an_image_model(f"its input has shape {shape}, which is no image in {images.layout}")

@@ -35,7 +35,7 @@ class InputArrays:
     """Room for the inputs of ``count`` samples; the files of those on disk vanish with this value.
 
     Args:
-        shapes: of each input, with batch size 1.
+        shapes: of each input of one sample.
         dtypes: of each input.
         count: how many samples there may be.
         budget: where the limit is.
@@ -48,10 +48,9 @@ class InputArrays:
     def __init__(
         self, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, Any], count: int, budget: InputBudget
     ) -> None:
-        wanted = {name: (count, *shape[1:]) if shape else (count,) for name, shape in shapes.items()}
+        wanted = {name: (count, *shape) for name, shape in shapes.items()}
         size = sum(int(np.prod(shape)) * np.dtype(dtypes[name]).itemsize for name, shape in wanted.items())
         self.on_disk = size > budget.memory_bytes
-        self._scalars = {name for name, shape in shapes.items() if not shape}
         if not self.on_disk:
             self._arrays = {name: np.empty(shape, dtypes[name]) for name, shape in wanted.items()}
             return
@@ -70,13 +69,11 @@ class InputArrays:
             raise errors.inputs_unwritable(budget.folder, str(error)) from error
 
     def put(self, index: int, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Keep one sample's inputs, each with batch size 1."""
+        """Keep one sample's inputs."""
         for name, array in self._arrays.items():
-            array[index] = inputs[name] if name in self._scalars else inputs[name][0]
+            array[index] = inputs[name]
 
     def get(self, index: int) -> dict[str, NDArray[Any]]:
         """Return one sample's inputs as they were put, without copying."""
-        return {
-            name: array[index] if name in self._scalars else array[index : index + 1]
-            for name, array in self._arrays.items()
-        }
+        # With the dots also what is a single number stays an array.
+        return {name: array[index, ...] for name, array in self._arrays.items()}

@@ -26,7 +26,7 @@ Times = NDArray[np.float64]
 
 
 def measure_rounds(
-    baseline: Side, candidate: Side, sample: Mapping[str, NDArray[Any]], *, batch: int = 1, cores: int = 1
+    baseline: Side, candidate: Side, sample: Mapping[str, NDArray[Any]], *, cores: int = 1
 ) -> Iterator[float]:
     """Start both sides and yield log(candidate time / baseline time) of one round after another, without end.
 
@@ -34,7 +34,6 @@ def measure_rounds(
         baseline: one side.
         candidate: the other.
         sample: the value of each input, with the batch size.
-        batch: the batch size.
         cores: how many cores the models use.
 
     Raises:
@@ -52,7 +51,7 @@ def measure_rounds(
         places = ((first, baseline, 0), (second, candidate, 1))
         while True:
             for process, side, slot in places:
-                process.load(side, batch, slot)
+                process.load(side, slot)
                 process.feed(sample, slot)
             turns = _in_one_process(first) if first is second else _in_two_processes(first, second)
             seconds = float(np.median(turns(_FEWEST_TURNS).sum(axis=1)))

@@ -41,14 +41,13 @@ class Worker:
         os.sched_setaffinity(0, cores)
         return {}
 
-    def load(self, slot: int, model: str, device: str, config: dict[str, Any], batch: int) -> dict[str, Any]:
+    def load(self, slot: int, model: str, device: str, config: dict[str, Any]) -> dict[str, Any]:
         """Compile a model anew into a slot."""
         self._requests.pop(slot, None)
-        key = f"{model} {batch}"
-        if key not in self._models:
-            self._models[key] = _with_batch(self._core.read_model(model), batch)
+        if model not in self._models:
+            self._models[model] = self._core.read_model(model)
         started = time.perf_counter()
-        compiled = self._core.compile_model(self._models[key], device, config)
+        compiled = self._core.compile_model(self._models[model], device, config)
         seconds = time.perf_counter() - started
         self._requests[slot] = compiled.create_infer_request()
         self._outputs = [port.get_any_name() for port in compiled.outputs]
@@ -83,7 +82,7 @@ class Worker:
         collected: dict[str, list[Any]] = {name: [] for name in self._outputs}
         count = len(next(iter(arrays.values())))
         for index in range(count):
-            self._requests[0].infer({name: value[index : index + 1] for name, value in arrays.items()})
+            self._requests[0].infer({name: value[index, ...] for name, value in arrays.items()})
             for port, name in enumerate(self._outputs):
                 collected[name].append(self._requests[0].get_output_tensor(port).data.copy())
         stacked: dict[str, Any] = {f"{index}": np.stack(collected[name]) for index, name in enumerate(self._outputs)}
@@ -93,17 +92,6 @@ class Worker:
     def memory(self) -> dict[str, Any]:
         """Tell the most memory that this process has had."""
         return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-
-
-def _with_batch(model: Any, batch: int) -> Any:
-    shapes = {}
-    for port in model.inputs:
-        shape = port.get_partial_shape()
-        if shape.rank.get_length() > 0:
-            shape[0] = batch
-        shapes[port.get_any_name()] = shape
-    model.reshape(shapes)
-    return model
 
 
 def _arrays(path: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class RuntimeProcess:
         """Keep the process on these cores."""
         self._call("pin", cores=list(cores))
 
-    def load(self, side: Side, batch: int, slot: int = 0) -> float:
+    def load(self, side: Side, slot: int = 0) -> float:
         """Compile a side's model anew; return the seconds that took.
 
         Raises:
@@ -57,7 +57,7 @@ class RuntimeProcess:
         if not side.model.exists():
             raise errors.model_vanished(side.model)
         arguments = {"model": str(side.model), "device": side.device, "config": dict(side.properties)}
-        return float(self._call("load", slot=slot, batch=batch, **arguments)["compile_s"])
+        return float(self._call("load", slot=slot, **arguments)["compile_s"])
 
     def feed(self, sample: Mapping[str, NDArray[Any]], slot: int = 0) -> None:
         """Set the inputs for ``turns``."""
@@ -69,8 +69,8 @@ class RuntimeProcess:
         return np.asarray(self._call("turns", slots=list(slots), count=count)["seconds"], dtype=np.float64)
 
     def infer(self, samples: Sequence[Mapping[str, NDArray[Any]]]) -> list[dict[str, NDArray[Any]]]:
-        """Return the outputs of each sample, each with batch size 1."""
-        stacked = {name: np.concatenate([sample[name] for sample in samples]) for name in samples[0]}
+        """Return the outputs of each sample."""
+        stacked = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
         with _stored(stacked) as path, tempfile.TemporaryDirectory() as folder:
             names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz")["names"]
             with np.load(f"{folder}/outputs.npz", allow_pickle=False) as stored:

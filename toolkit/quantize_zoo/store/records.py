@@ -33,7 +33,8 @@ class Reference:
     ``identity`` is what a search belongs to: model, data, metric, hardware configuration, device and so on, by name.
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
-    is the FP32 model's file.
+    is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
+    everything was scored and measured.
     """
 
     identity: dict[str, str]
@@ -52,6 +53,8 @@ class Reference:
     higher_is_better: bool = True
     scored_on: str = ""
     model_path: str = ""
+    model_hash: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,20 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What the exported file was seen to compute, read back and compiled: what its trial did.
+
+    ``identical`` samples gave the same outputs as the model in memory, bit by bit, or within the last bits where the
+    device does not repeat itself (``repeats``). ``metric`` is the tuned metric on the samples of the search.
+    """
+
+    identical: int
+    metric: float
+    repeats: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Final:
     """The best trial of a cell, measured once more after the search, and the model's file in the run.
 
@@ -118,6 +135,7 @@ class Final:
     answers: str = ""
     figures: Figures | None = None
     layers: tuple[LayerTime, ...] = ()
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.graph import read_model, with_batch
+from quantize_zoo.graph import read_model, with_own_names
 
 _TEMPLATE = """\
 # yaml-language-server: $schema={schema}
@@ -137,7 +137,7 @@ def write_starter(model_path: Path, schema: str) -> Path:
 
 def starter_text(model_path: Path, name: str, schema: str) -> str:
     """Return the YAML for a model."""
-    model = with_batch(read_model(model_path), 1)
+    model = with_own_names(read_model(model_path))
     task = _guess(model)
     outputs = ", ".join(f"{port.get_any_name()} {_shape(port)}" for port in model.outputs)
     filled = {"outputs": outputs, "count": str(len(model.outputs))}
@@ -187,7 +187,7 @@ def _guess(model: ov.Model) -> _Task:
 
 
 def _shape(port: Any) -> list[int]:
-    return list(port.get_partial_shape().get_min_shape())
+    return [max(1, size) for size in port.get_partial_shape().get_min_shape()]
 
 
 def _image(port: Any) -> tuple[str, int, int] | None:

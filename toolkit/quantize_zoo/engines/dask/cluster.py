@@ -29,7 +29,7 @@ CONFIGURATION = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
 }
-_ANSWER_SECONDS = 5  # within which a scheduler must answer
+_ANSWER_SECONDS = 4  # within which a scheduler must answer
 _CLOSE_SECONDS = 1
 _DASHBOARD_SECONDS = 3
 

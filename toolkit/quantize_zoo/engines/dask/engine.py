@@ -247,8 +247,8 @@ class _DaskCell:
         ratio: Estimate = self._measure(tasks.compare, first, second)
         return ratio
 
-    def finish(self, option: ModelOption, path: Path) -> Finished:
-        written: tasks.Written = self._measure(tasks.finish, option)
+    def finish(self, option: ModelOption, accuracy: float, path: Path) -> Finished:
+        written: tasks.Written = self._measure(tasks.finish, option, accuracy)
         path.parent.mkdir(parents=True, exist_ok=True)
         for name, content in written.files.items():
             path.with_suffix(Path(name).suffix).write_bytes(content)

@@ -234,12 +234,12 @@ def compare(longest: Mapping[str, float], key: str, first: ModelOption, second: 
     return _calibrated(longest, key, lambda process: process.call(CellSession.compare, first, second))
 
 
-def finish(longest: Mapping[str, float], key: str, option: ModelOption) -> Done:
+def finish(longest: Mapping[str, float], key: str, option: ModelOption, accuracy: float) -> Done:
     """Run ``CellWork.finish``; the model and its answers come back as files."""
 
     def task(process: CellProcess) -> Written:
         with tempfile.TemporaryDirectory() as folder:
-            value = process.call(CellSession.finish, option, Path(folder, _MODEL))
+            value = process.call(CellSession.finish, option, accuracy, Path(folder, _MODEL))
             return Written(value, _read(Path(folder)))
 
     return _calibrated(longest, key, task)

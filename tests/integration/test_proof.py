@@ -1,0 +1,63 @@
+"""An exported file that does not compute what was scored is not delivered."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quantize_zoo.cell import finishing
+from quantize_zoo.cell.session import CellSession
+from quantize_zoo.config import load_matrix
+from quantize_zoo.errors import CellError
+from quantize_zoo.graph import content_hash, nodes_by_name, save_model
+from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.matrix import expand
+from quantize_zoo.search import Known
+
+
+@pytest.fixture(scope="module")
+def prepared(shared_small, tmp_path_factory):
+    """A session of the small matrix's cell, its base option, and what that scored."""
+    folder = tmp_path_factory.mktemp("session")
+    (cell,) = expand(load_matrix(shared_small.path))
+    source, target = cell.model.model, folder / "models" / "net.xml"
+    CellSession(cell, folder, folder).convert(source, target)
+    model = cell.model.model_copy(update={"model": target})
+    session = CellSession(replace(cell, model=model, content=content_hash(source)[:12]), folder, folder)
+    base = session.prepare().base
+    session.calibrate(base)
+    return session, base, session.evaluate(base, Known(), prune=False).scored.accuracy.value
+
+
+def moved(model, path):
+    """Write another model than the one that was given: one of its constants is moved."""
+    other = model.clone()
+    node = next(node for node in nodes_by_name(other).values() if node.get_type_name() == "FakeQuantize")
+    high = node.input_value(2).get_node().data
+    for port in (2, 4):
+        node.input(port).replace_source_output(ops.constant(np.float32(0.5) * high).output(0))
+    save_model(other, path)
+
+
+def test_a_file_that_is_what_was_scored_is_proven(prepared, tmp_path):
+    session, base, accuracy = prepared
+    finished = session.finish(base, accuracy, tmp_path / "net.xml")
+    assert finished.proof.metric == accuracy
+    assert finished.proof.identical == 16
+    assert finished.proof.repeats
+
+
+def test_a_file_that_computes_something_else_is_not_delivered(prepared, tmp_path, monkeypatch):
+    session, base, accuracy = prepared
+    monkeypatch.setattr(finishing, "save_model", moved)
+    for deliver in (session.finish, session.export):
+        with pytest.raises(CellError, match="does not compute what was scored: outputs of 16 samples"):
+            deliver(base, accuracy, tmp_path / "net.xml")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_with_another_metric_than_its_trial_is_not_delivered(prepared, tmp_path):
+    session, base, _ = prepared
+    with pytest.raises(CellError, match=r"accuracy@top1: 0\.123 in the trial, .* of the file"):
+        session.finish(base, 0.123, tmp_path / "net.xml")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,84 @@
+"""The canonical FP32 model of a cell: converted once, written as IR and read back; everything starts from that file.
+
+What a converter leaves in memory is not what a file gives: OpenVINO keeps an ONNX model's GRU decomposed until it is
+saved and read. So figures of a model in memory are not those of the model that is deployed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import openvino as ov
+
+from quantize_zoo import errors
+from quantize_zoo.graph.files import content_hash, read_model, save_model
+
+_VERSION = 1  # of what is done to a model here
+Shapes = Mapping[str, Sequence[int]]  # of inputs by name; -1 is dynamic
+
+
+def canonical_path(source: Path, shapes: Shapes, folder: Path) -> Path:
+    """Return where the canonical model of a source is kept: by content, shapes, and the release that reads it."""
+    parts = [str(_VERSION), content_hash(source), repr(sorted((key, tuple(each)) for key, each in shapes.items()))]
+    digest = hashlib.sha256("\n".join([*parts, ov.get_version()]).encode()).hexdigest()
+    return folder / digest[:24] / f"{source.stem}.xml"
+
+
+def make_canonical(source: Path, shapes: Shapes, target: Path) -> None:
+    """Convert a model, give it the shapes that are asked for and names of its own, and write it as IR.
+
+    Raises:
+        CellError: it cannot be read, does not take the shapes, or cannot be written.
+
+    """
+    model = read_model(source)
+    _reshape(model, shapes)
+    with_own_names(model)
+    # Beside its place, so that what was killed half-way is not taken for a model.
+    draft = target.with_name(f".{target.name}")
+    save_model(model, draft)
+    draft.with_suffix(".bin").replace(target.with_suffix(".bin"))
+    draft.replace(target)
+
+
+def with_own_names(model: ov.Model) -> ov.Model:
+    """Give every operation, and every input and output, a name of its own, in place; return the model.
+
+    Files may repeat names of operations, and need not name tensors.
+    """
+    taken: set[str] = set()
+    for node in model.get_ordered_ops():
+        name = _free(node.get_friendly_name(), taken)
+        taken.add(name)
+        node.set_friendly_name(name)
+    tensors = {name for port in (*model.inputs, *model.outputs) for name in port.get_names()}
+    for kind, ports in (("input", model.inputs), ("output", model.outputs)):
+        for index, port in enumerate(ports):
+            if not port.get_names():
+                name = _free(f"{kind}_{index}", tensors)
+                tensors.add(name)
+                port.get_tensor().set_names({name})
+    return model
+
+
+def _free(name: str, taken: set[str]) -> str:
+    count, free = 1, name
+    while free in taken:
+        count += 1
+        free = f"{name}_{count}"
+    return free
+
+
+def _reshape(model: ov.Model, shapes: Shapes) -> None:
+    if not shapes:
+        return
+    names = {name: port for port in model.inputs for name in port.get_names()}
+    for name in shapes:
+        if name not in names:
+            raise errors.unknown_input(name, names)
+    try:
+        model.reshape({names[name]: list(shape) for name, shape in shapes.items()})
+    except RuntimeError as error:
+        raise errors.shapes_refused(shapes, errors.message_of(error)) from error

@@ -1,0 +1,59 @@
+"""Whether a model file computes what a model in memory does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+from quantize_zoo.config import DeviceSpec
+from quantize_zoo.graph import read_model
+from quantize_zoo.scoring.compilation import compile_for_accuracy
+
+PROVEN_SAMPLES = 16  # whose outputs are compared
+LAST_BITS = 1e-5  # relative; of a device that does not repeat itself
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def require_same_outputs(model: ov.Model, path: Path, device: DeviceSpec, samples: Sequence[Arrays]) -> bool:
+    """Read a file back and see that it computes what the model does; tell whether the device repeats itself.
+
+    A device that does not, for which the model in memory gives other bits the second time, may differ in the last ones.
+
+    Raises:
+        CellError: the file cannot be read or run, or computes something else.
+
+    """
+    written, compiled = (compile_for_accuracy(each, device) for each in (read_model(path), model))
+    expected, again, found = (_outputs(each, samples) for each in (compiled, compiled, written))
+    repeats = _same(expected, again, exactly=True)
+    if not _same(expected, found, exactly=repeats):
+        raise errors.file_computes_otherwise(
+            path, f"outputs of {len(samples)} samples", "in memory", "others in the file"
+        )
+    return repeats
+
+
+def _outputs(compiled: Any, samples: Sequence[Arrays]) -> list[list[NDArray[Any]]]:
+    try:
+        return [[value.copy() for value in compiled(dict(sample)).values()] for sample in samples]
+    except RuntimeError as error:
+        raise errors.inference_failed("inference", errors.message_of(error)) from error
+
+
+def _same(first: list[list[NDArray[Any]]], second: list[list[NDArray[Any]]], *, exactly: bool) -> bool:
+    pairs = zip(first, second, strict=True)
+    return all(_agree(*each, exactly=exactly) for one, other in pairs for each in zip(one, other, strict=True))
+
+
+def _agree(one: NDArray[Any], other: NDArray[Any], *, exactly: bool) -> bool:
+    if exactly or not np.issubdtype(one.dtype, np.floating):
+        return one.shape == other.shape and one.tobytes() == other.tobytes()
+    largest = float(np.abs(one).max(initial=0.0))
+    return bool(np.allclose(one, other, rtol=LAST_BITS, atol=LAST_BITS * largest))
