@@ -9,7 +9,7 @@ import pytest
 
 from builders import compression, pipeline
 from quantize_zoo.config import load_model_config
-from quantize_zoo.graph import constant_value, read_model, save_model, with_batch
+from quantize_zoo.graph import constant_value, read_model, save_model
 from quantize_zoo.scoring import AccuracySession, find_checker
 
 MODEL = {"model_name": "net", "model": "net.xml", "weights": "net.bin"}
@@ -71,7 +71,7 @@ def test_default_quantization_corrects_biases_by_pots_rule(pot):
 def default_quantization(folder, compatibility):
     """What the pipeline itself makes of the same samples, saved as the command's model was."""
     config = load_model_config(folder / "net.yml")
-    model = with_batch(read_model(folder / "net.xml"), 1)
+    model = read_model(folder / "net.xml")
     samples = AccuracySession(find_checker(), config, model).inputs(range(20))
     params = compression(before=["ActivationChannelAlignment"], after=["FastBiasCorrection"])
     built = pipeline(model, samples, params, compatibility=compatibility)
