@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from builders import compression, convolution, model, named, parameter, pipeline, switched_off
+from cases import CASES
 from quantize_zoo.config import CompressionParams
 from quantize_zoo.graph import constant_value, data_path, find_bias, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
@@ -215,6 +216,15 @@ def test_depthwise_convolution_is_not_worse_corrected_on_new_samples_either(make
     plain, corrected = candidates(net, shifted_samples(net, count), correction)
     new = shifted_samples(net, 300)[-200:]
     assert relative_error(net, corrected, new) <= relative_error(net, plain, new)
+
+
+@pytest.mark.parametrize("count", [10, 100])
+@pytest.mark.parametrize("correction", ["FastBiasCorrection", "BiasCorrection"])
+def test_correction_does_not_raise_the_error_of_the_case_of_a_depthwise_bias(correction, count):
+    net = CASES["depthwise_bias"]()
+    samples = random_samples(net, count)
+    plain, corrected = candidates(net, samples, correction)
+    assert relative_error(net, corrected, samples) <= relative_error(net, plain, samples)
 
 
 @pytest.mark.parametrize("correction", ["FastBiasCorrection", "BiasCorrection"])
