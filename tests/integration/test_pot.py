@@ -7,7 +7,10 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from quantize_zoo.graph import read_model, save_model
+from builders import compression, pipeline
+from quantize_zoo.config import load_model_config
+from quantize_zoo.graph import constant_value, read_model, save_model
+from quantize_zoo.scoring import AccuracySession, find_checker
 
 MODEL = {"model_name": "net", "model": "net.xml", "weights": "net.bin"}
 CHECKER = {"type": "accuracy_checker", "config": "accuracy-check.yml"}
@@ -54,6 +57,35 @@ def test_intermediate_model_is_the_quantized_one_before_bias_correction(pot):
     assert operations(intermediate) == operations(final)
     weights = [path.with_suffix(".bin").read_bytes() for path in (final, intermediate)]
     assert weights[0] != weights[1]
+
+
+def test_default_quantization_corrects_biases_by_pots_rule(pot):
+    folder, status, _, err = pot([("DefaultQuantization", {"stat_subset_size": 20})])
+    assert status == 0, err
+    found = ov.Core().read_model(folder / "out" / "net.xml")
+    expected, other = (default_quantization(folder, compatibility) for compatibility in ("pot", None))
+    assert biases(found) == biases(expected)
+    assert biases(found) != biases(other)
+
+
+def default_quantization(folder, compatibility):
+    """What the pipeline itself makes of the same samples, saved as the command's model was."""
+    config = load_model_config(folder / "net.yml")
+    model = read_model(folder / "net.xml")
+    samples = AccuracySession(find_checker(), config, model).inputs(range(20))
+    params = compression(before=["ActivationChannelAlignment"], after=["FastBiasCorrection"])
+    built = pipeline(model, samples, params, compatibility=compatibility)
+    return built.build(built.base)
+
+
+def biases(model):
+    """The constants of additions, by name."""
+    found = {}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Add":
+            value = constant_value(node.input_value(1))
+            found[node.get_friendly_name()] = None if value is None else value.ravel().tolist()
+    return found
 
 
 def test_simplified_engine_calibrates_on_a_folder_of_images(pot):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from builders import compression, convolution, model, named, parameter, pipeline, switched_off
+from cases import CASES
 from quantize_zoo.config import CompressionParams
 from quantize_zoo.graph import constant_value, data_path, find_bias, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
@@ -189,20 +190,22 @@ def test_sequential_correction_never_raises_the_error_of_a_layer(name, shift, co
 
 
 @pytest.mark.parametrize("count", [10, 100])
-@pytest.mark.parametrize("correction", ["FastBiasCorrection", "BiasCorrection"])
 @pytest.mark.parametrize("make", [depthwise, strided, backward, batched_matmul])
-def test_correction_takes_the_biased_part_of_a_layers_error(make, correction, count):
+def test_fast_correction_takes_the_biased_part_of_every_layers_error(make, count):
     net = make()
     samples = shifted_samples(net, count, 3.0)
-    bias = biases_of(net)[0]
+    biases = biases_of(net)
+    names = [bias.addition for bias in biases]
     plain, corrected = (
-        outputs(each, [bias.addition], samples)[bias.addition] for each in candidates(net, samples, correction)
+        outputs(each, names, samples, fed_by=net) for each in candidates(net, samples, "FastBiasCorrection")
     )
-    expected = outputs(net, [bias.addition], samples)[bias.addition]
-    axes = tuple(axis for axis in range(expected.ndim) if axis != bias.axis + 1)
-    mean = (plain.astype(np.float64) - expected).mean(axis=axes, keepdims=True)
-    np.testing.assert_allclose(corrected, plain - mean, atol=1e-5 * np.abs(expected).max())
-    assert squared_error(corrected, expected) < squared_error(plain, expected)
+    for bias in biases:
+        expected = outputs(net, names, samples)[bias.addition]
+        axes = tuple(axis for axis in range(expected.ndim) if axis != bias.axis + 1)
+        mean = (plain[bias.addition].astype(np.float64) - expected).mean(axis=axes, keepdims=True)
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(corrected[bias.addition], plain[bias.addition] - mean, atol=1e-5 * largest)
+        assert np.abs(mean).max() > 1e-4 * largest
 
 
 @pytest.mark.parametrize("count", [10, 100])
@@ -213,6 +216,15 @@ def test_depthwise_convolution_is_not_worse_corrected_on_new_samples_either(make
     plain, corrected = candidates(net, shifted_samples(net, count), correction)
     new = shifted_samples(net, 300)[-200:]
     assert relative_error(net, corrected, new) <= relative_error(net, plain, new)
+
+
+@pytest.mark.parametrize("count", [10, 100])
+@pytest.mark.parametrize("correction", ["FastBiasCorrection", "BiasCorrection"])
+def test_correction_does_not_raise_the_error_of_the_case_of_a_depthwise_bias(correction, count):
+    net = CASES["depthwise_bias"]()
+    samples = random_samples(net, count)
+    plain, corrected = candidates(net, samples, correction)
+    assert relative_error(net, corrected, samples) <= relative_error(net, plain, samples)
 
 
 @pytest.mark.parametrize("correction", ["FastBiasCorrection", "BiasCorrection"])

@@ -74,6 +74,10 @@ def test_default_quantization_is_alignment_min_max_and_bias_correction(load):
     assert job.optimizer is None
 
 
+def test_a_search_is_pots_as_are_its_bias_corrections(load):
+    assert load(TUNED).optimizer.compatibility == "pot"
+
+
 def test_slow_bias_correction_is_the_sequential_one(load):
     job = load(quantizing(("DefaultQuantization", {"use_fast_bias": False})))
     assert job.compression.algorithms[-1].name == "BiasCorrection"

@@ -130,8 +130,8 @@ class FastBiasCorrections:
             self._model, self._placement, option, self._ranges, self._weights, self._rescaled, activations
         )
         reference = self._model.clone()
+        original, copies = nodes_by_name(reference), nodes_by_name(quantized)  # while they are two models
         feed_with_fp32(quantized, reference, self._placement)
-        original, copies = nodes_by_name(reference), nodes_by_name(quantized)
         results, requests = [], {}
         for name, bias in self.biases.items():
             difference = ops.subtract(*(ops.convert(nodes[bias.addition], "f32") for nodes in (copies, original)))

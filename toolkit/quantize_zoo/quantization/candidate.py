@@ -94,6 +94,7 @@ def feed_with_fp32(candidate: ov.Model, model: ov.Model, placement: Placement) -
     """Connect the candidate's FakeQuantize operations to the FP32 model's tensors, in place.
 
     So each of its operations shows what quantizing itself does, and nothing of the operations before.
+    From then on its operations are found among the model's, under the same names.
     """
     original, copies = nodes_by_name(model), nodes_by_name(candidate)
     for parameter, own in zip(model.get_parameters(), candidate.get_parameters(), strict=True):
