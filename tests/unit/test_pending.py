@@ -155,23 +155,16 @@ def test_pending_choices_move_what_is_proposed():
 
 
 def test_failed_evaluation_is_a_failed_trial_and_of_the_base_the_end():
-    def failing(number):
-        if number:
+    def accuracy(quantized):
+        if quantized in (4, 6):
             raise CellError("no memory")
+        return 0.99
 
-    calls = iter(range(100))
-    lock = threading.Lock()
-
-    def make():
-        with lock:
-            count = next(calls)
-        return Scorer(fail=lambda _: failing(count % 5 == 3))
-
-    trials = run(Threads(4, make=make))
+    trials = run(Threads(4, make=lambda: Scorer(accuracy)))
     assert any(each.failure == "no memory" for each in trials)
     assert len(trials) == 40
     with pytest.raises(CellError, match="no memory"):
-        run(Threads(4, make=lambda: Scorer(fail=lambda _: failing(True))))
+        run(Threads(4, make=lambda: Scorer(lambda _: accuracy(4))))
 
 
 def test_more_workers_get_work_and_fewer_get_less():
