@@ -5,6 +5,7 @@ import os
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
 from quantize_zoo.config import ModelConfig, load_model_config
+
+# A job that a shell starts in the background ignores Ctrl-C; tests of it send it to themselves and to what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast inputs are generated says something of the machine, not of the code.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

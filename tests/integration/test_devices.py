@@ -25,7 +25,11 @@ def test_virtual_devices_and_plugin_properties_run_for_real(small, quantize_zoo)
     ]
     status, document, err = run(small, quantize_zoo, devices)
     assert status == 0, err
-    assert [cell["device"] for cell in document["cells"]] == ["AUTO:CPU[f32]", "HETERO:CPU[f32]", "CPU[f32]"]
+    assert [cell["device"] for cell in document["cells"]] == [
+        "AUTO:CPU[f32]",
+        "HETERO:CPU[f32]",
+        "CPU[f32,ENABLE_CPU_PINNING=False]",
+    ]
     assert all(cell["final"]["latency"]["speedup"]["value"] > 0 for cell in document["cells"])
     accuracies = {cell["reference"]["accuracy"]["value"] for cell in document["cells"]}
     assert len(accuracies) == 1

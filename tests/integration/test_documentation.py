@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from quantize_zoo import cli
+from quantize_zoo.commands.places import matrix_at
 
 ROOT = Path(__file__).parents[2]
 

@@ -30,11 +30,8 @@ from quantize_zoo.quantization.ranges import Range, RangeFinder
 # half of their levels: weights / 2 with the FakeQuantize's output range * 2. Narrower weights cannot overflow, and have
 # no levels to spare: NNCF turns its overflow fix off where not all has 8 bits.
 SATURATION_SCALE = np.float32(2.0)
-<<<<<<< HEAD
 _AS_IT_IS = np.float32(1.0)
-=======
 SATURATING_LEVELS = 255
->>>>>>> npu
 
 
 def insert_fake_quantizes(
@@ -73,19 +70,11 @@ def quantize_weights(
 ) -> None:
     """Put a FakeQuantize between an operation and its weights; ``rescaled`` are weights that use half of the levels."""
     port = nodes[point.operation].input(point.port)
-<<<<<<< HEAD
     source, scale = port.get_source_output(), _AS_IT_IS
-    if rescaled is not None:
+    if rescaled is not None and found.levels >= SATURATING_LEVELS:
         set_constant(port, rescaled / SATURATION_SCALE)
         source, scale = port.get_source_output(), SATURATION_SCALE
     fake_quantize = _fake_quantize(source, found.low, found.high, found.levels, scale)
-=======
-    source, scale = port.get_source_output(), np.float32(1.0)
-    if rescaled is not None and found.levels >= SATURATING_LEVELS:
-        source, scale = ops.constant(rescaled / SATURATION_SCALE).output(0), SATURATION_SCALE
-    low, high = found.low, found.high
-    fake_quantize = ops.fake_quantize(source, low, high, low * scale, high * scale, found.levels)
->>>>>>> npu
     fake_quantize.set_friendly_name(f"{point.operation}/fq_weights_{point.port}")
     port.replace_source_output(fake_quantize.output(0))
 
