@@ -5,14 +5,18 @@ import openvino as ov
 from openvino import opset13 as ops
 from openvino.op.util import Variable, VariableInfo
 
-_rng = np.random.default_rng(0)
 f32, f16 = np.float32, np.float16
 CASES = {}
 
 
 def case(build):
-    CASES[build.__name__] = build
-    return build
+    def make():
+        global _rng
+        _rng = np.random.default_rng(0)  # whichever other cases were made before
+        return build()
+
+    CASES[build.__name__] = make
+    return make
 
 
 def constant(*shape, scale=0.3, kind=f32):

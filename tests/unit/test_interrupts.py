@@ -121,6 +121,25 @@ def test_a_forked_process_has_signals_of_its_own():
     assert told(process) == (0, "")
 
 
+def test_a_signal_after_models_were_run_is_no_crash():
+    """Each of OpenVINO's Cores gives the thread a stack for signals, and takes that of the one before away."""
+    process = program(
+        "import numpy as np, openvino as ov\n"
+        "from quantize_zoo.config import DeviceSpec\n"
+        "from quantize_zoo.graph.opset import opset13 as ops\n"
+        "from quantize_zoo.scoring import compile_for_accuracy\n"
+        "for _ in range(5):\n"
+        "    x = ops.parameter([1, 3, 8, 8], np.float32)\n"
+        "    compiled = compile_for_accuracy(ov.Model([ops.relu(x)], [x]), DeviceSpec(device='CPU'))\n"
+        "    compiled(np.ones((1, 3, 8, 8), np.float32))\n"
+        "    del compiled\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process.send_signal(signal.SIGINT)
+    assert told(process)[0] == 130
+
+
 def test_a_signal_that_is_held_is_raised_later():
     process = program(
         "done = False\n"

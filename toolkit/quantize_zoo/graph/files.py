@@ -8,6 +8,7 @@ from pathlib import Path
 import openvino as ov
 
 from quantize_zoo import errors
+from quantize_zoo.graph.runtime import core
 
 
 def read_model(path: Path) -> ov.Model:
@@ -18,7 +19,7 @@ def read_model(path: Path) -> ov.Model:
 
     """
     try:
-        return ov.Core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
+        return core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
     except Exception as error:  # OpenVINO raises RuntimeError and others, by release and frontend
         raise errors.model_unreadable(path, errors.message_of(error)) from error
 

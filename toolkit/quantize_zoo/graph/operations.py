@@ -10,6 +10,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.runtime import core
 
 Node = Any  # openvino.Node; its Python class has moved between releases
 Output = Any  # openvino.Output
@@ -87,7 +88,7 @@ def constant_value(output: Output) -> NDArray[np.float32] | None:
     if not _is_constant(node):
         return None
     folded = ov.Model([ops.result(ops.convert(output, "f32"))], [], "constants")
-    compiled = ov.Core().compile_model(folded, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(folded, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.asarray(compiled([])[0], dtype=np.float32)
 
 

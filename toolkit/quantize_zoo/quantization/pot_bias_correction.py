@@ -17,6 +17,7 @@ import openvino as ov
 from quantize_zoo.graph import Bias, Placement, hardware_type, nodes_by_name, output_channel_axis
 from quantize_zoo.graph.operations import CONVOLUTIONS
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.runtime import core
 from quantize_zoo.quantization.alignment import bias_value
 from quantize_zoo.quantization.bias_correction import Values, find_biases, is_acceptable, output_mean
 from quantize_zoo.quantization.candidate import quantize_weights
@@ -96,7 +97,7 @@ class PotBiasCorrections:
             mean_output = ops.reduce_mean(ops.convert(node, "f32"), others)
             outputs.append((source, np.ascontiguousarray(fed), ops.result(mean_output)))
         model = ov.Model([output for _, _, output in outputs], [source for source, _, _ in outputs], "biases")
-        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         results = compiled([fed for _, fed, _ in outputs])
         originals = nodes_by_name(self._model)
         for index, key in enumerate(keys):

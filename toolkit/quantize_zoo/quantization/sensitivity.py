@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.graph import Node, Placement, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.runtime import core
 from quantize_zoo.quantization.candidate import feed_with_fp32
 from quantize_zoo.quantization.statistics import Samples
 
@@ -58,7 +59,7 @@ def _total(node: Node) -> Node:
 
 def _mean_output(model: ov.Model, samples: Samples) -> NDArray[Any]:
     try:
-        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         outputs = np.stack([compiled(dict(sample))[0] for sample in samples])
     except RuntimeError as error:
         raise errors.inference_failed("comparing operations with FP32", errors.message_of(error)) from error

@@ -22,6 +22,7 @@ from quantize_zoo import errors
 from quantize_zoo.config import StatisticType
 from quantize_zoo.graph import Node, Output, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.runtime import core
 
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input, batch size 1
 # Below this size, sorting a whole row costs less than looking for the blocks that hold its extremes.
@@ -123,7 +124,7 @@ def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Sa
         rows[index] = request.get_output_tensor(0).data
 
     try:
-        compiled = ov.Core().compile_model(
+        compiled = core().compile_model(
             instrumented, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         )
         queue = ov.AsyncInferQueue(compiled)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
+from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.environment import ISA_VARIABLE
 
 # Limits of oneDNN's instruction sets below which there is no lower precision.
@@ -114,7 +115,7 @@ def describe_execution(compiled: Any) -> Execution:
 
 def _compile(model: ov.Model, device: str, properties: dict[str, Any]) -> Any:
     try:
-        return ov.Core().compile_model(model, device, properties)
+        return core().compile_model(model, device, properties)
     except RuntimeError as error:
         raise errors.inference_failed(f"compiling for {device}", errors.message_of(error)) from error
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import openvino as ov
-
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec, InstructionSet
+from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.environment import cpu_flags
 
 _VIRTUAL = frozenset({"AUTO", "HETERO", "MULTI", "BATCH"})
@@ -25,7 +24,7 @@ _FLAGS: dict[InstructionSet, str] = {
 
 def available_devices() -> list[str]:
     """Return OpenVINO's own list of devices."""
-    return list(ov.Core().available_devices)
+    return list(core().available_devices)
 
 
 def available_instruction_sets() -> list[InstructionSet]:
