@@ -1,6 +1,6 @@
 """Scores of a model: accuracy by OpenVINO's accuracy checker, latency by measuring in turns, and what it ran on."""
 
-from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch, sample_shapes
+from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
 from quantize_zoo.scoring.answers import Answers, read_answers, write_answers
 from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
 from quantize_zoo.scoring.checker_config import (
@@ -35,6 +35,7 @@ from quantize_zoo.scoring.latency import (
     measure_in_turns,
     summarize_compilations,
 )
+from quantize_zoo.scoring.preprocessing import sample_shapes
 from quantize_zoo.scoring.profiling import LayerTime, profile_layers
 from quantize_zoo.scoring.rounds import measure_rounds
 from quantize_zoo.scoring.runtimes import Side, start_runtime

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +24,12 @@ from quantize_zoo.config import ModelConfig
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
-from quantize_zoo.scoring.inputs import IN_MEMORY, InputArrays, InputBudget
+from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
+from quantize_zoo.scoring.preprocessing import Sample, preprocess, sample_name
 
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
 _REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
-_LISTED_BAD_SAMPLES = 5
 _THUMBNAIL = (96, 96)
 
 
@@ -45,16 +44,6 @@ class AccuracyResult:
     metrics: dict[str, float]
     per_sample: dict[str, NDArray[np.float64]]
     samples: int
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """What the checker needs to know of one preprocessed sample, and where its inputs are kept."""
-
-    identifier: Any
-    annotation: Any
-    meta: list[dict[str, Any]]
-    index: int
 
 
 class AccuracySession:
@@ -100,8 +89,9 @@ class AccuracySession:
             self._adapter.label_map = (self._dataset.metadata or {}).get("label_map")
             self._adapter.output_blob = self._adapter.output_blob or model.outputs[0].get_any_name()
         self._outputs = [port.get_any_name() for port in model.outputs]
-        self.bad_samples: list[str] = []
-        self._samples = self._preprocess(checker, launcher_config, model, budget, skip=config.on_bad_sample == "skip")
+        skip = config.on_bad_sample == "skip"
+        data = preprocess(checker, self._dataset, self._preprocessor, launcher_config, model, budget, skip=skip)
+        self._samples, self._inputs, self.bad_samples = data.samples, data.inputs, data.bad
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -117,7 +107,7 @@ class AccuracySession:
 
     def identifiers(self) -> list[str]:
         """Return the name of every sample."""
-        return [_name(sample.identifier) for sample in self._samples]
+        return [sample_name(sample.identifier) for sample in self._samples]
 
     def write_thumbnail(self, identifier: str, path: Path) -> bool:
         """Write a small picture of a sample; tell whether it is one."""
@@ -144,7 +134,8 @@ class AccuracySession:
         digest = hashlib.sha256()
         for sample in self._samples:
             annotation = vars(sample.annotation) if sample.annotation is not None else {}
-            digest.update(json.dumps([_name(sample.identifier), annotation], default=_name, sort_keys=True).encode())
+            known = [sample_name(sample.identifier), annotation]
+            digest.update(json.dumps(known, default=sample_name, sort_keys=True).encode())
             inputs = self._inputs.get(sample.index)
             for name in sorted(inputs):
                 digest.update(name.encode())
@@ -247,10 +238,10 @@ class AccuracySession:
             raise errors.metric_failed([metric], _cause(error)) from error
         return _scalar(metric, value, function.meta)
 
-    def _chosen(self, indices: Sequence[int] | None) -> list[_Sample]:
+    def _chosen(self, indices: Sequence[int] | None) -> Sequence[Sample]:
         return self._samples if indices is None else [self._samples[index] for index in indices]
 
-    def _infer(self, compiled: Any, samples: Sequence[_Sample]) -> Generator[dict[str, NDArray[Any]], None, None]:
+    def _infer(self, compiled: Any, samples: Sequence[Sample]) -> Generator[dict[str, NDArray[Any]], None, None]:
         """Yield the outputs sample by sample; requests for the next ones run meanwhile."""
         queue: Any = ()
         try:
@@ -272,7 +263,7 @@ class AccuracySession:
             for request in queue:
                 request.wait()
 
-    def _predict(self, sample: _Sample, raw: dict[str, NDArray[Any]]) -> tuple[list[Any], list[Any]]:
+    def _predict(self, sample: Sample, raw: dict[str, NDArray[Any]]) -> tuple[list[Any], list[Any]]:
         annotation = [copy.deepcopy(sample.annotation)] if self._postprocessor.has_processors else [sample.annotation]
         try:
             predicted = self._adapter.process([raw], [sample.identifier], sample.meta) if self._adapter else [raw]
@@ -299,87 +290,13 @@ class AccuracySession:
             raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
         return {result.name: _scalar(result.name, result.evaluated_value, result.meta) for result in found}
 
-    def _preprocess(
-        self, checker: Checker, launcher_config: dict[str, Any], model: ov.Model, budget: InputBudget, *, skip: bool
-    ) -> list[_Sample]:
-        shapes = sample_shapes(model)
-        dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in model.inputs}
-        feeder = checker.module("launcher.input_feeder").InputFeeder(
-            launcher_config.get("inputs", []), shapes, shapes.__getitem__,
-            default_layout=launcher_config.get("default_layout", "NCHW"),
-        )  # fmt: skip
-        extract = checker.module("utils").extract_image_representations
-        self._preprocessor.input_shapes = shapes
-        self._dataset.batch = 1
-        if len(self._dataset) == 0:
-            raise errors.empty_dataset("dataset")
-        self._inputs = InputArrays(shapes, dtypes, len(self._dataset), budget)
-        samples: list[_Sample] = []
-        for index in range(len(self._dataset)):
-            identifier = self._dataset.identifiers[index]
-            try:
-                _, annotations, data, identifiers = self._dataset[index]
-                data = self._preprocessor.process(data, annotations)
-                meta = extract(data, meta_only=True)
-                for each in meta:  # some adapters ask; the checker's launcher tells
-                    each["input_shape"] = shapes
-                filled = feeder.fill_inputs(data)[0]
-            except Exception as error:  # readers and preprocessors raise whatever their libraries raise
-                if skip:
-                    self.bad_samples.append(_name(identifier))
-                    continue
-                raise errors.sample_unreadable(_name(identifier), str(error) or type(error).__name__) from error
-            inputs = {
-                name: _fitted(np.ascontiguousarray(value, dtype=dtypes[name]), shapes.get(name))
-                for name, value in filled.items()
-            }
-            for name, shape in shapes.items():
-                if name not in inputs or inputs[name].shape != shape:
-                    given = str(inputs[name].shape) if name in inputs else "absent"
-                    raise errors.input_mismatch(name, str(shape), given)
-            self._inputs.put(len(samples), inputs)
-            samples.append(_Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples)))
-        if not samples:
-            raise errors.all_samples_bad(self.bad_samples[:_LISTED_BAD_SAMPLES])
-        return samples
 
-
-def sample_shapes(model: ov.Model) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each input for one sample: the model's own, where a dynamic first dimension is 1.
-
-    Raises:
-        CellError: another dimension is dynamic.
-
-    """
-    shapes = {}
-    for port in model.inputs:
-        shape = port.get_partial_shape()
-        if shape.rank.is_dynamic or any(dimension.is_dynamic for dimension in list(shape)[1:]):
-            raise errors.dynamic_shape(port.get_any_name(), str(shape))
-        shapes[port.get_any_name()] = tuple(1 if each.is_dynamic else each.get_length() for each in shape)
-    return shapes
-
-
-def _fitted(value: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:
-    """Return data in the shape of an input if they differ in leading dimensions of 1 only, as the checker does."""
-    if shape is None or value.shape == shape:
-        return value
-    plain = [tuple(itertools.dropwhile(lambda size: size == 1, each)) for each in (value.shape, shape)]
-    return value.reshape(shape) if plain[0] == plain[1] else value
-
-
-def _name(identifier: Any) -> str:
-    """Return a sample's name; text of the checker's identifier for samples without a file has its memory address."""
-    known = getattr(identifier, "annotation_id", None)
-    return str(identifier) if known is None else str(known)
-
-
-def _check_label(sample: _Sample, prediction: Any) -> None:
+def _check_label(sample: Sample, prediction: Any) -> None:
     """Check that a classification's label is one that the model knows."""
     label: Any = getattr(sample.annotation, "label", None)
     scores: Any = getattr(prediction, "scores", None)
     if isinstance(label, int | np.integer) and np.ndim(scores) == 1 and not 0 <= label < np.size(scores):
-        raise errors.label_out_of_range(_name(sample.identifier), int(label), np.size(scores))
+        raise errors.label_out_of_range(sample_name(sample.identifier), int(label), np.size(scores))
 
 
 def _cause(error: Exception) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config.pot import Images
-from quantize_zoo.scoring.accuracy import sample_shapes
+from quantize_zoo.scoring.preprocessing import sample_shapes
 
 
 def read_images(images: Images, model: ov.Model, count: int | None) -> list[dict[str, NDArray[Any]]]:

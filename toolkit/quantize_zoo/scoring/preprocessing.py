@@ -1,0 +1,134 @@
+"""Samples as a model takes them: read and preprocessed once, by the checker's own readers and preprocessors."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+from quantize_zoo.scoring.checker import Checker
+from quantize_zoo.scoring.inputs import InputArrays, InputBudget
+
+_LISTED_BAD_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the checker needs to know of one preprocessed sample, and where its inputs are kept."""
+
+    identifier: Any
+    annotation: Any
+    meta: list[dict[str, Any]]
+    index: int
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """All samples that can be read, their inputs, and the names of those that cannot."""
+
+    samples: tuple[Sample, ...]
+    inputs: InputArrays
+    bad: tuple[str, ...]
+
+
+def preprocess(
+    checker: Checker,
+    dataset: Any,
+    preprocessor: Any,
+    launcher_config: dict[str, Any],
+    model: ov.Model,
+    budget: InputBudget,
+    *,
+    skip: bool,
+) -> PreparedData:
+    """Read and preprocess every sample of the checker's dataset.
+
+    Args:
+        checker: where the accuracy checker is.
+        dataset: the checker's.
+        preprocessor: the checker's.
+        launcher_config: says what fills which input.
+        model: takes the samples.
+        budget: how much memory they may take.
+        skip: leave out what cannot be read.
+
+    Raises:
+        CellError: there is no sample, or one cannot be read or does not fit the model.
+
+    """
+    shapes = sample_shapes(model)
+    dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in model.inputs}
+    feeder = checker.module("launcher.input_feeder").InputFeeder(
+        launcher_config.get("inputs", []), shapes, shapes.__getitem__,
+        default_layout=launcher_config.get("default_layout", "NCHW"),
+    )  # fmt: skip
+    extract = checker.module("utils").extract_image_representations
+    preprocessor.input_shapes = shapes
+    dataset.batch = 1
+    if len(dataset) == 0:
+        raise errors.empty_dataset("dataset")
+    arrays = InputArrays(shapes, dtypes, len(dataset), budget)
+    samples: list[Sample] = []
+    bad: list[str] = []
+    for index in range(len(dataset)):
+        identifier = dataset.identifiers[index]
+        try:
+            _, annotations, data, identifiers = dataset[index]
+            data = preprocessor.process(data, annotations)
+            meta = extract(data, meta_only=True)
+            for each in meta:  # some adapters ask; the checker's launcher tells
+                each["input_shape"] = shapes
+            filled = feeder.fill_inputs(data)[0]
+        except Exception as error:  # readers and preprocessors raise whatever their libraries raise
+            if skip:
+                bad.append(sample_name(identifier))
+                continue
+            raise errors.sample_unreadable(sample_name(identifier), str(error) or type(error).__name__) from error
+        inputs = {
+            name: _fitted(np.ascontiguousarray(value, dtype=dtypes[name]), shapes.get(name))
+            for name, value in filled.items()
+        }
+        for name, shape in shapes.items():
+            if name not in inputs or inputs[name].shape != shape:
+                given = str(inputs[name].shape) if name in inputs else "absent"
+                raise errors.input_mismatch(name, str(shape), given)
+        arrays.put(len(samples), inputs)
+        samples.append(Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples)))
+    if not samples:
+        raise errors.all_samples_bad(bad[:_LISTED_BAD_SAMPLES])
+    return PreparedData(tuple(samples), arrays, tuple(bad))
+
+
+def sample_shapes(model: ov.Model) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each input for one sample: the model's own, where a dynamic first dimension is 1.
+
+    Raises:
+        CellError: another dimension is dynamic.
+
+    """
+    shapes = {}
+    for port in model.inputs:
+        shape = port.get_partial_shape()
+        if shape.rank.is_dynamic or any(dimension.is_dynamic for dimension in list(shape)[1:]):
+            raise errors.dynamic_shape(port.get_any_name(), str(shape))
+        shapes[port.get_any_name()] = tuple(1 if each.is_dynamic else each.get_length() for each in shape)
+    return shapes
+
+
+def _fitted(value: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:
+    """Return data in the shape of an input if they differ in leading dimensions of 1 only, as the checker does."""
+    if shape is None or value.shape == shape:
+        return value
+    plain = [tuple(itertools.dropwhile(lambda size: size == 1, each)) for each in (value.shape, shape)]
+    return value.reshape(shape) if plain[0] == plain[1] else value
+
+
+def sample_name(identifier: Any) -> str:
+    """Return a sample's name; text of the checker's identifier for samples without a file has its memory address."""
+    known = getattr(identifier, "annotation_id", None)
+    return str(identifier) if known is None else str(known)
