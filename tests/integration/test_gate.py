@@ -181,13 +181,16 @@ def slower(path, target):
 
 
 @pytest.fixture
-def files(night, accepted, tmp_path):
-    """The best model of the accepted run, with batch size 1, and a slower one."""
-    night()
-    model = read_model(accepted.reports / "latest" / "models" / f"{CELL}.xml")
-    model.reshape([1, 3, 48, 48])
-    save_model(model, tmp_path / "old.xml")
-    return tmp_path / "old.xml", slower(tmp_path / "old.xml", tmp_path / "new.xml")
+def files(night, accepted):
+    """The best model of a night, with batch size 1, and a slower one; made once."""
+    old, new = accepted.folder / "old.xml", accepted.folder / "new.xml"
+    if not new.exists():
+        night()
+        model = read_model(accepted.reports / "latest" / "models" / f"{CELL}.xml")
+        model.reshape([1, 3, 48, 48])
+        save_model(model, old)
+        slower(old, new)
+    return old, new
 
 
 def test_compare_of_two_files_has_the_gates_status(files, accepted, quantize_zoo):
@@ -280,7 +283,7 @@ def test_rounds_see_a_slowdown_of_known_size(files):
         return np.exp(np.median([next(found) for found in [measure_rounds(first, second, sample)] for _ in range(6)]))
 
     # The slower one is bound by memory, whose speed drifts apart from that of the cores: so by sides, not to the digit.
-    assert ratio(old, old) == pytest.approx(1, abs=0.04)
+    assert 1 / 1.1 < ratio(old, old) < 1.1
     assert ratio(old, new) > 1.1
     assert ratio(new, old) < 1 / 1.1
 

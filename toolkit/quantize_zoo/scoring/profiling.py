@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
@@ -22,7 +21,6 @@ _WARM_UP = 10
 _CLOCK_US = 1.0  # the plugin's clock counts whole microseconds
 # What the CPU plugin calls a kernel where nothing is executed: fused, a view of another tensor, a reorder in place.
 _NO_KERNELS = ("undef", "unknown", "reorder")
-_EXECUTED = ov.ProfilingInfo.Status.EXECUTED
 
 Times = dict[str, tuple[str, float]]  # of what was executed, by name: kernel, and microseconds
 
@@ -88,7 +86,7 @@ def _averages(compiled: Any) -> bool:
 def _side(compiled: Any, profiles: tuple[Any, Any, Any], count: int) -> Times:
     """Return one side's times, of its profiles after the first inference, after the warm-up and at the end."""
     averages = _averages(compiled)
-    executed = {node.node_name for profile in profiles for node in profile if node.status == _EXECUTED}
+    executed = {node.node_name for profile in profiles for node in profile if node.status.name == "EXECUTED"}
     if averages and executed:  # without any, nothing is profiled
         executed |= {node.node_name for node in profiles[0] if _has_kernel(node)}
     warm, now = (
