@@ -18,6 +18,7 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import Side, measure_rounds, start_runtime
+from quantize_zoo.store import Store
 
 CELL = "net-CPU[f32]"
 
@@ -131,7 +132,8 @@ def test_baseline_of_another_dataset_is_refused_and_says_what_differs(night, acc
 
 def test_vanished_model_of_the_baseline_fails_the_check_only(night, accepted):
     folder = accepted.reports / "baselines"
-    (model,) = folder.glob("*/content.xml")
+    (baseline,) = Store(f"sqlite:///{accepted.reports / 'store.db'}").baselines()
+    model = folder / baseline.content.int8
     model.rename(model.with_suffix(".away"))
     try:
         status, document, _ = night()
@@ -159,7 +161,7 @@ def test_baselines_are_shown_moved_and_dropped(night, accepted, quantize_zoo, tm
     assert (status, "there is no cell 'net-CPU'" in err) == (2, True)
     status, _, err = quantize_zoo("baseline", "accept", "--cells", "nett", *store)
     assert (status, "there is no cell 'nett'" in err) == (2, True)
-    (damaged,) = (tmp_path / "kept").glob("*/content.bin")
+    damaged = next((tmp_path / "kept").glob("*/content.bin"))
     damaged.write_bytes(b"other")
     status, _, err = quantize_zoo("baseline", "import", tmp_path / "kept", *elsewhere)
     assert status == 2

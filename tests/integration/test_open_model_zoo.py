@@ -188,5 +188,5 @@ def test_definitions_complete_a_dataset_by_name(small):
     (small.folder / "definitions.yml").write_text(yaml.safe_dump(shared))
     small.edit("net.yml", lambda model: model.update(definitions="definitions.yml"))
     config = load_model_config(small.folder / "net.yml")
-    session = AccuracySession(find_checker(), config(read_model(config.model), 1))
+    session = AccuracySession(find_checker(), config, read_model(config.model))
     assert len(session) == 100

@@ -17,7 +17,7 @@ from quantize_zoo.scoring import AccuracySession, InputBudget, compile_for_accur
 
 
 def session_of(config, *arguments):
-    return AccuracySession(find_checker(), config(read_model(config.model), 1), *arguments)
+    return AccuracySession(find_checker(), config, read_model(config.model), *arguments)
 
 
 @pytest.fixture(scope="module")

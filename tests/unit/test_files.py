@@ -43,7 +43,7 @@ def test_an_interrupt_while_drafts_are_written_leaves_what_was_there(tmp_path, m
 
     def interrupted(path, content):
         if path.name == "b":
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         written(path, content)
 
     monkeypatch.setattr(files, "_write_through", interrupted)

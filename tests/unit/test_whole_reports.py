@@ -2,7 +2,6 @@
 
 import json
 import math
-import signal
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
@@ -225,7 +224,7 @@ def test_an_interrupted_report_leaves_no_half_and_no_draft(tmp_path, monkeypatch
 
     def interrupted(path, content):
         if path.name == "junit.xml":
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         through(path, content)
 
     monkeypatch.setattr(files, "_write_through", interrupted)

@@ -31,7 +31,7 @@ CONFIGURATION = {
 }
 _ANSWER_SECONDS = 4  # within which a scheduler must answer
 _CLOSE_SECONDS = 1
-_DASHBOARD_SECONDS = 3
+_DASHBOARD_SECONDS = 10
 
 
 @contextmanager
