@@ -14,7 +14,9 @@ import yaml
 
 from builders import plain_int8
 from quantize_zoo.config import DeviceSpec, load_model_config
+from quantize_zoo.errors import CellError
 from quantize_zoo.graph import read_model, save_model
+from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
@@ -50,6 +52,21 @@ def test_session_scores_models_one_after_the_other(mobilenet):
     first, session = score(mobilenet, model)
     again = session.score(compile_for_accuracy(model, F32))
     assert first.metrics == again.metrics
+
+
+@pytest.mark.parametrize("name", ["digits-mobilenet", "faces-landmarks"])
+def test_answers_that_are_no_numbers_are_told_and_never_scored(zoo, name):
+    """A classifier's argmax of NaN is a class; a metric's mean of NaN is no single number."""
+    config = load_model_config(zoo / "embedded" / f"{name}.yml")
+    model = read_model(config.model)
+    result = model.get_results()[0]
+    source = result.input_value(0)
+    names = source.get_names()
+    nothing = ops.divide(ops.multiply(source, ops.constant(np.float32(0))), ops.constant(np.float32(0)))
+    nothing.output(0).set_names(names)
+    result.input(0).replace_source_output(nothing.output(0))
+    with pytest.raises(CellError, match="of the model is NaN for sample"):
+        score(config, model)
 
 
 def test_fingerprint_follows_the_data(small):

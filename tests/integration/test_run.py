@@ -221,7 +221,7 @@ def stored(small):
     return Store(f"sqlite:///{small.reports / 'store.db'}").load_run()
 
 
-def test_interrupt_keeps_and_reports_what_was_finished(small):
+def test_interrupt_keeps_and_reports_what_was_finished(small, quantize_zoo):
     process = start(small)
     os.killpg(process.pid, signal.SIGINT)
     output = process.communicate(timeout=60)[1]
@@ -232,6 +232,8 @@ def test_interrupt_keeps_and_reports_what_was_finished(small):
     assert run.cells[0].status == "interrupted"
     assert len(run.cells[0].trials) >= 3
     assert "interrupted" in (small.reports / "latest" / "index.html").read_text()
+    status, _, err = quantize_zoo("report", "--reports", small.reports)
+    assert (status, "interrupted by" in err) == (130, False), "nobody interrupted this command"
 
 
 def children(pid):

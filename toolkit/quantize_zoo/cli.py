@@ -68,9 +68,10 @@ def main() -> None:
         with interrupts.raised():
             status = _status()
     except KeyboardInterrupt:
-        status = 128 + signal.SIGINT
-    if status == 128 + signal.SIGINT or interrupts.asked():
         status = interrupts.tell(interrupts.asked() or signal.SIGINT)
+    # A stored run that was interrupted has that status, too, without any signal to this command.
+    if number := interrupts.asked():
+        status = interrupts.tell(number)
     sys.exit(status)
 
 

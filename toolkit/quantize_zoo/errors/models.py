@@ -151,6 +151,15 @@ def weights_not_finite(operation: str) -> CellError:
     )
 
 
+def outputs_not_numbers(output: str, sample: str) -> CellError:
+    """A model answers NaN, which most metrics would take for a wrong or even a right answer."""
+    return CellError(
+        f"output {output!r} of the model is NaN for sample {sample!r}",
+        where="model",
+        remedy="check the preprocessing (mean, scale), the model's weights, and the inference precision",
+    )
+
+
 def inference_failed(what: str, cause: str) -> CellError:
     """OpenVINO refuses to compile or to infer."""
     return CellError(f"{what} failed: {cause}", where="OpenVINO", remedy="see OpenVINO's message")

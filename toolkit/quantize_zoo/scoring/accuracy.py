@@ -149,7 +149,7 @@ class AccuracySession:
         cost nothing.
 
         Raises:
-            CellError: inference fails, the adapter does not fit, or a metric is not a single number.
+            CellError: inference fails, an output is NaN, the adapter does not fit, or a metric is not a single number.
 
         """
         self._metrics.reset()
@@ -264,6 +264,9 @@ class AccuracySession:
                 request.wait()
 
     def _predict(self, sample: Sample, raw: dict[str, NDArray[Any]]) -> tuple[list[Any], list[Any]]:
+        for name, value in raw.items():
+            if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
+                raise errors.outputs_not_numbers(name, sample_name(sample.identifier))
         annotation = [copy.deepcopy(sample.annotation)] if self._postprocessor.has_processors else [sample.annotation]
         try:
             predicted = self._adapter.process([raw], [sample.identifier], sample.meta) if self._adapter else [raw]
