@@ -28,7 +28,8 @@ def test_error_says_where_what_and_remedy():
     error = errors.input_mismatch("image", "(1, 3, 8, 8)", "(1, 3, 9, 9)")
     assert str(error) == (
         "model and dataset: input 'image' of the model takes (1, 3, 8, 8), the preprocessed data are (1, 3, 9, 9)\n"
-        "  -> correct the preprocessing (resize, color) or the layout in the accuracy checker's configuration"
+        "  -> correct the preprocessing (resize, color) or the layout in the accuracy checker's configuration; "
+        "samples come one at a time, so set a larger batch to 1 with input_shapes"
     )
 
 

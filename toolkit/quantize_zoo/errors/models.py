@@ -59,7 +59,8 @@ def input_mismatch(name: str, wanted: str, given: str) -> CellError:
     return CellError(
         f"input {name!r} of the model takes {wanted}, the preprocessed data are {given}",
         where="model and dataset",
-        remedy="correct the preprocessing (resize, color) or the layout in the accuracy checker's configuration",
+        remedy="correct the preprocessing (resize, color) or the layout in the accuracy checker's configuration; "
+        "samples come one at a time, so set a larger batch to 1 with input_shapes",
     )
 
 
