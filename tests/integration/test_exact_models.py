@@ -74,7 +74,7 @@ def exported(candidate, folder, samples):
     """Write a candidate and see that the file computes the same, bit by bit, on every sample."""
     path = folder / "int8.xml"
     save_model(candidate, path)
-    assert require_same_outputs(candidate, path, F32, samples), "a CPU repeats itself"
+    assert require_same_outputs(candidate, path, F32, samples)[1], "a CPU repeats itself"
     return path
 
 

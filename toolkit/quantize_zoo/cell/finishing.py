@@ -69,8 +69,8 @@ def prove(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float
     start = time.perf_counter()
     bench, metric = work.bench, work.bench.metric
     samples = bench.accuracy.inputs(work.order[:PROVEN_SAMPLES])
-    repeats = require_same_outputs(candidate, path, bench.device, samples)
-    value = bench.accuracy.score(compile_for_accuracy(read_model(path), bench.device), work.order).metrics[metric]
+    written, repeats = require_same_outputs(candidate, path, bench.device, samples)
+    value = bench.accuracy.score(written, work.order).metrics[metric]
     if accuracy is not None and value != accuracy and (repeats or not math.isclose(value, accuracy, rel_tol=LAST_BITS)):
         raise errors.file_computes_otherwise(path, metric, f"{accuracy!r} in the trial", f"{value!r} of the file")
     return Proof(len(samples), value, repeats, time.perf_counter() - start)

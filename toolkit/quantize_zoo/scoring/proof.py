@@ -21,8 +21,12 @@ LAST_BITS = 1e-5  # relative; of a device that does not repeat itself
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def require_same_outputs(model: ov.Model, path: Path, device: DeviceSpec, samples: Sequence[Arrays]) -> bool:
-    """Read a file back and see that it computes what the model does; tell whether the device repeats itself.
+def require_same_outputs(
+    model: ov.Model, path: Path, device: DeviceSpec, samples: Sequence[Arrays]
+) -> tuple[Any, bool]:
+    """Read a file back and see that it computes what the model does.
+
+    Return the file, compiled, and whether the device repeats itself.
 
     A device that does not, for which the model in memory gives other bits the second time, may differ in the last ones.
 
@@ -37,7 +41,7 @@ def require_same_outputs(model: ov.Model, path: Path, device: DeviceSpec, sample
         raise errors.file_computes_otherwise(
             path, f"outputs of {len(samples)} samples", "in memory", "others in the file"
         )
-    return repeats
+    return written, repeats
 
 
 def _outputs(compiled: Any, samples: Sequence[Arrays]) -> list[list[NDArray[Any]]]:
