@@ -77,11 +77,16 @@ def test_a_signal_that_a_library_swallowed_is_remembered():
 
 def test_the_second_signal_ends_a_process_in_native_code_with_all_below_it():
     process = program(
-        "import hashlib, subprocess\n"
+        "import hashlib, subprocess, threading\n"
+        "def tell_when_busy():\n"
+        "    while time.process_time() < begun + 0.1:\n"
+        "        time.sleep(0.01)\n"
+        "    print('ready', flush=True)\n"
         "with interrupts.raised():\n"
         "    subprocess.Popen(['sh', '-c', 'sleep 60 & wait'], start_new_session=True)\n"
         "    time.sleep(0.2)\n"
-        "    print('ready', flush=True)\n"
+        "    begun = time.process_time()\n"
+        "    threading.Thread(target=tell_when_busy, daemon=True).start()\n"
         "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"
     )
     below = descendants(process.pid)
@@ -94,6 +99,16 @@ def test_the_second_signal_ends_a_process_in_native_code_with_all_below_it():
     assert (status, err) == (143, "interrupted by SIGTERM\n")
     assert time.monotonic() - started < 2
     assert not [each for each in below if alive(each)]
+
+
+def test_no_thread_but_the_main_one_takes_a_signal():
+    process = program("print('ready', flush=True)\ntime.sleep(60)")
+    taken = 1 << signal.SIGINT - 1 | 1 << signal.SIGTERM - 1
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        fields = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines())
+        blocked = int(fields["SigBlk"], 16) & taken
+        assert blocked == (0 if int(thread.name) == process.pid else taken)
+    process.kill()
 
 
 def test_a_signal_that_is_ignored_stays_so():

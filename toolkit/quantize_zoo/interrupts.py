@@ -42,7 +42,10 @@ def listen() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise_first)
+    # Where another thread takes a signal, CPython does not wake the main thread from waiting for a lock.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     threading.Thread(target=_end_where_not_raised, args=(reading,), name="signals", daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager

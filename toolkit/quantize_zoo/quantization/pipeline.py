@@ -98,6 +98,7 @@ class Pipeline:
         self._samples = samples
         self._ignored = ignored_operations(model, hardware, params.tunable, name)
         self.placement = find_placement(model, hardware, name, self._ignored)
+        _weights(model, self.placement)  # what is no number is told before the model is scored
         self.base = base_option(self.placement, hardware, params.tunable, params.steps)
         self._steps: dict[str, Algorithm] = {each.name: each for each in params.algorithms}
         self._as_pot = compatibility == "pot"

@@ -9,7 +9,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dask
@@ -153,7 +153,8 @@ def _in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return done.result()
     except KeyboardInterrupt:
         loop, task = begun.result()
-        loop.call_soon_threadsafe(task.cancel)
+        with suppress(RuntimeError):  # the loop is closed already
+            loop.call_soon_threadsafe(task.cancel)
         thread.join(_CLOSE_SECONDS)
         for child in multiprocessing.active_children():  # a nanny that was about to start one leaves it behind
             child.kill()
