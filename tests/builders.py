@@ -44,7 +44,7 @@ def convolution(source, channels_in, channels_out, name, kernel=1, dtype=np.floa
 
 
 def parameter(shape=(1, 3, 8, 8), name="image"):
-    node = named(ops.parameter(list(shape), np.float32), name)
+    node = named(ops.parameter(shape if isinstance(shape, ov.PartialShape) else list(shape), np.float32), name)
     node.output(0).set_names({name})
     return node
 

@@ -50,7 +50,7 @@ def ratio(reference, candidate):
     def compile_both():
         return tuple(compile_for_latency(model, F32, BENCHMARK) for model in (reference, candidate))
 
-    return measure_compilations(compile_both, sample, BENCHMARK).ratio
+    return measure_compilations(compile_both, [sample], BENCHMARK).ratio
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -282,7 +282,7 @@ def test_rounds_see_a_slowdown_of_known_size(files):
     sample = {"image": np.zeros((1, 3, 48, 48), np.float32)}
 
     def ratio(first, second):
-        return np.exp(np.median([next(found) for found in [measure_rounds(first, second, sample)] for _ in range(6)]))
+        return np.exp(np.median([next(found) for found in [measure_rounds(first, second, [sample])] for _ in range(6)]))
 
     # The slower one is bound by memory, whose speed drifts apart from that of the cores: so by sides, not to the digit.
     assert 1 / 1.1 < ratio(old, old) < 1.1

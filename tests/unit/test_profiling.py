@@ -21,7 +21,7 @@ def compiled(network, **changes):
 
 def test_layers_of_both_sides_stand_beside_each_other():
     net = residual_model()
-    layers = profile_layers(compiled(net), compiled(plain_int8(net, [SAMPLE] * 4)), SAMPLE)
+    layers = profile_layers(compiled(net), compiled(plain_int8(net, [SAMPLE] * 4)), [SAMPLE])
     found = {layer.name: layer for layer in layers}
     for name in ("first", "branch"):
         assert "f32" in found[name].reference_kernel.lower()
@@ -33,7 +33,7 @@ def test_layers_of_both_sides_stand_beside_each_other():
 def test_a_layer_shorter_than_the_plugins_clock_is_executed_all_the_same():
     """On a fast CPU no layer of this model takes a microsecond, and the plugin says NOT_RUN of all of them."""
     net = residual_model()
-    found = {layer.name: layer for layer in profile_layers(compiled(net), compiled(net), SAMPLE)}
+    found = {layer.name: layer for layer in profile_layers(compiled(net), compiled(net), [SAMPLE])}
     assert {"first", "branch", "add", "pool", "scores"} <= set(found)
     for layer in found.values():
         assert all(micros == 0 or micros >= 1 for micros in (layer.reference_us, layer.candidate_us)), layer
@@ -41,13 +41,13 @@ def test_a_layer_shorter_than_the_plugins_clock_is_executed_all_the_same():
 
 def test_what_is_fused_into_another_layer_is_not_executed():
     net = residual_model()
-    found = {layer.name for layer in profile_layers(compiled(net), compiled(net), SAMPLE)}
+    found = {layer.name for layer in profile_layers(compiled(net), compiled(net), [SAMPLE])}
     assert not found & {"image", "relu", "bias", "flat"}
 
 
 def test_a_model_against_itself_has_the_same_layers_and_kernels():
     net = residual_model()
-    for layer in profile_layers(compiled(net), compiled(net), SAMPLE):
+    for layer in profile_layers(compiled(net), compiled(net), [SAMPLE]):
         assert layer.reference_us is not None
         assert layer.candidate_us is not None
         assert layer.reference_kernel == layer.candidate_kernel
@@ -58,7 +58,7 @@ def test_layers_take_no_longer_than_the_inferences_that_they_are_part_of():
     large = model(convolution(image, 3, 32, "large", kernel=3), image)  # no CPU computes it within a microsecond
     both = [compiled(large) for _ in range(2)]
     start = time.perf_counter()
-    layers = profile_layers(*both, {"image": np.zeros((1, 3, 128, 128), np.float32)})
+    layers = profile_layers(*both, [{"image": np.zeros((1, 3, 128, 128), np.float32)}])
     microseconds = 1e6 * (time.perf_counter() - start)
     for taken in (layer.reference_us for layer in layers), (layer.candidate_us for layer in layers):
         assert 0 < sum(taken) < microseconds / 10, "each side is inferred ten times at least"
@@ -76,10 +76,10 @@ def test_a_warm_up_longer_than_what_the_clock_counted_leaves_no_negative_time():
 
 def test_models_that_are_not_profiled_have_no_layers():
     net = residual_model()
-    assert profile_layers(compiled(net, PERF_COUNT=False), compiled(net, PERF_COUNT=False), SAMPLE) == ()
+    assert profile_layers(compiled(net, PERF_COUNT=False), compiled(net, PERF_COUNT=False), [SAMPLE]) == ()
 
 
 def test_a_failing_inference_is_one_error():
     net = compiled(residual_model())
     with pytest.raises(CellError, match="profiling"):
-        profile_layers(net, net, {"image": np.ones((1, 3, 9, 9), np.float32)})
+        profile_layers(net, net, [{"image": np.ones((1, 3, 9, 9), np.float32)}])

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from quantize_zoo.config import QuantizationConfig
 from quantize_zoo.graph import WeightPoint, shared_configs
 from quantize_zoo.quantization import Border, RangeEstimator, TensorOption, preset_estimator
+from quantize_zoo.quantization.instrumentation import Extremes
 from quantize_zoo.quantization.ranges import (
     activation_range,
     asymmetric_range,
@@ -16,7 +17,7 @@ from quantize_zoo.quantization.ranges import (
     symmetric_low,
     weights_range,
 )
-from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes, ExtremeValues
+from quantize_zoo.quantization.statistics import ActivationStatistics, ExtremeValues
 
 FLOATS = st.floats(-100, 100, width=32)
 WEIGHTS = hnp.arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=FLOATS)

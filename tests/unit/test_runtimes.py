@@ -21,7 +21,7 @@ from quantize_zoo.scoring.runtimes import Side, start_runtime
 
 with start_runtime() as runtime:
     runtime.load(Side(Path(sys.argv[1]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
-    runtime.feed({"x": np.zeros((1, 8), np.float32)})
+    runtime.feed([{"x": np.zeros((1, 8), np.float32)}])
     print("ready", flush=True)
     runtime.turns([0], 10**9)
 """

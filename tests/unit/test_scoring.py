@@ -170,10 +170,10 @@ def heavy_model():
 def test_ratio_above_one_means_that_the_candidate_is_faster(api_type):
     benchmark = BenchmarkParams(duration_seconds=0.2, api_type=api_type)
     slow, fast = (compile_for_latency(net, CPU_F32, benchmark) for net in (heavy_model(), residual_model()))
-    found = measure_in_turns(slow, fast, SAMPLE, benchmark)
+    found = measure_in_turns(slow, fast, [SAMPLE], benchmark)
     assert found.ratio.low > 1
     assert found.reference_us.value > found.candidate_us.value
-    assert measure_in_turns(fast, slow, SAMPLE, benchmark).ratio.high < 1
+    assert measure_in_turns(fast, slow, [SAMPLE], benchmark).ratio.high < 1
 
 
 def test_model_against_itself_is_neither_faster_nor_slower():
@@ -182,13 +182,13 @@ def test_model_against_itself_is_neither_faster_nor_slower():
     ratios = []
     for _ in range(5):
         one, other = (compile_for_latency(heavy_model(), CPU_F32, benchmark) for _ in range(2))
-        ratios.append(measure_in_turns(one, other, SAMPLE, benchmark).ratio.value)
+        ratios.append(measure_in_turns(one, other, [SAMPLE], benchmark).ratio.value)
     assert np.median(ratios) == pytest.approx(1, abs=0.1)
 
 
 def bench_of(batch, shape):
     """A bench with one sample of one input, which has this shape in the model."""
-    inputs = SimpleNamespace(inputs=lambda _: [{"image": np.ones((1, 3, 8, 8), np.float32), "size": np.array(3)}])
+    inputs = SimpleNamespace(inputs=lambda _=None: [{"image": np.ones((1, 3, 8, 8), np.float32), "size": np.array(3)}])
     benchmark = BenchmarkParams(batch_size=batch)
     batched = frozenset(["image"] if shape.startswith("[?") else [])
     return Bench(
@@ -197,18 +197,18 @@ def bench_of(batch, shape):
 
 
 def test_batch_of_the_benchmark_is_measured_where_the_model_takes_it():
-    sample = bench_of(4, "[?,3,8,8]").sample()
+    (sample,) = bench_of(4, "[?,3,8,8]").timed_samples()
     assert sample["image"].shape == (4, 3, 8, 8)
     assert sample["size"].shape == ()
-    assert bench_of(1, "[1,3,8,8]").sample()["image"].shape == (1, 3, 8, 8)
+    assert bench_of(1, "[1,3,8,8]").timed_samples()[0]["image"].shape == (1, 3, 8, 8)
 
 
 def test_batch_that_the_model_does_not_take_is_told():
     with pytest.raises(CellError, match=r"batch_size is 4, and the model's shapes are fixed \(image \[1,3,8,8\]"):
-        bench_of(4, "[1,3,8,8]").sample()
+        bench_of(4, "[1,3,8,8]").timed_samples()
 
 
 def test_wrong_input_is_told_not_raised_raw():
     compiled = compile_for_latency(residual_model(), CPU_F32, SHORT)
     with pytest.raises(CellError, match="measuring latency failed"):
-        measure_in_turns(compiled, compiled, {"image": np.ones((1, 3, 9, 9), np.float32)}, SHORT)
+        measure_in_turns(compiled, compiled, [{"image": np.ones((1, 3, 9, 9), np.float32)}], SHORT)

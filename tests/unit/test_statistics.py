@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import openvino as ov
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -147,9 +148,66 @@ def test_value_that_is_not_finite_names_its_operation(bad):
         collect_statistics(net, [Extremes("image:0", None, 0.0)], [{"image": sample}])
 
 
-def test_shape_that_depends_on_the_data_names_its_operation():
+def thinned(image):
+    """The positive values of an image, a tensor whose shape depends on the data."""
+    flat = ops.reshape(image, np.array([-1]), False)
+    places = ops.reshape(ops.non_zero(ops.greater(flat, ops.constant(np.float32(0)))), np.array([-1]), False)
+    return named(ops.gather(flat, places, np.int64(0)), "chosen")
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 60)), min_size=2, max_size=5),
+    channels=st.integers(1, 3),
+    tail=st.sampled_from([0.0, 1e-3, 0.4]),
+    fixed=st.booleans(),
+)
+def test_all_statistics_of_samples_of_different_shapes_equal_numpy(shapes, channels, tail, fixed):
+    """Quantiles, for each sample those of as many values as it has; beside tensors whose shape is the same."""
+    rng = np.random.default_rng(0)
+    samples = [rng.standard_normal((1, channels, *(shapes[0] if fixed else shape))).astype("f4") for shape in shapes]
+    image = parameter((1, channels, -1, -1))
+    outputs = [named(ops.relu(image), "out"), named(ops.reduce_sum(image, np.array([2, 3])), "one")]
+    net = ov.Model([ops.result(output) for output in outputs], [image], "test")
+    axes = (None, 1)
+    requests = [*(Extremes("out:0", axis, tail) for axis in axes), ChannelMean("out:0", 1), ChannelMean("one:0", 1)]
+    found = collect_statistics(net, requests, [{"image": sample} for sample in samples])
+    rectified = [np.maximum(sample, 0) for sample in samples]
+    for axis in axes:
+        values = found.extremes("out:0", axis)
+        rows = [each.reshape(1, -1) if axis is None else channels_first(each, axis) for each in rectified]
+        kinds = [("min", None), ("max", None), ("abs_max", None)]
+        kinds += [(kind, each) for kind in ("quantile", "abs_quantile") for each in (tail, tail / 3)] if tail else []
+        for kind, probability in kinds:
+            for lower in (True, False) if kind == "quantile" else (False,):
+                expected = np.stack([brute_force(kind, probability, lower, row) for row in rows])
+                answer = values.statistic(kind, probability, lower=lower)
+                np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=1e-6, err_msg=f"{kind} {probability}")
+    means = [each.mean(axis=(0, 2, 3)) for each in rectified]
+    np.testing.assert_allclose(found.sample_means("out:0", 1), np.stack(means), rtol=1e-4, atol=1e-5)
+    sums = np.stack([sample.sum(axis=(0, 2, 3)) for sample in samples])
+    np.testing.assert_allclose(found.sample_means("one:0", 1), sums, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("tail", [0.0, 0.01])
+def test_tensor_that_is_empty_for_a_sample_is_known_from_the_others(tail):
     image = parameter((1, 8))
-    indices = ops.reshape(ops.non_zero(ops.greater(image, ops.constant(np.float32(0)))), np.array([-1]), False)
-    chosen = named(ops.gather(ops.reshape(image, np.array([8]), False), indices, np.int64(0)), "chosen")
-    with pytest.raises(CellError, match="'chosen' has the dynamic shape"):
-        collect_statistics(model(chosen, image), [Extremes("chosen:0", None, 0.0)], [{"image": np.ones((1, 8))}])
+    samples = [{"image": np.full((1, 8), value, np.float32)} for value in (-1, 2, 3)]
+    found = collect_statistics(model(thinned(image), image), [Extremes("chosen:0", None, tail)], samples)
+    assert found.extremes("chosen:0", None).statistic("max").tolist() == [[2], [3]]
+
+
+def test_tensor_that_is_empty_for_all_samples_names_its_operation():
+    image = parameter((1, 8))
+    with pytest.raises(CellError, match="'chosen' has no value for any calibration sample"):
+        collect_statistics(
+            model(thinned(image), image), [Extremes("chosen:0", None, 0.0)], [{"image": -np.ones((1, 8), np.float32)}]
+        )
+
+
+def test_channels_of_no_fixed_number_name_their_operation():
+    image = parameter((1, -1, 8))
+    net = model(named(ops.relu(image), "relu"), image)
+    samples = [{"image": np.ones((1, length, 8), np.float32)} for length in (2, 3)]
+    with pytest.raises(CellError, match="'relu' has the dynamic shape"):
+        collect_statistics(net, [Extremes("relu:0", 1, 0.0)], samples)

@@ -75,7 +75,7 @@ def nights(count):
     with tempfile.TemporaryDirectory() as name:
         path, sample = quantized("digits-mobilenet", Path(name))
         side = Side(path, "CPU", PROPERTIES)
-        recorded = np.array(list(itertools.islice(measure_rounds(side, side, sample), 60)))
+        recorded = np.array(list(itertools.islice(measure_rounds(side, side, [sample]), 60)))
     recorded -= recorded.mean()
     rng = np.random.default_rng(0)
     level = check_level(GateConfig(), CELLS)

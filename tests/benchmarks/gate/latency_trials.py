@@ -61,7 +61,7 @@ def slowed(path, work, folder):
 
 def true_ratio(baseline, candidate, sample, rounds=60):
     found = []
-    for observed in measure_rounds(Side(baseline, "CPU", PROPERTIES), Side(candidate, "CPU", PROPERTIES), sample):
+    for observed in measure_rounds(Side(baseline, "CPU", PROPERTIES), Side(candidate, "CPU", PROPERTIES), [sample]):
         found.append(observed)
         if len(found) == rounds:
             return float(np.exp(np.median(found)))
@@ -94,7 +94,7 @@ def one_run(path, sample, seconds):
     """Times of one side measured alone in a new process."""
     with start_runtime() as process:
         process.load(Side(path, "CPU", PROPERTIES))
-        process.feed(sample)
+        process.feed([sample])
         single = float(np.median(process.turns((0,), 10)))
         return process.turns((0,), max(20, int(seconds / (2 * single))))[:, 0]
 
@@ -135,7 +135,7 @@ def main():
         for _ in range(arguments.pairs):
             started = time.perf_counter()
             verdict = judge_latency(
-                lambda: measure_rounds(Side(baseline, "CPU", PROPERTIES), Side(candidate, "CPU", PROPERTIES), sample),
+                lambda: measure_rounds(Side(baseline, "CPU", PROPERTIES), Side(candidate, "CPU", PROPERTIES), [sample]),
                 MARGIN,
                 level,
             )

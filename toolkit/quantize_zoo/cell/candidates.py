@@ -91,7 +91,7 @@ class CellCandidates:
         compiled_at = time.perf_counter()
         latency = None
         if bench.measures_latency:
-            latency = measure_in_turns(self.fp32.for_latency, compiled, bench.sample(), bench.benchmark)
+            latency = measure_in_turns(self.fp32.for_latency, compiled, bench.timed_samples(), bench.benchmark)
         execution = describe_execution(compiled)
         del compiled  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)

@@ -125,7 +125,7 @@ def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLat
         one, other = (compile_for_latency(model, bench.device, bench.benchmark) for model in (reference, candidate))
         return one, other
 
-    return measure_compilations(compile_both, bench.sample(), bench.benchmark)
+    return measure_compilations(compile_both, bench.timed_samples(), bench.benchmark)
 
 
 def score_holdout(work: CellCandidates, candidate: ov.Model, holdout: tuple[int, ...]) -> Holdout | None:
@@ -174,7 +174,7 @@ def _profile(bench: Bench, fp32: ov.Model, candidate: ov.Model) -> tuple[LayerTi
         first, second = (
             compile_for_latency(model, bench.device, bench.benchmark, profiled=True) for model in (fp32, candidate)
         )
-        return profile_layers(first, second, bench.sample())
+        return profile_layers(first, second, bench.timed_samples())
     except QuantizeZooError as error:
         print(f"layers are not profiled: {error}")  # to the cell's log
         return ()

@@ -221,6 +221,9 @@ class CellSession:
             yield f"{len(bad)} of {len(bad) + len(self._accuracy)} samples cannot be read and are skipped: {listed}"
         if wanted is not None and wanted > samples:
             yield f"stat_subset_size {wanted} is more than there are samples: all {samples} are used"
+        timed = self._work.bench.timed_indices
+        if len(timed) > 1 and self._work.bench.measures_latency:
+            yield f"latency is that of {len(timed)} samples: {_shapes_text(self._accuracy.inputs(timed))}"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
 
@@ -236,3 +239,8 @@ class CellSession:
             variant and model.compression.model_dump_json(include={"algorithms"}),
             f"{variant} {environment.openvino} {environment.isa_limit}",
         ]
+
+
+def _shapes_text(samples: Samples) -> str:
+    """Return the shapes of some samples, (1, 3, 40, 64), (1, 3, 48, 80)."""
+    return ", ".join(" and ".join(str(value.shape) for value in sample.values()) for sample in samples)

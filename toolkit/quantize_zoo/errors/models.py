@@ -14,21 +14,30 @@ def model_unreadable(path: Path, cause: str) -> CellError:
     return CellError(f"OpenVINO cannot read the model: {cause}", where=str(path), remedy="export the model again")
 
 
-def dynamic_shape(name: str, shape: str) -> CellError:
-    """More than the batch is dynamic."""
+def dynamic_rank(name: str) -> CellError:
+    """Not even the number of dimensions of an input is known."""
     return CellError(
-        f"input {name!r} has the dynamic shape {shape}; only a dynamic batch is supported",
+        f"input {name!r} has a dynamic rank: any number of dimensions",
         where="model",
-        remedy="fix the shape when exporting the model",
+        remedy=f"give its shape in the model's YAML, as in 'input_shapes: {{{name}: [1, 3, -1, -1]}}'",
     )
 
 
-def dynamic_tensor(operation: str, shape: str) -> CellError:
-    """A tensor to quantize has a shape that depends on the data."""
+def dynamic_channels(operation: str, shape: str) -> CellError:
+    """A tensor to quantize by channel has no fixed number of channels."""
     return CellError(
-        f"the output of operation {operation!r} has the dynamic shape {shape}, which cannot be calibrated",
+        f"the output of operation {operation!r} has the dynamic shape {shape}, so that its channels cannot be told",
         where="statistics",
-        remedy="exclude the operations that it feeds with ignored.scope",
+        remedy="exclude the operations that it feeds with ignored.scope, or fix shapes with input_shapes",
+    )
+
+
+def never_observed(operation: str) -> CellError:
+    """A tensor to quantize is empty for all calibration samples."""
+    return CellError(
+        f"the output of operation {operation!r} has no value for any calibration sample",
+        where="statistics",
+        remedy="calibrate on samples that reach it, or exclude the operations that it feeds with ignored.scope",
     )
 
 

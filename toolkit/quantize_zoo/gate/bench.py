@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from quantize_zoo.scoring import AccuracySession, Answers, Side, compile_for_acc
 from quantize_zoo.store import Figures
 
 _COMPILATIONS = 3
+_TIMED_SAMPLES = 8  # where shapes differ
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,25 @@ class Bench:
         properties = latency_properties(self.device, self.benchmark)
         return Side(model, self.device.device, properties, *([python] if python else []))
 
-    def sample(self) -> dict[str, NDArray[Any]]:
-        """The inputs that latency is measured with: the first sample, as often as the batch is large.
+    def timed_samples(self) -> list[dict[str, NDArray[Any]]]:
+        """The inputs that latency is measured with, each as often as the batch is large; see ``timed_indices``.
 
         Raises:
             CellError: the model takes no other batch than its own.
 
         """
-        (inputs,) = self.accuracy.inputs([0])
+        found = self.accuracy.inputs(self.timed_indices)
         batch = self.benchmark.batch_size
         if batch == 1:
-            return inputs
+            return found
         if not self.batched:
             raise errors.batch_is_fixed(batch, ", ".join(f"{name} {shape}" for name, shape in self.inputs.items()))
-        return {**inputs, **{name: np.repeat(inputs[name], batch, axis=0) for name in self.batched}}
+        return [{**each, **{name: np.repeat(each[name], batch, axis=0) for name in self.batched}} for each in found]
+
+    @cached_property
+    def timed_indices(self) -> tuple[int, ...]:
+        """The first sample where all have one shape; else a few of different sizes, see ``spread_of_sizes``."""
+        return spread_of_sizes([each.values() for each in self.accuracy.inputs()])
 
 
 def measure_figures(bench: Bench, path: Path) -> Figures:
@@ -91,7 +98,21 @@ def measure_figures(bench: Bench, path: Path) -> Figures:
     side = bench.side(path)
     with start_runtime() as process:
         seconds = [process.load(side) for _ in range(_COMPILATIONS)]
-        process.feed(bench.sample())
+        process.feed(bench.timed_samples())
         process.turns((0,), 1)
         size = (weights if weights.is_file() else path).stat().st_size
         return Figures(size, float(np.median(seconds)), process.peak_bytes())
+
+
+def spread_of_sizes(samples: Sequence[Iterable[NDArray[Any]]]) -> tuple[int, ...]:
+    """Return the numbers of samples whose sizes spread as those of all do: the middles of eighths of the sorted sizes.
+
+    Of samples of one shape it is the first; of equal sizes, chance decides, the same one each time.
+    """
+    shapes = [tuple(value.shape for value in values) for values in samples]
+    if len(set(shapes)) == 1:
+        return (0,)
+    sizes = np.array([sum(int(np.prod(shape)) for shape in each) for each in shapes])
+    order = np.lexsort((np.random.default_rng(0).permutation(len(sizes)), sizes))
+    count = min(_TIMED_SAMPLES, len(sizes))
+    return tuple(int(order[(2 * part + 1) * len(sizes) // (2 * count)]) for part in range(count))

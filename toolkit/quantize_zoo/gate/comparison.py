@@ -113,7 +113,7 @@ def compare_latency(bench: Bench, terms: Terms, baseline: Side, candidate: Side,
 
     def measure() -> Iterator[float]:
         nonlocal rounds
-        for observed in measure_rounds(baseline, candidate, bench.sample(), cores=bench.benchmark.nthreads):
+        for observed in measure_rounds(baseline, candidate, bench.timed_samples(), cores=bench.benchmark.nthreads):
             rounds += 1
             yield observed
 

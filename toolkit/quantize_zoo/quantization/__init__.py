@@ -1,6 +1,7 @@
 """TunableQuantization: options and how they are derived, statistics, ranges, and the model that an option makes."""
 
 from quantize_zoo.quantization.estimators import Border, RangeEstimator, preset_estimator
+from quantize_zoo.quantization.instrumentation import ChannelMean, Extremes, Request
 from quantize_zoo.quantization.options import (
     ModelOption,
     OperationOption,
@@ -10,14 +11,7 @@ from quantize_zoo.quantization.options import (
     quantization_ratio,
 )
 from quantize_zoo.quantization.pipeline import Pipeline
-from quantize_zoo.quantization.statistics import (
-    ActivationStatistics,
-    ChannelMean,
-    Extremes,
-    Request,
-    Samples,
-    collect_statistics,
-)
+from quantize_zoo.quantization.statistics import ActivationStatistics, Samples, collect_statistics
 from quantize_zoo.quantization.statistics_file import read_statistics, requests_text, write_statistics
 from quantize_zoo.quantization.tunable import Branch, Choice, SearchSpace, Variable, assemble, derive_space, disassemble
 

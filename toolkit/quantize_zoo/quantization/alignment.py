@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from quantize_zoo.graph import Bias, Node, constant_value, data_path, find_bias, nodes_by_name, set_constant
 from quantize_zoo.quantization.candidate import set_biases
-from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes
+from quantize_zoo.quantization.instrumentation import Extremes
+from quantize_zoo.quantization.statistics import ActivationStatistics
 
 OUTLIER_PROB = 1e-4
 SCALE_LIMITS = (1e-2, 1e2)

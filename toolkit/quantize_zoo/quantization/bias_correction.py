@@ -21,9 +21,10 @@ from quantize_zoo.graph import Bias, Placement, data_path, find_bias, nodes_by_n
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.alignment import bias_value
 from quantize_zoo.quantization.candidate import feed_with_fp32, insert_fake_quantizes, set_biases
+from quantize_zoo.quantization.instrumentation import ChannelMean
 from quantize_zoo.quantization.options import ModelOption, TensorOption
 from quantize_zoo.quantization.ranges import Range, RangeFinder
-from quantize_zoo.quantization.statistics import ActivationStatistics, ChannelMean, Samples, collect_statistics
+from quantize_zoo.quantization.statistics import ActivationStatistics, Samples, collect_statistics
 
 Values = NDArray[np.float32]
 # Operation, option of its weights, and the bytes of the ranges that its input is quantized with.
@@ -138,7 +139,7 @@ class FastBiasCorrections:
             difference.set_friendly_name(f"{name}/off_by")
             results.append(ops.result(difference))
             requests[name] = ChannelMean(f"{name}/off_by:0", bias.axis)
-        both = ov.Model(results, reference.get_parameters(), "biases")
+        both = ov.Model(results, reference.get_sinks(), reference.get_parameters(), "biases")
         found = collect_statistics(both, requests.values(), self._samples())
         corrected, nodes = {}, nodes_by_name(self._model)
         for name, request in requests.items():

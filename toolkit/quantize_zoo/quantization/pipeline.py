@@ -41,12 +41,13 @@ from quantize_zoo.quantization.bias_correction import (
     output_mean,
 )
 from quantize_zoo.quantization.candidate import insert_fake_quantizes, set_biases
+from quantize_zoo.quantization.instrumentation import ChannelMean, Extremes, Request
 from quantize_zoo.quantization.options import ModelOption, base_option
 from quantize_zoo.quantization.pot_bias_correction import PotBiasCorrections, pot_requests
 from quantize_zoo.quantization.ranges import CHANNEL_AXIS, RangeFinder
 from quantize_zoo.quantization.sensitivity import operation_errors
 from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
-from quantize_zoo.quantization.statistics import ActivationStatistics, ChannelMean, Extremes, Request, Samples
+from quantize_zoo.quantization.statistics import ActivationStatistics, Samples
 
 # Collects statistics of a model over the first samples (None: all); the name tells what was done to the cell's model.
 Collect = Callable[[ov.Model, Iterable[Request], int | None, str], ActivationStatistics]

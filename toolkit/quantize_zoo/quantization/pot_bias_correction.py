@@ -21,9 +21,10 @@ from quantize_zoo.graph.runtime import core
 from quantize_zoo.quantization.alignment import bias_value
 from quantize_zoo.quantization.bias_correction import Values, find_biases, is_acceptable, output_mean
 from quantize_zoo.quantization.candidate import quantize_weights
+from quantize_zoo.quantization.instrumentation import ChannelMean
 from quantize_zoo.quantization.options import ModelOption, TensorOption
 from quantize_zoo.quantization.ranges import RangeFinder
-from quantize_zoo.quantization.statistics import ActivationStatistics, ChannelMean
+from quantize_zoo.quantization.statistics import ActivationStatistics
 
 
 def pot_requests(model: ov.Model, biases: Mapping[str, Bias]) -> list[ChannelMean]:

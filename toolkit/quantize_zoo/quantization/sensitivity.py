@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.graph import Node, Placement, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.graph.runtime import core
+from quantize_zoo.graph.runtime import core, infer_afresh
 from quantize_zoo.quantization.candidate import feed_with_fp32
 from quantize_zoo.quantization.statistics import Samples
 
@@ -38,7 +38,9 @@ def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement,
     feed_with_fp32(quantized, reference, placement)
     names = [each.name for each in placement.operations if original[each.name].output(0).get_element_type().is_real()]
     outputs = [output for name in names for output in _squares(original[name], copies[name])]
-    merged = ov.Model([ops.result(ops.concat(outputs, axis=0))], reference.get_parameters(), "errors")
+    merged = ov.Model(
+        [ops.result(ops.concat(outputs, axis=0))], reference.get_sinks(), reference.get_parameters(), "errors"
+    )
     sums = _mean_output(merged, samples).reshape(len(names), 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = sums[:, 0] / sums[:, 1]
@@ -60,7 +62,7 @@ def _total(node: Node) -> Node:
 def _mean_output(model: ov.Model, samples: Samples) -> NDArray[Any]:
     try:
         compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        outputs = np.stack([compiled(dict(sample))[0] for sample in samples])
+        outputs = np.stack([each[0] for each in infer_afresh(compiled, samples)])
     except RuntimeError as error:
         raise errors.inference_failed("comparing operations with FP32", errors.message_of(error)) from error
     return np.asarray(outputs.mean(axis=0))

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from quantize_zoo.graph import constant_of, constant_value, data_path, hardware_type, nodes_by_name, set_constant
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.quantization.statistics import ActivationStatistics, Extremes
+from quantize_zoo.quantization.instrumentation import Extremes
+from quantize_zoo.quantization.statistics import ActivationStatistics
 
 
 @dataclass(frozen=True)

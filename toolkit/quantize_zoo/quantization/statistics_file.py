@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize_zoo.quantization.statistics import ActivationStatistics, ChannelMean, Extremes, ExtremeValues, Request
+from quantize_zoo.quantization.instrumentation import ChannelMean, Extremes, Request
+from quantize_zoo.quantization.statistics import ActivationStatistics, ExtremeValues
 
 
 def requests_text(requests: Iterable[Request]) -> str:
@@ -38,7 +39,7 @@ def write_statistics(path: Path, statistics: ActivationStatistics, requests: Ite
             values = statistics.extremes(request.tensor, request.channel_axis)
             arrays[f"{index}.smallest"] = values.smallest
             arrays[f"{index}.largest"] = values.largest
-            arrays[f"{index}.size"] = np.array(values.size)
+            arrays[f"{index}.sizes"] = values.sizes
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
@@ -56,7 +57,7 @@ def read_statistics(path: Path, requests: Iterable[Request]) -> ActivationStatis
                     means[request] = arrays[f"{index}.means"]
                 else:
                     smallest, largest = arrays[f"{index}.smallest"], arrays[f"{index}.largest"]
-                    extremes[request] = ExtremeValues(smallest, largest, int(arrays[f"{index}.size"]))
+                    extremes[request] = ExtremeValues(smallest, largest, arrays[f"{index}.sizes"])
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return None
     return ActivationStatistics(extremes, means)

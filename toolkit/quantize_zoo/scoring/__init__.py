@@ -35,7 +35,7 @@ from quantize_zoo.scoring.latency import (
     measure_in_turns,
     summarize_compilations,
 )
-from quantize_zoo.scoring.preprocessing import sample_shapes
+from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import LayerTime, profile_layers
 from quantize_zoo.scoring.rounds import measure_rounds
 from quantize_zoo.scoring.runtimes import Side, start_runtime
@@ -67,6 +67,7 @@ __all__ = [
     "describe_execution",
     "find_checker",
     "hardware_target",
+    "input_shapes",
     "install_overlay",
     "inverse",
     "latency_properties",
@@ -83,7 +84,7 @@ __all__ = [
     "read_images",
     "require_device",
     "require_metric",
-    "sample_shapes",
+    "shape_text",
     "split_samples",
     "start_runtime",
     "summarize_compilations",

@@ -89,6 +89,7 @@ class AccuracySession:
             self._adapter.label_map = (self._dataset.metadata or {}).get("label_map")
             self._adapter.output_blob = self._adapter.output_blob or model.outputs[0].get_any_name()
         self._outputs = [port.get_any_name() for port in model.outputs]
+        self._stateful = bool(model.get_sinks())
         skip = config.on_bad_sample == "skip"
         data = preprocess(checker, self._dataset, self._preprocessor, launcher_config, model, budget, skip=skip)
         self._samples, self._inputs, self.bad_samples = data.samples, data.inputs, data.bad
@@ -131,14 +132,14 @@ class AccuracySession:
 
     def fingerprint(self) -> str:
         """Return a hash of all preprocessed inputs, identifiers and annotations."""
-        digest = hashlib.sha256()
+        digest, one_shape = hashlib.sha256(), self._inputs.have_one_shape()
         for sample in self._samples:
             annotation = vars(sample.annotation) if sample.annotation is not None else {}
             known = [sample_name(sample.identifier), annotation]
             digest.update(json.dumps(known, default=sample_name, sort_keys=True).encode())
             inputs = self._inputs.get(sample.index)
             for name in sorted(inputs):
-                digest.update(name.encode())
+                digest.update(name.encode() if one_shape else f"{name} {inputs[name].shape}".encode())
                 digest.update(inputs[name].data)
         return digest.hexdigest()
 
@@ -254,6 +255,8 @@ class AccuracySession:
                     request.wait()
                     raw = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)}
                 if index < len(samples):
+                    if self._stateful:
+                        request.reset_state()
                     request.start_async(self._inputs.get(samples[index].index), share_inputs=True)
                 if raw is not None:
                     yield raw

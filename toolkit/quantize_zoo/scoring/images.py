@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config.pot import Images
-from quantize_zoo.scoring.preprocessing import sample_shapes
+from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 
 
 def read_images(images: Images, model: ov.Model, count: int | None) -> list[dict[str, NDArray[Any]]]:
@@ -25,11 +25,14 @@ def read_images(images: Images, model: ov.Model, count: int | None) -> list[dict
     if len(model.inputs) != 1:
         raise errors.not_an_image_model(f"the model has {len(model.inputs)} inputs")
     port = model.inputs[0]
-    shape = list(sample_shapes(model)[port.get_any_name()])
+    shape = input_shapes(model)[port.get_any_name()]
     channels_first = images.layout == "NCHW"
     if len(shape) != 4 or shape[1 if channels_first else 3] not in (1, 3):
-        raise errors.not_an_image_model(f"its input has shape {shape}, which is no image in {images.layout}")
-    channels, height, width = shape[1:] if channels_first else (shape[3], shape[1], shape[2])
+        raise errors.not_an_image_model(
+            f"its input has shape {shape_text(shape)}, which is no image in {images.layout}"
+        )
+    sizes = [None if each.is_dynamic else each.get_length() for each in shape]
+    channels, height, width = sizes[1:] if channels_first else (sizes[3], sizes[1], sizes[2])
     flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     samples: list[dict[str, NDArray[Any]]] = []
     for file in sorted(images.data_source.iterdir()):
@@ -38,8 +41,9 @@ def read_images(images: Images, model: ov.Model, count: int | None) -> list[dict
         image = _read(file, flag) if file.is_file() else None
         if image is None:
             continue
-        resized = cv2.resize(_crop(image, images.central_fraction), (width, height)).reshape(height, width, channels)
-        pixels = resized.astype(np.float32)
+        cropped = _crop(image, images.central_fraction)
+        size = (width or cropped.shape[1], height or cropped.shape[0])  # where any will do, as it is
+        pixels = cv2.resize(cropped, size).reshape(size[1], size[0], -1).astype(np.float32)
         samples.append({port.get_any_name(): (pixels.transpose(2, 0, 1) if channels_first else pixels)[None]})
     if not samples:
         raise errors.no_images(images.data_source)

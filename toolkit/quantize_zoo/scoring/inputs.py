@@ -1,6 +1,6 @@
-"""Preprocessed inputs of all samples: in memory up to a budget, beyond it in memory-mapped files.
+"""Preprocessed inputs of all samples: in memory up to a budget, those beyond it in a file.
 
-All samples of a model have the same shapes, so each of its inputs is one array, samples first.
+Samples may have different shapes, so each of them is kept by itself.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+
+_ALIGNMENT = 64  # bytes; of the arrays in a file
 
 
 @dataclass(frozen=True)
@@ -31,49 +33,88 @@ class InputBudget:
 IN_MEMORY = InputBudget(Path(), sys.maxsize)
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """An array in the file."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
 class InputArrays:
-    """Room for the inputs of ``count`` samples; the files of those on disk vanish with this value.
+    """The inputs of up to ``count`` samples; the file of those on disk vanishes with this value.
 
     Args:
-        shapes: of each input of one sample.
-        dtypes: of each input.
         count: how many samples there may be.
         budget: where the limit is.
 
-    Raises:
-        CellError: the disk is full.
-
     """
 
-    def __init__(
-        self, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, Any], count: int, budget: InputBudget
-    ) -> None:
-        wanted = {name: (count, *shape) for name, shape in shapes.items()}
-        size = sum(int(np.prod(shape)) * np.dtype(dtypes[name]).itemsize for name, shape in wanted.items())
-        self.on_disk = size > budget.memory_bytes
-        if not self.on_disk:
-            self._arrays = {name: np.empty(shape, dtypes[name]) for name, shape in wanted.items()}
+    def __init__(self, count: int, budget: InputBudget) -> None:
+        self._count = count
+        self._budget = budget
+        self._bytes = 0
+        self._samples: list[dict[str, NDArray[Any] | _Stored]] = []
+        self._file: IO[bytes] | None = None
+        self._mapped: NDArray[np.uint8] | None = None
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether some are in a file."""
+        return self._file is not None
+
+    def append(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the next sample's inputs.
+
+        Raises:
+            CellError: the disk is full.
+
+        """
+        self._bytes += sum(value.nbytes for value in inputs.values())
+        if self._bytes <= self._budget.memory_bytes:
+            self._samples.append({name: value.copy() for name, value in inputs.items()})
             return
         try:
-            budget.folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(budget.folder).free
-            if size > free:  # a mapped file that the disk has no room for ends the process with SIGBUS
-                raise errors.inputs_do_not_fit(budget.folder, size, free)
-            folder = tempfile.mkdtemp(dir=budget.folder, prefix="inputs-")
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self._arrays = {
-                name: np.memmap(Path(folder) / f"{number}.bin", mode="w+", dtype=np.dtype(dtypes[name]), shape=shape)
-                for number, (name, shape) in enumerate(wanted.items())
-            }
+            if self._file is None:
+                self._file = self._open()
+            self._samples.append({name: _write(self._file, value) for name, value in inputs.items()})
         except OSError as error:
-            raise errors.inputs_unwritable(budget.folder, str(error)) from error
-
-    def put(self, index: int, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Keep one sample's inputs."""
-        for name, array in self._arrays.items():
-            array[index] = inputs[name]
+            raise errors.inputs_unwritable(self._budget.folder, error.strerror or str(error)) from error
 
     def get(self, index: int) -> dict[str, NDArray[Any]]:
-        """Return one sample's inputs as they were put, without copying."""
-        # With the dots also what is a single number stays an array.
-        return {name: array[index, ...] for name, array in self._arrays.items()}
+        """Return one sample's inputs, without copying."""
+        found = self._samples[index]
+        return {name: self._read(each) if isinstance(each, _Stored) else each for name, each in found.items()}
+
+    def have_one_shape(self) -> bool:
+        """Tell whether the inputs of all samples have the same shapes."""
+        return len({tuple((name, each.shape) for name, each in sample.items()) for sample in self._samples}) == 1
+
+    def _open(self) -> IO[bytes]:
+        folder = self._budget.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        expected = self._bytes * (self._count - len(self._samples)) // (len(self._samples) + 1)
+        if expected > free:
+            raise errors.inputs_do_not_fit(folder, expected, free)
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix="inputs-", suffix=".bin")  # noqa: SIM115  # as long as this
+        weakref.finalize(self, file.close)
+        return file
+
+    def _read(self, stored: _Stored) -> NDArray[Any]:
+        assert self._file is not None, "something was written"
+        size = stored.dtype.itemsize * int(np.prod(stored.shape, dtype=np.int64))
+        if self._mapped is None or len(self._mapped) < stored.offset + size:
+            self._file.flush()
+            self._mapped = np.memmap(
+                self._file.name, mode="c", dtype=np.uint8
+            )  # OpenVINO takes what can be written only
+        return self._mapped[stored.offset : stored.offset + size].view(stored.dtype).reshape(stored.shape)
+
+
+def _write(file: IO[bytes], value: NDArray[Any]) -> _Stored:
+    offset = file.tell()
+    file.write(np.ascontiguousarray(value).tobytes())
+    file.write(bytes(-file.tell() % _ALIGNMENT or _ALIGNMENT))  # a file that is mapped is not empty
+    return _Stored(offset, value.shape, value.dtype)

@@ -3,8 +3,9 @@
 Two measurements minutes apart differ by more than what tuning gains, because the machine's speed drifts. So the two
 take turns, one inference each: neighbours on the machine disturb single inferences, and what they disturb is trimmed.
 Before each timed inference the model runs once untimed, so that it finds its own data in the caches, as it does where
-it runs alone; else the smaller model would seem faster than it is. Pairs are gathered in batches, and the interval is
-that of the batches, so that drift from one to the next is part of it.
+it runs alone; else the smaller model would seem faster than it is. Where the data have several shapes, a turn takes
+some samples one after another: going from one shape to the next is part of a dynamic model's time. Pairs are gathered
+in batches, and the interval is that of the batches, so that drift from one to the next is part of it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _BATCHES_A_COMPILATION = 4
 _SHARES = (0.01, *np.arange(1, 20) / 20, 0.99)  # of the inferences, for the distribution
 _ASYNC_ROUNDS = 4
 
+Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 Turn = Callable[[], float]  # runs a model and returns the seconds of one inference
 
 
@@ -56,9 +58,7 @@ class PairedLatency:
     distribution: tuple[tuple[float, float, float], ...] = ()
 
 
-def measure_in_turns(
-    reference: Any, candidate: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams
-) -> PairedLatency:
+def measure_in_turns(reference: Any, candidate: Any, samples: Samples, benchmark: BenchmarkParams) -> PairedLatency:
     """Measure two compiled models in turns, until the 95 % interval of the ratio is within 1 % either side.
 
     The interval is looked at several times, so its true coverage is a little below 95 %.
@@ -66,7 +66,7 @@ def measure_in_turns(
     Args:
         reference: compiled FP32 model.
         candidate: compiled candidate.
-        sample: the value of each input, with the benchmark's batch size.
+        samples: the inputs of a turn, with the benchmark's batch size.
         benchmark: api type, and ``duration_seconds`` as the time budget.
 
     Raises:
@@ -74,14 +74,14 @@ def measure_in_turns(
 
     """
     try:
-        sides, pairs = _warmed(reference, candidate, sample, benchmark)
+        sides, pairs = _warmed(reference, candidate, samples, benchmark)
         return _alternate(*sides, pairs, benchmark.duration_seconds)
     except RuntimeError as error:
         raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
 
 
 def measure_compilations(
-    compile_both: Callable[[], tuple[Any, Any]], sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams
+    compile_both: Callable[[], tuple[Any, Any]], samples: Samples, benchmark: BenchmarkParams
 ) -> PairedLatency:
     """Measure eight compilations of both sides in turns, each for a tenth of a second.
 
@@ -90,7 +90,7 @@ def measure_compilations(
 
     Args:
         compile_both: compiles the FP32 model and the candidate.
-        sample: the value of each input, with the benchmark's batch size.
+        samples: the inputs of a turn, with the benchmark's batch size.
         benchmark: api type and streams.
 
     Raises:
@@ -101,7 +101,7 @@ def measure_compilations(
     for _ in range(_COMPILATIONS):
         both = compile_both()
         try:
-            sides, pairs = _warmed(*both, sample, benchmark)
+            sides, pairs = _warmed(*both, samples, benchmark)
             with _without_collection():
                 found.append([_batch(*sides, pairs) for _ in range(_BATCHES_A_COMPILATION)])
         except RuntimeError as error:
@@ -110,10 +110,10 @@ def measure_compilations(
 
 
 def _warmed(
-    reference: Any, candidate: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams
+    reference: Any, candidate: Any, samples: Samples, benchmark: BenchmarkParams
 ) -> tuple[tuple[Turn, Turn], int]:
     """Return both sides' turns, warmed up, and how many pairs a batch has."""
-    sides = _turn(reference, sample, benchmark), _turn(candidate, sample, benchmark)
+    sides = _turn(reference, samples, benchmark), _turn(candidate, samples, benchmark)
     for _ in range(_WARM_UP):
         seconds = sum(_timed(side) for side in sides)
     return sides, min(_MOST_PAIRS, max(1, int(_BATCH_SECONDS / seconds)))
@@ -189,34 +189,49 @@ def _timed(turn: Turn) -> float:
     return time.perf_counter() - start
 
 
-def _turn(compiled: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams) -> Turn:
+def _turn(compiled: Any, samples: Samples, benchmark: BenchmarkParams) -> Turn:
     if benchmark.api_type == "async":
-        return _async_turn(compiled, sample, benchmark)
-    request = request_with(compiled, sample)
+        return _async_turn(compiled, samples, benchmark)
+    requests = [request_with(compiled, sample) for sample in samples]
+    stateful = [request for request in requests if request.query_state()]
+
+    def run() -> None:
+        for request in requests:
+            request.infer()
+
+    def reset() -> None:
+        for request in stateful:  # else a state, and with it the time, may grow from one inference to the next
+            request.reset_state()
 
     def turn() -> float:
-        request.infer()
+        reset()
+        run()
+        reset()
         start = time.perf_counter()
-        request.infer()
-        return time.perf_counter() - start
+        run()
+        return (time.perf_counter() - start) / len(requests)
 
     return turn
 
 
-def _async_turn(compiled: Any, sample: Mapping[str, NDArray[Any]], benchmark: BenchmarkParams) -> Turn:
+def _async_turn(compiled: Any, samples: Samples, benchmark: BenchmarkParams) -> Turn:
     """A turn of several inferences for each stream, the first ones untimed: time by throughput."""
     queue = ov.AsyncInferQueue(compiled, benchmark.nstreams)
-    inputs = dict(sample)
+    inputs = [dict(sample) for sample in samples]
+    stateful = [request for request in queue if request.query_state()]
 
-    def run(count: int) -> None:
-        for _ in range(count):
-            queue.start_async(inputs)
+    def run(rounds: int) -> None:
+        for _ in range(rounds * benchmark.nstreams):
+            for each in inputs:
+                if stateful:
+                    queue[queue.get_idle_request_id()].reset_state()  # the one that is started next
+                queue.start_async(each)
         queue.wait_all()
 
     def turn() -> float:
-        run(benchmark.nstreams)
+        run(1)
         start = time.perf_counter()
-        run(_ASYNC_ROUNDS * benchmark.nstreams)
-        return (time.perf_counter() - start) / (_ASYNC_ROUNDS * benchmark.nstreams)
+        run(_ASYNC_ROUNDS)
+        return (time.perf_counter() - start) / (_ASYNC_ROUNDS * benchmark.nstreams * len(inputs))
 
     return turn

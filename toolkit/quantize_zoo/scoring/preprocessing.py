@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,18 +60,19 @@ def preprocess(
         CellError: there is no sample, or one cannot be read or does not fit the model.
 
     """
-    shapes = sample_shapes(model)
+    shapes = input_shapes(model)
+    lengths = {name: _lengths(shape) for name, shape in shapes.items()}
     dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in model.inputs}
     feeder = checker.module("launcher.input_feeder").InputFeeder(
-        launcher_config.get("inputs", []), shapes, shapes.__getitem__,
+        launcher_config.get("inputs", []), lengths, lengths.__getitem__,
         default_layout=launcher_config.get("default_layout", "NCHW"),
     )  # fmt: skip
     extract = checker.module("utils").extract_image_representations
-    preprocessor.input_shapes = shapes
+    preprocessor.input_shapes = lengths
     dataset.batch = 1
     if len(dataset) == 0:
         raise errors.empty_dataset("dataset")
-    arrays = InputArrays(shapes, dtypes, len(dataset), budget)
+    arrays = InputArrays(len(dataset), budget)
     samples: list[Sample] = []
     bad: list[str] = []
     for index in range(len(dataset)):
@@ -81,8 +81,6 @@ def preprocess(
             _, annotations, data, identifiers = dataset[index]
             data = preprocessor.process(data, annotations)
             meta = extract(data, meta_only=True)
-            for each in meta:  # some adapters ask; the checker's launcher tells
-                each["input_shape"] = shapes
             filled = feeder.fill_inputs(data)[0]
         except Exception as error:  # readers and preprocessors raise whatever their libraries raise
             if skip:
@@ -94,38 +92,52 @@ def preprocess(
             for name, value in filled.items()
         }
         for name, shape in shapes.items():
-            if name not in inputs or inputs[name].shape != shape:
+            if name not in inputs or not shape.compatible(ov.PartialShape(inputs[name].shape)):
                 given = str(inputs[name].shape) if name in inputs else "absent"
-                raise errors.input_mismatch(name, str(shape), given)
-        arrays.put(len(samples), inputs)
+                raise errors.input_mismatch(name, shape_text(shape), given)
+        for each in meta:  # some adapters ask; the checker's launcher tells
+            each["input_shape"] = {name: inputs[name].shape for name in shapes}
+        arrays.append({name: inputs[name] for name in shapes})
         samples.append(Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples)))
     if not samples:
         raise errors.all_samples_bad(bad[:_LISTED_BAD_SAMPLES])
     return PreparedData(tuple(samples), arrays, tuple(bad))
 
 
-def sample_shapes(model: ov.Model) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each input for one sample: the model's own, where a dynamic first dimension is 1.
+def input_shapes(model: ov.Model) -> dict[str, ov.PartialShape]:
+    """Return the shape of each input; dimensions may be dynamic.
 
     Raises:
-        CellError: another dimension is dynamic.
+        CellError: the number of dimensions is dynamic.
 
     """
-    shapes = {}
-    for port in model.inputs:
-        shape = port.get_partial_shape()
-        if shape.rank.is_dynamic or any(dimension.is_dynamic for dimension in list(shape)[1:]):
-            raise errors.dynamic_shape(port.get_any_name(), str(shape))
-        shapes[port.get_any_name()] = tuple(1 if each.is_dynamic else each.get_length() for each in shape)
+    shapes = {port.get_any_name(): port.get_partial_shape() for port in model.inputs}
+    for name, shape in shapes.items():
+        if shape.rank.is_dynamic:
+            raise errors.dynamic_rank(name)
     return shapes
 
 
-def _fitted(value: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]:
-    """Return data in the shape of an input if they differ in leading dimensions of 1 only, as the checker does."""
-    if shape is None or value.shape == shape:
+def shape_text(shape: ov.PartialShape) -> str:
+    """Return a shape as people write it, (1, 3, ?, ?)."""
+    if shape.is_static:
+        return str(tuple(shape.to_shape()))
+    return "(" + ", ".join(str(each) for each in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+def _lengths(shape: ov.PartialShape) -> tuple[int, ...]:
+    """Return a shape as the checker writes it, -1 for what is dynamic."""
+    return tuple(-1 if each.is_dynamic else each.get_length() for each in shape)
+
+
+def _fitted(value: NDArray[Any], shape: ov.PartialShape | None) -> NDArray[Any]:
+    """Return data with as many dimensions as an input if they differ in leading ones of 1 only, as the checker does."""
+    if shape is None:
         return value
-    plain = [tuple(itertools.dropwhile(lambda size: size == 1, each)) for each in (value.shape, shape)]
-    return value.reshape(shape) if plain[0] == plain[1] else value
+    surplus = value.ndim - len(shape)
+    if surplus > 0 and set(value.shape[:surplus]) == {1}:
+        return value.reshape(value.shape[surplus:])
+    return value.reshape((1,) * -surplus + value.shape)
 
 
 def sample_name(identifier: Any) -> str:

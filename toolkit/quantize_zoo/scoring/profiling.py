@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,9 @@ class LayerTime:
     candidate_kernel: str = ""
 
 
-def profile_layers(reference: Any, candidate: Any, sample: Mapping[str, NDArray[Any]]) -> tuple[LayerTime, ...]:
+def profile_layers(
+    reference: Any, candidate: Any, samples: Sequence[Mapping[str, NDArray[Any]]]
+) -> tuple[LayerTime, ...]:
     """Profile two models in turns; return the layers in the order in which FP32 executes them, then the others.
 
     A device without profiling gives no layers.
@@ -48,13 +50,14 @@ def profile_layers(reference: Any, candidate: Any, sample: Mapping[str, NDArray[
     Args:
         reference: FP32 model, compiled with profiling.
         candidate: the quantized one, likewise.
-        sample: the value of each input.
+        samples: the value of each input; of several samples the middle one is taken.
 
     Raises:
         CellError: inference fails.
 
     """
     try:
+        sample = samples[len(samples) // 2]
         requests = [request_with(compiled, sample) for compiled in (reference, candidate)]
         _infer(requests, 1)
         first = [request.get_profiling_info() for request in requests]
@@ -75,6 +78,7 @@ def profile_layers(reference: Any, candidate: Any, sample: Mapping[str, NDArray[
 
 def _infer(requests: list[Any], rounds: int) -> None:
     for request in requests * rounds:
+        request.reset_state()
         request.infer()
 
 

@@ -7,15 +7,14 @@ larger than what is looked for; so both processes stay on the same cores, and wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
+from quantize_zoo.scoring.runtimes import RuntimeProcess, Samples, Side, start_runtime
 
 _ROUND_SECONDS = 0.15
 _FEWEST_TURNS, _MOST_TURNS = 8, 200
@@ -25,15 +24,13 @@ _TRIMMED = 0.2  # of the turns, at either end
 Times = NDArray[np.float64]
 
 
-def measure_rounds(
-    baseline: Side, candidate: Side, sample: Mapping[str, NDArray[Any]], *, cores: int = 1
-) -> Iterator[float]:
+def measure_rounds(baseline: Side, candidate: Side, samples: Samples, *, cores: int = 1) -> Iterator[float]:
     """Start both sides and yield log(candidate time / baseline time) of one round after another, without end.
 
     Args:
         baseline: one side.
         candidate: the other.
-        sample: the value of each input, with the batch size.
+        samples: the inputs of a turn, with the batch size.
         cores: how many cores the models use.
 
     Raises:
@@ -52,7 +49,7 @@ def measure_rounds(
         while True:
             for process, side, slot in places:
                 process.load(side, slot)
-                process.feed(sample, slot)
+                process.feed(samples, slot)
             turns = _in_one_process(first) if first is second else _in_two_processes(first, second)
             seconds = float(np.median(turns(_FEWEST_TURNS).sum(axis=1)))
             count = int(np.clip(_ROUND_SECONDS / (2 * seconds), _FEWEST_TURNS, _MOST_TURNS))

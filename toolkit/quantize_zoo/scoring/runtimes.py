@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 
+Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 _SCRIPT = Path(__file__).with_name("runtime_worker.py")
 ANSWER_SECONDS = 300.0  # a side that takes longer for one command hangs
 
@@ -59,23 +60,24 @@ class RuntimeProcess:
         arguments = {"model": str(side.model), "device": side.device, "config": dict(side.properties)}
         return float(self._call("load", slot=slot, **arguments)["compile_s"])
 
-    def feed(self, sample: Mapping[str, NDArray[Any]], slot: int = 0) -> None:
+    def feed(self, samples: Samples, slot: int = 0) -> None:
         """Set the inputs for ``turns``."""
-        with _stored(sample) as path:
+        with _stored(samples) as path:
             self._call("feed", slot=slot, inputs=path)
 
     def turns(self, slots: Sequence[int], count: int) -> NDArray[np.float64]:
-        """Return the seconds of ``count`` turns (count, slots), each timed inference after an untimed one."""
+        """Return the seconds of ``count`` turns (count, slots): of inferring all inputs, after an untimed time."""
         return np.asarray(self._call("turns", slots=list(slots), count=count)["seconds"], dtype=np.float64)
 
-    def infer(self, samples: Sequence[Mapping[str, NDArray[Any]]]) -> list[dict[str, NDArray[Any]]]:
+    def infer(self, samples: Samples) -> list[dict[str, NDArray[Any]]]:
         """Return the outputs of each sample."""
-        stacked = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
-        with _stored(stacked) as path, tempfile.TemporaryDirectory() as folder:
+        with _stored(samples) as path, tempfile.TemporaryDirectory() as folder:
             names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz")["names"]
             with np.load(f"{folder}/outputs.npz", allow_pickle=False) as stored:
-                arrays = {name: stored[str(number)] for number, name in enumerate(names)}
-        return [{name: array[index] for name, array in arrays.items()} for index in range(len(samples))]
+                return [
+                    {name: stored[f"{index} {port}"] for port, name in enumerate(names)}
+                    for index in range(len(samples))
+                ]
 
     def peak_bytes(self) -> int:
         """Return the most memory that the process has had."""
@@ -147,7 +149,9 @@ def _cause(process: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def _stored(arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+def _stored(samples: Samples) -> Iterator[str]:
+    # Sample by sample, since shapes may differ.
+    arrays = {f"{index} {name}": value for index, sample in enumerate(samples) for name, value in sample.items()}
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/inputs.npz"
         np.savez(path, **arrays)  # type: ignore[arg-type]  # the stub takes only its own options by name
