@@ -27,18 +27,24 @@ class QuantizationConfig(Strict):
 
 
 class OperationRule(Strict):
-    """What the target does with some operation types; the first configuration is the fastest."""
+    """What the target does with some operation types; the first configuration is the fastest.
+
+    ``one_scale`` is of recurrent sequences: the target's kernels have one scale for data and hidden states, and one
+    for both weights.
+    """
 
     types: tuple[str, ...] = Field(min_length=1)
     activations: tuple[QuantizationConfig, ...] = Field(min_length=1)
     weights: tuple[QuantizationConfig, ...] = ()
+    one_scale: bool = False
 
 
 class HardwareConfig(Strict):
     """All rules of a target.
 
-    Types are OpenVINO's; ``DepthWiseConvolution`` is a GroupConvolution with one channel a group. All inputs of an
-    operation of ``unified_scales`` share one range; these types are quantize-agnostic as well.
+    Types are OpenVINO's; ``DepthWiseConvolution`` is a GroupConvolution with one channel a group, ``Embedding`` a
+    Gather from a constant table. All inputs of an operation of ``unified_scales`` share one range; these types are
+    quantize-agnostic as well.
     """
 
     target: str
