@@ -30,9 +30,9 @@ def dense(node, outputs, inputs, name, seed=0):
 INPUT, HIDDEN, STEPS = 6, 5, 4
 
 
-def recurrent(gates, directions=1, *, biases=None):
+def recurrent(gates, directions=1, *, biases=None, inputs=INPUT):
     """Weights, recurrence weights and biases, whose gates have unequal ranges."""
-    sizes = ((directions, gates * HIDDEN, INPUT), (directions, gates * HIDDEN, HIDDEN))
+    sizes = ((directions, gates * HIDDEN, inputs), (directions, gates * HIDDEN, HIDDEN))
     spread = np.linspace(0.1, 1, gates * HIDDEN, dtype=np.float32)[None, :, None]
     weights = [
         ops.constant(spread * np.random.default_rng(seed).normal(size=size).astype(np.float32))
@@ -73,6 +73,25 @@ def lstm_sequence_both_ways():
     data = named(ops.tanh(x), "data")
     node = ops.lstm_sequence(data, ops.tanh(hidden), ops.tanh(cell), LENGTH, *recurrent(4, 2), HIDDEN, "BIDIRECTIONAL")
     return on_outputs(named(node, "recurrent"), x, hidden, cell)
+
+
+@kind
+def lstm_sequences_of_any_batch():
+    """Two layers, both ways, on columns of an image, as text recognizers have them; states are made of the batch."""
+    image = parameter((-1, 3, 8, STEPS), "image")
+    shape = named(ops.shape_of(image), "shape")
+    batch = ops.gather(shape, axes(0), np.int64(0))
+    columns = named(ops.relu(convolution(image, 3, INPUT, "first", kernel=3)), "relu")
+    columns = ops.squeeze(ops.reduce_max(columns, axes(2), True), axes(2))
+    sequence = named(ops.transpose(columns, axes(0, 2, 1)), "sequence")
+    state = named(ops.broadcast(zeros(1, 1, 1), ops.concat([batch, ops.constant(axes(2, HIDDEN))], 0)), "state")
+    lengths = ops.broadcast(ops.constant(LENGTH), batch)
+    for index in range(2):
+        weights = recurrent(4, 2, inputs=2 * HIDDEN if index else INPUT)
+        node = ops.lstm_sequence(sequence, state, state, lengths, *weights, HIDDEN, "BIDIRECTIONAL")
+        ordered = ops.transpose(named(node, f"recurrent_{index}").output(0), axes(0, 2, 1, 3))
+        sequence = ops.reshape(ordered, axes(0, 0, 2 * HIDDEN), True)
+    return model(dense(sequence, 3, 2 * HIDDEN, "dense", seed=7), image)
 
 
 @kind
@@ -203,6 +222,19 @@ def embedding_bag():
 
 
 @kind
+def token_before_data():
+    """A constant vector is concatenated before the data, as the class token of a vision transformer is."""
+    x = parameter((1, 5, 16))
+    joined = named(ops.concat([constant(1, 1, 16, scale=1), named(ops.tanh(x), "tanh")], 1), "joined")
+    return model(dense(joined, 4, 16, "dense"), x)
+
+
+@kind
+def tile():
+    return after_convolution(lambda x: named(ops.tile(x, axes(1, 1, 2, 1)), "tiled"))
+
+
+@kind
 def gather_of_data():
     """Columns of data by constant indices: agnostic, and no embedding."""
     x = parameter((1, 8))
@@ -237,14 +269,20 @@ def squared_difference():
     return after_convolution(lambda x: named(ops.squared_difference(x, named(ops.tanh(x), "tanh")), "difference"))
 
 
-@kind
-def reductions():
-    """ReduceSum and ReduceL2, each read by a fully connected layer."""
+def reduced(reduce, name):
     image = parameter((1, 3, 8, 8))
     first = named(ops.relu(convolution(image, 3, 4, "first", kernel=3)), "relu")
-    total = named(ops.reduce_sum(first, axes(2, 3), False), "sum")
-    length = named(ops.reduce_l2(first, axes(2, 3), False), "length")
-    return model(ops.add(dense(total, 3, 4, "left"), dense(length, 3, 4, "right", seed=1)), image)
+    return model(dense(named(reduce(first, axes(2, 3), False), name), 3, 4, "dense"), image)
+
+
+@kind
+def reduce_sum():
+    return reduced(ops.reduce_sum, "sum")
+
+
+@kind
+def reduce_l2():
+    return reduced(ops.reduce_l2, "length")
 
 
 @kind
@@ -279,7 +317,7 @@ def adaptive_avg_pool():
 
 @kind
 def adaptive_max_pool():
-    return after_convolution(lambda x: ops.adaptive_max_pool(x, axes(3, 3), "i32").output(0))
+    return after_convolution(lambda x: named(ops.adaptive_max_pool(x, axes(3, 3), "i32"), "pooled").output(0))
 
 
 @kind
@@ -477,7 +515,7 @@ def operation_samples(net, count=20):
     for _ in range(count):
         sample = {}
         for port in net.inputs:
-            shape = port.get_shape()
+            shape = [1 if size.is_dynamic else size.get_length() for size in port.get_partial_shape()]
             whole = port.get_element_type() == ov.Type.i64
             sample[port.get_any_name()] = (
                 rng.integers(0, 9, shape) if whole else rng.normal(size=shape).astype(np.float32)

@@ -27,16 +27,11 @@ class QuantizationConfig(Strict):
 
 
 class OperationRule(Strict):
-    """What the target does with some operation types; the first configuration is the fastest.
-
-    ``one_scale`` is of recurrent sequences: the target's kernels have one scale for data and hidden states, and one
-    for both weights.
-    """
+    """What the target does with some operation types; the first configuration is the fastest."""
 
     types: tuple[str, ...] = Field(min_length=1)
     activations: tuple[QuantizationConfig, ...] = Field(min_length=1)
     weights: tuple[QuantizationConfig, ...] = ()
-    one_scale: bool = False
 
 
 class HardwareConfig(Strict):

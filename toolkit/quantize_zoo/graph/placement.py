@@ -35,6 +35,7 @@ _ACTIVATIONS_ONLY = frozenset(
         "MVN", "GroupNormalization", "BatchNormInference",
     }
 )  # fmt: skip
+_FUSED = frozenset({"Relu", "Clamp", "Elu", "PRelu", "Sigmoid", "HSigmoid", "HardSigmoid", "Swish", "HSwish", "Selu"})
 _PRECISIONS = (ov.Type.f32, ov.Type.f16, ov.Type.bf16)  # no plugin runs a FakeQuantize of double precision
 _WITH_BODIES = frozenset({"If", "Loop", "TensorIterator"})
 
@@ -69,12 +70,11 @@ def find_placement(
         )
         for node, rule in rules
     }
-    sequences = [node for node, rule in rules if rule.one_scale]
+    sequences = [node for node, _ in rules if hardware_type(node) in RECURRENT]
     ports = [
         port
-        for node, rule in rules
-        if not rule.one_scale
-        for port in _data_ports(node, on_data)
+        for node, _ in rules
+        for port in _data_ports(node)
         if (node.get_friendly_name(), port.get_index()) not in {each.key for each in weights[node.get_friendly_name()]}
     ]
     propagation = Propagation(hardware.quantize_agnostic, ports, on_data)
@@ -131,12 +131,10 @@ def _is_double(node: Node) -> bool:
     return any(port.get_element_type() == ov.Type.f64 for port in node.inputs())
 
 
-def _data_ports(node: Node, on_data: frozenset[str]) -> list[Port]:
-    """Return the inputs that are quantized where they depend on data."""
+def _data_ports(node: Node) -> list[Port]:
+    """Return the inputs for a FakeQuantize as high as possible, if they depend on data, or for weights."""
     kind = hardware_type(node)
-    if kind in RECURRENT:
-        return [node.input(port) for port in recurrent.ports_on_data(node, on_data)]
-    if kind == "Embedding":
+    if kind in RECURRENT or kind == "Embedding":
         return []
     if kind == "Concat":
         return list(node.inputs())
@@ -146,16 +144,14 @@ def _data_ports(node: Node, on_data: frozenset[str]) -> list[Port]:
 def _is_quantizable(node: Node, on_data: frozenset[str]) -> bool:
     """Floating point in, and no constant besides weights: an Add of a constant is a bias or preprocessing."""
     kind = hardware_type(node)
-    sources = [port.get_source_output() for port in _data_ports(node, on_data)]
-    if kind == "Embedding":
-        sources = [node.input_value(0)]
+    sources = [port.get_source_output() for port in _data_ports(node) or [node.input(0)]]
     if not all(source.get_element_type() in _PRECISIONS for source in sources):
         return False
     if kind == "Embedding":
         return table_point(node) is not None
     if kind in RECURRENT:
         return recurrent.is_quantizable(node, on_data)
-    if kind == "Equal" and _is_mask(node):
+    if (kind == "Equal" and _is_mask(node)) or (kind == "BatchNormInference" and _is_fused(node, on_data)):
         return False
     on_path = [source.get_node().get_friendly_name() in on_data for source in sources]
     if kind in CONVOLUTIONS:
@@ -166,6 +162,15 @@ def _is_quantizable(node: Node, on_data: frozenset[str]) -> bool:
 def _is_mask(equal: Node) -> bool:
     """Tell whether what is equal is left out, which rounding would change: NNCF's pattern EQUAL_LOGICALNOT."""
     return any(target.get_node().get_type_name() == "LogicalNot" for target in equal.output(0).get_target_inputs())
+
+
+def _is_fused(normalization: Node, on_data: frozenset[str]) -> bool:
+    """Tell whether a batch normalization is computed with the operation before: NNCF's patterns of fused operations."""
+    before = normalization.input_value(0).get_node()
+    added = before.get_type_name() == "Add" and not all(
+        value.get_node().get_friendly_name() in on_data for value in before.input_values()
+    )
+    return added or hardware_type(before) in CONVOLUTIONS | _FUSED
 
 
 def _activation_points(
@@ -199,10 +204,10 @@ def _append_new(items: list[Any], item: Any) -> None:
 def _recurrent_points(
     node: Node, on_data: frozenset[str], operation: QuantizableOperation
 ) -> tuple[ActivationPoint, ...]:
-    """Return the points of a sequence with one scale: its data, and its hidden state where that is not known before."""
+    """Return the points of a sequence: its data, and its hidden state where that is not known before."""
     ports = [recurrent.DATA]
     if recurrent.hidden_is_quantized(node):
-        ports.append(RECURRENT[node.get_type_name()].states[0])
+        ports.append(recurrent.HIDDEN)
     return tuple(
         ActivationPoint(
             *tensor_of(top),

@@ -9,7 +9,7 @@ from quantize_zoo.graph.operations import Node
 
 Port = Any  # openvino.Input
 # Through which the transformations of the plugins carry the one scale of a recurrent sequence.
-_TO_RECURRENT = ("Reshape", "Squeeze", "Unsqueeze", "Transpose")
+_TO_RECURRENT = ("MaxPool", "ReduceMax", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 _UPDATES = 2  # the input of the values that a Scatter writes
 
 

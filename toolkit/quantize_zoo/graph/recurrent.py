@@ -6,27 +6,26 @@ from dataclasses import dataclass
 
 from quantize_zoo.graph.operations import Node, WeightPoint
 
-DATA = 0
+DATA, HIDDEN = 0, 1  # the inputs that all have
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a type: states, the hidden one first, and the weights W and R of so many gates."""
+    """The inputs of a type that are its weights W and R, and of how many gates they are."""
 
-    states: tuple[int, ...]
     weights: tuple[int, int]
     gates: int
 
 
 RECURRENT = {
-    "LSTMSequence": Inputs(states=(1, 2), weights=(4, 5), gates=4),
-    "GRUSequence": Inputs(states=(1,), weights=(3, 4), gates=3),
+    "LSTMSequence": Inputs(weights=(4, 5), gates=4),
+    "GRUSequence": Inputs(weights=(3, 4), gates=3),
 }
 _CHANNELS = (0, 1)  # directions, and the channels of all gates
 
 
 def is_quantizable(node: Node, on_data: frozenset[str]) -> bool:
-    """Tell whether a sequence has constant weights, and what plugins quantize.
+    """Tell whether a sequence reads data, has constant weights, and plugins quantize it.
 
     The CPU plugin has no INT8 kernel for ``linear_before_reset`` and fails to compile it; it takes a sequence with
     clipping apart into operations in FP32.
@@ -34,7 +33,8 @@ def is_quantizable(node: Node, on_data: frozenset[str]) -> bool:
     attributes, inputs = node.get_attributes(), RECURRENT[node.get_type_name()]
     if attributes.get("linear_before_reset") or attributes.get("clip"):
         return False
-    return all(node.input_value(port).get_node().get_friendly_name() not in on_data for port in inputs.weights)
+    sources = {port: node.input_value(port).get_node().get_friendly_name() for port in (DATA, *inputs.weights)}
+    return sources[DATA] in on_data and all(sources[port] not in on_data for port in inputs.weights)
 
 
 def weights_of(node: Node) -> tuple[WeightPoint, ...]:
@@ -43,18 +43,12 @@ def weights_of(node: Node) -> tuple[WeightPoint, ...]:
     return tuple(WeightPoint(node.get_friendly_name(), port, _CHANNELS) for port in ports)
 
 
-def ports_on_data(node: Node, on_data: frozenset[str]) -> list[int]:
-    """Return the inputs that depend on data: the sequence itself, and its states."""
-    ports = (DATA, *RECURRENT[node.get_type_name()].states)
-    return [port for port in ports if node.input_value(port).get_node().get_friendly_name() in on_data]
-
-
 def hidden_is_quantized(node: Node) -> bool:
     """Tell whether the hidden state needs a FakeQuantize for the sequence to run in INT8 on a CPU.
 
     Without one the plugin takes a constant only: what it can compute when the model is compiled.
     """
-    return not _is_known(node.input_value(RECURRENT[node.get_type_name()].states[0]).get_node())
+    return not _is_known(node.input_value(HIDDEN).get_node())
 
 
 def _is_known(node: Node) -> bool:

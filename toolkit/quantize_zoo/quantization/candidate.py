@@ -69,6 +69,8 @@ def insert_fake_quantizes(
             found = ranges.weights(weight_point, choice.weights)
             value = weights[weight_point.key]
             if weight_point.operation in integers:
+                if weight_point.operation in rescaled and found.levels >= SATURATING_LEVELS:
+                    found = replace(found, low=found.low * SATURATION_SCALE, high=found.high * SATURATION_SCALE)
                 _quantize_constant(nodes, weight_point, value, found)
                 continue
             quantize_weights(nodes, weight_point, found, value if weight_point.operation in rescaled else None)
