@@ -37,8 +37,9 @@ class OperationRule(Strict):
 class HardwareConfig(Strict):
     """All rules of a target.
 
-    Types are OpenVINO's; ``DepthWiseConvolution`` is a GroupConvolution with one channel a group. All inputs of an
-    operation of ``unified_scales`` share one range; these types are quantize-agnostic as well.
+    Types are OpenVINO's; ``DepthWiseConvolution`` is a GroupConvolution with one channel a group, ``Embedding`` a
+    Gather from a constant table. All inputs of an operation of ``unified_scales`` share one range; these types are
+    quantize-agnostic as well.
     """
 
     target: str

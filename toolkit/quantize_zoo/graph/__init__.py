@@ -12,16 +12,18 @@ from quantize_zoo.graph.operations import (
     constant_value,
     data_path,
     find_bias,
+    find_normalized_bias,
     hardware_type,
     nodes_by_name,
     output_channel_axis,
 )
-from quantize_zoo.graph.placement import (
+from quantize_zoo.graph.placement import find_placement
+from quantize_zoo.graph.points import (
     ActivationPoint,
     Placement,
     QuantizableOperation,
+    RecurrentScale,
     UnifiedScale,
-    find_placement,
     shared_configs,
 )
 from quantize_zoo.graph.sameness import same_model
@@ -34,6 +36,7 @@ __all__ = [
     "Output",
     "Placement",
     "QuantizableOperation",
+    "RecurrentScale",
     "UnifiedScale",
     "WeightPoint",
     "canonical_path",
@@ -42,6 +45,7 @@ __all__ = [
     "content_hash",
     "data_path",
     "find_bias",
+    "find_normalized_bias",
     "find_placement",
     "hardware_type",
     "ignored_operations",

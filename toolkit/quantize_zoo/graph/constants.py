@@ -1,4 +1,4 @@
-"""Constants that are added to a graph: of the element type of the graph they go into."""
+"""Constants that are added to a graph: of the element type of the graph they go into, or integers."""
 
 from __future__ import annotations
 
@@ -28,3 +28,20 @@ def set_constant(port: Any, value: NDArray[Any]) -> None:
     """Let an operation's input (``openvino.Input``) read this value, of the element type that it reads now."""
     constant = constant_of(value, port.get_source_output().get_element_type())
     port.replace_source_output(constant.output(0))
+
+
+def integers_behind(node: Node) -> Node | None:
+    """Return the constant of 8 bit integers whose values an operation gives back, None if it does something else.
+
+    That are Convert, Subtract where zero is not the integer 0, and this Multiply.
+    """
+    if node.get_type_name() != "Multiply":
+        return None
+    source = node.input_value(0).get_node()
+    if source.get_type_name() == "Subtract":
+        source = source.input_value(0).get_node()
+    if source.get_type_name() != "Convert":
+        return None
+    integers = source.input_value(0).get_node()
+    is_integers = integers.get_type_name() == "Constant" and integers.get_element_type() in (ov.Type.i8, ov.Type.u8)
+    return integers if is_integers else None

@@ -25,6 +25,7 @@ CONVOLUTIONS = frozenset(
     }
 )
 WEIGHTED = CONVOLUTIONS | {"MatMul"}
+_BATCH_NORM_BETA = 2  # the input that is added
 # The axes of the weights that count output channels.
 _CHANNEL_AXES = {
     "Convolution": (0,),
@@ -47,10 +48,18 @@ class WeightPoint:
     port: int
     channel_axes: tuple[int, ...]
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """What the weights are known by: an operation can have several."""
+        return self.operation, self.port
+
 
 @dataclass(frozen=True)
 class Bias:
-    """The addition of a constant to an operation's output: input ``port`` of ``addition``, channels along ``axis``."""
+    """The addition of a constant to an operation's output: input ``port`` of ``addition``, channels along ``axis``.
+
+    ``addition`` may be a BatchNormInference, which adds a constant as well.
+    """
 
     operation: str
     addition: str
@@ -66,12 +75,23 @@ def nodes_by_name(model: ov.Model) -> dict[str, Node]:
 def hardware_type(node: Node) -> str:
     """Return the type as hardware configurations name it.
 
-    A GroupConvolution with one channel a group (weights G, 1, 1, ...) is a ``DepthWiseConvolution``.
+    A GroupConvolution with one channel a group (weights G, 1, 1, ...) is a ``DepthWiseConvolution``, a Gather from a
+    constant table of real numbers an ``Embedding``.
     """
     name: str = node.get_type_name()
     if name == "GroupConvolution" and list(node.input(1).get_partial_shape().to_shape())[1:3] == [1, 1]:
         return "DepthWiseConvolution"
-    return name
+    return "Embedding" if name == "Gather" and _has_table(node) else name
+
+
+def _has_table(gather: Node) -> bool:
+    source = gather.input_value(0)
+    if not source.get_element_type().is_real():
+        return False
+    node = source.get_node()
+    while node.get_type_name() in ("Convert", "Reshape", "Transpose"):
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "Constant")
 
 
 def constant_value(output: Output) -> NDArray[np.float32] | None:
@@ -126,6 +146,15 @@ def weight_point(node: Node, on_data: frozenset[str]) -> WeightPoint | None:
     return WeightPoint(node.get_friendly_name(), port, axes)
 
 
+def table_point(embedding: Node) -> WeightPoint | None:
+    """Return the table of an embedding, one range for each vector; None if the axis is computed."""
+    axis = constant_value(embedding.input_value(2))
+    if axis is None:
+        return None
+    rank = len(embedding.input_value(0).get_partial_shape())
+    return WeightPoint(embedding.get_friendly_name(), 0, (int(axis.item()) % rank,))
+
+
 def output_channel_axis(node: Node) -> int:
     """Return the axis of the output that counts channels: 1 for convolutions, the last for matrix multiplications."""
     return 1 if hardware_type(node) in CONVOLUTIONS else len(node.output(0).get_partial_shape()) - 1
@@ -133,20 +162,41 @@ def output_channel_axis(node: Node) -> int:
 
 def find_bias(node: Node, on_data: frozenset[str]) -> Bias | None:
     """Return the bias that is added to the output of a convolution or matrix multiplication, None if it has none."""
+    return _added_to(node, node, on_data)
+
+
+def find_normalized_bias(node: Node, on_data: frozenset[str]) -> Bias | None:
+    """Return the bias also where a batch normalization adds it: behind a Multiply, or in BatchNormInference."""
+    scaling = _only_consumer(node)
+    kind = None if scaling is None else scaling.get_type_name()
+    if kind == "BatchNormInference" and output_channel_axis(node) == 1:
+        return Bias(node.get_friendly_name(), scaling.get_friendly_name(), _BATCH_NORM_BETA, 1)
+    scaled = kind == "Multiply" and _constant_of_channels(node, scaling, output_channel_axis(node), on_data) is not None
+    return _added_to(scaling if scaled else node, node, on_data)
+
+
+def _added_to(last: Node, node: Node, on_data: frozenset[str]) -> Bias | None:
+    addition, axis = _only_consumer(last), output_channel_axis(node)
+    if addition is None or addition.get_type_name() != "Add":
+        return None
+    port = _constant_of_channels(last, addition, axis, on_data)
+    return None if port is None else Bias(node.get_friendly_name(), addition.get_friendly_name(), port, axis)
+
+
+def _only_consumer(node: Node) -> Any:
     targets = list(node.output(0).get_target_inputs())
-    if len(targets) != 1 or targets[0].get_node().get_type_name() != "Add":
+    return targets[0].get_node() if len(targets) == 1 else None
+
+
+def _constant_of_channels(node: Node, consumer: Node, axis: int, on_data: frozenset[str]) -> int | None:
+    """Return the other input of a node's only consumer, if it is constant, with one value a channel or for all."""
+    (target,) = node.output(0).get_target_inputs()
+    port = 1 - target.get_index()
+    if consumer.input_value(port).get_node().get_friendly_name() in on_data:
         return None
-    addition = targets[0].get_node()
-    port = 1 - targets[0].get_index()
-    if addition.input_value(port).get_node().get_friendly_name() in on_data:
-        return None
-    axis = output_channel_axis(node)
-    shape = list(addition.input_value(port).get_shape())
-    rank = len(node.output(0).get_partial_shape())
-    shape = [1] * (rank - len(shape)) + shape
-    if any(size != 1 for index, size in enumerate(shape) if index != axis):
-        return None
-    return Bias(node.get_friendly_name(), addition.get_friendly_name(), port, axis)
+    shape = list(consumer.input_value(port).get_shape())
+    shape = [1] * (len(node.output(0).get_partial_shape()) - len(shape)) + shape
+    return None if any(size != 1 for index, size in enumerate(shape) if index != axis) else port
 
 
 def data_path(model: ov.Model) -> frozenset[str]:

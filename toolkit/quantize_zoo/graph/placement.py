@@ -6,14 +6,13 @@ of its tensor. The result names operations and ports only, so that it holds for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.config import HardwareConfig, Mode, OperationRule, QuantizationConfig
+from quantize_zoo.config import HardwareConfig, OperationRule, QuantizationConfig
+from quantize_zoo.graph import recurrent
 from quantize_zoo.graph.operations import (
     CONVOLUTIONS,
     WEIGHTED,
@@ -21,74 +20,24 @@ from quantize_zoo.graph.operations import (
     WeightPoint,
     data_path,
     hardware_type,
+    table_point,
     weight_point,
 )
+from quantize_zoo.graph.points import ActivationPoint, Placement, QuantizableOperation, RecurrentScale, shared_configs
+from quantize_zoo.graph.propagation import Port, Propagation, above_recurrent, tensor_of
+from quantize_zoo.graph.recurrent import RECURRENT
+from quantize_zoo.graph.unified import unified_scales
 
-Port = Any  # openvino.Input
-
-_ACTIVATIONS_ONLY = frozenset({"Power", "AvgPool", "NormalizeL2", "ReduceMean", "Interpolate", "MVN"})
-_MODES: tuple[Mode, ...] = ("symmetric", "asymmetric")
-# What computes in integers on its whole input at once.
-_ON_ONE_SCALE = WEIGHTED | {"ScaledDotProductAttention"}
+# Of whose inputs the first one is quantized, and the others say how to compute.
+_ACTIVATIONS_ONLY = frozenset(
+    {
+        "Power", "AvgPool", "AdaptiveAvgPool", "NormalizeL2", "ReduceMean", "ReduceSum", "ReduceL2", "Interpolate",
+        "MVN", "GroupNormalization", "BatchNormInference",
+    }
+)  # fmt: skip
+_FUSED = frozenset({"Relu", "Clamp", "Elu", "PRelu", "Sigmoid", "HSigmoid", "HardSigmoid", "Swish", "HSwish", "Selu"})
 _PRECISIONS = (ov.Type.f32, ov.Type.f16, ov.Type.bf16)  # no plugin runs a FakeQuantize of double precision
 _WITH_BODIES = frozenset({"If", "Loop", "TensorIterator"})
-
-
-@dataclass(frozen=True)
-class QuantizableOperation:
-    """An operation with a quantization choice, and what the hardware allows for its tensors (weights: none or some)."""
-
-    name: str
-    type: str
-    activations: tuple[QuantizationConfig, ...]
-    weights: tuple[QuantizationConfig, ...]
-
-
-@dataclass(frozen=True)
-class ActivationPoint:
-    """A tensor to quantize: output ``output`` of ``producer``.
-
-    ``consumers`` are the (operation, port) pairs that then read the quantized tensor; ``operations`` the quantizable
-    operations that they belong to or lead to, in graph order; ``configs`` what all of these allow.
-    """
-
-    producer: str
-    output: int
-    consumers: tuple[tuple[str, int], ...]
-    operations: tuple[str, ...]
-    configs: tuple[QuantizationConfig, ...]
-
-    @property
-    def key(self) -> str:
-        """Name of the tensor."""
-        return f"{self.producer}:{self.output}"
-
-
-@dataclass(frozen=True)
-class UnifiedScale:
-    """Tensors that share one range, since a concatenation makes one tensor of them.
-
-    ``operations`` are the quantizable operations that they serve, in graph order; ``configs`` what all of these allow.
-    """
-
-    tensors: tuple[str, ...]
-    operations: tuple[str, ...]
-    configs: tuple[QuantizationConfig, ...]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """All quantizable operations in graph order, the tensors to quantize, and what else was seen on the way.
-
-    ``bodies`` are the operations whose bodies are left alone: If, Loop and TensorIterator.
-    """
-
-    operations: tuple[QuantizableOperation, ...]
-    activations: tuple[ActivationPoint, ...]
-    weights: tuple[WeightPoint, ...]
-    unified: tuple[UnifiedScale, ...]
-    first_convolutions: frozenset[str]
-    bodies: tuple[str, ...]
 
 
 def find_placement(
@@ -106,36 +55,57 @@ def find_placement(
     if any(node.get_type_name() == "FakeQuantize" for node in ordered):
         raise errors.already_quantized(model_name)
     on_data = data_path(model)
-    operations: list[QuantizableOperation] = []
-    weights: list[WeightPoint] = []
-    ports: list[Port] = []
+    rules: list[tuple[Node, OperationRule]] = []
     for node in ordered:
-        name, kind = node.get_friendly_name(), hardware_type(node)
-        rule = hardware.rule(kind)
-        if rule is None or name not in on_data or name in ignored or not _has_quantizable_inputs(node, on_data):
-            continue
-        point = weight_point(node, on_data)
-        ports += [port for port in _data_ports(node) if point is None or port.get_index() != point.port]
-        if point is not None:
-            weights.append(point)
-        operations.append(
-            QuantizableOperation(name, kind, rule.activations, () if point is None else _weight_configs(node, rule))
+        name, rule = node.get_friendly_name(), hardware.rule(hardware_type(node))
+        if rule is not None and name in on_data and name not in ignored and _is_quantizable(node, on_data):
+            rules.append((node, rule))
+    weights = {node.get_friendly_name(): _weight_points(node, on_data) for node, _ in rules}
+    operations = {
+        node.get_friendly_name(): QuantizableOperation(
+            node.get_friendly_name(),
+            hardware_type(node),
+            rule.activations,
+            _weight_configs(node, rule) if weights[node.get_friendly_name()] else (),
         )
+        for node, rule in rules
+    }
+    sequences = [node for node, _ in rules if hardware_type(node) in RECURRENT]
+    ports = [
+        port
+        for node, _ in rules
+        for port in _data_ports(node)
+        if (node.get_friendly_name(), port.get_index()) not in {each.key for each in weights[node.get_friendly_name()]}
+    ]
+    propagation = Propagation(hardware.quantize_agnostic, ports, on_data)
+    activations = _activation_points(ports, propagation, on_data, operations)
+    of_sequences = [_recurrent_points(node, on_data, operations[node.get_friendly_name()]) for node in sequences]
+    # The table of an embedding whose output is quantized is quantized for what reads it, as NNCF does.
+    for name in {consumer for point in activations if point.constant for consumer, _ in point.consumers}:
+        if name in operations and operations[name].type == "Embedding":
+            del operations[name]
     if not operations:
         double = [node for node in ordered if hardware.rule(hardware_type(node)) and _is_double(node)]
         if double:
             raise errors.double_precision(model_name, double[0].get_friendly_name())
         raise errors.nothing_to_quantize(model_name, hardware.target)
-    by_name = {operation.name: operation for operation in operations}
-    activations = _activation_points(ports, hardware, by_name)
     return Placement(
-        tuple(operations),
-        activations,
-        tuple(weights),
-        _unified_scales(_joined_tensors(ordered, ports, hardware), activations, by_name),
+        tuple(operations.values()),
+        (*activations, *(point for points in of_sequences for point in points)),
+        tuple(point for name in operations for point in weights[name]),
+        unified_scales(ordered, propagation, hardware, activations, operations),
+        tuple(_recurrent_scale(node, points) for node, points in zip(sequences, of_sequences, strict=True)),
         _first_convolutions(ordered),
         tuple(node.get_friendly_name() for node in ordered if node.get_type_name() in _WITH_BODIES),
     )
+
+
+def _weight_points(node: Node, on_data: frozenset[str]) -> tuple[WeightPoint, ...]:
+    kind = hardware_type(node)
+    if kind in RECURRENT:
+        return recurrent.weights_of(node)
+    point = table_point(node) if kind == "Embedding" else weight_point(node, on_data)
+    return () if point is None else (point,)
 
 
 def _weight_configs(node: Node, rule: OperationRule) -> tuple[QuantizationConfig, ...]:
@@ -162,32 +132,55 @@ def _is_double(node: Node) -> bool:
 
 
 def _data_ports(node: Node) -> list[Port]:
-    kind = node.get_type_name()
+    """Return the inputs for a FakeQuantize as high as possible, if they depend on data, or for weights."""
+    kind = hardware_type(node)
+    if kind in RECURRENT or kind == "Embedding":
+        return []
     if kind == "Concat":
         return list(node.inputs())
     return [node.input(0)] if kind in _ACTIVATIONS_ONLY or len(node.inputs()) == 1 else [node.input(0), node.input(1)]
 
 
-def _has_quantizable_inputs(node: Node, on_data: frozenset[str]) -> bool:
+def _is_quantizable(node: Node, on_data: frozenset[str]) -> bool:
     """Floating point in, and no constant besides weights: an Add of a constant is a bias or preprocessing."""
-    sources = [port.get_source_output() for port in _data_ports(node)]
+    kind = hardware_type(node)
+    sources = [port.get_source_output() for port in _data_ports(node) or [node.input(0)]]
     if not all(source.get_element_type() in _PRECISIONS for source in sources):
         return False
+    if kind == "Embedding":
+        return table_point(node) is not None
+    if kind in RECURRENT:
+        return recurrent.is_quantizable(node, on_data)
+    if (kind == "Equal" and _is_mask(node)) or (kind == "BatchNormInference" and _is_fused(node, on_data)):
+        return False
     on_path = [source.get_node().get_friendly_name() in on_data for source in sources]
-    if hardware_type(node) in CONVOLUTIONS:
+    if kind in CONVOLUTIONS:
         return on_path == [True, False]
-    return any(on_path) if node.get_type_name() == "MatMul" else all(on_path)
+    return any(on_path) if kind == "MatMul" else all(on_path)
+
+
+def _is_mask(equal: Node) -> bool:
+    """Tell whether what is equal is left out, which rounding would change: NNCF's pattern EQUAL_LOGICALNOT."""
+    return any(target.get_node().get_type_name() == "LogicalNot" for target in equal.output(0).get_target_inputs())
+
+
+def _is_fused(normalization: Node, on_data: frozenset[str]) -> bool:
+    """Tell whether a batch normalization is computed with the operation before: NNCF's patterns of fused operations."""
+    before = normalization.input_value(0).get_node()
+    added = before.get_type_name() == "Add" and not all(
+        value.get_node().get_friendly_name() in on_data for value in before.input_values()
+    )
+    return added or hardware_type(before) in CONVOLUTIONS | _FUSED
 
 
 def _activation_points(
-    ports: list[Port], hardware: HardwareConfig, operations: dict[str, QuantizableOperation]
+    ports: list[Port], propagation: Propagation, on_data: frozenset[str], operations: dict[str, QuantizableOperation]
 ) -> tuple[ActivationPoint, ...]:
-    quantizable = _quantizable(ports)
     consumers: dict[tuple[str, int], list[tuple[str, int]]] = {}
     served: dict[tuple[str, int], list[str]] = {}
     for port in ports:
-        for top in _climb(port, hardware.quantize_agnostic, quantizable):
-            tensor = _tensor(top)
+        for top in propagation.tops(port):
+            tensor = tensor_of(top)
             consumer = (top.get_node().get_friendly_name(), top.get_index())
             _append_new(consumers.setdefault(tensor, []), consumer)
             _append_new(served.setdefault(tensor, []), port.get_node().get_friendly_name())
@@ -197,39 +190,10 @@ def _activation_points(
             tuple(consumers[tensor]),
             tuple(served[tensor]),
             shared_configs([operations[name].activations for name in served[tensor]]),
+            constant=tensor[0] not in on_data,
         )
         for tensor in consumers
     )
-
-
-def shared_configs(allowed: Sequence[Sequence[QuantizationConfig]]) -> tuple[QuantizationConfig, ...]:
-    """Return what all operations that share a FakeQuantize allow: same mode and granularity, the smaller width.
-
-    Where nothing is common, per tensor takes the place of per channel, and then asymmetric that of symmetric.
-    """
-    exact = tuple(config for config in allowed[0] if all(config in each for each in allowed))
-    if exact:
-        return exact
-    kinds = dict.fromkeys((config.mode, config.granularity) for config in allowed[0])
-    narrowed = [
-        QuantizationConfig(bits=min(max(each) for each in widths), mode=mode, granularity=granularity)
-        for mode, granularity in kinds
-        if all(widths := [[c.bits for c in each if (c.mode, c.granularity) == (mode, granularity)] for each in allowed])
-    ]
-    if narrowed:
-        return tuple(narrowed)
-    bits = min(max(config.bits for config in each) for each in allowed)
-    modes: list[Mode] = [mode for mode in _MODES if all(any(c.mode == mode for c in each) for each in allowed)]
-    return tuple(QuantizationConfig(bits=bits, mode=mode, granularity="pertensor") for mode in modes or _MODES[-1:])
-
-
-def _quantizable(ports: list[Port]) -> set[tuple[str, int]]:
-    return {(port.get_node().get_friendly_name(), port.get_index()) for port in ports}
-
-
-def _tensor(port: Port) -> tuple[str, int]:
-    source = port.get_source_output()
-    return source.get_node().get_friendly_name(), source.get_index()
 
 
 def _append_new(items: list[Any], item: Any) -> None:
@@ -237,71 +201,31 @@ def _append_new(items: list[Any], item: Any) -> None:
         items.append(item)
 
 
-def _climb(port: Port, agnostic: tuple[str, ...], quantizable: set[tuple[str, int]]) -> list[Port]:
-    """Return the ports above all quantize-agnostic operations whose consumers are all quantizable."""
-    source = port.get_source_output()
-    node = source.get_node()
-    if node.get_type_name() not in agnostic or node.input(0).get_element_type() != source.get_element_type():
-        return [port]  # ConvertLike may begin with integers
-    if not _feeds_only(node, agnostic, quantizable):
-        return [port]
-    inputs = node.inputs() if node.get_type_name() == "Concat" else [node.input(0)]
-    return [top for above in inputs for top in _climb(above, agnostic, quantizable)]
-
-
-def _feeds_only(node: Node, agnostic: tuple[str, ...], quantizable: set[tuple[str, int]]) -> bool:
-    for output in node.outputs():
-        for target in output.get_target_inputs():
-            consumer = target.get_node()
-            if (consumer.get_friendly_name(), target.get_index()) in quantizable:
-                continue
-            if consumer.get_type_name() not in agnostic or not _feeds_only(consumer, agnostic, quantizable):
-                return False
-    return True
-
-
-def _joined_tensors(ordered: list[Node], ports: list[Port], hardware: HardwareConfig) -> list[set[str]]:
-    """Return what each concatenation with unified scales joins of the tensors to quantize.
-
-    NNCF's conditions (QuantizerPropagationSolver and the OpenVINO backend's ``scales_unification_map``): the
-    concatenation is quantized above, and below it, behind quantize-agnostic operations, is one of ``_ON_ONE_SCALE``.
-    """
-    quantizable = _quantizable(ports)
-    agnostic = hardware.quantize_agnostic
-    return [
-        {":".join(map(str, _tensor(top))) for port in node.inputs() for top in _climb(port, agnostic, quantizable)}
-        for node in ordered
-        if node.get_type_name() in hardware.unified_scales
-        and _feeds_only(node, agnostic, quantizable)
-        and _needs_one_scale(node, agnostic)
-    ]
-
-
-def _needs_one_scale(node: Node, agnostic: tuple[str, ...]) -> bool:
-    consumers = [target.get_node() for output in node.outputs() for target in output.get_target_inputs()]
-    return any(
-        hardware_type(consumer) in _ON_ONE_SCALE
-        or (consumer.get_type_name() in agnostic and _needs_one_scale(consumer, agnostic))
-        for consumer in consumers
+def _recurrent_points(
+    node: Node, on_data: frozenset[str], operation: QuantizableOperation
+) -> tuple[ActivationPoint, ...]:
+    """Return the points of a sequence: its data, and its hidden state where that is not known before."""
+    ports = [recurrent.DATA]
+    if recurrent.hidden_is_quantized(node):
+        ports.append(recurrent.HIDDEN)
+    return tuple(
+        ActivationPoint(
+            *tensor_of(top),
+            ((top.get_node().get_friendly_name(), top.get_index()),),
+            (operation.name,),
+            operation.activations,
+            owner=(operation.name, port),
+        )
+        for port in ports
+        for top in above_recurrent(node.input(port))
     )
 
 
-def _unified_scales(
-    joined: list[set[str]], points: tuple[ActivationPoint, ...], operations: dict[str, QuantizableOperation]
-) -> tuple[UnifiedScale, ...]:
-    """Merge sets with a tensor in common."""
-    groups: list[set[str]] = []
-    for tensors in joined:
-        touched = [group for group in groups if group & tensors]
-        groups = [group for group in groups if group not in touched] + [tensors.union(*touched)]
-    scales = []
-    for group in groups:
-        members = [point for point in points if point.key in group]
-        served = {name for point in members for name in point.operations}
-        names = tuple(name for name in operations if name in served)
-        configs = shared_configs([operations[name].activations for name in names])
-        scales.append(UnifiedScale(tuple(point.key for point in members), names, configs))
-    return tuple(scale for scale in scales if len(scale.tensors) > 1)
+def _recurrent_scale(node: Node, points: tuple[ActivationPoint, ...]) -> RecurrentScale:
+    inputs, name = RECURRENT[node.get_type_name()], node.get_friendly_name()
+    data = tuple(point.key for point in points if point.owner == (name, recurrent.DATA))
+    states = tuple(point.key for point in points if point.key not in data)
+    return RecurrentScale(name, data, states, f"{name}:0", inputs.weights, inputs.gates)
 
 
 def _first_convolutions(ordered: list[Node]) -> frozenset[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from quantize_zoo.graph.constants import integers_behind
 from quantize_zoo.graph.operations import Node
 
 _RANGE_PORTS = (1, 2, 3, 4)
@@ -20,7 +21,8 @@ def structural_signature(model: ov.Model) -> str:
     """Return a hash that is equal for models that run through the same kernels in the same precisions.
 
     It covers the operations in order, and of each FakeQuantize its place, levels, granularity, and whether its range is
-    signed and symmetric; not the ranges themselves, which kernels take as values.
+    signed and symmetric, of constants as integers their place, type and granularity; not the ranges themselves, which
+    kernels take as values.
     """
     parts: list[object] = []
     for node in model.get_ordered_ops():
@@ -30,6 +32,9 @@ def structural_signature(model: ov.Model) -> str:
             signed, symmetric = bool((low < 0).any()), bool(np.allclose(-low, high, rtol=0.02))
             levels = node.get_attributes()["levels"]
             parts.append([node.get_friendly_name(), levels, low.shape, signed, symmetric])
+        elif (integers := integers_behind(node)) is not None:
+            kind = integers.get_element_type().get_type_name()
+            parts.append([node.get_friendly_name(), kind, list(node.input(1).get_shape())])
         elif kind != "Constant":
             parts.append(kind)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -41,21 +46,22 @@ def ranges_hash(model: ov.Model, steps: tuple[str, ...]) -> str:
     ``steps`` are the applied steps of the pipeline, from which and from the ranges all weights and biases follow.
     """
     digest = hashlib.sha256(json.dumps(steps).encode())
-    for name, levels, values in _fake_quantizes(model):
-        digest.update(f"{name} {levels}".encode())
+    for name, values in _ranges(model):
+        digest.update(name.encode())
         for value in values:
             digest.update(np.ascontiguousarray(value).data)
     return digest.hexdigest()
 
 
-def _fake_quantizes(model: ov.Model) -> Iterator[tuple[str, int, list[NDArray[Any]]]]:
+def _ranges(model: ov.Model) -> Iterator[tuple[str, list[NDArray[Any]]]]:
     for node in model.get_ordered_ops():
+        name = node.get_friendly_name()
         if node.get_type_name() == "FakeQuantize":
-            yield (
-                node.get_friendly_name(),
-                node.get_attributes()["levels"],
-                [_range(node, port) for port in _RANGE_PORTS],
-            )
+            yield f"{name} {node.get_attributes()['levels']}", [_range(node, port) for port in _RANGE_PORTS]
+        elif integers_behind(node) is not None:
+            source = node.input_value(0).get_node()
+            zeros = [_range(source, 1)] if source.get_type_name() == "Subtract" else []
+            yield f"{name} integers", [_range(node, 1), *zeros]
 
 
 def _range(node: Node, port: int) -> NDArray[Any]:

@@ -17,13 +17,14 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import Bias, Placement, data_path, find_bias, nodes_by_name
+from quantize_zoo.graph import Bias, Placement, data_path, find_bias, find_normalized_bias, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.alignment import bias_value
-from quantize_zoo.quantization.candidate import feed_with_fp32, insert_fake_quantizes, set_biases
+from quantize_zoo.quantization.candidate import Weights, feed_with_fp32, insert_fake_quantizes, set_biases
 from quantize_zoo.quantization.instrumentation import ChannelMean
 from quantize_zoo.quantization.options import ModelOption, TensorOption
-from quantize_zoo.quantization.ranges import Range, RangeFinder
+from quantize_zoo.quantization.range_finder import RangeFinder
+from quantize_zoo.quantization.ranges import Range
 from quantize_zoo.quantization.statistics import ActivationStatistics, Samples, collect_statistics
 
 Values = NDArray[np.float32]
@@ -31,11 +32,15 @@ Values = NDArray[np.float32]
 _Key = tuple[str, TensorOption | None, tuple[tuple[str, bytes, bytes, int], ...]]
 
 
-def find_biases(model: ov.Model, placement: Placement) -> dict[str, Bias]:
-    """Return the biases of the operations whose right operand are weights, in graph order."""
+def find_biases(model: ov.Model, placement: Placement, *, as_pot: bool = False) -> dict[str, Bias]:
+    """Return the biases of the operations whose right operand are weights, in graph order.
+
+    ``as_pot`` leaves out those that a batch normalization adds.
+    """
     nodes, on_data = nodes_by_name(model), data_path(model)
     names = [point.operation for point in placement.weights if point.port == 1]
-    found = {name: find_bias(nodes[name], on_data) for name in names}
+    find = find_bias if as_pot else find_normalized_bias
+    found = {name: find(nodes[name], on_data) for name in names}
     return {name: bias for name, bias in found.items() if bias is not None}
 
 
@@ -86,7 +91,7 @@ class FastBiasCorrections:
         model: ov.Model,
         placement: Placement,
         ranges: RangeFinder,
-        weights: Mapping[str, Values],
+        weights: Weights,
         rescaled: frozenset[str],
         threshold: float,
         samples: Callable[[], Samples],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,19 @@ from quantize_zoo.graph import (
     Placement,
     WeightPoint,
     constant_of,
+    constant_value,
     hardware_type,
     nodes_by_name,
     set_constant,
 )
 from quantize_zoo.graph.operations import CONVOLUTIONS
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.quantization.integers import dequantized
 from quantize_zoo.quantization.options import ModelOption
-from quantize_zoo.quantization.ranges import Range, RangeFinder
+from quantize_zoo.quantization.range_finder import RangeFinder
+from quantize_zoo.quantization.ranges import Range
+
+Weights = Mapping[tuple[str, int], NDArray[np.float32]]  # by operation and input
 
 # CPUs without VNNI add pairs of 8 bit products in 16 bits, which can overflow. Weights that are rescaled therefore use
 # half of their levels: weights / 2 with the FakeQuantize's output range * 2. Narrower weights cannot overflow, and have
@@ -39,14 +45,14 @@ def insert_fake_quantizes(
     placement: Placement,
     option: ModelOption,
     ranges: RangeFinder,
-    weights: Mapping[str, NDArray[np.float32]],
+    weights: Weights,
     rescaled: frozenset[str],
     activations: Mapping[str, Range] | None = None,
 ) -> ov.Model:
     """Return the quantized copy; the model itself is not changed.
 
-    ``weights`` has the FP32 weights by operation; those of ``rescaled`` operations use half of their levels.
-    ``activations`` has ranges by tensor in place of the option's.
+    ``weights`` are the FP32 weights; those of ``rescaled`` operations use half of their levels. ``activations`` has
+    ranges by the keys of points in place of the option's.
     """
     candidate = model.clone()
     nodes = nodes_by_name(candidate)
@@ -54,12 +60,20 @@ def insert_fake_quantizes(
     for point in placement.activations:
         if point.key in activations:
             _quantize_activation(nodes, point, activations[point.key])
+    # On these a FakeQuantize would be computed when the model is compiled (weights are split by directions first).
+    integers = {each.name for each in placement.operations if each.type == "Embedding"}
+    integers |= {scale.operation for scale in placement.recurrent}
     for weight_point in placement.weights:
         choice = option.operations[weight_point.operation]
         if choice.quantize and choice.weights is not None:
-            found = ranges.weights(weight_point.operation, choice.weights)
-            value = weights[weight_point.operation] if weight_point.operation in rescaled else None
-            quantize_weights(nodes, weight_point, found, value)
+            found = ranges.weights(weight_point, choice.weights)
+            value = weights[weight_point.key]
+            if weight_point.operation in integers:
+                if weight_point.operation in rescaled and found.levels >= SATURATING_LEVELS:
+                    found = replace(found, low=found.low * SATURATION_SCALE, high=found.high * SATURATION_SCALE)
+                _quantize_constant(nodes, weight_point, value, found)
+                continue
+            quantize_weights(nodes, weight_point, found, value if weight_point.operation in rescaled else None)
             _keep_bias_apart(nodes[weight_point.operation])
     candidate.validate_nodes_and_infer_types()
     return candidate
@@ -70,13 +84,24 @@ def quantize_weights(
 ) -> None:
     """Put a FakeQuantize between an operation and its weights; ``rescaled`` are weights that use half of the levels."""
     port = nodes[point.operation].input(point.port)
-    source, scale = port.get_source_output(), _AS_IT_IS
+    source, scale = port.get_source_output(), found.scale
     if rescaled is not None and found.levels >= SATURATING_LEVELS:
         set_constant(port, rescaled / SATURATION_SCALE)
         source, scale = port.get_source_output(), SATURATION_SCALE
     fake_quantize = _fake_quantize(source, found.low, found.high, found.levels, scale)
-    fake_quantize.set_friendly_name(f"{point.operation}/fq_weights_{point.port}")
+    fake_quantize.set_friendly_name(_weights_name(point))
     port.replace_source_output(fake_quantize.output(0))
+
+
+def _quantize_constant(nodes: Mapping[str, Any], point: WeightPoint, value: NDArray[np.float32], found: Range) -> None:
+    port = nodes[point.operation].input(point.port)
+    constant = dequantized(value, found, port.get_element_type())
+    constant.set_friendly_name(_weights_name(point))
+    port.replace_source_output(constant.output(0))
+
+
+def _weights_name(point: WeightPoint) -> str:
+    return f"{point.operation}/fq_weights_{point.port}"
 
 
 def feed_with_fp32(candidate: ov.Model, model: ov.Model, placement: Placement) -> None:
@@ -117,10 +142,13 @@ def set_biases(model: ov.Model, biases: Mapping[str, Bias], values: Mapping[str,
     for operation, value in values.items():
         bias = biases[operation]
         addition = nodes[bias.addition]
-        rank = len(addition.output(0).get_partial_shape())
-        shape = [1] * rank
+        shape = [1] * len(addition.output(0).get_partial_shape())
         shape[bias.axis] = -1
-        set_constant(addition.input(bias.port), value.reshape(shape))
+        set_constant(addition.input(bias.port), value if _is_normalization(addition) else value.reshape(shape))
+
+
+def _is_normalization(node: Node) -> bool:
+    return bool(node.get_type_name() == "BatchNormInference")
 
 
 def _quantize_activation(nodes: dict[str, Any], point: ActivationPoint, found: Range) -> None:
@@ -128,10 +156,15 @@ def _quantize_activation(nodes: dict[str, Any], point: ActivationPoint, found: R
     rank = source.get_partial_shape().rank
     # Channels are axis 1; a range of one value broadcasts as a scalar shape (1, 1, ...).
     shape = [1, -1, *([1] * (rank.get_length() - 2))] if rank.is_static and rank.get_length() > 1 else [-1]
-    fake_quantize = _fake_quantize(source, found.low.reshape(shape), found.high.reshape(shape), found.levels)
-    fake_quantize.set_friendly_name(f"{point.consumers[0][0]}/fq_input_{point.consumers[0][1]}")
+    low, high = found.low.reshape(shape), found.high.reshape(shape)
+    value = constant_value(source) if point.constant else None
+    if value is None:
+        quantized = _fake_quantize(source, low, high, found.levels, found.scale)
+    else:
+        quantized = dequantized(value, replace(found, low=low, high=high), source.get_element_type())
+    quantized.set_friendly_name(f"{point.consumers[0][0]}/fq_input_{point.consumers[0][1]}")
     for consumer, port in point.consumers:
-        nodes[consumer].input(port).replace_source_output(fake_quantize.output(0))
+        nodes[consumer].input(port).replace_source_output(quantized.output(0))
 
 
 def _fake_quantize(

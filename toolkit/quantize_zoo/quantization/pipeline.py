@@ -6,14 +6,13 @@ its own; a variant is prepared when an option first asks for it, and kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import CompressionParams, HardwareConfig, TunableQuantizationParams
@@ -33,6 +32,7 @@ from quantize_zoo.graph import (
     ignored_operations,
     nodes_by_name,
 )
+from quantize_zoo.graph.operations import WEIGHTED
 from quantize_zoo.quantization.alignment import alignment_requests, apply_alignment, compute_alignment, find_pairs
 from quantize_zoo.quantization.bias_correction import (
     FastBiasCorrections,
@@ -40,11 +40,12 @@ from quantize_zoo.quantization.bias_correction import (
     find_biases,
     output_mean,
 )
-from quantize_zoo.quantization.candidate import insert_fake_quantizes, set_biases
+from quantize_zoo.quantization.candidate import Weights, insert_fake_quantizes, set_biases
 from quantize_zoo.quantization.instrumentation import ChannelMean, Extremes, Request
 from quantize_zoo.quantization.options import ModelOption, base_option
 from quantize_zoo.quantization.pot_bias_correction import PotBiasCorrections, pot_requests
-from quantize_zoo.quantization.ranges import CHANNEL_AXIS, RangeFinder
+from quantize_zoo.quantization.range_finder import RangeFinder
+from quantize_zoo.quantization.ranges import CHANNEL_AXIS
 from quantize_zoo.quantization.sensitivity import operation_errors
 from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
 from quantize_zoo.quantization.statistics import ActivationStatistics, Samples
@@ -61,7 +62,7 @@ class _Variant:
 
     model: ov.Model
     placement: Placement
-    weights: Mapping[str, NDArray[np.float32]]
+    weights: Weights
     rescaled: frozenset[str]
     ranges: RangeFinder
     means: ActivationStatistics
@@ -152,7 +153,7 @@ class Pipeline:
         """Correct the candidate's biases in place."""
         correction = self._correction
         assert correction is not None, "the step comes from the parameters"
-        biases = find_biases(variant.model, variant.placement)
+        biases = find_biases(variant.model, variant.placement, as_pot=self._as_pot)
         samples = self._samples(correction.params.stat_subset_size)
         threshold = correction.params.threshold
         correct_sequentially(variant.means, candidate, biases, option, samples, threshold, as_pot=self._as_pot)
@@ -194,9 +195,12 @@ class Pipeline:
         weights = _weights(model, placement)
         statistics, means = self._statistics(model, placement, "+".join(preparing))
         ranges = RangeFinder(placement, statistics, weights)
+        multiplied = frozenset(each.name for each in placement.operations if each.weights and each.type in WEIGHTED)
+        # Their states are computed of sums that have overflowed before: measured with AVX2, errors of 2.5 times.
+        sequences = frozenset(each.operation for each in placement.recurrent)
         rescaled = {
-            "all": frozenset(weights),
-            "first_layer": (placement.first_convolutions | grown) & frozenset(weights),
+            "all": multiplied | sequences,
+            "first_layer": ((placement.first_convolutions | grown) & multiplied) | sequences,
             "no": frozenset[str](),
         }[self._params.tunable.saturation_fix]
         correction, fast = self._correction, None
@@ -216,6 +220,7 @@ class Pipeline:
         """Return the statistics for ranges, and those for biases: in one pass where both take the same samples."""
         size = self._params.tunable.stat_subset_size
         extremes = [request for point in placement.activations for request in _point_extremes(point, self._tail)]
+        extremes += [Extremes(scale.output, None, self._tail) for scale in placement.recurrent]
         means, correction = self._mean_requests(model, placement), self._correction
         if correction is None or not means or correction.params.stat_subset_size == size:
             both = self._collect(model, [*extremes, *means], size, name)
@@ -225,13 +230,13 @@ class Pipeline:
         )
 
     def _mean_requests(self, model: ov.Model, placement: Placement) -> list[ChannelMean]:
-        biases = find_biases(model, placement)
+        biases = find_biases(model, placement, as_pot=self._as_pot)
         if isinstance(self._correction, BiasCorrection):
             return [output_mean(bias) for bias in biases.values()]
         return pot_requests(model, biases) if self._correction is not None and self._as_pot else []
 
 
-def _weights(model: ov.Model, placement: Placement) -> dict[str, NDArray[np.float32]]:
+def _weights(model: ov.Model, placement: Placement) -> Weights:
     nodes = nodes_by_name(model)
     weights = {}
     for point in placement.weights:
@@ -239,14 +244,14 @@ def _weights(model: ov.Model, placement: Placement) -> dict[str, NDArray[np.floa
         assert value is not None, "find_placement only makes points of constants"
         if not np.isfinite(value).all():
             raise errors.weights_not_finite(point.operation)
-        weights[point.operation] = value
+        weights[point.key] = value
     return weights
 
 
 def _point_extremes(point: ActivationPoint, tail: float) -> list[Extremes]:
-    requests = [Extremes(point.key, None, tail)]
+    requests = [Extremes(point.tensor, None, tail)]
     if any(config.granularity == "perchannel" for config in point.configs):
-        requests.append(Extremes(point.key, CHANNEL_AXIS, tail))
+        requests.append(Extremes(point.tensor, CHANNEL_AXIS, tail))
     return requests
 
 

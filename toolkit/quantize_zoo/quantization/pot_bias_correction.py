@@ -20,10 +20,10 @@ from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.quantization.alignment import bias_value
 from quantize_zoo.quantization.bias_correction import Values, find_biases, is_acceptable, output_mean
-from quantize_zoo.quantization.candidate import quantize_weights
+from quantize_zoo.quantization.candidate import Weights, quantize_weights
 from quantize_zoo.quantization.instrumentation import ChannelMean
 from quantize_zoo.quantization.options import ModelOption, TensorOption
-from quantize_zoo.quantization.ranges import RangeFinder
+from quantize_zoo.quantization.range_finder import RangeFinder
 from quantize_zoo.quantization.statistics import ActivationStatistics
 
 
@@ -49,11 +49,11 @@ class PotBiasCorrections:
         placement: Placement,
         statistics: ActivationStatistics,
         ranges: RangeFinder,
-        weights: Mapping[str, Values],
+        weights: Weights,
         rescaled: frozenset[str],
         threshold: float,
     ) -> None:
-        self.biases = find_biases(model, placement)
+        self.biases = find_biases(model, placement, as_pot=True)
         self._model = model
         self._points = {point.operation: point for point in placement.weights if point.operation in self.biases}
         self._statistics = statistics
@@ -91,8 +91,8 @@ class PotBiasCorrections:
             # A Parameter and not a constant, which would be folded slowly when the model is compiled.
             source = ops.parameter(shape, np.float32)
             node.input(0).replace_source_output(ops.convert(source, node.input(0).get_element_type()).output(0))
-            halved = self._weights[name] if name in self._rescaled else None
-            quantize_weights(nodes, point, self._ranges.weights(name, tensor), halved)
+            halved = self._weights[point.key] if name in self._rescaled else None
+            quantize_weights(nodes, point, self._ranges.weights(point, tensor), halved)
             rank, channels = len(node.output(0).get_partial_shape()), output_channel_axis(node)
             others = np.array([index for index in range(rank) if index != channels], dtype=np.int64)
             mean_output = ops.reduce_mean(ops.convert(node, "f32"), others)

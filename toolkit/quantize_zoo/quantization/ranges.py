@@ -1,7 +1,4 @@
-"""From statistics to the ranges of FakeQuantize; the formulas are POT's (MinMaxQuantization).
-
-Ranges are computed when an option first asks for them, and kept: a search space can reach thousands for each tensor.
-"""
+"""From statistics to the ranges of FakeQuantize; the formulas are POT's (MinMaxQuantization)."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo.config import QuantizationConfig
-from quantize_zoo.graph import ActivationPoint, Placement, UnifiedScale, WeightPoint
+from quantize_zoo.graph import ActivationPoint, UnifiedScale, WeightPoint
 from quantize_zoo.quantization.aggregators import aggregate
 from quantize_zoo.quantization.estimators import Border, moved_to
 from quantize_zoo.quantization.options import ModelOption, TensorOption
@@ -24,55 +21,20 @@ SMALLEST_ASYMMETRIC_RANGE = 8e-4
 CHANNEL_AXIS = 1  # of activations
 
 Bounds = NDArray[np.float64]
+_AS_IT_IS = np.float32(1.0)
 
 
 @dataclass(frozen=True)
 class Range:
-    """Lower and upper bound, float32, one value or one for each channel, and the number of levels between them."""
+    """Lower and upper bound, float32, one value or one for each channel, and the number of levels between them.
+
+    Quantized values come out multiplied by ``scale``.
+    """
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     levels: int
-
-
-class RangeFinder:
-    """Ranges of a model's activations and weights, each computed once.
-
-    ``weights`` has the FP32 weights by operation.
-    """
-
-    def __init__(
-        self, placement: Placement, statistics: ActivationStatistics, weights: Mapping[str, NDArray[np.float32]]
-    ) -> None:
-        self._points = {point.key: point for point in placement.activations}
-        self._weight_points = {point.operation: point for point in placement.weights}
-        self._unified = {tensor: scale for scale in placement.unified for tensor in scale.tensors}
-        self._statistics = statistics
-        self._weights = weights
-        self._found: dict[tuple[tuple[str, ...], TensorOption], Range] = {}
-
-    def activations(self, option: ModelOption) -> dict[str, Range]:
-        """Return the range of every tensor that the option quantizes, by the tensor's name."""
-        chosen = [key for key, point in self._points.items() if point_option(point, option) is not None]
-        return {key: self._activation(key, chosen, option) for key in chosen}
-
-    def weights(self, operation: str, tensor: TensorOption) -> Range:
-        """Return the range of an operation's weights, shaped to broadcast against them (one value a channel)."""
-        key = ((operation,), tensor)
-        if key not in self._found:
-            self._found[key] = weights_range(self._weights[operation], self._weight_points[operation], tensor)
-        return self._found[key]
-
-    def _activation(self, key: str, chosen: list[str], option: ModelOption) -> Range:
-        scale = self._unified.get(key)
-        tensor = point_option(scale or self._points[key], option)
-        assert tensor is not None, "the tensor is chosen"
-        keys: tuple[str, ...] = (key,)
-        if scale is not None and tensor.config.granularity == "pertensor":  # concatenated channels stay apart
-            keys = tuple(member for member in scale.tensors if member in chosen)
-        if (keys, tensor) not in self._found:
-            self._found[keys, tensor] = activation_range(keys, tensor, self._statistics)
-        return self._found[keys, tensor]
+    scale: np.float32 = _AS_IT_IS
 
 
 def point_option(point: ActivationPoint | UnifiedScale, option: ModelOption) -> TensorOption | None:
@@ -96,24 +58,37 @@ def _distance(config: QuantizationConfig, wanted: QuantizationConfig) -> tuple[b
     return (config.mode != wanted.mode, config.granularity != wanted.granularity, abs(config.bits - wanted.bits))
 
 
-def activation_range(keys: Sequence[str], tensor: TensorOption, statistics: ActivationStatistics) -> Range:
+def activation_range(
+    tensors: Sequence[str],
+    tensor: TensorOption,
+    statistics: ActivationStatistics,
+    factors: Mapping[str, float] | None = None,
+) -> Range:
     """Return the range of a tensor, (1,) or (channels,); of several tensors the one that covers all of them.
 
     As in NNCF (MinMaxQuantization._unify_statistics) borders are united before the range is made of them, so that it
-    has zero on a level and is symmetric where it has to be.
+    has zero on a level and is symmetric where it has to be. ``factors`` are what values of a tensor are multiplied by
+    before.
     """
     low, high = tensor.range_estimator.min, tensor.range_estimator.max
     assert low is not None, "activations have both borders"
     axis = CHANNEL_AXIS if tensor.config.granularity == "perchannel" else None
-    upper = np.max([_estimate(statistics.extremes(key, axis), high, lower=False) for key in keys], axis=0)
+
+    def border(of: Border, channels: int | None, *, lower: bool) -> Bounds:
+        estimates = [
+            _estimate(statistics.extremes(name, channels), of, lower=lower) * (factors or {}).get(name, 1.0)
+            for name in tensors
+        ]
+        return np.asarray((np.min if lower else np.max)(estimates, axis=0))
+
+    upper = border(high, axis, lower=False)
     levels = tensor.config.levels(weights=False)
     if tensor.config.mode == "asymmetric":
-        lower = np.min([_estimate(statistics.extremes(key, axis), low, lower=True) for key in keys], axis=0)
-        return asymmetric_range(lower, upper, levels)
+        return asymmetric_range(border(low, axis, lower=True), upper, levels)
     # Whether there are negative values is asked of the whole tensor.
-    lowest = np.min([_estimate(statistics.extremes(key, None), low, lower=True) for key in keys])
+    lowest = border(low, None, lower=True)
     bound = symmetric_high(upper)
-    bottom = symmetric_low(bound, levels, negative=bool(lowest < 0))
+    bottom = symmetric_low(bound, levels, negative=bool((lowest < 0).any()))
     return _range(bottom, bound, levels)
 
 

@@ -75,8 +75,11 @@ def derive_space(placement: Placement, base: ModelOption, compression: Compressi
     An operation that the base leaves unquantized (fine_tune after it was best so) stays so.
     """
     params = compression.tunable
+    reading = {name for point in placement.activations for name in point.operations}
     operations = {
-        operation.name: _operation_variable(operation, base.operations[operation.name], params)
+        operation.name: _operation_variable(
+            operation, base.operations[operation.name], params, reads=operation.name in reading
+        )
         for operation in placement.operations
     }
     steps: tuple[Variable, ...] = ()
@@ -106,11 +109,12 @@ def disassemble(space: SearchSpace, option: ModelOption) -> tuple[dict[str, Choi
 
 
 def _operation_variable(
-    operation: QuantizableOperation, base: OperationOption, params: TunableQuantizationParams
+    operation: QuantizableOperation, base: OperationOption, params: TunableQuantizationParams, *, reads: bool
 ) -> Variable:
+    """Return the variable of an operation; one that ``reads`` no quantized tensor, an embedding, has weights only."""
     if not base.quantize:
         return Variable("quantize", (Branch(False),))
-    below = [_tensor_variable("activations", base.activations, operation.activations, params)]
+    below = [_tensor_variable("activations", base.activations, operation.activations, params)] if reads else []
     if base.weights is not None:
         below.append(_tensor_variable("weights", base.weights, operation.weights, params))
     branches = [Branch(True, tuple(below))]
@@ -194,7 +198,8 @@ def _operation_option(base: OperationOption, choice: Choice) -> OperationOption:
     if not choice["value"]:
         return without_quantization(base)
     weights = None if base.weights is None else _tensor_option(choice["weights"])
-    return OperationOption(True, _tensor_option(choice["activations"]), weights)
+    activations = _tensor_option(choice["activations"]) if "activations" in choice else base.activations
+    return OperationOption(True, activations, weights)
 
 
 def _tensor_option(choice: Choice) -> TensorOption:
