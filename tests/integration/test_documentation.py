@@ -1,6 +1,7 @@
 """Every command in README.md and CONTRIBUTING.md runs, in the order and with the arguments that are printed there."""
 
 import configparser
+import fnmatch
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ import yaml
 
 from quantize_zoo import cli
 from quantize_zoo.commands.places import matrix_at
+from quantize_zoo.scoring.checker_config import PREFIX_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +50,19 @@ def test_environments_that_the_documents_name_exist():
     named = {name for listed in re.findall(r"tox -e ([\w,-]+)", text) for name in listed.split(",")}
     assert named >= {"quantize-zoo", "tests", "benchmarks"}
     assert {f"testenv:{name}" for name in named} <= set(tox.sections())
+
+
+def test_the_main_environment_passes_on_every_variable_that_the_command_reads():
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    passed = tox["testenv:quantize-zoo"]["pass_env"].split()
+    code = "\n".join(path.read_text() for path in (ROOT / "toolkit").rglob("*.py"))
+    read = set(re.findall(r"""(?:environ\.get\(|environ\[|envvar=)["'](\w+)""", code))
+    read |= set(re.findall(r"""^\w*VARIABLE = ["'](\w+)""", code, re.MULTILINE))
+    read |= set(PREFIX_VARIABLES.values())
+    read.discard("PYTEST_XDIST_TESTRUNUID")  # of pytest's plugin, which runs in an environment of its user's
+    assert read >= {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "QUANTIZE_ZOO_STORE", "DATA_DIR", "ONEDNN_MAX_CPU_ISA"}
+    assert not [name for name in read if not any(fnmatch.fnmatch(name, pattern) for pattern in passed)]
 
 
 def test_every_other_command_of_the_readme_is_an_installation():

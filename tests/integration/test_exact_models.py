@@ -16,7 +16,7 @@ from quantize_zoo.config import DeviceSpec
 from quantize_zoo.graph import make_canonical, nodes_by_name, read_model, save_model
 from quantize_zoo.graph.constants import integers_behind
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.graph.runtime import infer_afresh
+from quantize_zoo.graph.states import infer_in_order
 from quantize_zoo.quantization import derive_space
 from quantize_zoo.scoring.proof import require_same_outputs
 from quantize_zoo.search import base_choices, option_of
@@ -61,7 +61,7 @@ def outputs(net, samples):
     compiled = ov.Core().compile_model(net, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return [
         np.concatenate([value.astype(np.float64).ravel() for value in found])
-        for found in infer_afresh(compiled, samples)
+        for found in infer_in_order(compiled, samples)
     ]
 
 

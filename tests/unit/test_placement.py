@@ -369,3 +369,16 @@ def test_tensor_of_a_scale_that_is_quantized_alone_has_its_own_range():
 def infer(net, sample):
     compiled = ov.Core().compile_model(net, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return [np.array(value) for value in compiled(sample).to_tuple()]
+
+
+def test_ranges_of_channels_stay_where_channels_are():
+    """Above a Transpose axis 1 is another one: a range for each row would be none of a channel."""
+    image = parameter((1, 9, 9, 4))
+    channels_first = ops.transpose(named(ops.relu(image), "relu"), np.array([0, 3, 1, 2]))
+    weights = ops.constant(np.ones((4, 1, 1, 3, 3), np.float32))
+    net = model(
+        named(ops.group_convolution(named(channels_first, "first"), weights, [1, 1], [0, 0], [0, 0], [1, 1]), "depth"),
+        image,
+    )
+    (point,) = find_placement(net, load_hardware(hardware_path("CPU")), "test").activations
+    assert (point.key, point.consumers) == ("first:0", (("depth", 0),))

@@ -99,6 +99,8 @@ class CellCandidates:
     def _watch(self) -> Watch | None:
         """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
         fp32, metric = self.fp32, self.bench.metric
+        if self.bench.accuracy.sequences is not None:
+            return None  # steps are not scored in random order
         if fp32.per_sample is None or not fp32.higher_is_better or not can_prune(fp32.per_sample, fp32.accuracy):
             return None
         allowed = self.cell.model.optimizer.params.accuracy_loss / 100 * fp32.accuracy

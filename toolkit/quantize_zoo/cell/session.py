@@ -40,6 +40,7 @@ from quantize_zoo.scoring import (
     mean_estimate,
     require_device,
     split_samples,
+    split_sequences,
 )
 from quantize_zoo.search import Evaluation, Known, Timed, evaluate
 from quantize_zoo.store import Reference, ReferencePoint
@@ -100,9 +101,12 @@ class CellSession:
         self._checker = find_checker()
         self._accuracy = AccuracySession(self._checker, config, self._model, self._budget)
         self._fingerprint = self._accuracy.fingerprint()  # reads every input, so once
-        self._split = split_samples(
-            self._accuracy.identifiers(), self._accuracy.labels(), params.holdout, params.eval_subset_size
-        )
+        if (sequences := self._accuracy.sequences) is not None:
+            self._split = split_sequences(sequences, params.holdout, params.eval_subset_size)
+        else:
+            self._split = split_samples(
+                self._accuracy.identifiers(), self._accuracy.labels(), params.holdout, params.eval_subset_size
+            )
         dataset = f"{len(self._accuracy)} samples, {self._fingerprint[:12]}"
         bench = Bench(
             accuracy=self._accuracy,
@@ -221,6 +225,8 @@ class CellSession:
             yield f"{len(bad)} of {len(bad) + len(self._accuracy)} samples cannot be read and are skipped: {listed}"
         if wanted is not None and wanted > samples:
             yield f"stat_subset_size {wanted} is more than there are samples: all {samples} are used"
+        if (sequences := self._accuracy.sequences) is not None:
+            yield f"states go on along {len(set(sequences))} sequences; intervals take their steps for independent"
         timed = self._work.bench.timed_indices
         if len(timed) > 1 and self._work.bench.measures_latency:
             yield f"latency is that of {len(timed)} samples: {_shapes_text(self._accuracy.inputs(timed))}"

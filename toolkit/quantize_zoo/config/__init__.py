@@ -39,6 +39,7 @@ from quantize_zoo.config.model import (
 )
 from quantize_zoo.config.pot import PotJob, load_pot, load_pot_compression
 from quantize_zoo.config.stages import Stage, search_stages
+from quantize_zoo.config.waiving import add_waiver
 
 __all__ = [
     "Aggregator",
@@ -71,6 +72,7 @@ __all__ = [
     "TrialsLoadMethod",
     "TunableQuantizationParams",
     "Waiver",
+    "add_waiver",
     "cell_label",
     "default_matrix_path",
     "first_twins",

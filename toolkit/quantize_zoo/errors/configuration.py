@@ -25,6 +25,30 @@ def yaml_syntax(where: str, problem: str) -> ConfigurationError:
     return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy="correct the line named above")
 
 
+def no_matrix_to_waive(path: Path) -> ConfigurationError:
+    """A waiver can only stand in a matrix."""
+    return ConfigurationError(
+        "it is no matrix, so that no waiver can stand in it",
+        where=str(path),
+        remedy="write a matrix that names the model: 'models: [...]' and 'devices: [...]'",
+    )
+
+
+def matrix_unwritable(path: Path, cause: str) -> ConfigurationError:
+    """A waiver could not be written."""
+    return ConfigurationError(f"the matrix cannot be written: {cause}", where=str(path), remedy="make it writable")
+
+
+def unknown_waived(what: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """A waiver names what the matrix does not have, or what is not checked."""
+    return ConfigurationError(f"there is no {what} {name!r}", where=what.upper(), remedy=nearest(name, known))
+
+
+def waiver_without_reason() -> ConfigurationError:
+    """Whoever reads the report must know why."""
+    return ConfigurationError("a waiver has a reason", where="--reason", remedy="say why, such as a ticket")
+
+
 def json_syntax(where: str, problem: str) -> ConfigurationError:
     """The file is not JSON, not even with comments."""
     return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy="correct the line named above")

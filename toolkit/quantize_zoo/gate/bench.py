@@ -66,14 +66,14 @@ class Bench:
         properties = latency_properties(self.device, self.benchmark)
         return Side(model, self.device.device, properties, *([python] if python else []))
 
-    def timed_samples(self) -> list[dict[str, NDArray[Any]]]:
+    def timed_samples(self) -> list[Mapping[str, NDArray[Any]]]:
         """The inputs that latency is measured with, each as often as the batch is large; see ``timed_indices``.
 
         Raises:
             CellError: the model takes no other batch than its own.
 
         """
-        found = self.accuracy.inputs(self.timed_indices)
+        found = list(self.accuracy.inputs(self.timed_indices))
         batch = self.benchmark.batch_size
         if batch == 1:
             return found

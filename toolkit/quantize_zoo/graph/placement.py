@@ -179,7 +179,8 @@ def _activation_points(
     consumers: dict[tuple[str, int], list[tuple[str, int]]] = {}
     served: dict[tuple[str, int], list[str]] = {}
     for port in ports:
-        for top in propagation.tops(port):
+        by_channel = _quantized_by_channel(operations[port.get_node().get_friendly_name()])
+        for top in propagation.tops(port, by_channel=by_channel):
             tensor = tensor_of(top)
             consumer = (top.get_node().get_friendly_name(), top.get_index())
             _append_new(consumers.setdefault(tensor, []), consumer)
@@ -194,6 +195,10 @@ def _activation_points(
         )
         for tensor in consumers
     )
+
+
+def _quantized_by_channel(operation: QuantizableOperation) -> bool:
+    return any(config.granularity == "perchannel" for config in operation.activations)
 
 
 def _append_new(items: list[Any], item: Any) -> None:

@@ -10,6 +10,11 @@ from quantize_zoo.graph.operations import Node
 Port = Any  # openvino.Input
 # Through which the transformations of the plugins carry the one scale of a recurrent sequence.
 _TO_RECURRENT = ("MaxPool", "ReduceMax", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+# Above which axis 1 may count something else than channels.
+_MOVE_CHANNELS = (
+    "Broadcast", "DepthToSpace", "Flatten", "Gather", "Reshape", "SpaceToDepth", "Squeeze", "Tile", "Transpose",
+    "Unsqueeze",
+)  # fmt: skip
 _UPDATES = 2  # the input of the values that a Scatter writes
 
 
@@ -28,15 +33,18 @@ class Propagation:
         self._quantizable = {(port.get_node().get_friendly_name(), port.get_index()) for port in ports}
         self._on_data = on_data
 
-    def tops(self, port: Port) -> list[Port]:
-        """Return the inputs whose sources a FakeQuantize for this input goes below."""
+    def tops(self, port: Port, *, by_channel: bool = False) -> list[Port]:
+        """Return the inputs whose sources a FakeQuantize for this input goes below.
+
+        One with a range for each channel stays where channels are what they are for its operation.
+        """
         source = port.get_source_output()
         node = source.get_node()
         if node.get_type_name() not in self._agnostic or node.input(0).get_element_type() != source.get_element_type():
             return [port]  # ConvertLike may begin with integers
-        if not self.feeds_only(node):
+        if not self.feeds_only(node) or (by_channel and node.get_type_name() in _MOVE_CHANNELS):
             return [port]
-        return [top for above in self._values(node) for top in self.tops(above)]
+        return [top for above in self._values(node) for top in self.tops(above, by_channel=by_channel)]
 
     def feeds_only(self, node: Node) -> bool:
         """Tell whether all that reads the operation, directly or behind agnostic operations, is quantizable."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.graph import Node, Placement, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.graph.runtime import core, infer_afresh
+from quantize_zoo.graph.runtime import core
+from quantize_zoo.graph.states import infer_in_order
 from quantize_zoo.quantization.candidate import feed_with_fp32
 from quantize_zoo.quantization.statistics import Samples
 
@@ -62,7 +63,7 @@ def _total(node: Node) -> Node:
 def _mean_output(model: ov.Model, samples: Samples) -> NDArray[Any]:
     try:
         compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        outputs = np.stack([each[0] for each in infer_afresh(compiled, samples)])
+        outputs = np.stack([each[0] for each in infer_in_order(compiled, samples)])
     except RuntimeError as error:
         raise errors.inference_failed("comparing operations with FP32", errors.message_of(error)) from error
     return np.asarray(outputs.mean(axis=0))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.config import StatisticType
 from quantize_zoo.graph.runtime import core
+from quantize_zoo.graph.states import Steps, continues, is_stateful
 from quantize_zoo.quantization.instrumentation import ChannelMean, Columns, Extremes, Request, instrumented
 
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
@@ -133,10 +134,10 @@ def _run(model: ov.Model, samples: Samples) -> tuple[list[NDArray[np.float32]], 
         compiled = core().compile_model(
             model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         )
-        queue = ov.AsyncInferQueue(compiled)
+        queue = ov.AsyncInferQueue(compiled, 1 if isinstance(samples, Steps) else 0)  # steps are taken in order
         queue.set_callback(keep)
         for index, sample in enumerate(samples):
-            if model.get_sinks():
+            if is_stateful(model) and not continues(samples, index):
                 queue[queue.get_idle_request_id()].reset_state()  # the one that is started next
             queue.start_async(dict(sample), index)
         queue.wait_all()

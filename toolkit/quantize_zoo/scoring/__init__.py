@@ -39,7 +39,7 @@ from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import LayerTime, profile_layers
 from quantize_zoo.scoring.rounds import measure_rounds
 from quantize_zoo.scoring.runtimes import Side, start_runtime
-from quantize_zoo.scoring.split import Split, split_samples
+from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 
 __all__ = [
     "OPENVINO_LAUNCHERS",
@@ -86,6 +86,7 @@ __all__ = [
     "require_metric",
     "shape_text",
     "split_samples",
+    "split_sequences",
     "start_runtime",
     "summarize_compilations",
     "with_prefixes",

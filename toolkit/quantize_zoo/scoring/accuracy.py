@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from PIL import Image
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
+from quantize_zoo.graph.states import Steps, is_stateful
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
-from quantize_zoo.scoring.preprocessing import Sample, preprocess, sample_name
+from quantize_zoo.scoring.preprocessing import Sample, preprocess, sample_name, sequence_of
 
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
@@ -89,17 +91,32 @@ class AccuracySession:
             self._adapter.label_map = (self._dataset.metadata or {}).get("label_map")
             self._adapter.output_blob = self._adapter.output_blob or model.outputs[0].get_any_name()
         self._outputs = [port.get_any_name() for port in model.outputs]
-        self._stateful = bool(model.get_sinks())
+        self._stateful = is_stateful(model)
         skip = config.on_bad_sample == "skip"
         data = preprocess(checker, self._dataset, self._preprocessor, launcher_config, model, budget, skip=skip)
         self._samples, self._inputs, self.bad_samples = data.samples, data.inputs, data.bad
+        # Of each sample the sequence that it is a step of, for models with states; None where samples stand alone.
+        self.sequences = _sequences(data.samples) if self._stateful else None
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def inputs(self, indices: Sequence[int] | None = None) -> list[dict[str, NDArray[Any]]]:
-        """Return the preprocessed inputs of these samples, of all by default."""
-        return [self._inputs.get(sample.index) for sample in self._chosen(indices)]
+    def inputs(self, indices: Sequence[int] | None = None) -> Sequence[Mapping[str, NDArray[Any]]]:
+        """Return the preprocessed inputs of these samples, of all by default; as ``Steps`` where states are carried."""
+        chosen = self._chosen(indices)
+        found = [self._inputs.get(sample.index) for sample in chosen]
+        return found if self.sequences is None else Steps(found, self._continues(chosen))
+
+    def _continues(self, samples: Sequence[Sample]) -> list[bool]:
+        """Tell of each sample whether it is the step after the one before it."""
+        sequences = self.sequences
+        if sequences is None:
+            return [False] * len(samples)
+        follow = (
+            other.index == one.index + 1 and sequences[one.index] == sequences[other.index]
+            for one, other in itertools.pairwise(samples)
+        )
+        return [False, *follow][: len(samples)]
 
     def labels(self) -> list[Hashable | None]:
         """Return the label of every sample; None for annotations without a single one."""
@@ -247,6 +264,9 @@ class AccuracySession:
         queue: Any = ()
         try:
             wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            if self.sequences is not None:
+                wanted = 1  # steps are taken in order
+            goes_on = self._continues(samples)
             queue = ov.AsyncInferQueue(compiled, wanted)
             for index in range(len(samples) + wanted):
                 request = queue[index % wanted]
@@ -255,7 +275,7 @@ class AccuracySession:
                     request.wait()
                     raw = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)}
                 if index < len(samples):
-                    if self._stateful:
+                    if self._stateful and not goes_on[index]:
                         request.reset_state()
                     request.start_async(self._inputs.get(samples[index].index), share_inputs=True)
                 if raw is not None:
@@ -295,6 +315,11 @@ class AccuracySession:
         except Exception as error:
             raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
         return {result.name: _scalar(result.name, result.evaluated_value, result.meta) for result in found}
+
+
+def _sequences(samples: Sequence[Sample]) -> list[Hashable] | None:
+    found = [sequence_of(sample.identifier) for sample in samples]
+    return None if None in found else found
 
 
 def _check_label(sample: Sample, prediction: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,3 +145,11 @@ def sample_name(identifier: Any) -> str:
     """Return a sample's name; text of the checker's identifier for samples without a file has its memory address."""
     known = getattr(identifier, "annotation_id", None)
     return str(identifier) if known is None else str(known)
+
+
+def sequence_of(identifier: Any) -> Hashable | None:
+    """Return the video or utterance that the checker's identifier says a sample is a part of; None if it says none."""
+    for names in (("video",), ("video_id",), ("file", "key", "id")):  # clips, frames of videos, frames of Kaldi's
+        if all(hasattr(identifier, name) for name in names):
+            return tuple(str(getattr(identifier, name)) for name in names if name != "id")
+    return None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.graph import read_model
-from quantize_zoo.graph.runtime import infer_afresh
+from quantize_zoo.graph.states import infer_in_order
 from quantize_zoo.scoring.compilation import compile_for_accuracy
 
 PROVEN_SAMPLES = 16  # whose outputs are compared
@@ -47,7 +47,7 @@ def require_same_outputs(
 
 def _outputs(compiled: Any, samples: Sequence[Arrays]) -> list[list[NDArray[Any]]]:
     try:
-        return list(infer_afresh(compiled, samples))
+        return list(infer_in_order(compiled, samples))
     except RuntimeError as error:
         raise errors.inference_failed("inference", errors.message_of(error)) from error
 

@@ -89,12 +89,13 @@ class Worker:
             seconds.append(times)
         return {"seconds": seconds}
 
-    def infer(self, inputs: str, outputs: str) -> dict[str, Any]:
+    def infer(self, inputs: str, outputs: str, continues: list[bool]) -> dict[str, Any]:
         """Infer sample by sample; write each output by the numbers of sample and output."""
         request = self._compiled[0].create_infer_request()
         found: dict[str, Any] = {}
         for index, sample in enumerate(_samples(inputs)):
-            _reset([request])
+            if not continues[index]:
+                _reset([request])
             request.infer(sample)
             for port in range(len(self._outputs)):
                 found[f"{index} {port}"] = request.get_output_tensor(port).data.copy()

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+from quantize_zoo.graph.states import continues
 
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 _SCRIPT = Path(__file__).with_name("runtime_worker.py")
@@ -72,7 +73,8 @@ class RuntimeProcess:
     def infer(self, samples: Samples) -> list[dict[str, NDArray[Any]]]:
         """Return the outputs of each sample."""
         with _stored(samples) as path, tempfile.TemporaryDirectory() as folder:
-            names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz")["names"]
+            goes_on = [continues(samples, index) for index in range(len(samples))]
+            names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz", continues=goes_on)["names"]
             with np.load(f"{folder}/outputs.npz", allow_pickle=False) as stored:
                 return [
                     {name: stored[f"{index} {port}"] for port, name in enumerate(names)}

@@ -29,6 +29,25 @@ class Split:
     scoring: tuple[int, ...]
 
 
+def split_sequences(sequences: Sequence[Hashable], holdout: float, subset: int | None = None) -> Split:
+    """Split the steps of sequences: whole sequences are held out, in random order; steps keep theirs.
+
+    Args:
+        sequences: of each sample the sequence that it is a step of.
+        holdout: the share of the sequences that is held out.
+        subset: limits the tuning part; of the last sequence its first steps are taken.
+
+    """
+    members: dict[Hashable, list[int]] = {}
+    for index, sequence in enumerate(sequences):
+        members.setdefault(sequence, []).append(index)
+    names = sorted(members, key=str)
+    order = [names[position] for position in np.random.default_rng(_SEED).permutation(len(names))]
+    held = order[: int(len(order) * holdout)]
+    tuning = tuple(index for name in order[len(held) :] for index in members[name])[:subset]
+    return Split(tuning, tuple(sorted(index for name in held for index in members[name])), tuning)
+
+
 def split_samples(
     identifiers: Sequence[str], labels: Sequence[Hashable | None], holdout: float, subset: int | None = None
 ) -> Split:
