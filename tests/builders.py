@@ -10,6 +10,7 @@ import numpy as np
 import openvino as ov
 
 from quantize_zoo.config import CompressionParams, OptimizerParams, QuantizationConfig, hardware_path, load_hardware
+from quantize_zoo.graph import with_own_names
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.matrix.baselines import baseline_content
 from quantize_zoo.quantization import (
@@ -190,9 +191,9 @@ def compression(**params):
 
 
 def pipeline(model, samples, params=None, target="CPU", compatibility=None):
-    """The pipeline of a model; statistics are collected anew each time, without a file."""
-    return Pipeline(
-        model,
+    """The pipeline of a model, whose names are made its own; statistics are collected each time, without a file."""
+    made = Pipeline(
+        with_own_names(model),
         "net",
         load_hardware(hardware_path(target)),
         params or compression(),
@@ -200,6 +201,8 @@ def pipeline(model, samples, params=None, target="CPU", compatibility=None):
         lambda size: samples[:size],
         compatibility=compatibility,
     )
+    made.leave_untaken_branches()
+    return made
 
 
 def plain_int8(fp32, samples):

@@ -188,11 +188,16 @@ def test_transposed_convolution_counts_channels_on_the_second_axis():
     assert [operation.name for operation in gpu.operations] == ["conv"]
 
 
-@pytest.mark.parametrize(("net", "body"), [(loop, "iterator"), (branches, "choose")])
-def test_bodies_are_left_alone_and_named(net, body):
-    placement = find_placement(net(), CPU, "net")
-    assert placement.bodies == (body,)
+def test_bodies_of_loops_are_left_alone_and_named():
+    placement = find_placement(loop(), CPU, "net")
+    assert placement.bodies == ("iterator",)
     assert {operation.name for operation in placement.operations} == {"first", "last"}
+
+
+def test_bodies_of_if_are_quantized():
+    placement = find_placement(branches(), CPU, "net")
+    assert placement.bodies == ()
+    assert {operation.name for operation in placement.operations} == {"first", "inside", "last"}
 
 
 def test_shared_tensor_of_depthwise_convolution_and_addition_is_per_tensor():

@@ -107,6 +107,7 @@ class CellSession:
             self._split = split_samples(
                 self._accuracy.identifiers(), self._accuracy.labels(), params.holdout, params.eval_subset_size
             )
+        self._untaken = self._pipeline.leave_untaken_branches()
         dataset = f"{len(self._accuracy)} samples, {self._fingerprint[:12]}"
         bench = Bench(
             accuracy=self._accuracy,
@@ -232,6 +233,8 @@ class CellSession:
             yield f"latency is that of {len(timed)} samples: {_shapes_text(self._accuracy.inputs(timed))}"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
+        for name in self._untaken:
+            yield f"no calibration sample takes the branch {name!r}: operations in it are not quantized"
 
     def _calibration_samples(self, size: int | None) -> Samples:
         return self._accuracy.inputs(self._split.tuning[:size])

@@ -1,13 +1,12 @@
 """Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, how it is read and written."""
 
+from quantize_zoo.graph.bodies import Branch, branches_by_operation, ordered_operations
 from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
 from quantize_zoo.graph.constants import constant_of, set_constant
 from quantize_zoo.graph.files import content_hash, read_model, save_model
 from quantize_zoo.graph.ignored import ignored_operations
 from quantize_zoo.graph.operations import (
     Bias,
-    Node,
-    Output,
     WeightPoint,
     constant_value,
     data_path,
@@ -17,6 +16,7 @@ from quantize_zoo.graph.operations import (
     nodes_by_name,
     output_channel_axis,
 )
+from quantize_zoo.graph.opset import Node, Output
 from quantize_zoo.graph.placement import find_placement
 from quantize_zoo.graph.points import (
     ActivationPoint,
@@ -32,6 +32,7 @@ from quantize_zoo.graph.signature import ranges_hash, structural_signature
 __all__ = [
     "ActivationPoint",
     "Bias",
+    "Branch",
     "Node",
     "Output",
     "Placement",
@@ -39,6 +40,7 @@ __all__ = [
     "RecurrentScale",
     "UnifiedScale",
     "WeightPoint",
+    "branches_by_operation",
     "canonical_path",
     "constant_of",
     "constant_value",
@@ -51,6 +53,7 @@ __all__ = [
     "ignored_operations",
     "make_canonical",
     "nodes_by_name",
+    "ordered_operations",
     "output_channel_axis",
     "ranges_hash",
     "read_model",

@@ -13,9 +13,11 @@ from pathlib import Path
 import openvino as ov
 
 from quantize_zoo import errors
+from quantize_zoo.graph.bodies import branches, name_bodies
 from quantize_zoo.graph.files import content_hash, read_model, save_model
+from quantize_zoo.graph.opset import Node
 
-_VERSION = 1  # of what is done to a model here
+_VERSION = 2  # of what is done to a model here
 Shapes = Mapping[str, Sequence[int]]  # of inputs by name; -1 is dynamic
 
 
@@ -46,13 +48,15 @@ def make_canonical(source: Path, shapes: Shapes, target: Path) -> None:
 def with_own_names(model: ov.Model) -> ov.Model:
     """Give every operation, and every input and output, a name of its own, in place; return the model.
 
-    Files may repeat names of operations, and need not name tensors.
+    Files may repeat names of operations, and need not name tensors. Operations in bodies are named after these.
     """
     taken: set[str] = set()
     for node in model.get_ordered_ops():
-        name = _free(node.get_friendly_name(), taken)
-        taken.add(name)
-        node.set_friendly_name(name)
+        _name_freely(node, taken)
+    name_bodies(model)
+    for branch in branches(model):
+        for node in branch.body.get_ordered_ops():
+            _name_freely(node, taken)
     tensors = {name for port in (*model.inputs, *model.outputs) for name in port.get_names()}
     for kind, ports in (("input", model.inputs), ("output", model.outputs)):
         for index, port in enumerate(ports):
@@ -61,6 +65,12 @@ def with_own_names(model: ov.Model) -> ov.Model:
                 tensors.add(name)
                 port.get_tensor().set_names({name})
     return model
+
+
+def _name_freely(node: Node, taken: set[str]) -> None:
+    name = _free(node.get_friendly_name(), taken)
+    taken.add(name)
+    node.set_friendly_name(name)
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph.operations import Node
+from quantize_zoo.graph.opset import Node
 from quantize_zoo.graph.opset import opset13 as ops
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)

@@ -6,6 +6,7 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import HardwareConfig, TunableQuantizationParams
+from quantize_zoo.graph.bodies import ordered_operations
 from quantize_zoo.graph.operations import hardware_type
 
 # Layer normalization and the arithmetic around attention, which lose the most and gain nothing.
@@ -24,7 +25,7 @@ def ignored_operations(
     ignored = params.ignored
     if ignored.skip_model:
         raise errors.model_skipped(model_name)
-    nodes = model.get_ordered_ops()
+    nodes = ordered_operations(model)
     names = {node.get_friendly_name() for node in nodes}
     for name in ignored.scope:
         if name not in names:

@@ -9,11 +9,10 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from quantize_zoo.graph.bodies import ordered_operations
+from quantize_zoo.graph.opset import Node, Output
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.graph.runtime import core
-
-Node = Any  # openvino.Node; its Python class has moved between releases
-Output = Any  # openvino.Output
 
 CONVOLUTIONS = frozenset(
     {
@@ -68,8 +67,8 @@ class Bias:
 
 
 def nodes_by_name(model: ov.Model) -> dict[str, Node]:
-    """Return the operations by friendly name, in topological order."""
-    return {node.get_friendly_name(): node for node in model.get_ordered_ops()}
+    """Return the operations by friendly name, in topological order, those of bodies too."""
+    return {node.get_friendly_name(): node for node in ordered_operations(model)}
 
 
 def hardware_type(node: Node) -> str:
@@ -79,7 +78,7 @@ def hardware_type(node: Node) -> str:
     constant table of real numbers an ``Embedding``.
     """
     name: str = node.get_type_name()
-    if name == "GroupConvolution" and list(node.input(1).get_partial_shape().to_shape())[1:3] == [1, 1]:
+    if name == "GroupConvolution" and list(node.input(1).get_partial_shape())[1:3] == [1, 1]:
         return "DepthWiseConvolution"
     return "Embedding" if name == "Gather" and _has_table(node) else name
 
@@ -200,9 +199,12 @@ def _constant_of_channels(node: Node, consumer: Node, axis: int, on_data: frozen
 
 
 def data_path(model: ov.Model) -> frozenset[str]:
-    """Return the operations that compute on data: they depend on an input of the model other than through its shape."""
+    """Return the operations that compute on data: they depend on an input of the model other than through its shape.
+
+    Whatever a body is given counts as data.
+    """
     names: set[str] = set()
-    for node in model.get_ordered_ops():
+    for node in ordered_operations(model):
         kind = node.get_type_name()
         if kind in ("Parameter", "ReadValue") or (
             kind != "ShapeOf" and any(value.get_node().get_friendly_name() in names for value in node.input_values())

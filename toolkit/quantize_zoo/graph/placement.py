@@ -13,16 +13,17 @@ import openvino as ov
 from quantize_zoo import errors
 from quantize_zoo.config import HardwareConfig, OperationRule, QuantizationConfig
 from quantize_zoo.graph import recurrent
+from quantize_zoo.graph.bodies import bodies_left_alone, ordered_operations
 from quantize_zoo.graph.operations import (
     CONVOLUTIONS,
     WEIGHTED,
-    Node,
     WeightPoint,
     data_path,
     hardware_type,
     table_point,
     weight_point,
 )
+from quantize_zoo.graph.opset import Node
 from quantize_zoo.graph.points import ActivationPoint, Placement, QuantizableOperation, RecurrentScale, shared_configs
 from quantize_zoo.graph.propagation import Port, Propagation, above_recurrent, tensor_of
 from quantize_zoo.graph.recurrent import RECURRENT
@@ -37,7 +38,6 @@ _ACTIVATIONS_ONLY = frozenset(
 )  # fmt: skip
 _FUSED = frozenset({"Relu", "Clamp", "Elu", "PRelu", "Sigmoid", "HSigmoid", "HardSigmoid", "Swish", "HSwish", "Selu"})
 _PRECISIONS = (ov.Type.f32, ov.Type.f16, ov.Type.bf16)  # no plugin runs a FakeQuantize of double precision
-_WITH_BODIES = frozenset({"If", "Loop", "TensorIterator"})
 
 
 def find_placement(
@@ -50,7 +50,7 @@ def find_placement(
             or fed.
 
     """
-    ordered = model.get_ordered_ops()
+    ordered = ordered_operations(model)
     _check_ports(model)
     if any(node.get_type_name() == "FakeQuantize" for node in ordered):
         raise errors.already_quantized(model_name)
@@ -96,7 +96,7 @@ def find_placement(
         unified_scales(ordered, propagation, hardware, activations, operations),
         tuple(_recurrent_scale(node, points) for node, points in zip(sequences, of_sequences, strict=True)),
         _first_convolutions(ordered),
-        tuple(node.get_friendly_name() for node in ordered if node.get_type_name() in _WITH_BODIES),
+        bodies_left_alone(model),
     )
 
 

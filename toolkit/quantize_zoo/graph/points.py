@@ -83,7 +83,7 @@ class RecurrentScale:
 class Placement:
     """All quantizable operations in graph order, the tensors to quantize, and what else was seen on the way.
 
-    ``bodies`` are the operations whose bodies are left alone: If, Loop and TensorIterator.
+    ``bodies`` are the operations whose bodies are left alone: Loop, TensorIterator, and an If within a body.
     """
 
     operations: tuple[QuantizableOperation, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from quantize_zoo.graph.operations import Node
+from quantize_zoo.graph.opset import Node
 
 Port = Any  # openvino.Input
 # Through which the transformations of the plugins carry the one scale of a recurrent sequence.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantize_zoo.graph.operations import Node, WeightPoint
+from quantize_zoo.graph.operations import WeightPoint
+from quantize_zoo.graph.opset import Node
 
 DATA, HIDDEN = 0, 1  # the inputs that all have
 

@@ -11,8 +11,9 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from quantize_zoo.graph.bodies import ordered_operations
 from quantize_zoo.graph.constants import integers_behind
-from quantize_zoo.graph.operations import Node
+from quantize_zoo.graph.opset import Node
 
 _RANGE_PORTS = (1, 2, 3, 4)
 
@@ -25,7 +26,7 @@ def structural_signature(model: ov.Model) -> str:
     kernels take as values.
     """
     parts: list[object] = []
-    for node in model.get_ordered_ops():
+    for node in ordered_operations(model):
         kind = node.get_type_name()
         if kind == "FakeQuantize":
             low, high = _range(node, 1), _range(node, 2)
@@ -54,7 +55,7 @@ def ranges_hash(model: ov.Model, steps: tuple[str, ...]) -> str:
 
 
 def _ranges(model: ov.Model) -> Iterator[tuple[str, list[NDArray[Any]]]]:
-    for node in model.get_ordered_ops():
+    for node in ordered_operations(model):
         name = node.get_friendly_name()
         if node.get_type_name() == "FakeQuantize":
             yield f"{name} {node.get_attributes()['levels']}", [_range(node, port) for port in _RANGE_PORTS]

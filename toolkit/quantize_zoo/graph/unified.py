@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from quantize_zoo.config import HardwareConfig
-from quantize_zoo.graph.operations import WEIGHTED, Node, hardware_type
+from quantize_zoo.graph.operations import WEIGHTED, hardware_type
+from quantize_zoo.graph.opset import Node
 from quantize_zoo.graph.points import ActivationPoint, QuantizableOperation, UnifiedScale, shared_configs
 from quantize_zoo.graph.propagation import Propagation, tensor_of
 

@@ -13,7 +13,16 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import Bias, Node, constant_value, data_path, find_bias, nodes_by_name, set_constant
+from quantize_zoo.graph import (
+    Bias,
+    Node,
+    constant_value,
+    data_path,
+    find_bias,
+    nodes_by_name,
+    ordered_operations,
+    set_constant,
+)
 from quantize_zoo.quantization.candidate import set_biases
 from quantize_zoo.quantization.instrumentation import Extremes
 from quantize_zoo.quantization.statistics import ActivationStatistics
@@ -46,7 +55,7 @@ def find_pairs(model: ov.Model) -> list[AlignedPair]:
     """Return the pairs: the consumer, ungrouped, of stride and dilation 1 and without padding, is the only one."""
     on_data = data_path(model)
     pairs = []
-    for producer in model.get_ordered_ops():
+    for producer in ordered_operations(model):
         if producer.get_type_name() != "Convolution":
             continue
         bias = find_bias(producer, on_data)

@@ -17,7 +17,16 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import Bias, Placement, data_path, find_bias, find_normalized_bias, nodes_by_name
+from quantize_zoo.graph import (
+    Bias,
+    Placement,
+    branches_by_operation,
+    data_path,
+    find_bias,
+    find_normalized_bias,
+    nodes_by_name,
+    ordered_operations,
+)
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.alignment import bias_value
 from quantize_zoo.quantization.candidate import Weights, feed_with_fp32, insert_fake_quantizes, set_biases
@@ -138,14 +147,13 @@ class FastBiasCorrections:
         reference = self._model.clone()
         original, copies = nodes_by_name(reference), nodes_by_name(quantized)  # while they are two models
         feed_with_fp32(quantized, reference, self._placement)
-        results, requests = [], {}
+        requests, inside = {}, branches_by_operation(reference)
         for name, bias in self.biases.items():
             difference = ops.subtract(*(ops.convert(nodes[bias.addition], "f32") for nodes in (copies, original)))
             difference.set_friendly_name(f"{name}/off_by")
-            results.append(ops.result(difference))
+            (inside[name].body if name in inside else reference).add_results([ops.result(difference)])
             requests[name] = ChannelMean(f"{name}/off_by:0", bias.axis)
-        both = ov.Model(results, reference.get_sinks(), reference.get_parameters(), "biases")
-        found = collect_statistics(both, requests.values(), self._samples())
+        found = collect_statistics(reference, requests.values(), self._samples())
         corrected, nodes = {}, nodes_by_name(self._model)
         for name, request in requests.items():
             off_by = found.sample_means(request.tensor, request.channel_axis)
@@ -161,6 +169,9 @@ def corrected_bias(
 
     It stays where the correction does not lower the layer's error; ``as_pot`` does not ask for that.
     """
+    differences = differences[np.isfinite(differences).all(axis=1)]  # not samples that take the other branch of an If
+    if not len(differences):
+        return None
     new = (old - differences.mean(axis=0)).astype(np.float32)
     kept = is_acceptable(old, new, threshold) and (as_pot or lowers_error(differences))
     return new if kept else None
@@ -205,9 +216,15 @@ def _stages(model: ov.Model, operations: list[str]) -> list[list[str]]:
     """Group the operations by how many of them lie before, along the longest way."""
     depth: dict[str, int] = {}
     stages: dict[int, list[str]] = {}
-    for node in model.get_ordered_ops():
-        name = node.get_friendly_name()
-        before = max((depth[value.get_node().get_friendly_name()] for value in node.input_values()), default=0)
+    inside = branches_by_operation(model)
+    for node in ordered_operations(model):
+        name, kind = node.get_friendly_name(), node.get_type_name()
+        sources = [value.get_node() for value in node.input_values()]
+        if kind == "Parameter" and name in inside:
+            sources = [value.get_node() for value in inside[name].node.input_values()]
+        elif kind == "If":
+            sources += [result for index in (0, 1) for result in node.get_function(index).get_results()]
+        before = max((depth[source.get_friendly_name()] for source in sources), default=0)
         depth[name] = before
         if name in operations:
             stages.setdefault(before, []).append(name)

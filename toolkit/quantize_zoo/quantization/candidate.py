@@ -111,11 +111,10 @@ def feed_with_fp32(candidate: ov.Model, model: ov.Model, placement: Placement) -
     From then on its operations are found among the model's, under the same names.
     """
     original, copies = nodes_by_name(model), nodes_by_name(candidate)
-    sources = list(zip(model.get_parameters(), candidate.get_parameters(), strict=True))
-    sources += [(node, copies[name]) for name, node in original.items() if node.get_type_name() == "ReadValue"]
-    for source, own in sources:
-        for target in own.output(0).get_target_inputs():
-            target.replace_source_output(source.output(0))
+    for name, source in original.items():
+        if source.get_type_name() in ("Parameter", "ReadValue"):
+            for target in copies[name].output(0).get_target_inputs():
+                target.replace_source_output(source.output(0))
     for point in placement.activations:
         consumer, port = point.consumers[0]
         source = copies[consumer].input_value(port).get_node()

@@ -15,7 +15,7 @@ import numpy as np
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.graph import Node, Output, nodes_by_name
+from quantize_zoo.graph import Node, Output, branches_by_operation, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
 
 # Below this size, sorting a whole row costs less than looking for the blocks that hold its extremes.
@@ -80,14 +80,19 @@ def instrumented(
 
     """
     copy, tensors = _with_results(model, [request.tensor for request in requests], shapes)
+    inside = branches_by_operation(copy)
     asked: list[tuple[str, Request | None]] = [(tensor, None) for tensor in tensors]
     asked += [(request.tensor, request) for request in requests]
-    asked.sort(key=lambda each: tensors[each[0]].get_partial_shape().is_dynamic)
+    asked.sort(key=lambda each: tensors[each[0]].get_partial_shape().is_dynamic or _operation(each[0]) in inside)
     columns: list[Columns] = []
     values: list[Output] = []
     sizes: list[Output] = []
     for tensor, request in asked:
         rows = _rows(tensor, tensors[tensor], None if request is None else request.channel_axis)
+        if (branch := inside.get(_operation(tensor))) is not None:
+            # Where the other branch is taken the tensor has no values. Convert does nothing, but has one output.
+            nothing = np.zeros((_lengths(rows)[0], 0), np.float32)
+            rows = ops.convert(branch.carry_out(rows.output(0), nothing), "f32")
         channels, size = _lengths(rows)
         count: int | None = 1
         if isinstance(request, Extremes):
@@ -119,17 +124,19 @@ def _with_results(
     hangs on keeps its value: tensors get results before, and are found by them again.
     """
     copy = model.clone()
-    nodes = nodes_by_name(copy)
-    names = list(dict.fromkeys(tensors))
-    results = []
-    for tensor in names:
+    nodes, inside = nodes_by_name(copy), branches_by_operation(copy)
+    results = {}
+    for tensor in dict.fromkeys(tensors):
         name, _, port = tensor.rpartition(":")
-        results.append(ops.result(nodes[name].output(int(port))))
-    copy.add_results(results)
+        results[tensor] = ops.result(nodes[name].output(int(port)))
+        (inside[name].body if name in inside else copy).add_results([results[tensor]])
     if copy.is_dynamic():
         copy.reshape(dict(shapes))
-    ours = copy.get_results()[-len(results) :]
-    return copy, {tensor: result.input_value(0) for tensor, result in zip(names, ours, strict=True)}
+    return copy, {tensor: result.input_value(0) for tensor, result in results.items()}
+
+
+def _operation(tensor: str) -> str:
+    return tensor.rpartition(":")[0]
 
 
 def _rows(tensor: str, source: Output, channel_axis: int | None) -> Node:

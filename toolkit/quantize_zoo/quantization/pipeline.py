@@ -27,6 +27,7 @@ from quantize_zoo.config.compression import (
 from quantize_zoo.graph import (
     ActivationPoint,
     Placement,
+    branches_by_operation,
     constant_value,
     find_placement,
     ignored_operations,
@@ -49,6 +50,7 @@ from quantize_zoo.quantization.ranges import CHANNEL_AXIS
 from quantize_zoo.quantization.sensitivity import operation_errors
 from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
 from quantize_zoo.quantization.statistics import ActivationStatistics, Samples
+from quantize_zoo.quantization.untaken import untaken_branches
 
 # Collects statistics of a model over the first samples (None: all); the name tells what was done to the cell's model.
 Collect = Callable[[ov.Model, Iterable[Request], int | None, str], ActivationStatistics]
@@ -98,15 +100,34 @@ class Pipeline:
         self._params = params
         self._collect = collect
         self._samples = samples
-        self._ignored = ignored_operations(model, hardware, params.tunable, name)
-        self.placement = find_placement(model, hardware, name, self._ignored)
-        _weights(model, self.placement)  # what is no number is told before the model is scored
-        self.base = base_option(self.placement, hardware, params.tunable, params.steps)
         self._steps: dict[str, Algorithm] = {each.name: each for each in params.algorithms}
         self._as_pot = compatibility == "pot"
         self._scopes = (params.tunable, *scopes)
         self._tail = 0.0
         self._variants: dict[tuple[str, ...], _Variant] = {}
+        self._place(ignored_operations(model, hardware, params.tunable, name))
+        _weights(model, self.placement)  # what is no number is told before the model is scored
+
+    def leave_untaken_branches(self) -> tuple[str, ...]:
+        """Leave the branches alone that no calibration sample takes, since no range is known; return their names.
+
+        Raises:
+            CellError: then there is nothing to quantize, or inference fails.
+
+        """
+        branches = {name: each.name for name, each in branches_by_operation(self._model).items()}
+        if not any(operation.name in branches for operation in self.placement.operations):
+            return ()
+        untaken = untaken_branches(self._model, self._samples(self._params.tunable.stat_subset_size))
+        left = {name for name, branch in branches.items() if branch in untaken}
+        if left:
+            self._place(self._ignored | left)
+        return untaken
+
+    def _place(self, ignored: frozenset[str]) -> None:
+        self._ignored = ignored
+        self.placement = find_placement(self._model, self._hardware, self._name, ignored)
+        self.base = base_option(self.placement, self._hardware, self._params.tunable, self._params.steps)
 
     def prepare(self, base: ModelOption) -> None:
         """Collect what all options around a base need, if it was not collected yet.

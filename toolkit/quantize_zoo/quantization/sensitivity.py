@@ -9,7 +9,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
-from quantize_zoo.graph import Node, Placement, nodes_by_name
+from quantize_zoo.graph import Node, Placement, branches_by_operation, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.graph.states import infer_in_order
@@ -37,8 +37,13 @@ def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement,
     reference, quantized = model.clone(), candidate.clone()
     original, copies = nodes_by_name(reference), nodes_by_name(quantized)
     feed_with_fp32(quantized, reference, placement)
+    inside = branches_by_operation(reference)
     names = [each.name for each in placement.operations if original[each.name].output(0).get_element_type().is_real()]
-    outputs = [output for name in names for output in _squares(original[name], copies[name])]
+    outputs = []
+    for name in names:
+        squares = ops.concat(_squares(original[name], copies[name]), axis=0)
+        nothing = np.zeros(2, np.float32)  # where the other branch is taken
+        outputs.append(inside[name].carry_out(squares.output(0), nothing) if name in inside else squares.output(0))
     merged = ov.Model(
         [ops.result(ops.concat(outputs, axis=0))], reference.get_sinks(), reference.get_parameters(), "errors"
     )

@@ -13,7 +13,15 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph import constant_of, constant_value, data_path, hardware_type, nodes_by_name, set_constant
+from quantize_zoo.graph import (
+    constant_of,
+    constant_value,
+    data_path,
+    hardware_type,
+    nodes_by_name,
+    ordered_operations,
+    set_constant,
+)
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.instrumentation import Extremes
 from quantize_zoo.quantization.statistics import ActivationStatistics
@@ -35,7 +43,7 @@ def find_smoothed(model: ov.Model) -> list[SmoothedTensor]:
     """Return the tensors that matrix multiplications with constant weights read as their left operand."""
     on_data = data_path(model)
     consumers: dict[tuple[str, int], list[str]] = {}
-    for node in model.get_ordered_ops():
+    for node in ordered_operations(model):
         if hardware_type(node) != "MatMul" or node.get_attributes()["transpose_a"]:
             continue
         source, weights = node.input_value(0), node.input_value(1)
