@@ -13,6 +13,7 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph import find_placement, ignored_operations, nodes_by_name, read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import input_shapes, shape_text
+from two_stage import two_stage_detector
 from zoo import (
     ZOO,
     attention,
@@ -387,3 +388,10 @@ def test_ranges_of_channels_stay_where_channels_are():
     )
     (point,) = find_placement(net, load_hardware(hardware_path("CPU")), "test").activations
     assert (point.key, point.consumers) == ("first:0", (("depth", 0),))
+
+
+def test_anchors_that_are_looked_up_are_no_embedding():
+    """Rounded to one of 255 places, boxes of a large image are off by pixels."""
+    names = [operation.type for operation in find_placement(two_stage_detector(), CPU, "net").operations]
+    assert "MatMul" in names
+    assert "Embedding" not in names
