@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from quantize_zoo.config import GateConfig, Waiver
 from quantize_zoo.errors import CellError
 from quantize_zoo.gate import (
     Check,
     GateResult,
+    accuracy_check,
     apply_waivers,
     check_level,
     growth_check,
@@ -23,7 +24,9 @@ from quantize_zoo.gate import (
     latency_check,
 )
 from quantize_zoo.gate.latency import LOOKS
+from quantize_zoo.gate.significance import permutation_of_signs
 from quantize_zoo.scoring import Answers, read_answers, write_answers
+from quantize_zoo.scoring.replicates import replicate
 
 MARGIN = 0.03
 
@@ -129,20 +132,119 @@ def test_values_are_compared_by_permutation_both_ways():
     assert accuracy(first, noise - (noise - first).mean(), higher_is_better=False).status == "changed"
 
 
-def test_metric_of_the_whole_dataset_takes_the_bootstraps_distribution():
+def replicates(metric, contributions):
+    """The jackknife of a metric that is a mean, so that what it should find is known."""
+    found = replicate(lambda kept: metric + contributions[kept].mean(), [str(n) for n in range(len(contributions))])
+    assert len(found.values) == 50
+    return found
+
+
+@pytest.mark.parametrize(("loss", "status"), [(0.03, "regressed"), (-0.03, "improved"), (0.0, "changed")])
+def test_metric_of_the_whole_dataset_is_judged_by_its_jackknife(loss, status):
     rng = np.random.default_rng(0)
-    for loss, status in ((0.03, "regressed"), (-0.03, "improved"), (0.0, "changed")):
-        verdict = judge_accuracy(
-            (0.8, None), (0.8 - loss, None), identical=False, higher_is_better=True, margin=0.005, level=0.01,
-            resampled=rng.normal(-loss, 0.005, 200),
-        )  # fmt: skip
-        assert verdict.status == status
-    assert (
-        judge_accuracy(
-            (0.8, None), (0.7, None), identical=False, higher_is_better=True, margin=0.005, level=0.01
-        ).status
-        == "regressed"
-    )
+    first = rng.normal(0, 0.1, 400)
+    second = first + rng.normal(-loss, 0.05, 400)
+    second += -loss - (second - first).mean()
+    verdict = judge_accuracy(
+        (0.8 + first.mean(), None), (0.8 + second.mean(), None), identical=False, higher_is_better=True, margin=0.005,
+        level=0.01, replicates=(replicates(0.8, first), replicates(0.8, second)),
+    )  # fmt: skip
+    assert verdict.status == status
+    by_hand = stats.t.ppf(0.975, 399) * (second - first).std(ddof=1) / 20
+    assert verdict.loss.high - verdict.loss.value == pytest.approx(by_hand / (0.8 + first.mean()), rel=0.25)
+    assert (verdict.p_value < 1e-10) == (loss != 0)
+
+
+def test_metric_without_anything_to_test_it_by_is_judged_alone():
+    verdict = judge_accuracy(
+        (0.8, None), (0.7, None), identical=False, higher_is_better=True, margin=0.005, level=0.01
+    )  # fmt: skip
+    assert (verdict.status, verdict.p_value) == ("regressed", None)
+
+
+def all_signs(differences):
+    """The permutation test by its definition: the share of all signs with as large a sum."""
+    sums = np.zeros(1)
+    for size in np.abs(differences):
+        sums = np.concatenate([sums + size, sums - size])
+    return np.mean(sums >= differences.sum() - 1e-9)
+
+
+def drawn_signs(differences, count=100_000):
+    """The same chance by importance sampling: signs drawn so that the sum is about as large, and weighed back."""
+    sizes, total, rng = np.abs(differences), differences.sum(), np.random.default_rng(0)
+    tilt = optimize.brentq(lambda t: np.sum(sizes * np.tanh(t * sizes)) - total, 0, 1e3)
+    signs = np.where(rng.random((count, len(sizes))) < 1 / (1 + np.exp(-2 * tilt * sizes)), 1, -1)
+    sums = signs @ sizes
+    weights = np.exp(np.log(np.cosh(tilt * sizes)).sum() - tilt * sums)
+    return float(np.mean(weights * (sums >= total)))
+
+
+def signed(sizes, total):
+    """The sizes with signs that make their sum about so large."""
+    excess, signs = sizes.sum() - total, np.ones(len(sizes))
+    for place in np.argsort(-sizes):
+        if 2 * sizes[place] <= excess:
+            signs[place], excess = -1, excess - 2 * sizes[place]
+    return signs * sizes
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.0, 3.0])
+def test_few_differences_are_permuted_exactly(shift):
+    differences = np.random.default_rng(1).normal(shift, 1, 14)
+    assert permutation_of_signs(differences) == pytest.approx(all_signs(differences))
+    assert permutation_of_signs(np.append(differences, [0.0] * 40)) == pytest.approx(all_signs(differences))
+
+
+@pytest.mark.parametrize("draw", ["standard_normal", "standard_exponential", "standard_cauchy"])
+@pytest.mark.parametrize(("count", "score"), [(21, 2.0), (21, 3.0), (300, 3.0), (300, 5.0), (2000, 6.0)])
+def test_many_differences_are_permuted_as_far_out_as_it_takes(draw, count, score):
+    sizes = np.minimum(np.abs(getattr(np.random.default_rng(2), draw)(count)), 20)
+    total = min(score * np.linalg.norm(sizes), 0.9 * sizes.sum())
+    differences = signed(sizes, total)
+    found = permutation_of_signs(differences)
+    assert found == pytest.approx(drawn_signs(differences), rel=0.15 if count > 21 else 0.4)
+
+
+def test_whole_numbers_are_permuted_with_their_ties():
+    differences = np.random.default_rng(3).integers(1, 4, 22).astype(float)
+    differences[[2, 5, 9, 12]] *= -1
+    assert permutation_of_signs(differences) == pytest.approx(all_signs(differences), rel=0.05)
+
+
+@pytest.mark.parametrize("cells", [1, 50, 500])
+def test_a_large_loss_is_an_alarm_however_many_cells_there_are(cells):
+    """99,999 permutations show no chance below 1 in 100,000, which a check of 500 cells has to."""
+    rng = np.random.default_rng(0)
+    first = rng.uniform(20, 40, 1000)
+    verdict = accuracy(first, first * 0.72 + rng.normal(0, 3, 1000), level=check_level(GateConfig(), cells))
+    assert verdict.status == "regressed"
+    assert verdict.p_value < 1e-100
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.3])
+def test_an_improvement_has_its_own_p_value_and_interval(gain):
+    rng = np.random.default_rng(0)
+    first = rng.uniform(20, 40, 1000)
+    verdict = accuracy(first, first * (1 + gain) + rng.normal(0, 0.3, 1000), level=1e-6)
+    assert verdict.status == "improved"
+    assert verdict.p_value < 1e-6
+    assert verdict.loss.low < -gain < verdict.loss.high < 0
+    assert accuracy(*answers(lost=5, won=25)).p_value == accuracy(*answers(lost=25, won=5)).p_value
+    assert accuracy(*answers(lost=5, won=25)).test == "McNemar, exact: 5 lost, 25 won"
+
+
+def test_an_undecided_loss_says_how_many_more_samples_would_decide():
+    verdict = accuracy(*answers(lost=20, won=9))
+    assert verdict.status == "inconclusive"
+    text = accuracy_check("search", "x", verdict, "accuracy", (), 29).text
+    share = f"{verdict.more_samples} more samples would decide, or a margin of 1.14 %"
+    assert share in text
+    times = 1 + verdict.more_samples / 1009
+    assert 1.1 < times < 2.5
+    longer = answers(lost=round(20 * times * 1.1), won=round(9 * times * 1.1), both=round(950 * times * 1.1))
+    assert accuracy(*longer).status == "regressed"
+    assert accuracy(*answers(lost=20, won=9), margin=0.0114).status == "changed"
 
 
 @given(st.integers(1, 400), st.integers(1, 400))

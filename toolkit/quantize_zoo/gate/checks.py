@@ -42,7 +42,8 @@ class ChangedSample:
 class Check:
     """One comparison; ``change`` is the relative loss, or candidate / baseline, with its interval.
 
-    ``waived`` is the reason of a waiver that holds, ``subject`` tells which models of the two sides.
+    ``p_value`` is that of the loss or the gain that was found. ``waived`` is the reason of a waiver that holds,
+    ``subject`` tells which models of the two sides. ``more_samples`` would decide an accuracy that is inconclusive.
     """
 
     cause: Cause
@@ -57,6 +58,7 @@ class Check:
     changed: tuple[ChangedSample, ...] = ()
     changed_count: int = 0
     waived: str = ""
+    more_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,12 @@ def accuracy_check(
         text = f"{metric} {moved}{_interval_of(verdict.loss, gains=share < 0)}, {count} answers changed ({verdict.test}"
         text += "" if verdict.p_value is None else f", p = {verdict.p_value:.2g}"
         text += ")"
+    if verdict.more_samples is not None:
+        margin = math.ceil(10000 * verdict.loss.value) / 100
+        text += f"; about {verdict.more_samples} more samples would decide, or a margin of {margin:.2f} %"
     return Check(
         cause, "accuracy", subject, status, text, verdict.loss, verdict.margin, verdict.level, verdict.p_value,
-        changed, count,
+        changed, count, more_samples=verdict.more_samples,
     )  # fmt: skip
 
 

@@ -28,7 +28,6 @@ from quantize_zoo.gate.latency import judge_latency
 from quantize_zoo.graph import same_model
 from quantize_zoo.scoring import Answers, Side, measure_rounds
 
-_RESAMPLES = 200
 _LISTED_SAMPLES = 50
 
 
@@ -77,9 +76,10 @@ def compare_answers(
     different = baseline.digests != candidate.digests
     identical = not different.any()
     metric = bench.metric
-    resampled = None
-    if not identical and baseline.pairs and candidate.pairs:
-        resampled = bench.accuracy.resampled_difference(baseline, candidate, metric, _RESAMPLES)
+    replicates = None
+    if not identical and baseline.values is None:
+        before, after = (bench.accuracy.replicated(each).replicates for each in (baseline, candidate))
+        replicates = (before, after) if before and after and np.array_equal(before.sizes, after.sizes) else None
     verdict = judge_accuracy(
         (baseline.metrics[metric], baseline.values),
         (candidate.metrics[metric], candidate.values),
@@ -87,7 +87,7 @@ def compare_answers(
         higher_is_better=bench.accuracy.higher_is_better(metric),
         margin=terms.gate.max_accuracy_drop / 100,
         level=terms.level,
-        resampled=resampled,
+        replicates=replicates,
         confidences=_confidences(baseline, candidate),
     )
     other = baseline.texts != candidate.texts
