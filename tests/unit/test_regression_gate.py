@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -18,12 +19,15 @@ from quantize_zoo.gate import (
     accuracy_check,
     apply_waivers,
     check_level,
+    checks_a_cell,
     growth_check,
     judge_accuracy,
     judge_latency,
     latency_check,
 )
+from quantize_zoo.gate.checks import measured_growth_check
 from quantize_zoo.gate.latency import LOOKS
+from quantize_zoo.gate.resolution import resolve
 from quantize_zoo.gate.significance import permutation_of_signs
 from quantize_zoo.scoring import Answers, read_answers, write_answers
 from quantize_zoo.scoring.replicates import replicate
@@ -54,6 +58,18 @@ def test_alarms_at_the_margin_itself_are_as_rare_as_the_level_says():
     """The hardest case that is still no regression: the true ratio is the margin."""
     level = 0.01
     count = verdicts(1 + MARGIN, level=level, count=3000, seed=1).count("regressed")
+    assert count <= stats.binom.ppf(0.999, 3000, level)
+
+
+def test_alarms_are_as_rare_where_the_second_measurement_is_wrong_whenever_the_first_is():
+    """Both share files, load order and machine; the same rounds twice are the worst of it."""
+    level, rng = 0.01, np.random.default_rng(1)
+
+    def same_rounds_twice():
+        drawn = math.log1p(MARGIN) + 0.012 * rng.standard_t(4, LOOKS[-1]) / math.sqrt(2)
+        return judge_latency(lambda: iter(drawn), MARGIN, level).status
+
+    count = [same_rounds_twice() for _ in range(3000)].count("regressed")
     assert count <= stats.binom.ppf(0.999, 3000, level)
 
 
@@ -252,9 +268,19 @@ def test_a_gain_is_never_a_regression(won, both):
     assert accuracy(*answers(lost=0, won=won, both=both)).status in ("changed", "improved")
 
 
-def test_levels_of_all_checks_of_a_night_add_up_to_the_nights():
-    gate = GateConfig(false_alarms_a_night=0.01)
-    assert check_level(gate, 200) * 200 * 6 == pytest.approx(0.01)
+@pytest.mark.parametrize(
+    ("limits", "runtimes", "checks"),
+    [
+        ({}, False, 6),
+        ({}, True, 7),
+        ({"max_size_increase": 1}, False, 6),  # exact
+        ({"max_compile_time_increase": 10, "max_memory_increase": 10}, True, 9),
+    ],
+)
+def test_levels_of_all_checks_of_a_night_add_up_to_the_nights(limits, runtimes, checks):
+    gate = GateConfig(false_alarms_a_night=0.01, **limits)
+    assert checks_a_cell(gate, runtimes=runtimes) == checks
+    assert check_level(gate, 200, checks) * 200 * checks == pytest.approx(0.01)
     assert check_level(gate, 0) > 0
 
 
@@ -288,6 +314,15 @@ def test_growth_is_reported_and_gated_only_with_a_limit():
     assert growth_check("search", "size", "x", 1.0, 1.5, "MB", 0.2).status == "regressed"
 
 
+def test_growth_of_what_is_measured_has_its_interval():
+    verdict = judge_latency(rounds(1.5, 0.05, np.random.default_rng(0)), 0.2, 0.01)
+    check = measured_growth_check("search", "memory", "x", (100.0, 150.0, "MB"), verdict, 1.0)
+    assert check.status == "regressed"
+    assert check.change.low > 1.2
+    assert check.text.startswith("100 -> 150 MB: 5")
+    assert "% more [" in check.text
+
+
 def stored(identifiers, **changes):
     count = len(identifiers)
     values = {
@@ -313,3 +348,58 @@ def test_answers_are_matched_by_name_and_survive_the_file(tmp_path):
     (tmp_path / "x.npz").write_bytes(b"broken")
     with pytest.raises(CellError, match=r"answers in .* cannot be read"):
         read_answers(tmp_path / "x.npz")
+
+
+# What a cell's samples can show
+
+
+def classifiers(count, changed, rng, **more):
+    """Answers of two classifiers, of whose right and wrong ones a share differs, half of it either way."""
+    first = (rng.random(count) < 0.9).astype(float)
+    moved = rng.random(count) < changed
+    second = np.where(moved, 1 - first, first)
+    names = [str(n) for n in range(count)]
+    made = (stored(names, values=each, metrics={"accuracy": each.mean()}, **more) for each in (first, second))
+    return tuple(made)
+
+
+@pytest.mark.parametrize("cells", [1, 500])
+def test_a_loss_that_is_said_to_be_found_is_found(cells):
+    """The smallest loss of a cell's samples, made and judged: about 95 of 100 datasets show it."""
+    rng, level = np.random.default_rng(0), check_level(GateConfig(), cells)
+    count, margin = 20_000, 0.005
+    resolution = resolve(*classifiers(count, 0.01, rng), margin, level)
+    assert resolution.suffices
+    lost = resolution.smallest * 0.9
+    found = []
+    for _ in range(300):
+        draws = rng.random(count)
+        first = np.where(draws < 0.9, 1.0, 0.0)
+        second = np.where(draws < 0.005 + lost, 0.0, np.where((draws > 0.9) & (draws < 0.905), 1.0, first))
+        found.append(accuracy(first, second, level=level).status == "regressed")
+    assert 0.9 <= np.mean(found) <= 0.995
+
+
+def test_samples_that_cannot_show_the_margin_say_how_many_would():
+    rng, level = np.random.default_rng(0), check_level(GateConfig(), 1)
+    few = resolve(*classifiers(300, 0.02, rng), 0.005, level)
+    assert not few.suffices
+    assert few.smallest > 0.02
+    enough = resolve(*classifiers(few.needed, 0.02, rng), 0.005, level)
+    assert enough.smallest == pytest.approx(0.0075, rel=0.1)
+    assert resolve(*classifiers(300, 0.02, rng), 0.0, level).needed == 0
+
+
+def test_values_and_whole_datasets_have_a_resolution_too():
+    rng, level = np.random.default_rng(0), check_level(GateConfig(), 1)
+    first = rng.uniform(20, 40, 400)
+    second = first + rng.normal(0, 1, 400)
+    names = [str(n) for n in range(400)]
+    pair = [stored(names, values=each, metrics={"accuracy": each.mean()}) for each in (first, second)]
+    by_values = resolve(*pair, 0.005, level)
+    whole = [
+        replace(each, values=None, replicates=replicate(lambda kept, v=each.values: v[kept].mean(), names))
+        for each in pair
+    ]
+    assert resolve(*whole, 0.005, level).smallest == pytest.approx(by_values.smallest, rel=0.3)
+    assert resolve(pair[0], pair[0], 0.005, level) is None, "models that do not differ tell nothing"

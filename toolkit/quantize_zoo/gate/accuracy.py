@@ -54,10 +54,7 @@ class _Found:
     test: str
     scores: tuple[float, ...]
     samples: int
-
-    @property
-    def tests(self) -> int:
-        return len(self.scores)
+    degrees: float = math.inf  # of freedom of the scores' deviations
 
 
 def judge_accuracy(
@@ -144,10 +141,8 @@ def _replicated(difference: float, deviation: float, degrees: int, samples: int)
     """Test a metric of the whole dataset by its jackknife (Miller, "The jackknife: a review", Biometrika 61, 1974)."""
     if deviation == 0:
         return _Found(0.0 if difference > 0 else 1.0, "jackknife", (math.inf if difference > 0 else 0.0,), samples)
-    score = difference / deviation
-    return _Found(
-        float(stats.t.sf(score, degrees)), f"jackknife over {degrees + 1} groups of samples", (score,), samples
-    )
+    score, test = difference / deviation, f"jackknife over {degrees + 1} groups of samples"
+    return _Found(float(stats.t.sf(score, degrees)), test, (score,), samples, degrees)
 
 
 def _more_samples(found: _Found, level: float) -> int | None:
@@ -155,5 +150,5 @@ def _more_samples(found: _Found, level: float) -> int | None:
     score = max(found.scores)
     if score <= 0:
         return None
-    wanted = float(stats.norm.isf(level / found.tests)) / score
+    wanted = float(stats.t.isf(level / len(found.scores), found.degrees)) / score
     return max(1, math.ceil(found.samples * (wanted**2 - 1)))

@@ -195,16 +195,19 @@ class AccuracySession:
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
 
-    def answers(self, compiled: Any, metric: str) -> Answers:
-        """Return what a compiled model answers for all samples; raises as ``score``."""
-        return self.answers_of(self._infer(compiled, self._samples), metric)
+    def answers(self, compiled: Any, metric: str, indices: Sequence[int] | None = None) -> Answers:
+        """Return what a compiled model answers for these samples, for all by default; raises as ``score``."""
+        return self.answers_of(self._infer(compiled, self._chosen(indices)), metric, indices)
 
-    def answers_of(self, outputs: Iterable[dict[str, NDArray[Any]]], metric: str) -> Answers:
+    def answers_of(
+        self, outputs: Iterable[dict[str, NDArray[Any]]], metric: str, indices: Sequence[int] | None = None
+    ) -> Answers:
         """Return the same of outputs, sample by sample, wherever they were inferred."""
+        samples = self._chosen(indices)
         self._metrics.reset()
         pairs: list[tuple[Any, Any]] = []
         digests, texts, values, confidences = [], [], [], []
-        for number, (sample, raw) in enumerate(zip(self._samples, outputs, strict=True)):
+        for number, (sample, raw) in enumerate(zip(samples, outputs, strict=True)):
             digests.append(digest_of(raw))
             annotation, prediction = self._predict(sample, raw)
             results = self._update(number, annotation, prediction)
@@ -219,7 +222,7 @@ class AccuracySession:
         return Answers(
             metric=metric,
             metrics=metrics,
-            identifiers=np.array(self.identifiers(), dtype=np.str_),
+            identifiers=np.array([sample_name(sample.identifier) for sample in samples], dtype=np.str_),
             digests=np.array(digests, dtype=np.uint64),
             texts=np.array(texts, dtype=np.str_),
             values=numbers if is_mean else None,
