@@ -62,7 +62,7 @@ def test_missed_target_fails_with_its_reason_and_wrong_matrix_is_a_usage_error(s
     done = run(small, "-k", "latency")
     assert done.returncode == 1
     assert re.search(
-        r"latency: [\d.]+x is (below the|not measurably faster than FP32; the) latency target", done.stdout
+        r"latency: [\d.]+x \[[\d., ]+\] is (below the|not measurably faster than FP32; the) latency target", done.stdout
     )
     assert "Traceback" not in done.stdout
     small.edit("net.yml", lambda model: model.update(metrics="x"))

@@ -26,7 +26,8 @@ _TIMED_SAMPLES = 8  # where shapes differ
 class Bench:
     """What runs the models: the dataset's session, the device, and how latency is measured (not at all without one).
 
-    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic, ``holdout`` the samples that the search never sees.
+    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic, ``holdout`` the samples
+    that the search never sees.
     """
 
     accuracy: AccuracySession

@@ -118,10 +118,10 @@ def accuracy_check(
     status: CheckStatus = "pass" if verdict.status == "identical" else verdict.status
     share = 100 * verdict.loss.value
     moved = f"loses {share:.2f} %" if share > 0 else f"gains {-share:.2f} %" if share < 0 else "is as before"
+    where = f" on {samples}" if samples else ""
     if verdict.status == "identical":
-        text = f"{metric} is as before: every output is the same"
+        text = f"{metric} is as before: every output{where} is the same"
     else:
-        where = f" on {samples}" if samples else ""
         moved += f"{_interval_of(verdict.loss, gains=share < 0)}{where}"
         text = f"{metric} {moved}, {count} answers changed ({verdict.test}"
         text += "" if verdict.p_value is None else f", p = {verdict.p_value:.2g}"
