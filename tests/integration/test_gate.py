@@ -73,6 +73,16 @@ def test_unchanged_night_passes_and_measures_nothing_twice(night, accepted):
     assert "Against the baselines: 1 pass" in (accepted.reports / "latest" / "summary.md").read_text()
 
 
+def test_what_is_accepted_says_what_its_samples_cannot_show(night, accepted, quantize_zoo):
+    arguments = ("--reports", accepted.reports, "--reason", "first release")
+    status, out, err = quantize_zoo("baseline", "accept", *arguments)
+    assert (status, out.strip()) == (0, f"accepted: {CELL}")
+    found = re.search(r"100 samples show losses of ([\d.]+) % of accuracy@top1 and more, the margin is 0.5 %", err)
+    assert float(found[1]) > 1
+    wanted = re.search(r"1.5 times the margin take about (\d+)", err)
+    assert int(wanted[1]) > 1000
+
+
 def test_slower_best_is_a_regression_of_the_search_and_nothing_else(night, accepted):
     """Tonight's search may not quantize convolutions any more."""
     params = ("compression", "algorithms", 0, "params")
@@ -104,6 +114,7 @@ def test_slower_best_is_a_regression_of_the_search_and_nothing_else(night, accep
     assert check["time_ratio"]["low"] > 1.03
     assert "confirmed by a second measurement" in check["text"]
     assert found["runtime accuracy the baseline's INT8 model"]["status"] == "pass"
+    assert "30 samples that the search never saw" in found["search accuracy tonight's best"]["text"]
     latest = accepted.reports / "latest"
     assert "search latency: regressed: tonight's best" in err
     assert status == 1, err

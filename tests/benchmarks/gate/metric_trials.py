@@ -318,10 +318,7 @@ def coverage(datasets):
         truth = metric_of(0, range(count)) - metric_of(1, range(count))
         rng, size, hits, scores = np.random.default_rng(0), count // 50, 0, []
         for _ in range(datasets):
-            drawn = rng.choice(count, size, replace=False)
-            values = [metric_of(side, drawn) for side in (0, 1)]
-            made = [replicate(lambda kept, s=side: metric_of(s, drawn[kept]), list(range(size))) for side in (0, 1)]
-            difference, deviation, degrees = replicated_difference(*values, *made)
+            difference, deviation, degrees = _jackknife(metric_of, rng.choice(count, size, replace=False))
             score = (difference - truth) / deviation
             scores.append(score)
             hits += abs(score) <= stats.t.ppf(0.975, degrees)
@@ -329,6 +326,15 @@ def coverage(datasets):
             "metric": name, "samples": size, "true difference": round(truth, 5), "datasets": datasets,
             "covered": hits / datasets, "deviation of scores": round(float(np.std(scores)), 3),
         }), flush=True)  # fmt: skip
+
+
+def _jackknife(metric_of, drawn):
+    sides = [
+        (metric_of(side, drawn), replicate(lambda kept, s=side: metric_of(s, drawn[kept]), range(len(drawn))))
+        for side in (0, 1)
+    ]
+    (first, of_first), (second, of_second) = sides
+    return replicated_difference(first, second, of_first, of_second)
 
 
 def _metric_of(checker, configuration, dataset, sides):
