@@ -12,12 +12,16 @@ import numpy as np
 import openvino as ov
 import pytest
 import yaml
+from test_accuracy import F32
 
 from conftest import SmallMatrix
+from quantize_zoo.config import GateConfig, load_model_config
 from quantize_zoo.errors import CellError
+from quantize_zoo.gate.bench import Bench
+from quantize_zoo.gate.comparison import Terms, growth
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.scoring import Side, measure_rounds, start_runtime
+from quantize_zoo.scoring import AccuracySession, Side, find_checker, measure_rounds, start_runtime
 from quantize_zoo.store import Store
 
 CELL = "net-CPU[f32]"
@@ -219,6 +223,30 @@ def test_compare_of_two_files_has_the_gates_status(files, accepted, quantize_zoo
     status, out, _ = quantize_zoo("compare", old, old, *common)
     assert status == 0
     assert "the same model: not measured" in out
+
+
+def test_times_and_memory_are_limited_by_their_intervals(files, accepted):
+    """The slower model has 11 MB of weights more, and hardly takes ten times as long to compile."""
+    old, new = files
+    config = load_model_config(accepted.folder / "net.yml")
+    model = read_model(old)
+    session = AccuracySession(find_checker(), config, model)
+    inputs = {port.get_any_name(): str(port.get_partial_shape()) for port in model.inputs}
+    bench = Bench(session, F32, config.optimizer.params.benchmark, config.metric, "", inputs, frozenset(), True)
+    gate = GateConfig(max_memory_increase=1, max_compile_time_increase=900)
+    found = {
+        check.quantity: check for check in growth(bench, Terms(gate, 0.001, accepted.folder), old, new, "model", "x")
+    }
+    assert found["memory"].status == "regressed"
+    assert found["memory"].change.low > 1.01
+    assert "confirmed by a second measurement" in found["memory"].text
+    assert found["compile time"].status in ("pass", "improved")
+    assert found["compile time"].change.high < 10
+    assert found["size"].change.low is None
+    same = {
+        check.quantity: check for check in growth(bench, Terms(gate, 0.001, accepted.folder), old, old, "model", "x")
+    }
+    assert {check.status for check in same.values()} == {"pass"}
 
 
 def test_compare_of_two_runs(night, accepted, quantize_zoo):
