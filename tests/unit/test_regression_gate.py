@@ -186,7 +186,7 @@ def all_signs(differences):
     return np.mean(sums >= differences.sum() - 1e-9)
 
 
-def drawn_signs(differences, count=100_000):
+def drawn_signs(differences, count=20_000):
     """The same chance by importance sampling: signs drawn so that the sum is about as large, and weighed back."""
     sizes, total, rng = np.abs(differences), differences.sum(), np.random.default_rng(0)
     tilt = optimize.brentq(lambda t: np.sum(sizes * np.tanh(t * sizes)) - total, 0, 1e3)
