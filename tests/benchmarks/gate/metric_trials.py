@@ -27,10 +27,11 @@ from quantize_zoo.scoring import Answers, Replicates, find_checker, replicated_d
 from quantize_zoo.scoring.replicates import groups_of, replicate
 
 MARGIN = GateConfig().max_accuracy_drop / 100
-CELLS = (1, 50, 500)
+CELLS = {1: 20, 50: 5, 500: 1}  # and how many times as many nights there are of so few
 ACCURACIES = 4  # of a cell's checks: two of the runtime, quantization, search
 LOSS = 1.5 * MARGIN
 LARGE = 400_000
+BLOCK = 100
 
 
 @dataclass
@@ -39,6 +40,9 @@ class Values:
 
     values: np.ndarray
     confidences: np.ndarray | None = None
+
+    def part(self, part):
+        return Values(self.values[part], None if self.confidences is None else self.confidences[part])
 
     def metric(self):
         return float(self.values.mean())
@@ -56,6 +60,9 @@ class Masks:
 
     confusions: np.ndarray
     values = confidences = None
+
+    def part(self, part):
+        return Masks(self.confusions[part])
 
     def metric(self):
         return float(_iou(self.confusions.sum(0)))
@@ -227,13 +234,12 @@ def rates(nights, datasets, kinds):
         luck = lost(0.0)  # of that draw; the models are equally good
         harm = float(optimize.brentq(lambda each, luck=luck: lost(each) - luck - LOSS, 0, 2, xtol=1e-4))
         result = {"kind": name, "samples of unchanged nights": samples, "true loss": round(lost(harm) - luck, 5)}
-        for cells in CELLS:
+        for cells, times in CELLS.items():
             level = check_level(GateConfig(), cells, checks_a_cell(GateConfig()))
-            count = nights * cells * ACCURACIES if cells > 1 else 20 * nights * ACCURACIES
+            count = nights * times * cells * ACCURACIES
             alarms = beyond = 0
             alarming = set()
-            for number in range(count):
-                first, second = draw(rng, samples, 0.0)
+            for number, (first, second) in enumerate(unchanged(draw, rng, samples, count)):
                 if relative_loss(first, second, higher) > MARGIN:  # nothing else is an alarm
                     beyond += 1
                     if judged_quickly(first, second, higher, level):
@@ -255,6 +261,18 @@ def rates(nights, datasets, kinds):
                 "nights with an alarm": len(alarming), **found,
             }  # fmt: skip
         print(json.dumps(result), flush=True)
+
+
+def unchanged(draw, rng, samples, count):
+    """Yield the answers of both models on one dataset after another, drawn many at once where they can be divided."""
+    for start in range(0, count, BLOCK):
+        size = min(BLOCK, count - start)
+        if draw is boxes:
+            yield from (draw(rng, samples, 0.0) for _ in range(size))
+            continue
+        both = draw(rng, samples * size, 0.0)
+        for number in range(size):
+            yield tuple(each.part(slice(number * samples, (number + 1) * samples)) for each in both)
 
 
 def judged_quickly(first, second, higher, level):
