@@ -122,6 +122,7 @@ class CellSession:
                 if len(port.get_partial_shape()) and port.get_partial_shape()[0].is_dynamic
             ),
             measures_latency=not self._cell.scored_on_cpu,
+            holdout=self._split.holdout,
         )
         scored, fp32 = self._score_fp32(self._accuracy, self._split)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.config import OptimizerParams, search_stages
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level
+from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.matrix.desk import Desk
@@ -171,13 +171,15 @@ def hold(best: Trial | None, desk: Desk) -> GateResult | None:
     baseline = current.get(cell.key.label)
     if baseline is None:
         return None
-    level = check_level(night.matrix.gate, sum(each.key.label in current for each in night.cells))
+    gate = night.matrix.gate
+    checks = checks_a_cell(gate, runtimes=bool(night.matrix.runtimes))
+    level = check_level(gate, sum(each.key.label in current for each in night.cells), checks)
     request = GateRequest(
         baseline=baseline,
         folder=night.baselines,
         best=best.option if best else None,
         model=night.folder / _best_model(cell),
-        terms=Terms(night.matrix.gate, level, night.folder),
+        terms=Terms(gate, level, night.folder),
         runtimes=night.matrix.runtimes,
     )
     night.observer.gate_started(cell)
