@@ -56,7 +56,7 @@ def test_baselines_hold_where_all_was_moved_to(night, first, tmp_path, quantize_
 def test_rebuilt_model_that_misses_its_target_is_measured_and_shown(night, first):
     """``eval`` has one trial, which nothing ends early."""
     before = (first.folder / "net.yml").read_text()
-    first.edit("net.yml", lambda model: model["optimizer"]["params"].update(accuracy_loss=-40.0))
+    first.edit("net.yml", lambda model: model["optimizer"]["params"].update(latency_reduce=50))
     try:
         status, document, err = night("--trials-load-method", "eval")
     finally:
