@@ -345,21 +345,6 @@ def test_searches_reach_back_to_the_last_cold_start(url):
     assert store.searches("net", "GPU") == []
 
 
-def test_a_search_of_something_else_hides_none_that_fits(url):
-    """After a night on wrong data, the search goes on where it was."""
-    store = Store(url)
-    start_run(store)
-    cells = []
-    for method, dataset in (("cold_start", "good"), ("fine_tune", "good"), ("cold_start", "bad"), ("fine_tune", "bad")):
-        cells.append(start_cell(store, method=method))
-        store.set_reference(cells[-1], replace(reference(), identity={"dataset": dataset}))
-        store.add_trial(cells[-1], trial(0, 0.0, 1.0))
-    found = store.searches("net", "CPU", lambda identity: identity == {"dataset": "good"})
-    assert [each.cell_id for each in found] == [cells[1], cells[0]]
-    found = store.searches("net", "CPU", lambda identity: identity == {"dataset": "other"})
-    assert [each.cell_id for each in found] == [cells[3]]
-
-
 def test_trials_of_a_cell_come_after_those_that_it_continues(url):
     store = Store(url)
     start_run(store)

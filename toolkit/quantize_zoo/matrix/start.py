@@ -33,14 +33,8 @@ class Start:
     rebuild: bool = False
 
 
-def can_go_on(params: OptimizerParams, stored: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    """Tell whether a stored search is one that the load method can start from, by the identities of both."""
-    found = identity_differences(stored, wanted)
-    return not (found if params.trials_load_method == "warm_start" else found.keys() - _OF_A_WARM_START_ONLY)
-
-
 def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[StoredSearch]) -> Start:
-    """Return where the search starts; ``searches`` are the stored ones that fit, or one that does not, newest first.
+    """Return where the search starts; ``searches`` are the stored ones back to the last cold start, newest first.
 
     With nothing stored, warm_start and fine_tune start over like cold_start; so does fine_tune, with a note, if what is
     stored is of something else.

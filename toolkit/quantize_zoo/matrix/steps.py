@@ -17,7 +17,7 @@ from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.matrix.desk import Desk
 from quantize_zoo.matrix.export import write_configuration
-from quantize_zoo.matrix.start import Start, can_go_on, find_start
+from quantize_zoo.matrix.start import Start, find_start
 from quantize_zoo.quantization import derive_space
 from quantize_zoo.scoring import inverse
 from quantize_zoo.search import (
@@ -55,11 +55,7 @@ def prepare(cell: Cell, desk: Desk) -> Prepared:
 def start(prepared: Prepared, desk: Desk) -> Start:
     """Find where the search starts, by the load method and what is stored."""
     store = desk.night.store
-    wanted = prepared.reference.identity
-    searches = store.searches(
-        desk.cell.model.name, desk.cell.key.device_label, lambda stored: can_go_on(desk.params, stored, wanted)
-    )
-    found = find_start(desk.params, prepared, searches)
+    found = find_start(desk.params, prepared, store.searches(desk.cell.model.name, desk.cell.key.device_label))
     if found.continues is not None:
         store.set_continues(desk.cell_id, found.continues)
     if found.reference != prepared.reference:

@@ -149,10 +149,11 @@ class AccuracySession:
         return directions.get(metric) != "higher-worse"
 
     def fingerprint(self) -> str:
-        """Return a hash of all preprocessed inputs, identifiers and annotations, wherever their files lie."""
+        """Return a hash of all preprocessed inputs, identifiers and annotations."""
         digest, one_shape = hashlib.sha256(), self._inputs.have_one_shape()
         for sample in self._samples:
-            known = [sample_name(sample.identifier), _content_of(sample.annotation)]
+            annotation = vars(sample.annotation) if sample.annotation is not None else {}
+            known = [sample_name(sample.identifier), annotation]
             digest.update(json.dumps(known, default=sample_name, sort_keys=True).encode())
             inputs = self._inputs.get(sample.index)
             for name in sorted(inputs):
@@ -320,17 +321,6 @@ class AccuracySession:
         except Exception as error:
             raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
         return {result.name: _scalar(result.name, result.evaluated_value, result.meta) for result in found}
-
-
-def _content_of(annotation: Any) -> dict[str, Any]:
-    """Return what an annotation says, without the folders that its meta data name."""
-    if annotation is None:
-        return {}
-    said = dict(vars(annotation))
-    about = said.get("metadata")
-    if isinstance(about, dict):
-        said["metadata"] = {key: value for key, value in about.items() if not str(key).endswith("source")}
-    return said
 
 
 def _sequences(samples: Sequence[Sample]) -> list[Hashable] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
@@ -196,34 +196,20 @@ class Store:
             cells = session.scalars(query.order_by(Cell.id))
             return [values.cell_record(session, row, trials=False) for row in cells]
 
-    def searches(
-        self, model: str, device: str, fits: Callable[[Mapping[str, str]], bool] = lambda _: True
-    ) -> list[StoredSearch]:
-        """Return the searches of a cell whose identity fits and that have trials, the newest first.
-
-        They reach back to the last cold start among them. If none fits, the newest that has trials is returned alone.
-        """
+    def searches(self, model: str, device: str) -> list[StoredSearch]:
+        """Return the searches of a cell that have trials, back to the last cold start, the newest first."""
         query = select(Cell).where(Cell.model == model, Cell.device == device, Cell.method != "eval")
         found: list[StoredSearch] = []
-        misfit: StoredSearch | None = None
         with self._read() as session:
             for row in session.scalars(query.order_by(Cell.id.desc())):
-                reference = values.cell_record(session, row, trials=False).reference
-                suitable = reference is not None and fits(reference.identity)
-                if reference is None or (misfit is not None and not suitable):
-                    continue
                 cell = values.cell_record(session, row)
-                if not cell.trials:
+                if not cell.trials or cell.reference is None:
                     continue
                 best = None if cell.final is None else cell.final.trial
-                search = StoredSearch(cell.id, cell.method, reference.identity, cell.trials, best)
-                if not suitable:
-                    misfit = search
-                    continue
-                found.append(search)
+                found.append(StoredSearch(cell.id, cell.method, cell.reference.identity, cell.trials, best))
                 if cell.method == "cold_start":
                     break
-        return found or ([] if misfit is None else [misfit])
+        return found
 
     def trial(self, cell_id: int, number: int) -> Trial:
         """Return one trial of a cell, or of those that it goes on from."""
