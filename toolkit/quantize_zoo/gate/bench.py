@@ -26,7 +26,8 @@ _TIMED_SAMPLES = 8  # where shapes differ
 class Bench:
     """What runs the models: the dataset's session, the device, and how latency is measured (not at all without one).
 
-    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic.
+    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic. ``calibration`` are
+    the samples that statistics are collected on.
     """
 
     accuracy: AccuracySession
@@ -34,6 +35,7 @@ class Bench:
     benchmark: BenchmarkParams
     metric: str
     dataset: str
+    calibration: tuple[int, ...]
     inputs: Mapping[str, str]
     batched: frozenset[str]
     measures_latency: bool
