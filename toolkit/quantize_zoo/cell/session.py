@@ -115,6 +115,7 @@ class CellSession:
             benchmark=params.benchmark,
             metric=config.metric,
             dataset=dataset,
+            calibration=self._split.tuning[: config.compression.tunable.stat_subset_size],
             inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
             batched=frozenset(
                 port.get_any_name()
@@ -147,7 +148,8 @@ class CellSession:
             scored_on=self._device.label if self._cell.scored_on_cpu else "",
             model_path=str(config.model),
         )
-        return Prepared(reference, placement, self._pipeline.base)
+        former = {"dataset": f"{len(self._accuracy)} samples, {self._accuracy.former_fingerprint()[:12]}"}
+        return Prepared(reference, placement, self._pipeline.base, former)
 
     def references(self) -> tuple[ReferencePoint, ...]:
         """Score the models of other tools that the cell asks for."""

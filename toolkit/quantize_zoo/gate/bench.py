@@ -26,8 +26,8 @@ _TIMED_SAMPLES = 8  # where shapes differ
 class Bench:
     """What runs the models: the dataset's session, the device, and how latency is measured (not at all without one).
 
-    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic, ``holdout`` the samples
-    that the search never sees.
+    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic. ``calibration`` are the
+    samples that statistics are collected on, ``holdout`` those that the search never sees.
     """
 
     accuracy: AccuracySession
@@ -39,6 +39,7 @@ class Bench:
     batched: frozenset[str]
     measures_latency: bool
     holdout: tuple[int, ...] = ()
+    calibration: tuple[int, ...] = ()
 
     def read(self, path: Path) -> ov.Model:
         """Read a model file that takes the bench's data.

@@ -17,7 +17,7 @@ from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.matrix.desk import Desk
 from quantize_zoo.matrix.export import write_configuration
-from quantize_zoo.matrix.start import Start, find_start
+from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import derive_space
 from quantize_zoo.scoring import inverse
 from quantize_zoo.search import (
@@ -55,7 +55,7 @@ def prepare(cell: Cell, desk: Desk) -> Prepared:
 def start(prepared: Prepared, desk: Desk) -> Start:
     """Find where the search starts, by the load method and what is stored."""
     store = desk.night.store
-    found = find_start(desk.params, prepared, store.searches(desk.cell.model.name, desk.cell.key.device_label))
+    found = find_start(desk.params, prepared, stored_searches(desk.params, prepared, store, desk.cell))
     if found.continues is not None:
         store.set_continues(desk.cell_id, found.continues)
     if found.reference != prepared.reference:

@@ -7,11 +7,10 @@ launcher is replaced, since the checker would read the data again for every mode
 from __future__ import annotations
 
 import copy
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from quantize_zoo.graph.states import Steps, is_stateful
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
+from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
 from quantize_zoo.scoring.preprocessing import Sample, preprocess, sample_name, sequence_of
 from quantize_zoo.scoring.replicates import replicate
@@ -148,18 +148,22 @@ class AccuracySession:
         directions: dict[str, str] = self._metrics.get_metrics_direction()
         return directions.get(metric) != "higher-worse"
 
+    @property
+    def contents(self) -> Contents:
+        """What the samples are; the first use reads every input."""
+        return self._read_through[0]
+
     def fingerprint(self) -> str:
         """Return a hash of all preprocessed inputs, identifiers and annotations."""
-        digest, one_shape = hashlib.sha256(), self._inputs.have_one_shape()
-        for sample in self._samples:
-            annotation = vars(sample.annotation) if sample.annotation is not None else {}
-            known = [sample_name(sample.identifier), annotation]
-            digest.update(json.dumps(known, default=sample_name, sort_keys=True).encode())
-            inputs = self._inputs.get(sample.index)
-            for name in sorted(inputs):
-                digest.update(name.encode() if one_shape else f"{name} {inputs[name].shape}".encode())
-                digest.update(inputs[name].data)
-        return digest.hexdigest()
+        return self.contents.fingerprint
+
+    def former_fingerprint(self) -> str:
+        """Return what releases up to 0.1.0 called these data, in the folder where they lie."""
+        return self._read_through[1]
+
+    @cached_property
+    def _read_through(self) -> tuple[Contents, str]:
+        return read_through(self._samples, self._inputs)
 
     def score(self, compiled: Any, indices: Sequence[int] | None = None, watch: Watch | None = None) -> AccuracyResult:
         """Score a compiled model on these samples, on all by default.
