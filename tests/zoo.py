@@ -190,10 +190,10 @@ def with_tensor_names(net):
 
 
 def random_samples(net, count=8):
-    """Inputs of a model; integers count up from zero, booleans are true."""
+    """Inputs of a model; integers count up from zero, booleans are true and false in turns."""
     rng = np.random.default_rng(0)
     samples = []
-    for _ in range(count):
+    for index in range(count):
         sample = {}
         for port in net.inputs:
             kind, shape = (
@@ -202,7 +202,7 @@ def random_samples(net, count=8):
             )
             values = rng.normal(size=shape).astype(np.float32)
             if kind == ov.Type.boolean:
-                values = np.ones(shape, bool)
+                values = np.full(shape, index % 2 == 0)
             elif kind == ov.Type.string:
                 values = np.full(shape, "text")
             elif kind == ov.Type.i64:

@@ -6,7 +6,7 @@ import openvino as ov
 import pytest
 
 from builders import compression, pipeline
-from quantize_zoo.graph import read_model
+from quantize_zoo.graph import ordered_operations, read_model
 from zoo import ZOO, random_samples, with_tensor_names
 
 ONLY_NNCF = {
@@ -25,7 +25,7 @@ def quantized_ports(model):
     """Inputs behind a FakeQuantize, or behind the INT8 constants that NNCF makes of one."""
     return {
         f"{node.get_friendly_name()}:{port.get_index()}"
-        for node in model.get_ordered_ops()
+        for node in ordered_operations(model)
         for port in node.inputs()
         if not is_int8_constant(node)
         and (
@@ -47,11 +47,7 @@ def embedded(zoo, name):
     return read_model(zoo / "embedded" / f"{name}.onnx")
 
 
-# NNCF's own statistics for the bodies of an If find no sample in this model, and it gives up.
-COMPARED = [name for name in ZOO if name != "branches"]
-
-
-@pytest.mark.parametrize("name", [*COMPARED, "digits-resnet", "digits-mobilenet"])
+@pytest.mark.parametrize("name", [*ZOO, "digits-resnet", "digits-mobilenet"])
 def test_positions_agree_with_nncf(name, zoo):
     net = ZOO[name]() if name in ZOO else embedded(zoo, name)
     samples = random_samples(net)

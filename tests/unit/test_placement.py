@@ -17,7 +17,6 @@ from two_stage import two_stage_detector
 from zoo import (
     ZOO,
     attention,
-    branches,
     compressed,
     concat_tree,
     layer_norm,
@@ -189,7 +188,7 @@ def test_transposed_convolution_counts_channels_on_the_second_axis():
     assert [operation.name for operation in gpu.operations] == ["conv"]
 
 
-def test_bodies_of_loops_are_left_alone_and_named():
+def test_the_body_of_a_loop_is_left_alone_and_named():
     placement = find_placement(loop(), CPU, "net")
     assert placement.bodies == ("iterator",)
     assert {operation.name for operation in placement.operations} == {"first", "last"}
