@@ -28,7 +28,7 @@ from quantize_zoo.gate import (
 from quantize_zoo.gate.checks import measured_growth_check
 from quantize_zoo.gate.latency import LOOKS
 from quantize_zoo.gate.resolution import resolve
-from quantize_zoo.gate.significance import permutation_of_signs
+from quantize_zoo.gate.significance import corrected_student, permutation_of_signs
 from quantize_zoo.scoring import Answers, read_answers, write_answers
 from quantize_zoo.scoring.replicates import replicate
 
@@ -220,6 +220,25 @@ def test_many_differences_are_permuted_as_far_out_as_it_takes(draw, count, score
     differences = signed(sizes, total)
     found = permutation_of_signs(differences)
     assert found == pytest.approx(drawn_signs(differences), rel=0.15 if count > 21 else 0.4)
+
+
+def test_few_samples_that_gain_much_are_no_false_alarm_where_they_are_missing():
+    """Equal models of which one gains on few samples what it loses on all others: the worst for any test of a mean."""
+    rng, level = np.random.default_rng(0), 0.001
+    draws = 1 - rng.exponential(size=(30_000, 100))
+    likely = draws[draws.sum(axis=1) > 2.5 * np.linalg.norm(draws, axis=1)]  # of the others no p-value is so small
+    by_signs = np.array([permutation_of_signs(each) for each in likely])
+    corrected = np.array([corrected_student(each)[0] for each in likely])
+    assert np.sum(by_signs <= level) > 3 * 30_000 * level
+    assert np.sum(np.maximum(by_signs, corrected) <= level) < 2 * 30_000 * level
+
+
+def test_correction_for_skewness_costs_nothing_where_there_is_none():
+    differences = np.random.default_rng(0).normal(0.2, 1, 400)
+    differences = np.concatenate([differences, 2 * differences.mean() - differences])  # symmetric
+    assert corrected_student(differences)[1] == pytest.approx(
+        stats.ttest_1samp(differences, 0).statistic, rel=0.01
+    )  # fmt: skip
 
 
 def test_whole_numbers_are_permuted_with_their_ties():

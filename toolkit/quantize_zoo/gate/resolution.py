@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from quantize_zoo.gate.significance import FEWEST_FOR_STUDENT
 from quantize_zoo.scoring import Answers, replicated_difference
 
 WANTED = 1.5  # times the margin: the loss that a gate should find
 _FOUND = float(stats.norm.ppf(0.97))  # aimed at, since the spread is itself an estimate
-_FEWEST_FOR_STUDENT = 30
 _MOST_TIMES = 1e6  # as many samples
 
 
@@ -71,7 +71,7 @@ def _smallest(
         spread = float(differences.std(ddof=1)) / math.sqrt(count) / metric if count > 1 else 0.0
         return _by_deviation(spread, margin, float(stats.norm.isf(level)))
     falls = None
-    if fp32.confidences is not None and int8.confidences is not None and count >= _FEWEST_FOR_STUDENT:
+    if fp32.confidences is not None and int8.confidences is not None and count >= FEWEST_FOR_STUDENT:
         falls = _spread_of_scores(fp32.confidences, int8.confidences)
     return _of_answers(count, float(np.mean(differences != 0)), metric, margin, level, falls)
 
