@@ -194,12 +194,6 @@ def test_the_body_of_a_loop_is_left_alone_and_named():
     assert {operation.name for operation in placement.operations} == {"first", "last"}
 
 
-def test_bodies_of_if_are_quantized():
-    placement = find_placement(branches(), CPU, "net")
-    assert placement.bodies == ()
-    assert {operation.name for operation in placement.operations} == {"first", "inside", "last"}
-
-
 def test_shared_tensor_of_depthwise_convolution_and_addition_is_per_tensor():
     image = parameter((1, 4, 8, 8))
     entered = named(ops.relu(image), "entered")
