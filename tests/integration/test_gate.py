@@ -12,12 +12,16 @@ import numpy as np
 import openvino as ov
 import pytest
 import yaml
+from test_accuracy import F32
 
 from conftest import SmallMatrix
+from quantize_zoo.config import GateConfig, load_model_config
 from quantize_zoo.errors import CellError
+from quantize_zoo.gate.bench import Bench
+from quantize_zoo.gate.comparison import Terms, growth
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.scoring import Side, measure_rounds, start_runtime
+from quantize_zoo.scoring import AccuracySession, Side, find_checker, measure_rounds, start_runtime
 from quantize_zoo.store import Store
 
 CELL = "net-CPU[f32]"
@@ -73,6 +77,16 @@ def test_unchanged_night_passes_and_measures_nothing_twice(night, accepted):
     assert "Against the baselines: 1 pass" in (accepted.reports / "latest" / "summary.md").read_text()
 
 
+def test_what_is_accepted_says_what_its_samples_cannot_show(night, accepted, quantize_zoo):
+    arguments = ("--reports", accepted.reports, "--reason", "first release")
+    status, out, err = quantize_zoo("baseline", "accept", *arguments)
+    assert (status, out.strip()) == (0, f"accepted: {CELL}")
+    found = re.search(r"100 samples show losses of ([\d.]+) % of accuracy@top1 and more, the margin is 0.5 %", err)
+    assert float(found[1]) > 1
+    wanted = re.search(r"1.5 times the margin take about (\d+)", err)
+    assert int(wanted[1]) > 1000
+
+
 def test_slower_best_is_a_regression_of_the_search_and_nothing_else(night, accepted):
     """Tonight's search may not quantize convolutions any more."""
     params = ("compression", "algorithms", 0, "params")
@@ -104,6 +118,7 @@ def test_slower_best_is_a_regression_of_the_search_and_nothing_else(night, accep
     assert check["time_ratio"]["low"] > 1.03
     assert "confirmed by a second measurement" in check["text"]
     assert found["runtime accuracy the baseline's INT8 model"]["status"] == "pass"
+    assert "30 samples that the search never saw" in found["search accuracy tonight's best"]["text"]
     latest = accepted.reports / "latest"
     assert "search latency: regressed: tonight's best" in err
     assert status == 1, err
@@ -208,6 +223,30 @@ def test_compare_of_two_files_has_the_gates_status(files, accepted, quantize_zoo
     status, out, _ = quantize_zoo("compare", old, old, *common)
     assert status == 0
     assert "the same model: not measured" in out
+
+
+def test_times_and_memory_are_limited_by_their_intervals(files, accepted):
+    """The slower model has 11 MB of weights more, and hardly takes ten times as long to compile."""
+    old, new = files
+    config = load_model_config(accepted.folder / "net.yml")
+    model = read_model(old)
+    session = AccuracySession(find_checker(), config, model)
+    inputs = {port.get_any_name(): str(port.get_partial_shape()) for port in model.inputs}
+    bench = Bench(session, F32, config.optimizer.params.benchmark, config.metric, "", inputs, frozenset(), True)
+    gate = GateConfig(max_memory_increase=1, max_compile_time_increase=900)
+    found = {
+        check.quantity: check for check in growth(bench, Terms(gate, 0.001, accepted.folder), old, new, "model", "x")
+    }
+    assert found["memory"].status == "regressed"
+    assert found["memory"].change.low > 1.01
+    assert "confirmed by a second measurement" in found["memory"].text
+    assert found["compile time"].status in ("pass", "improved")
+    assert found["compile time"].change.high < 10
+    assert found["size"].change.low is None
+    same = {
+        check.quantity: check for check in growth(bench, Terms(gate, 0.001, accepted.folder), old, old, "model", "x")
+    }
+    assert {check.status for check in same.values()} == {"pass"}
 
 
 def test_compare_of_two_runs(night, accepted, quantize_zoo):

@@ -66,7 +66,7 @@ def interrupted():
     [
         (good(), "met", "targets are met"),
         (keep_fp32(), "keep-fp32", "keep FP32: no INT8 model"),
-        (slow(), "missed", "1.10x is below the latency target of 1.2x"),
+        (slow(), "missed", "1.10x [1.09, 1.11] is below the latency target of 1.2x"),
         (inaccurate(), "missed", "within 1 % of FP32; the best loses 5.00 %"),
         (missing(), "unavailable", "no device GPU"),
         (broken(), "failed", "died"),

@@ -13,6 +13,7 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph import find_placement, ignored_operations, nodes_by_name, read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import input_shapes, shape_text
+from two_stage import two_stage_detector
 from zoo import (
     ZOO,
     attention,
@@ -187,10 +188,16 @@ def test_transposed_convolution_counts_channels_on_the_second_axis():
     assert [operation.name for operation in gpu.operations] == ["conv"]
 
 
-def test_the_body_of_a_loop_is_left_alone_and_named():
+def test_bodies_of_loops_are_left_alone_and_named():
     placement = find_placement(loop(), CPU, "net")
     assert placement.bodies == ("iterator",)
     assert {operation.name for operation in placement.operations} == {"first", "last"}
+
+
+def test_bodies_of_if_are_quantized():
+    placement = find_placement(branches(), CPU, "net")
+    assert placement.bodies == ()
+    assert {operation.name for operation in placement.operations} == {"first", "inside", "last"}
 
 
 def test_shared_tensor_of_depthwise_convolution_and_addition_is_per_tensor():
@@ -380,3 +387,10 @@ def test_ranges_of_channels_stay_where_channels_are():
     )
     (point,) = find_placement(net, load_hardware(hardware_path("CPU")), "test").activations
     assert (point.key, point.consumers) == ("first:0", (("depth", 0),))
+
+
+def test_anchors_that_are_looked_up_are_no_embedding():
+    """Rounded to one of 255 places, boxes of a large image are off by pixels."""
+    names = [operation.type for operation in find_placement(two_stage_detector(), CPU, "net").operations]
+    assert "MatMul" in names
+    assert "Embedding" not in names

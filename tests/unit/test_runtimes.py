@@ -1,4 +1,4 @@
-"""The end of a process that runs a model for a comparison."""
+"""A process that runs a model for a comparison: its end, and its memory."""
 
 import signal
 import subprocess
@@ -11,6 +11,7 @@ from builders import model, parameter
 from quantize_zoo.graph import save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.interrupts import descendants
+from quantize_zoo.scoring import start_runtime
 from unit.test_interrupts import alive
 
 PARENT = """
@@ -50,3 +51,9 @@ def test_it_leaves_within_two_seconds_when_its_parent_is_killed_in_the_middle_of
 def processor_seconds(pid):
     with open(f"/proc/{pid}/stat") as stream:  # noqa: PTH123
         return sum(int(field) for field in stream.read().rpartition(")")[2].split()[11:13])
+
+
+def test_its_memory_is_its_own_and_not_that_of_the_process_that_started_it():
+    large = np.ones(200_000_000)  # 1.6 GB
+    with start_runtime() as process:
+        assert process.peak_bytes() < large.nbytes / 2

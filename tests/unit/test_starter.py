@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import openvino as ov
 import pytest
 import yaml
 
@@ -10,6 +12,8 @@ from quantize_zoo.config import schema_path
 from quantize_zoo.config.json_schema import schema_text
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.graph import save_model
+from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.scoring import find_checker
 from quantize_zoo.zoo import write_starter
 from zoo import several_outputs
 
@@ -50,7 +54,7 @@ def test_starter_names_the_inputs_size_and_the_outputs(zoo):
     text = write_starter(zoo / "embedded" / "digits-resnet.onnx", "schema.json").read_text()
     assert "{type: resize, size: 48}" in text
     text = write_starter(zoo / "embedded" / "scenes-ssd.onnx", "schema.json").read_text()
-    assert "scores [1, 11, 846], boxes [1, 4, 846]" in text
+    assert "scores [?, 11, 846] f32, boxes [?, 4, 846] f32" in text
 
 
 def test_starter_takes_an_ir_with_a_name_that_is_no_name(folder):
@@ -83,3 +87,103 @@ def test_every_shipped_yaml_names_its_schema(zoo):
         assert named == zoo / "schemas" / f"{kind}.schema.json", "also where another copy is installed"
         known = json.loads(named.read_text())["properties"]
         assert set(yaml.safe_load(file.read_text())) <= set(known)
+
+
+def starter_of(folder, *inputs, outputs):
+    """The checker's entry in the YAML for a model of these inputs (name, type, shape) and outputs (shapes)."""
+    ports = []
+    for name, kind, shape in inputs:
+        ports.append(ops.parameter(shape, kind, name=name))
+        ports[-1].output(0).set_names({name})
+    total = None
+    for port in ports:
+        flat = ops.reduce_sum(ops.convert(port, "f32"), np.arange(len(port.output(0).partial_shape)), keep_dims=False)
+        total = flat if total is None else ops.add(total, flat)
+    results = []
+    for shape in outputs:
+        dynamic = [index for index, size in enumerate(shape) if size < 0]
+        target = ops.constant(np.array([1 if size < 0 else size for size in shape], dtype=np.int64))
+        if dynamic:
+            length = ops.gather(ops.shape_of(ports[0]), np.array(dynamic), np.int64(0))
+            target = ops.scatter_elements_update(target, np.array(dynamic), length, np.int64(0))
+        results.append(ops.result(ops.broadcast(total, target)))
+    save_model(ov.Model(results, ports, "net"), folder / "net.xml")
+    path = write_starter(folder / "net.xml", "schema.json")
+    matrix_at(path, [], [], {})
+    return yaml.safe_load(path.read_text()), path.read_text()
+
+
+IMAGES = [1, 3, 32, 32]
+KINDS = {
+    "classifier": ([("image", np.float32, IMAGES)], [[1, 10]], "classification", "accuracy@top1"),
+    "any batch": ([("image", np.float32, [-1, 3, 32, 32])], [[-1, 10]], "classification", "accuracy@top1"),
+    "classifier of any size": ([("image", np.float32, [1, 3, -1, -1])], [[1, 10]], "classification", "accuracy@top1"),
+    "gray": ([("image", np.float32, [1, 1, 28, 28])], [[1, 10]], "classification", "accuracy@top1"),
+    "bytes, channels last": ([("image", np.uint8, [1, 32, 32, 3])], [[1, 10]], "classification", "accuracy@top1"),
+    "detector": ([("image", np.float32, IMAGES)], [[1, 100, 4], [1, 100, 5]], "ssd", "mAP"),
+    "detector with a size": (
+        [("image", np.float32, IMAGES), ("im_info", np.float32, [1, 3])], [[1, 1, 50, 7]], "ssd", "mAP",
+    ),
+    "segmentation": ([("image", np.float32, IMAGES)], [[1, 21, 32, 32]], "segmentation", "mean_iou"),
+    "super resolution": ([("image", np.float32, IMAGES)], [[1, 3, 64, 64]], "super_resolution", "psnr"),
+    "recognizer": (
+        [("image", np.float32, [1, 1, 32, -1])], [[30, 1, 37]], "ctc_greedy_search_decoder",
+        "character_recognition_accuracy",
+    ),
+    "tokens": ([("input_ids", np.int64, [1, 64])], [[1, 2]], "bert_classification", "accuracy"),
+    "tokens of any length": ([("tokens", np.int64, [-1, -1])], [[1, 3]], "bert_classification", "accuracy"),
+    "BERT": (
+        [(name, np.int64, [-1, -1]) for name in ("input_ids", "attention_mask", "token_type_ids")], [[1, 2]],
+        "bert_classification", "accuracy",
+    ),
+    "signal": ([("signal", np.float32, [1, 1, -1])], [[1, 1]], "regression", "mae"),
+    "two arrays": ([("a", np.float32, [1, 8]), ("b", np.float32, [1, 3])], [[1, 1]], "regression", "mae"),
+    "image to number": ([("image", np.float32, IMAGES)], [[1, 1]], "regression", "mae"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_starter_has_only_and_all_of_what_the_checker_knows(kind, folder):
+    inputs, outputs, adapter, metric = KINDS[kind]
+    content, text = starter_of(folder, *inputs, outputs=outputs)
+    assert content["metric"] == metric
+    (entry,) = content["accuracy_checker"]["models"]
+    (dataset,) = entry["datasets"]
+    (launcher,) = entry["launchers"]
+    module = find_checker().module
+    parts = [
+        (module("annotation_converters.format_converter").BaseFormatConverter, dataset["annotation_conversion"]),
+        (module("adapters").Adapter, launcher["adapter"]),
+        (module("data_readers").BaseReader, dataset.get("reader", "opencv_imread")),
+        *((module("preprocessor").Preprocessor, step) for step in dataset.get("preprocessing", [])),
+        *((module("metrics.metric").Metric, each) for each in dataset["metrics"]),
+    ]
+    for base, part in parts:
+        part = {"type": part} if isinstance(part, str) else part
+        given = {key for key in part if key not in ("type", "converter", "name")}
+        known = base.resolve(part.get("converter") or part["type"]).parameters()
+        needed = {key for key, field in known.items() if not field.optional and field.default is None}
+        assert given <= known.keys(), part
+        assert needed - {"type", "converter", "class"} <= given, part
+    assert (launcher["adapter"] if isinstance(launcher["adapter"], str) else launcher["adapter"]["type"]) == adapter
+    assert set(dataset) <= {
+        "name", "data_source", "additional_data_source", "reader", "annotation_conversion", "preprocessing", "metrics",
+    }  # fmt: skip
+    steps = [step["type"] for step in dataset.get("preprocessing", [])]
+    name, element, shape = inputs[0]
+    assert ("bgr_to_gray" in steps) == (len(shape) == 4 and 1 in (shape[1], shape[3]))
+    assert ("normalization" in steps) == (len(shape) == 4 and element is np.float32)
+    assert ("# input_shapes:" in text) == any(size < 0 for _, _, sizes in inputs for size in sizes)
+    described = ", ".join("?" if size < 0 else str(size) for size in shape)
+    assert f"{name} [{described}]" in text
+    if len(inputs) > 1:
+        assert [each["name"] for each in launcher["inputs"]] == [each for each, _, _ in inputs]
+
+
+def test_tokens_are_filled_by_the_names_that_exporters_give(folder):
+    content, _ = starter_of(folder, *KINDS["BERT"][0], outputs=[[1, 2]])
+    (entry,) = content["accuracy_checker"]["models"]
+    values = [each["value"] for each in entry["launchers"][0]["inputs"]]
+    assert values == ["input_ids*", "input_mask*", "segment_ids*"]
+    assert entry["datasets"][0]["reader"]["features"] == ["input_ids", "input_mask", "segment_ids"]
+    assert entry["datasets"][0]["annotation_conversion"]["enable_padding"] is False

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from datetime import date
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
 from builders import accepted, cell_record, estimate, final, latency, trial
@@ -88,11 +89,90 @@ def test_targets_are_told_each_by_itself():
     assert [target.status for target in unmeasured.targets] == ["met", "not measured", "not measured"]
 
 
-def test_latency_that_is_not_measurably_better_misses_its_target_however_low_that_is():
-    cell = cell_record([trial(0, 0.0, 1.3)], replace(final(0, 1.3), latency=latency(1.3, half=0.4)))
-    verdict = judge(cell, run_record())
-    assert verdict.status == "keep-fp32"
-    assert verdict.targets[-1].status == "missed"
+def target_of(ratio, half, wanted=1.2, before=None):
+    """The latency target of a cell, and the cell in one word; ``before`` is the baseline's ratio and half width."""
+    cell = cell_record([trial(0, 0.0, ratio)], replace(final(0, ratio), latency=latency(ratio, half=half)))
+    cell = replace(cell, params=replace_wanted(cell.params, wanted))
+    verdict = judge(cell, run_record(require_targets=True), before=latency(*before) if before else None)
+    return verdict.targets[-1].status, verdict.status, bool(verdict.alarms)
+
+
+def replace_wanted(params, wanted):
+    return params.model_copy(update={"latency_reduce": wanted})
+
+
+@pytest.mark.parametrize(
+    ("ratio", "half", "wanted", "found"),
+    [
+        (1.30, 0.05, 1.2, ("met", "met", False)),
+        (1.10, 0.05, 1.2, ("missed", "missed", True)),
+        (1.21, 0.02, 1.2, ("undecided", "undecided", False)),
+        (1.19, 0.02, 1.2, ("undecided", "undecided", False)),
+        (1.30, 0.40, 1.2, ("undecided", "keep-fp32", False)),  # and it may be no faster than FP32
+        (1.01, 0.02, 1.2, ("missed", "keep-fp32", True)),
+        (0.95, 0.02, 0.8, ("missed", "keep-fp32", True)),  # however low the target is
+        (1.01, 0.02, 0.8, ("undecided", "keep-fp32", False)),
+    ],
+)
+def test_a_latency_target_is_met_or_missed_by_the_whole_interval(ratio, half, wanted, found):
+    assert target_of(ratio, half, wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("ratio", "before", "found"),
+    [
+        (1.19, (1.25, 0.04), "met"),  # undecided by itself
+        (1.175, (1.24, 0.045), "missed"),  # no longer what the baseline was
+        (1.175, (1.215, 0.01), "missed"),
+        (1.19, (1.15, 0.04), "missed"),
+        (1.19, (1.20, 0.04), "undecided"),  # the baseline's was none
+        (1.26, (1.20, 0.04), "met"),
+        (1.26, (1.17, 0.02), "met"),
+    ],
+)
+def test_a_night_has_the_baselines_verdict_unless_it_clearly_differs(ratio, before, found):
+    assert target_of(ratio, 0.02, before=before)[0] == found
+
+
+def test_unchanged_nights_near_the_target_keep_one_verdict():
+    """True 1.215 against 1.2, intervals of 95 %: a baseline that met it, then 500 nights."""
+    rng = np.random.default_rng(0)
+    measured = rng.normal(1.215, 0.007, 500)
+    alone = [target_of(ratio, 0.014)[0] for ratio in measured]
+    held = [target_of(ratio, 0.014, before=(1.216, 0.014))[0] for ratio in measured]
+    assert alone.count("undecided") > 100
+    assert alone.count("met") > 100
+    assert held.count("met") >= 499
+
+
+def test_an_undecided_target_is_told_and_fails_nothing():
+    cell = cell_record([trial(0, 0.0, 1.2)], final(0, 1.2, half=0.02))
+    report = report_of(cell, require_targets=True)
+    assert (report.exit_status, workflow_commands(report)) == (0, [])
+    assert report.cells[0].verdict.reason == "1.20x [1.18, 1.22] against a target of 1.2x: not decided"
+    assert junit(report)["latency"] == ["system-out"]
+    assert not any(case.missed for case in cell_cases(report.cells[0]))
+    assert answer(report) == "1 cell: 1 is near a target"
+    assert "undecided" in render_markdown(report)
+    assert 'class="verdict undecided"' in render_index(report)
+    assert json.loads(render_json(report))["cells"][0]["verdict"]["targets"][2]["status"] == "undecided"
+
+
+def test_the_report_holds_a_target_against_the_baselines_latency():
+    near = cell_record([trial(0, 0.0, 1.2)], final(0, 1.2, half=0.02))
+    report = make_run_report(
+        run_record(held(PASS, cell=near)), [accepted(cell_record([trial(0, 0.0, 1.22)], final(0, 1.22)))]
+    )
+    assert report.cells[0].verdict.target_status == "met"
+    assert "met, as the baseline's 1.22x" in report.cells[0].verdict.targets[2].text
+
+
+def test_an_undecided_loss_is_something_to_look_at():
+    unclear = Check("search", "accuracy", "x", "inconclusive", "loses 0.9 %; about 400 more samples would decide")
+    report = report_of(held(unclear, PASS), baselines=["net"])
+    assert answer(report).startswith("No regression found, 1 to look at: 1 of 1 cell compared with a baseline")
+    assert report.exit_status == 0
+    assert "about 400 more samples" in render_index(report)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ class CellSession:
             benchmark=params.benchmark,
             metric=config.metric,
             dataset=dataset,
+            calibration=self._split.tuning[: config.compression.tunable.stat_subset_size],
             inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
             batched=frozenset(
                 port.get_any_name()
@@ -122,6 +123,7 @@ class CellSession:
                 if len(port.get_partial_shape()) and port.get_partial_shape()[0].is_dynamic
             ),
             measures_latency=not self._cell.scored_on_cpu,
+            holdout=self._split.holdout,
         )
         scored, fp32 = self._score_fp32(self._accuracy, self._split)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
@@ -146,7 +148,8 @@ class CellSession:
             scored_on=self._device.label if self._cell.scored_on_cpu else "",
             model_path=str(config.model),
         )
-        return Prepared(reference, placement, self._pipeline.base)
+        former = {"dataset": f"{len(self._accuracy)} samples, {self._accuracy.former_fingerprint()[:12]}"}
+        return Prepared(reference, placement, self._pipeline.base, former)
 
     def references(self) -> tuple[ReferencePoint, ...]:
         """Score the models of other tools that the cell asks for."""

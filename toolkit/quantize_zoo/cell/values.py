@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption
@@ -12,11 +13,15 @@ from quantize_zoo.store import Figures, Holdout, OtherMetric, Proof, Reference
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a worker knows before the first trial: the reference, what can be quantized, and the preset's option."""
+    """What a worker knows before the first trial: the reference, what can be quantized, and the preset's option.
+
+    ``former`` is what releases up to 0.1.0 called parts of the reference's identity.
+    """
 
     reference: Reference
     placement: Placement
     base: ModelOption
+    former: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,14 @@ from quantize_zoo.commands.options import (
     RunArgument,
     StoreOption,
 )
-from quantize_zoo.commands.output import say, show
+from quantize_zoo.commands.output import say, show, tell
 from quantize_zoo.commands.places import existing_store, make_folder, new_or_existing_store
-from quantize_zoo.config import cell_label
+from quantize_zoo.config import GateConfig, cell_label, load_matrix
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.gate import check_level, checks_a_cell
 from quantize_zoo.matrix import accept as accept_cells
-from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines
+from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines, unresolved
+from quantize_zoo.store import RunRecord
 
 
 def accept(
@@ -36,10 +39,21 @@ def accept(
 ) -> None:
     """Make a run's cells the baseline that later runs are held against."""
     opened = existing_store(store, reports)
-    accepted = accept_cells(
-        opened.load_run(run_id), cells or [], reports, opened, reason=reason, expected_change=expected_change
-    )
+    run = opened.load_run(run_id)
+    accepted = accept_cells(run, cells or [], reports, opened, reason=reason, expected_change=expected_change)
     say(f"accepted: {', '.join(cell_label(each.model, each.device) for each in accepted)}")
+    gate, checks = _gate_of(run)
+    for line in unresolved(accepted, reports, gate, check_level(gate, len(opened.baselines()), checks)):
+        tell(line)
+
+
+def _gate_of(run: RunRecord) -> tuple[GateConfig, int]:
+    """Return what the gate of a run's matrix allows, and its checks of a cell; the default's if it cannot be read."""
+    try:
+        matrix = load_matrix(Path(run.matrix))
+    except QuantizeZooError:
+        return GateConfig(), checks_a_cell(GateConfig())
+    return matrix.gate, checks_a_cell(matrix.gate, runtimes=bool(matrix.runtimes))
 
 
 def show_baselines(

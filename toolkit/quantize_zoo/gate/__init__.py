@@ -2,6 +2,7 @@
 
 from quantize_zoo.gate.accuracy import AccuracyVerdict, judge_accuracy
 from quantize_zoo.gate.checks import (
+    OF_A_PAIR,
     ChangedSample,
     Check,
     GateResult,
@@ -9,14 +10,18 @@ from quantize_zoo.gate.checks import (
     accuracy_check,
     apply_waivers,
     check_level,
+    checks_a_cell,
     growth_check,
     latency_check,
 )
 from quantize_zoo.gate.latency import LatencyVerdict, judge_latency
+from quantize_zoo.gate.resolution import WANTED, resolve
 from quantize_zoo.gate.trends import Trend, find_trend
 from quantize_zoo.gate.verdict import Alarm, TargetCheck, Verdict, VerdictStatus, failed_report, judge
 
 __all__ = [
+    "OF_A_PAIR",
+    "WANTED",
     "AccuracyVerdict",
     "Alarm",
     "ChangedSample",
@@ -31,6 +36,7 @@ __all__ = [
     "accuracy_check",
     "apply_waivers",
     "check_level",
+    "checks_a_cell",
     "failed_report",
     "find_trend",
     "growth_check",
@@ -38,4 +44,5 @@ __all__ = [
     "judge_accuracy",
     "judge_latency",
     "latency_check",
+    "resolve",
 ]

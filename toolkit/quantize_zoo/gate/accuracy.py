@@ -1,8 +1,8 @@
 """Did the candidate lose accuracy? Paired tests on the same samples, each for what the metric is made of.
 
 Right and wrong answers: McNemar's exact test. Other values of single samples: a permutation test (random signs of the
-differences). A metric of the whole dataset: the bootstrap over samples, whose distribution the caller brings. All are
-one-sided, against "the candidate is no worse".
+differences). A metric of the whole dataset: Student's test of the jackknife, whose replicates the caller brings. All
+are one-sided, against "the candidate is no worse", and reach any level.
 
 McNemar's test sees only the few answers that changed: of a model that really lost 1.5 % on 1,000 samples it finds less
 than half at a strict level. So classifiers are also compared by the score that they give the right class, with
@@ -12,6 +12,7 @@ the margin a regression, each at half the level.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from quantize_zoo.scoring import Estimate, paired_loss
+from quantize_zoo.gate.significance import permutation_of_signs, sign_test
+from quantize_zoo.scoring import Estimate, Replicates, paired_loss, replicated_difference
 
 AccuracyStatus = Literal["identical", "changed", "improved", "regressed", "inconclusive"]
-_SEED = 0
-_MOST_PERMUTATIONS = 99_999
 _FEWEST_FOR_STUDENT = 30
 
 Values = NDArray[np.float64]
@@ -31,7 +31,11 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class AccuracyVerdict:
-    """``loss`` is relative to the baseline's metric, with its 95 % interval; ``p_value`` is that of a loss."""
+    """``loss`` is relative to the baseline's metric, with its 95 % interval; ``p_value`` is that of what was found.
+
+    So of a loss its own, and of a gain its own. ``more_samples`` tells, where the samples do not decide, how many more
+    would if the loss stayed as it is.
+    """
 
     status: AccuracyStatus
     loss: Estimate
@@ -39,6 +43,18 @@ class AccuracyVerdict:
     level: float
     p_value: float | None
     test: str
+    more_samples: int | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The p-value of a fall of the metric; ``scores`` are standard scores, of which one has to reach the level's."""
+
+    p_value: float
+    test: str
+    scores: tuple[float, ...]
+    samples: int
+    degrees: float = math.inf  # of freedom of the scores' deviations
 
 
 def judge_accuracy(
@@ -49,7 +65,7 @@ def judge_accuracy(
     higher_is_better: bool,
     margin: float,
     level: float,
-    resampled: Values | None = None,
+    replicates: tuple[Replicates, Replicates] | None = None,
     confidences: tuple[Values, Values] | None = None,
 ) -> AccuracyVerdict:
     """Judge a candidate that answered the same samples as the baseline.
@@ -63,8 +79,7 @@ def judge_accuracy(
         higher_is_better: which way the metric gets better.
         margin: the loss that is allowed, relative.
         level: the chance of a false alarm that this check may have.
-        resampled: for a metric without values of single samples, its difference candidate - baseline on resampled
-            datasets.
+        replicates: for a metric without values of single samples, baseline's and candidate's jackknife replicates.
         confidences: of a classifier the scores of the right class, baseline's and candidate's (samples,) each.
 
     """
@@ -72,66 +87,68 @@ def judge_accuracy(
     loss = paired_loss(baseline[0], candidate[0], baseline[1], candidate[1], higher_is_better=higher_is_better)
     if identical:
         return AccuracyVerdict("identical", loss, margin, level, None, "every output is the same")
+    gains = loss.value < 0
     if baseline[1] is not None and candidate[1] is not None:
-        worse, better, test = _paired(sign * (baseline[1] - candidate[1]), level)
-        if confidences is not None:
-            surer = 2 * _less_confident(*confidences, margin / 2)
-            if surer < 2 * worse:
-                test = f"{test}; score of the right class, Student's paired test"
-            worse = min(1.0, 2 * worse, surer)
-    elif resampled is not None:
-        losses = -sign * resampled / abs(baseline[0])
-        worse, better, test = _bootstrap(losses)
-        low, high = np.quantile(losses, [0.025, 0.975])
-        loss = Estimate(loss.value, float(low), float(high), "", len(losses))
+        falls = sign * (baseline[1] - candidate[1])
+        found = _paired(-falls if gains else falls, confidences, margin, gains=gains)
+    elif replicates is not None:
+        difference, deviation, degrees = replicated_difference(baseline[0], candidate[0], *replicates)
+        found = _replicated(abs(difference), deviation, degrees, replicates[0].samples)
+        half = float(stats.t.ppf(0.975, degrees)) * deviation / abs(baseline[0])
+        loss = Estimate(loss.value, loss.value - half, loss.value + half, "", replicates[0].samples)
     else:
         status: AccuracyStatus = "regressed" if loss.value > margin else "changed"
         return AccuracyVerdict(status, loss, margin, level, None, "no values of single samples: the metrics alone")
-    if loss.value > margin:
-        return AccuracyVerdict("regressed" if worse <= level else "inconclusive", loss, margin, level, worse, test)
-    improved = loss.value < -margin and better <= level
-    return AccuracyVerdict("improved" if improved else "changed", loss, margin, level, worse, test)
+    surely = found.p_value <= level
+    if loss.value > margin and not surely:
+        more = _more_samples(found, level)
+        return AccuracyVerdict("inconclusive", loss, margin, level, found.p_value, found.test, more)
+    status = "changed"
+    if surely and abs(loss.value) > margin:
+        status = "improved" if gains else "regressed"
+    return AccuracyVerdict(status, loss, margin, level, found.p_value, found.test)
 
 
-def _paired(losses: Values, level: float) -> tuple[float, float, str]:
-    """Return the p-values of a loss and of a gain, and the test's name."""
-    if np.isin(losses, (-1.0, 0.0, 1.0)).all():
-        lost, won = int((losses > 0).sum()), int((losses < 0).sum())
-        if lost + won == 0:
-            return 1.0, 1.0, "McNemar, exact"
-        worse, better = (
-            float(stats.binomtest(lost, lost + won, 0.5, alternative=side).pvalue) for side in ("greater", "less")
-        )
-        return worse, better, f"McNemar, exact: {lost} lost, {won} won"
-    count = min(_MOST_PERMUTATIONS, int(np.ceil(20 / level)))
-    found = stats.permutation_test(
-        (losses,),
-        np.mean,
-        permutation_type="samples",
-        alternative="greater",
-        n_resamples=count,
-        batch=1000,
-        vectorized=True,
-        rng=np.random.default_rng(_SEED),
-    )
-    worse = float(found.pvalue)
-    return worse, 1 - worse, f"permutation of signs, {count} times"
+def _paired(falls: Values, confidences: tuple[Values, Values] | None, margin: float, *, gains: bool) -> _Found:
+    """Test values of single samples, and a classifier's scores of the right class; of gains, those of the baseline."""
+    if np.isin(falls, (-1.0, 0.0, 1.0)).all():
+        changed = [int((falls > 0).sum()), int((falls < 0).sum())]
+        lost, won = reversed(changed) if gains else changed
+        p_value, test = sign_test(falls), f"McNemar, exact: {lost} lost, {won} won"
+    else:
+        p_value, test = permutation_of_signs(falls), "permutation of signs"
+    length = float(np.linalg.norm(falls))
+    score = float(falls.sum()) / length if length else 0.0
+    if confidences is None:
+        return _Found(p_value, test, (score,), len(falls))
+    before, after = reversed(confidences) if gains else confidences
+    surer, its_score = _less_confident(before, after, margin / 2)
+    if surer < p_value:
+        test = f"{test}; score of the right class, Student's paired test"
+    return _Found(min(1.0, 2 * p_value, 2 * surer), test, (score, its_score), len(falls))
 
 
-def _less_confident(baseline: Values, candidate: Values, margin: float) -> float:
-    """Return the p-value of a mean fall of the right class's score by more than the margin."""
-    falls = baseline - candidate
+def _less_confident(before: Values, after: Values, margin: float) -> tuple[float, float]:
+    """Return the p-value and the standard score of a mean fall of the right class's score by more than the margin."""
+    falls = before - after
     if len(falls) < _FEWEST_FOR_STUDENT or np.ptp(falls) == 0:
-        return 1.0
-    allowed = margin * abs(float(baseline.mean()))
-    return float(stats.ttest_1samp(falls, allowed, alternative="greater").pvalue)
+        return 1.0, 0.0
+    found = stats.ttest_1samp(falls, margin * abs(float(before.mean())), alternative="greater")
+    return float(found.pvalue), float(found.statistic)
 
 
-def _bootstrap(losses: Values) -> tuple[float, float, str]:
-    """P-values by the normal approximation: a few hundred resamples cannot show a chance of one in ten thousand."""
-    deviation = float(np.std(losses, ddof=1))
+def _replicated(difference: float, deviation: float, degrees: int, samples: int) -> _Found:
+    """Test a metric of the whole dataset by its jackknife (Miller, "The jackknife: a review", Biometrika 61, 1974)."""
     if deviation == 0:
-        level = float(losses[0])
-        return (0.0, 1.0, "bootstrap") if level > 0 else (1.0, 0.0 if level < 0 else 1.0, "bootstrap")
-    z = float(np.mean(losses)) / deviation
-    return float(stats.norm.sf(z)), float(stats.norm.cdf(z)), f"bootstrap over samples, {len(losses)} times"
+        return _Found(0.0 if difference > 0 else 1.0, "jackknife", (math.inf if difference > 0 else 0.0,), samples)
+    score, test = difference / deviation, f"jackknife over {degrees + 1} groups of samples"
+    return _Found(float(stats.t.sf(score, degrees)), test, (score,), samples, degrees)
+
+
+def _more_samples(found: _Found, level: float) -> int | None:
+    """Estimate how many more samples would make what was found significant; a standard score grows as their root."""
+    score = max(found.scores)
+    if score <= 0:
+        return None
+    wanted = float(stats.t.isf(level / len(found.scores), found.degrees)) / score
+    return max(1, math.ceil(found.samples * (wanted**2 - 1)))

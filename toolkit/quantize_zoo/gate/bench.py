@@ -26,7 +26,8 @@ _TIMED_SAMPLES = 8  # where shapes differ
 class Bench:
     """What runs the models: the dataset's session, the device, and how latency is measured (not at all without one).
 
-    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic.
+    ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic. ``calibration`` are the
+    samples that statistics are collected on, ``holdout`` those that the search never sees.
     """
 
     accuracy: AccuracySession
@@ -37,6 +38,8 @@ class Bench:
     inputs: Mapping[str, str]
     batched: frozenset[str]
     measures_latency: bool
+    holdout: tuple[int, ...] = ()
+    calibration: tuple[int, ...] = ()
 
     def read(self, path: Path) -> ov.Model:
         """Read a model file that takes the bench's data.
@@ -57,9 +60,9 @@ class Bench:
             raise errors.other_baseline([f"model inputs ({shown}, now {dict(self.inputs)})"])
         return model
 
-    def answers(self, model: ov.Model) -> Answers:
-        """What a model answers."""
-        return self.accuracy.answers(compile_for_accuracy(model, self.device), self.metric)
+    def answers(self, model: ov.Model, indices: Sequence[int] | None = None) -> Answers:
+        """What a model answers for these samples, for all by default."""
+        return self.accuracy.answers(compile_for_accuracy(model, self.device), self.metric, indices)
 
     def side(self, model: Path, python: Path | None = None) -> Side:
         """One side of a latency comparison."""

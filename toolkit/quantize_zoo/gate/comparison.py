@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from quantize_zoo.gate.checks import (
     accuracy_check,
     growth_check,
     latency_check,
+    measured_growth_check,
 )
-from quantize_zoo.gate.latency import judge_latency
+from quantize_zoo.gate.latency import LatencyVerdict, Measure, judge_latency
 from quantize_zoo.graph import same_model
 from quantize_zoo.scoring import Answers, Side, measure_rounds
+from quantize_zoo.store import Figures
 
-_RESAMPLES = 200
 _LISTED_SAMPLES = 50
 
 
@@ -42,16 +43,33 @@ class Terms:
 
 
 def model_checks(
-    bench: Bench, terms: Terms, baseline: tuple[Side, Answers], path: Path, cause: Cause, subject: str
+    bench: Bench,
+    terms: Terms,
+    baseline: tuple[Side, Answers],
+    path: Path,
+    cause: Cause,
+    subject: str,
+    *,
+    chosen: bool = False,
 ) -> Iterator[Check]:
     """Yield the checks of accuracy and latency of a model; the same one in the same interpreter is not measured.
+
+    A model that a search has ``chosen`` looks better on the samples that chose it than it is, and the baseline's, which
+    was chosen once too: their accuracies are compared on the holdout, where there is one.
 
     Raises:
         CellError: the model is missing, has other inputs than the data, or cannot be run.
 
     """
     side, answers = baseline
-    yield compare_answers(bench, terms, cause, subject, answers, bench.answers(bench.read(path)))
+    model, samples = bench.read(path), ""
+    if chosen and bench.holdout:
+        answers = bench.answers(bench.read(side.model), bench.holdout)
+        samples = f"{len(bench.holdout)} samples that the search never saw"
+    elif chosen:
+        samples = "the samples that chose it"
+    candidate_answers = bench.answers(model, bench.holdout if chosen and bench.holdout else None)
+    yield compare_answers(bench, terms, cause, subject, answers, candidate_answers, samples)
     if not bench.measures_latency:
         return
     candidate = bench.side(path)
@@ -68,8 +86,9 @@ def compare_answers(
     subject: str,
     baseline: Answers,
     candidate: Answers,
+    samples: str = "",
 ) -> Check:
-    """Judge the accuracy of a candidate that answered the baseline's samples."""
+    """Judge the accuracy of a candidate that answered the baseline's samples; ``samples`` tells which, if not all."""
     candidate = candidate.ordered_as(baseline)
     found = candidate.metrics[bench.metric]
     if not math.isfinite(found):
@@ -77,9 +96,10 @@ def compare_answers(
     different = baseline.digests != candidate.digests
     identical = not different.any()
     metric = bench.metric
-    resampled = None
-    if not identical and baseline.pairs and candidate.pairs:
-        resampled = bench.accuracy.resampled_difference(baseline, candidate, metric, _RESAMPLES)
+    replicates = None
+    if not identical and baseline.values is None:
+        before, after = (bench.accuracy.replicated(each).replicates for each in (baseline, candidate))
+        replicates = (before, after) if before and after and np.array_equal(before.sizes, after.sizes) else None
     verdict = judge_accuracy(
         (baseline.metrics[metric], baseline.values),
         (candidate.metrics[metric], candidate.values),
@@ -87,7 +107,7 @@ def compare_answers(
         higher_is_better=bench.accuracy.higher_is_better(metric),
         margin=terms.gate.max_accuracy_drop / 100,
         level=terms.level,
-        resampled=resampled,
+        replicates=replicates,
         confidences=_confidences(baseline, candidate),
     )
     other = baseline.texts != candidate.texts
@@ -103,35 +123,59 @@ def compare_answers(
         )
         for index in moved[:_LISTED_SAMPLES]
     )
-    return accuracy_check(cause, subject, verdict, metric, changed, len(moved))
+    return accuracy_check(cause, subject, verdict, metric, changed, len(moved), samples)
 
 
 def compare_latency(bench: Bench, terms: Terms, baseline: Side, candidate: Side, cause: Cause, subject: str) -> Check:
     """Measure two sides in turns."""
-    margin = terms.gate.max_latency_increase / 100
-    rounds, started = 0, time.perf_counter()
 
     def measure() -> Iterator[float]:
+        return measure_rounds(baseline, candidate, bench.timed_samples(), cores=bench.benchmark.nthreads)
+
+    return latency_check(cause, subject, *_judge(measure, terms.gate.max_latency_increase, terms.level))
+
+
+def _judge(measure: Measure, percent: float, level: float) -> tuple[LatencyVerdict, float]:
+    """Measure rounds until they are clear; return also how many seconds one takes."""
+    rounds, started = 0, time.perf_counter()
+
+    def counted() -> Iterator[float]:
         nonlocal rounds
-        for observed in measure_rounds(baseline, candidate, bench.timed_samples(), cores=bench.benchmark.nthreads):
+        for observed in measure():
             rounds += 1
             yield observed
 
-    verdict = judge_latency(measure, margin, terms.level)
-    return latency_check(cause, subject, verdict, (time.perf_counter() - started) / max(1, rounds))
+    verdict = judge_latency(counted, percent / 100, level)
+    return verdict, (time.perf_counter() - started) / max(1, rounds)
 
 
 def growth(bench: Bench, terms: Terms, baseline: Path, candidate: Path, cause: Cause, subject: str) -> Iterator[Check]:
-    """Yield what a model costs beside its latency, against what the baseline's costs today."""
-    before, now = (measure_figures(bench, each) for each in (baseline, candidate))
-    rows: tuple[tuple[Quantity, float, float, str, float | None], ...] = (
-        ("size", before.size_bytes / 1e6, now.size_bytes / 1e6, "MB", terms.gate.max_size_increase),
-        ("compile time", before.compile_s, now.compile_s, "s", terms.gate.max_compile_time_increase),
-        ("memory", before.peak_bytes / 1e6, now.peak_bytes / 1e6, "MB", terms.gate.max_memory_increase),
+    """Yield what a model costs beside its latency, against what the baseline's costs today.
+
+    A size is exact. A time and a memory, which are not, are measured once to be told; where the matrix limits them,
+    both sides are measured again and again, each time in a new process, and judged as latency is.
+    """
+    gate, (before, now) = terms.gate, (measure_figures(bench, each) for each in (baseline, candidate))
+    size = before.size_bytes / 1e6, now.size_bytes / 1e6, "MB"
+    limit = gate.max_size_increase
+    yield growth_check(cause, "size", subject, *size, None if limit is None else limit / 100)
+    measured: tuple[tuple[Quantity, float | None, Callable[[Figures], float], str], ...] = (
+        ("compile time", gate.max_compile_time_increase, lambda each: each.compile_s, "s"),
+        ("memory", gate.max_memory_increase, lambda each: each.peak_bytes / 1e6, "MB"),
     )
-    for quantity, first, second, unit, limit in rows:
-        share = None if limit is None else limit / 100
-        yield growth_check(cause, quantity, subject, first, second, unit, share)
+    same = same_model(baseline, candidate)
+    for quantity, limit, of, unit in measured:
+        figures = of(before), of(now), unit
+        if limit is None or same:
+            yield growth_check(cause, quantity, subject, *figures, None)
+            continue
+
+        def measure(of: Callable[[Figures], float] = of) -> Iterator[float]:
+            while True:
+                first, second = (of(measure_figures(bench, each)) for each in (baseline, candidate))
+                yield math.log(second / first)
+
+        yield measured_growth_check(cause, quantity, subject, figures, *_judge(measure, limit, terms.level))
 
 
 def _confidences(baseline: Answers, candidate: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

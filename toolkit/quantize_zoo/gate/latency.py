@@ -5,15 +5,16 @@ in short blocks. Its result is one number: the median over the blocks of log(can
 independent observations of the same quantity, and their mean has Student's interval.
 
 The interval is looked at several times and each look has its share of the level (Bonferroni), so that looking often
-costs nothing. An alarm needs two measurements, each in processes of its own, that both say so: at the level a each, the
-chance that both are wrong is a squared.
+costs nothing. An alarm needs two measurements, each in processes of its own. The first has the check's whole level: the
+two share files, load order and machine, so what makes one wrong may make the other wrong too, and nothing is claimed of
+both together. The second is for what no level knows of, such as a program that disturbed one side throughout the first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,13 +24,13 @@ from quantize_zoo.scoring import Estimate
 
 LatencyStatus = Literal["pass", "improved", "regressed", "inconclusive"]
 # Rounds after which the interval is looked at.
-LOOKS = (5, 7, 10, 14, 20, 28)
+LOOKS = (5, 7, 10, 14, 20, 28, 40)
 Measure = Callable[[], Iterator[float]]
 
 
 @dataclass(frozen=True)
 class LatencyVerdict:
-    """``ratio`` is candidate time / baseline time, with the interval that decided.
+    """``ratio`` is candidate time / baseline time, with the interval that decided; of memory likewise.
 
     ``more_rounds`` is an estimate of how many more would decide. ``confirmed`` tells whether there was a
     second measurement that agreed.
@@ -52,28 +53,30 @@ def judge_latency(measure: Measure, margin: float, level: float) -> LatencyVerdi
         level: the chance of a false alarm that this check may have.
 
     """
-    each = math.sqrt(level)
-    first = _look_until_clear(measure(), margin, each)
+    lenient = math.sqrt(level)
+    first = _look_until_clear(measure(), margin, level, lenient)
     if first.status != "regressed":
         return first
-    second = _look_until_clear(measure(), margin, each)
-    if second.status == "regressed":
-        return LatencyVerdict("regressed", second.ratio, margin, level, confirmed=True)
-    status: LatencyStatus = "pass" if second.status in ("pass", "improved") else "inconclusive"
-    return LatencyVerdict(status, second.ratio, margin, level, confirmed=False, more_rounds=second.more_rounds)
+    second = _look_until_clear(measure(), margin, lenient, lenient)
+    status = "pass" if second.status == "improved" else second.status
+    confirmed = status == "regressed"
+    return replace(second, status=status, level=level, confirmed=confirmed)
 
 
-def _look_until_clear(rounds: Iterator[float], margin: float, level: float) -> LatencyVerdict:
-    """Return the first clear verdict of one measurement."""
+def _look_until_clear(rounds: Iterator[float], margin: float, level: float, lenient: float) -> LatencyVerdict:
+    """Return the first clear verdict of one measurement: an alarm at the level, a pass at a lenient one.
+
+    What a pass lets through the next night sees again, and hardly any night is more than that, so it is to be quick.
+    """
     limit, seen = math.log1p(margin), []
-    quantile = 1 - level / len(LOOKS)
     mean = half = 0.0
     for observed in rounds:
         seen.append(observed)
         if len(seen) not in LOOKS:
             continue
-        mean = float(np.mean(seen))
-        half = float(stats.t.ppf(quantile, len(seen) - 1) * stats.sem(seen))
+        mean, deviation = float(np.mean(seen)), float(stats.sem(seen))
+        share = (level if mean > limit else lenient) / len(LOOKS)
+        half = float(stats.t.isf(share, len(seen) - 1)) * deviation
         if mean - half > limit:
             return LatencyVerdict("regressed", _ratio(seen, mean, half), margin, level)
         if mean + half < limit:

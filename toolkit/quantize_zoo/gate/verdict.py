@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quantize_zoo.gate.checks import Check, GateResult, GateStatus
-from quantize_zoo.search import Score, Trial, meets_accuracy, meets_latency
+from quantize_zoo.scoring import Estimate, PairedLatency
+from quantize_zoo.search import Score, meets_accuracy
 from quantize_zoo.store import CellRecord, Final, RunRecord
 
 TargetName = Literal["accuracy", "holdout accuracy", "latency"]
-TargetStatus = Literal["met", "missed", "not measured"]
-# What a cell is by its targets alone; keep-fp32 is a missed latency target whatever that is.
-TargetsStatus = Literal["met", "missed", "keep-fp32", "unavailable", "failed", "interrupted"]
+TargetStatus = Literal["met", "missed", "undecided", "not measured"]
+# What a cell is by its targets alone; keep-fp32 is one whose latency target is not met and whose INT8 model is not
+# measurably faster than FP32.
+TargetsStatus = Literal["met", "missed", "undecided", "keep-fp32", "unavailable", "failed", "interrupted"]
 VerdictStatus = TargetsStatus | GateStatus
 # What somebody has to look at; the exit status of a run follows from these.
 Alarm = Literal["regression", "missed target", "failure"]
@@ -61,7 +63,13 @@ class _Against:
     checks: tuple[TargetCheck, ...] = ()
 
 
-def judge(cell: CellRecord, run: RunRecord, gate: GateResult | None = None, baselines: Collection[str] = ()) -> Verdict:
+def judge(
+    cell: CellRecord,
+    run: RunRecord,
+    gate: GateResult | None = None,
+    baselines: Collection[str] = (),
+    before: PairedLatency | None = None,
+) -> Verdict:
     """Judge a cell.
 
     Args:
@@ -69,11 +77,12 @@ def judge(cell: CellRecord, run: RunRecord, gate: GateResult | None = None, base
         run: the run that it belongs to, which tells what is required.
         gate: what the comparison with its baseline found.
         baselines: names of all cells that have a baseline.
+        before: the latency of the cell's baseline as it was accepted.
 
     """
-    targets = _against_targets(cell, run)
+    targets = _against_targets(cell, run, before)
     gate_status = _gate_status(cell, gate, baselines)
-    alarms = _alarms(targets.status, gate_status, gate, run)
+    alarms = _alarms(targets, gate_status, gate, run)
     checks = gate.checks if gate else ()
     if gate_status is None or not _decides(gate_status, targets.status, alarms):
         return Verdict(
@@ -102,18 +111,18 @@ def _decides(gate_status: GateStatus, status: TargetsStatus, alarms: tuple[Alarm
 
 
 def _alarms(
-    status: TargetsStatus, gate_status: GateStatus | None, gate: GateResult | None, run: RunRecord
+    targets: _Against, gate_status: GateStatus | None, gate: GateResult | None, run: RunRecord
 ) -> tuple[Alarm, ...]:
     checks = {check.status for check in gate.checks if not check.waived} if gate else set()
     found: dict[Alarm, bool] = {
         "regression": gate_status == "regressed",
-        "missed target": run.require_targets and status in ("missed", "keep-fp32"),
-        "failure": status == "failed" or gate_status == "failed" or "failed" in checks,
+        "missed target": run.require_targets and any(check.status == "missed" for check in targets.checks),
+        "failure": targets.status == "failed" or gate_status == "failed" or "failed" in checks,
     }
     return tuple(alarm for alarm, is_one in found.items() if is_one)
 
 
-def _against_targets(cell: CellRecord, run: RunRecord) -> _Against:
+def _against_targets(cell: CellRecord, run: RunRecord, before: PairedLatency | None) -> _Against:
     """Judge the best trial's accuracy, and the latency that was measured again after the search."""
     if cell.status in ("unavailable", "failed"):
         what, where = (cell.error.what, cell.error.where) if cell.error else ("for an unknown reason", "")
@@ -127,21 +136,23 @@ def _against_targets(cell: CellRecord, run: RunRecord) -> _Against:
     best = cell.trials[cell.final.trial]
     if best.score is None:
         return _Against("failed", "no trial could be measured", "search")
-    return _judge_best(cell, best, best.score, cell.final)
+    return _judge_best(cell, best.score, cell.final, before)
 
 
-def _judge_best(cell: CellRecord, best: Trial, score: Score, final: Final) -> _Against:
-    checks = (_accuracy(cell, score), _holdout(cell, final), _latency(cell, final))
+def _judge_best(cell: CellRecord, score: Score, final: Final, before: PairedLatency | None) -> _Against:
+    checks = (_accuracy(cell, score), _holdout(cell, final), _latency(cell, final, before))
     missed = next((check for check in checks if check.status == "missed"), None)
-    if missed is None:
+    undecided = next((check for check in checks if check.status == "undecided"), None)
+    worst = missed or undecided
+    if worst is None:
         text = "accuracy and latency targets are met"
         if final.latency is None:
             text = "the accuracy target is met, scored on CPU; latency is not measured without the device"
         return _Against("met", text, "", checks)
-    if missed.name == "latency" and not _pays(final):
+    if worst.name == "latency" and not _pays(final):
         text = "keep FP32: no INT8 model within the accuracy target is measurably faster"
-        return _Against("keep-fp32", text, missed.name, checks)
-    return _Against("missed", missed.text, missed.name, checks)
+        return _Against("keep-fp32", text, worst.name, checks)
+    return _Against("missed" if missed else "undecided", worst.text, worst.name, checks)
 
 
 def _accuracy(cell: CellRecord, score: Score) -> TargetCheck:
@@ -162,16 +173,49 @@ def _holdout(cell: CellRecord, final: Final) -> TargetCheck:
     return TargetCheck("holdout accuracy", "missed" if missed else "met", text)
 
 
-def _latency(cell: CellRecord, final: Final) -> TargetCheck:
+def _latency(cell: CellRecord, final: Final, before: PairedLatency | None) -> TargetCheck:
+    """Judge the whole interval of FP32 time / INT8 time: above the target, below it, or neither.
+
+    A baseline that clearly met or missed the target keeps a night from saying otherwise that does not clearly differ
+    from it: with a speed near the target unchanged nights would be now the one, now the other.
+    """
     if final.latency is None:
         return TargetCheck("latency", "not measured", "not measured: the device is not here")
-    wanted, speedup = cell.params.latency_reduce, final.latency.ratio.value
-    if not _pays(final):
-        text = f"{speedup:.2f}x is not measurably faster than FP32; the latency target is {wanted:g}x"
-        return TargetCheck("latency", "missed", text)
-    if not meets_latency(speedup, cell.params):
-        return TargetCheck("latency", "missed", f"{speedup:.2f}x is below the latency target of {wanted:g}x")
-    return TargetCheck("latency", "met", f"{speedup:.2f}x against a target of {wanted:g}x")
+    wanted, ratio = cell.params.latency_reduce, final.latency.ratio
+    found = _by_interval(ratio, wanted)
+    text = f"{_speed(ratio)} against a target of {wanted:g}x"
+    accepted = _by_interval(before.ratio, wanted) if before else "undecided"
+    if before and accepted not in ("undecided", found) and _overlap(ratio, before.ratio):
+        return TargetCheck("latency", accepted, f"{text}: {accepted}, as the baseline's {_speed(before.ratio)}")
+    if found == "undecided":
+        return TargetCheck("latency", found, f"{text}: not decided")
+    if found == "missed":
+        slower = "not measurably faster than FP32; the latency target is"
+        is_what = "below the latency target of" if _pays(final) else slower
+        return TargetCheck("latency", found, f"{_speed(ratio)} is {is_what} {wanted:g}x")
+    return TargetCheck("latency", found, text)
+
+
+def _by_interval(ratio: Estimate, wanted: float) -> Literal["met", "missed", "undecided"]:
+    """Hold a ratio against the target; INT8 has to be faster than FP32, however low that is."""
+    wanted = max(wanted, 1.0)
+    low, high = ratio.low, ratio.high
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return "undecided"
+    if low >= wanted and low > 1:
+        return "met"
+    return "missed" if high < wanted else "undecided"
+
+
+def _overlap(first: Estimate, second: Estimate) -> bool:
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return False
+    return first.low <= second.high and second.low <= first.high
+
+
+def _speed(ratio: Estimate) -> str:
+    interval = "" if ratio.low is None or ratio.high is None else f" [{ratio.low:.2f}, {ratio.high:.2f}]"
+    return f"{ratio.value:.2f}x{interval}"
 
 
 def _pays(final: Final) -> bool:

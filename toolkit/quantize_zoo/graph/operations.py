@@ -23,6 +23,7 @@ CONVOLUTIONS = frozenset(
         "GroupConvolutionBackpropData",
     }
 )
+_FEWEST_VALUES = 8  # of a vector that is an embedding
 WEIGHTED = CONVOLUTIONS | {"MatMul"}
 _BATCH_NORM_BETA = 2  # the input that is added
 # The axes of the weights that count output channels.
@@ -84,8 +85,10 @@ def hardware_type(node: Node) -> str:
 
 
 def _has_table(gather: Node) -> bool:
+    """Tell whether a Gather looks vectors up; of fewer values are anchors and constants that shapes are made of."""
     source = gather.input_value(0)
-    if not source.get_element_type().is_real():
+    shape = source.get_partial_shape()
+    if not source.get_element_type().is_real() or shape.is_dynamic or list(shape.to_shape())[-1:] < [_FEWEST_VALUES]:
         return False
     node = source.get_node()
     while node.get_type_name() in ("Convert", "Reshape", "Transpose"):

@@ -22,6 +22,7 @@ from quantize_zoo.matrix.export import copy_model, export_trial
 from quantize_zoo.matrix.night import run_in
 from quantize_zoo.matrix.observer import RunObserver
 from quantize_zoo.matrix.pot import pot_matrix, quantize_once
+from quantize_zoo.matrix.resolutions import unresolved
 
 __all__ = [
     "Compared",
@@ -43,5 +44,6 @@ __all__ = [
     "pot_matrix",
     "quantize_once",
     "run_in",
+    "unresolved",
     "with_comparison",
 ]

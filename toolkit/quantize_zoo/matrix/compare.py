@@ -14,14 +14,12 @@ from quantize_zoo.config import GateConfig, MatrixConfig, is_on
 from quantize_zoo.engines import LocalEngine
 from quantize_zoo.engines.fetching import fetch
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.gate import Check, GateResult, check_level
+from quantize_zoo.gate import OF_A_PAIR, Check, GateResult, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.files import FilesRequest
 from quantize_zoo.matrix.baselines import baseline_content
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
-
-_CHECKS = 2  # of a pair of models that can raise an alarm: accuracy and latency
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def compare_pairs(
 
     Logs, and pictures of samples whose answer changed, go into the folder; ``models`` has canonical FP32 models.
     """
-    level = check_level(gate, len(pairs), _CHECKS)
+    level = check_level(gate, len(pairs), checks_a_cell(gate, OF_A_PAIR))
     for pair in pairs:
         terms = Terms(gate, level, folder)
         request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), terms, python)

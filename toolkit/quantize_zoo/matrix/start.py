@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quantize_zoo import errors
-from quantize_zoo.cell import Prepared
-from quantize_zoo.config import OptimizerParams
+from quantize_zoo.cell import Cell, Prepared
+from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial, best_trial
-from quantize_zoo.store import Reference, StoredSearch
+from quantize_zoo.store import Reference, Store, StoredSearch
 
 # fine_tune and eval may come with other scopes and on another machine; warm_start goes on with measured figures.
 _OF_A_WARM_START_ONLY = frozenset({"search space", "environment"})
+# An option that was good on other data can be built on these, and is evaluated on them.
+_OF_THE_DATA = frozenset({"dataset", "samples of the search"})
+StoredIdentity = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,26 @@ class Start:
     rebuild: bool = False
 
 
-def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[StoredSearch]) -> Start:
-    """Return where the search starts; ``searches`` are the stored ones back to the last cold start, newest first.
+def stored_searches(params: OptimizerParams, prepared: Prepared, store: Store, cell: Cell) -> list[StoredSearch]:
+    """Return what ``find_start`` chooses from: the searches that fit, else those on other data, and the newest."""
+    method = params.trials_load_method
 
-    With nothing stored, warm_start and fine_tune start over like cold_start; so does fine_tune, with a note, if what is
-    stored is of something else.
+    def stored(obstacles: Callable[[StoredIdentity], object]) -> list[StoredSearch]:
+        return store.searches(cell.model.name, cell.key.device_label, lambda identity: not obstacles(identity))
+
+    found = stored(lambda identity: _obstacles(method, identity, prepared))
+    if any(not _obstacles(method, each.identity, prepared) for each in found):
+        return found
+    return stored(lambda identity: _obstacles(method, identity, prepared).keys() - _OF_THE_DATA)
+
+
+def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[StoredSearch]) -> Start:
+    """Return where the search starts; ``searches`` are stored ones, newest first.
+
+    The newest that fits is gone on with, and those before it back to the last cold start; whatever was run in between,
+    on other data or with another model, is passed over. Where none fits, but some are of the same model on other data,
+    fine_tune and eval take their best, which is evaluated anew. With nothing stored, warm_start and fine_tune start
+    over like cold_start; so does fine_tune, with a note, if what is stored is of something else.
 
     Raises:
         CellError: warm_start or eval onto something else, or eval with nothing stored.
@@ -51,32 +69,72 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
         if method == "eval":
             raise errors.nothing_stored(method)
         return fresh
-    found = identity_differences(searches[0].identity, prepared.reference.identity)
+    newest = _obstacles(method, searches[0].identity, prepared)
+    fitting = _since_cold_start(each for each in searches if not _obstacles(method, each.identity, prepared))
     if method == "warm_start":
-        if found:
-            raise errors.other_search(method, found.values())
-        newest = searches[0]
-        return replace(fresh, base=newest.trials[0].option, trials=newest.trials, continues=newest.cell_id)
-    serious = [text for part, text in found.items() if part not in _OF_A_WARM_START_ONLY]
-    if serious and method == "eval":
-        raise errors.other_search(method, serious)
-    if serious:
-        note = f"fine_tune starts over: the stored search differs in {'; '.join(serious)}"
-        noted = replace(prepared.reference, notes=(*prepared.reference.notes, note))
-        return replace(fresh, reference=noted)
-    bests = (best_trial(each.trials, params) if each.best is None else each.trials[each.best] for each in searches)
+        if not fitting:
+            raise errors.other_search(method, newest.values())
+        chosen = fitting[0]
+        noted = _noted(fresh, method, newest)
+        return replace(noted, base=chosen.trials[0].option, trials=chosen.trials, continues=chosen.cell_id)
+    if not fitting:
+        fitting = _since_cold_start(
+            each for each in searches if not _obstacles(method, each.identity, prepared).keys() - _OF_THE_DATA
+        )
+    if not fitting and method == "eval":
+        raise errors.other_search(method, newest.values())
+    if not fitting:
+        return _with_note(fresh, f"fine_tune starts over: the stored search differs in {'; '.join(newest.values())}")
+    bests = (best_trial(each.trials, params) if each.best is None else each.trials[each.best] for each in fitting)
     best = best_trial([each for each in bests if each is not None], params)
     if best is None:
         if method == "eval":
             raise errors.nothing_stored(method)
         return fresh
-    return replace(fresh, base=best.option, rebuild=method == "eval")
+    other_data = _obstacles(method, fitting[0].identity, prepared)
+    if other_data:
+        text = f"{method} takes the best of a search that differs in {'; '.join(other_data.values())}"
+        noted = _with_note(fresh, text)
+    else:
+        noted = _noted(fresh, method, newest)
+    return replace(noted, base=best.option, rebuild=method == "eval")
 
 
-def identity_differences(stored: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return what differs, by its name, with both values."""
+def identity_differences(
+    stored: StoredIdentity, wanted: Mapping[str, str], former: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return what differs, by its name, with both values; ``former`` are other names for what is wanted."""
     return {
         part: f"{part} (stored: {stored.get(part, 'not known')}; now: {value})"
         for part, value in wanted.items()
-        if stored.get(part) != value
+        if stored.get(part) not in (value, (former or {}).get(part, value))
     }
+
+
+def _obstacles(method: TrialsLoadMethod, stored: StoredIdentity, prepared: Prepared) -> dict[str, str]:
+    """Return what keeps a method from going on with a stored search."""
+    found = identity_differences(stored, prepared.reference.identity, prepared.former)
+    return {part: text for part, text in found.items() if method == "warm_start" or part not in _OF_A_WARM_START_ONLY}
+
+
+def _since_cold_start(searches: Iterable[StoredSearch]) -> list[StoredSearch]:
+    """Return the searches back to the last cold start."""
+    found: list[StoredSearch] = []
+    for each in searches:
+        found.append(each)
+        if each.method == "cold_start":
+            break
+    return found
+
+
+def _noted(start: Start, method: TrialsLoadMethod, newest: Mapping[str, str]) -> Start:
+    """Say that a newer search was passed over."""
+    if not newest:
+        return start
+    return _with_note(
+        start, f"{method} passes over the newest stored search, which differs in {'; '.join(newest.values())}"
+    )
+
+
+def _with_note(start: Start, note: str) -> Start:
+    return replace(start, reference=replace(start.reference, notes=(*start.reference.notes, note)))

@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.config import OptimizerParams, search_stages
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level
+from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.matrix.desk import Desk
 from quantize_zoo.matrix.export import write_configuration
-from quantize_zoo.matrix.start import Start, find_start
+from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import derive_space
 from quantize_zoo.scoring import inverse
 from quantize_zoo.search import (
@@ -55,7 +55,7 @@ def prepare(cell: Cell, desk: Desk) -> Prepared:
 def start(prepared: Prepared, desk: Desk) -> Start:
     """Find where the search starts, by the load method and what is stored."""
     store = desk.night.store
-    found = find_start(desk.params, prepared, store.searches(desk.cell.model.name, desk.cell.key.device_label))
+    found = find_start(desk.params, prepared, stored_searches(desk.params, prepared, store, desk.cell))
     if found.continues is not None:
         store.set_continues(desk.cell_id, found.continues)
     if found.reference != prepared.reference:
@@ -167,13 +167,15 @@ def hold(best: Trial | None, desk: Desk) -> GateResult | None:
     baseline = current.get(cell.key.label)
     if baseline is None:
         return None
-    level = check_level(night.matrix.gate, sum(each.key.label in current for each in night.cells))
+    gate = night.matrix.gate
+    checks = checks_a_cell(gate, runtimes=bool(night.matrix.runtimes))
+    level = check_level(gate, sum(each.key.label in current for each in night.cells), checks)
     request = GateRequest(
         baseline=baseline,
         folder=night.baselines,
         best=best.option if best else None,
         model=night.folder / _best_model(cell),
-        terms=Terms(night.matrix.gate, level, night.folder),
+        terms=Terms(gate, level, night.folder),
         runtimes=night.matrix.runtimes,
     )
     night.observer.gate_started(cell)

@@ -146,6 +146,7 @@ class CheckDocument:
     """One comparison with the baseline; of the three changes the one that the quantity has.
 
     ``margin`` is a share as well: of the baseline's metric, or by which a time, a size or a memory may grow.
+    ``more_samples`` would decide an accuracy that is inconclusive, if the loss stayed as it is.
     """
 
     cause: Cause
@@ -162,6 +163,7 @@ class CheckDocument:
     changed: tuple[ChangedSample, ...]
     changed_count: int
     waived: str
+    more_samples: int | None
 
 
 @dataclass(frozen=True)

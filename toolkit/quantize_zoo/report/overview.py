@@ -14,6 +14,7 @@ _TARGETS = {
     "met": ("meets its targets", "meet their targets"),
     "keep-fp32": ("should keep FP32", "should keep FP32"),
     "missed": ("misses a target", "miss a target"),
+    "undecided": ("is near a target", "are near a target"),
     "failed": ("failed", "failed"),
     "interrupted": ("interrupted", "interrupted"),
     "unavailable": ("unavailable", "unavailable"),
@@ -69,7 +70,8 @@ def answer(report: RunReport) -> str:
     compared = sum(cell.gate is not None for cell in report.cells)
     rest = [f"{statuses[each]} {each}" for each in ("inconclusive", "changed", "improved", "waived") if statuses[each]]
     rest += [f"{len(report.missing)} missing"] if report.missing else []
-    first = ", ".join(bad) if bad else "No regression"
+    unclear = f", {statuses['inconclusive']} to look at" if statuses["inconclusive"] else ""
+    first = ", ".join(bad) if bad else f"No regression found{unclear}" if unclear else "No regression"
     return f"{first}: {compared} of {cells} compared with a baseline" + (f", {', '.join(rest)}" if rest else "")
 
 

@@ -29,7 +29,7 @@ from quantize_zoo.store import (
 # The worst first; what is against a baseline before what is against targets.
 STATUS_ORDER = (
     "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "trend", "missing", "missed",
-    "keep-fp32", "improved", "pass", "met", "new", "unavailable", "note",
+    "undecided", "keep-fp32", "improved", "pass", "met", "new", "unavailable", "note",
 )  # fmt: skip
 _GATE = TypeAdapter(GateResult)
 
@@ -187,7 +187,7 @@ def _cell_report(
     overhead = sum(part.overhead for part in seconds)
     return CellReport(
         record=cell,
-        verdict=judge(cell, run, gate, gated),
+        verdict=judge(cell, run, gate, gated, baseline.latency if baseline else None),
         best=best,
         pareto=tuple(trial.number for trial in pareto_front(cell.trials)),
         best_so_far=_best_so_far(cell),

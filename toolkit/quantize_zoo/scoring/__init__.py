@@ -37,6 +37,7 @@ from quantize_zoo.scoring.latency import (
 )
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import LayerTime, profile_layers
+from quantize_zoo.scoring.replicates import Replicates, replicated_difference
 from quantize_zoo.scoring.rounds import measure_rounds
 from quantize_zoo.scoring.runtimes import Side, start_runtime
 from quantize_zoo.scoring.split import Split, split_samples, split_sequences
@@ -54,6 +55,7 @@ __all__ = [
     "InputBudget",
     "LayerTime",
     "PairedLatency",
+    "Replicates",
     "Side",
     "Split",
     "Watch",
@@ -82,6 +84,7 @@ __all__ = [
     "read_answers",
     "read_definitions",
     "read_images",
+    "replicated_difference",
     "require_device",
     "require_metric",
     "shape_text",

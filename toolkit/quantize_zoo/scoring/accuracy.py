@@ -7,11 +7,10 @@ launcher is replaced, since the checker would read the data again for every mode
 from __future__ import annotations
 
 import copy
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,10 @@ from quantize_zoo.graph.states import Steps, is_stateful
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
+from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
 from quantize_zoo.scoring.preprocessing import Sample, preprocess, sample_name, sequence_of
+from quantize_zoo.scoring.replicates import replicate
 
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
@@ -147,18 +148,22 @@ class AccuracySession:
         directions: dict[str, str] = self._metrics.get_metrics_direction()
         return directions.get(metric) != "higher-worse"
 
+    @property
+    def contents(self) -> Contents:
+        """What the samples are; the first use reads every input."""
+        return self._read_through[0]
+
     def fingerprint(self) -> str:
         """Return a hash of all preprocessed inputs, identifiers and annotations."""
-        digest, one_shape = hashlib.sha256(), self._inputs.have_one_shape()
-        for sample in self._samples:
-            annotation = vars(sample.annotation) if sample.annotation is not None else {}
-            known = [sample_name(sample.identifier), annotation]
-            digest.update(json.dumps(known, default=sample_name, sort_keys=True).encode())
-            inputs = self._inputs.get(sample.index)
-            for name in sorted(inputs):
-                digest.update(name.encode() if one_shape else f"{name} {inputs[name].shape}".encode())
-                digest.update(inputs[name].data)
-        return digest.hexdigest()
+        return self.contents.fingerprint
+
+    def former_fingerprint(self) -> str:
+        """Return what releases up to 0.1.0 called these data, in the folder where they lie."""
+        return self._read_through[1]
+
+    @cached_property
+    def _read_through(self) -> tuple[Contents, str]:
+        return read_through(self._samples, self._inputs)
 
     def score(self, compiled: Any, indices: Sequence[int] | None = None, watch: Watch | None = None) -> AccuracyResult:
         """Score a compiled model on these samples, on all by default.
@@ -194,16 +199,19 @@ class AccuracySession:
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
 
-    def answers(self, compiled: Any, metric: str) -> Answers:
-        """Return what a compiled model answers for all samples; raises as ``score``."""
-        return self.answers_of(self._infer(compiled, self._samples), metric)
+    def answers(self, compiled: Any, metric: str, indices: Sequence[int] | None = None) -> Answers:
+        """Return what a compiled model answers for these samples, for all by default; raises as ``score``."""
+        return self.answers_of(self._infer(compiled, self._chosen(indices)), metric, indices)
 
-    def answers_of(self, outputs: Iterable[dict[str, NDArray[Any]]], metric: str) -> Answers:
+    def answers_of(
+        self, outputs: Iterable[dict[str, NDArray[Any]]], metric: str, indices: Sequence[int] | None = None
+    ) -> Answers:
         """Return the same of outputs, sample by sample, wherever they were inferred."""
+        samples = self._chosen(indices)
         self._metrics.reset()
         pairs: list[tuple[Any, Any]] = []
         digests, texts, values, confidences = [], [], [], []
-        for number, (sample, raw) in enumerate(zip(self._samples, outputs, strict=True)):
+        for number, (sample, raw) in enumerate(zip(samples, outputs, strict=True)):
             digests.append(digest_of(raw))
             annotation, prediction = self._predict(sample, raw)
             results = self._update(number, annotation, prediction)
@@ -218,7 +226,7 @@ class AccuracySession:
         return Answers(
             metric=metric,
             metrics=metrics,
-            identifiers=np.array(self.identifiers(), dtype=np.str_),
+            identifiers=np.array([sample_name(sample.identifier) for sample in samples], dtype=np.str_),
             digests=np.array(digests, dtype=np.uint64),
             texts=np.array(texts, dtype=np.str_),
             values=numbers if is_mean else None,
@@ -226,22 +234,24 @@ class AccuracySession:
             pairs=() if is_mean else tuple(pairs),
         )
 
-    def resampled_difference(
-        self, baseline: Answers, candidate: Answers, metric: str, count: int
-    ) -> NDArray[np.float64]:
-        """Return the metric's difference candidate - baseline on resampled datasets (count,), both on the same samples.
+    def replicated(self, answers: Answers) -> Answers:
+        """Return answers with the replicates of a metric that single samples do not have; see ``replicate``.
 
         Raises:
             CellError: the metric cannot be computed.
 
         """
-        rng = np.random.default_rng(0)
-        differences = np.empty(count)
-        for number in range(count):
-            drawn = rng.integers(len(baseline.pairs), size=len(baseline.pairs))
-            first, second = ([each.pairs[index] for index in drawn] for each in (baseline, candidate))
-            differences[number] = self._metric_of(second, metric) - self._metric_of(first, metric)
-        return differences
+        if not answers.pairs or answers.replicates is not None:
+            return answers
+        units: list[Hashable] = answers.identifiers.tolist()
+        if self.sequences is not None:
+            sequence = dict(zip(self.identifiers(), self.sequences, strict=True))
+            units = [sequence[str(name)] for name in units]
+
+        def metric_of(indices: NDArray[np.int64]) -> float:
+            return self._metric_of([answers.pairs[index] for index in indices], answers.metric)
+
+        return replace(answers, replicates=replicate(metric_of, units))
 
     def _metric_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
         self._metrics.reset()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+from quantize_zoo.scoring.replicates import Replicates
 
 Pair = tuple[Any, Any]  # the checker's annotation and prediction of a sample
 
@@ -22,7 +23,8 @@ class Answers:
 
     ``digests`` (samples,) are hashes of all outputs, ``texts`` what a person would call the answer (a class, or the
     value of the metric), ``values`` (samples,) the metric of each sample where it has such, ``confidences`` (samples,)
-    the score of the right class where there is one. ``pairs`` are kept in memory only, for metrics of whole datasets.
+    the score of the right class where there is one. Of metrics of whole datasets ``replicates`` tell how certain they
+    are; ``pairs``, in memory only, are what those are computed from.
     """
 
     metric: str
@@ -32,6 +34,7 @@ class Answers:
     texts: NDArray[np.str_]
     values: NDArray[np.float64] | None
     confidences: NDArray[np.float64] | None = None
+    replicates: Replicates | None = field(default=None, compare=False)
     pairs: tuple[Pair, ...] = field(default=(), compare=False, repr=False)
 
     def ordered_as(self, other: Answers) -> Answers:
@@ -54,6 +57,7 @@ class Answers:
             texts=self.texts[order],
             values=None if self.values is None else self.values[order],
             confidences=None if self.confidences is None else self.confidences[order],
+            replicates=self.replicates,  # the order of the samples does not matter to their groups
             pairs=tuple(self.pairs[index] for index in order) if self.pairs else (),
         )
 
@@ -101,6 +105,9 @@ def write_answers(path: Path, answers: Mapping[str, Answers]) -> None:
             arrays[f"{name}.values"] = each.values
         if each.confidences is not None:
             arrays[f"{name}.confidences"] = each.confidences
+        if each.replicates is not None:
+            arrays[f"{name}.replicates"] = each.replicates.values
+            arrays[f"{name}.replicate_sizes"] = each.replicates.sizes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, **arrays)
@@ -133,4 +140,7 @@ def _answers(stored: Any, name: str) -> Answers:
         texts=stored[f"{name}.texts"],
         values=stored[f"{name}.values"] if f"{name}.values" in stored.files else None,
         confidences=stored[f"{name}.confidences"] if f"{name}.confidences" in stored.files else None,
+        replicates=Replicates(stored[f"{name}.replicates"], stored[f"{name}.replicate_sizes"])
+        if f"{name}.replicates" in stored.files
+        else None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
@@ -196,18 +196,26 @@ class Store:
             cells = session.scalars(query.order_by(Cell.id))
             return [values.cell_record(session, row, trials=False) for row in cells]
 
-    def searches(self, model: str, device: str) -> list[StoredSearch]:
-        """Return the searches of a cell that have trials, back to the last cold start, the newest first."""
+    def searches(
+        self, model: str, device: str, fits: Callable[[Mapping[str, str]], bool] = lambda _: True
+    ) -> list[StoredSearch]:
+        """Return the searches of a cell that have trials and fit by identity, newest first, to the last cold start.
+
+        The newest of all comes first, whether it fits or not.
+        """
         query = select(Cell).where(Cell.model == model, Cell.device == device, Cell.method != "eval")
         found: list[StoredSearch] = []
         with self._read() as session:
             for row in session.scalars(query.order_by(Cell.id.desc())):
+                identity = (row.reference or {}).get("identity")
+                if not isinstance(identity, dict) or (found and not fits(identity)):
+                    continue
                 cell = values.cell_record(session, row)
-                if not cell.trials or cell.reference is None:
+                if not cell.trials:
                     continue
                 best = None if cell.final is None else cell.final.trial
-                found.append(StoredSearch(cell.id, cell.method, cell.reference.identity, cell.trials, best))
-                if cell.method == "cold_start":
+                found.append(StoredSearch(cell.id, cell.method, identity, cell.trials, best))
+                if cell.method == "cold_start" and fits(identity):
                     break
         return found
 

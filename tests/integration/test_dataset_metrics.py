@@ -1,0 +1,113 @@
+"""Metrics that only a whole dataset has, against a baseline: how certain their difference is, by the checker's own."""
+
+import copy
+
+import numpy as np
+import openvino as ov
+import pytest
+from test_accuracy import F32
+
+from quantize_zoo.config import load_model_config
+from quantize_zoo.gate import judge_accuracy
+from quantize_zoo.graph import read_model
+from quantize_zoo.scoring import (
+    AccuracySession,
+    compile_for_accuracy,
+    find_checker,
+    read_answers,
+    replicated_difference,
+    write_answers,
+)
+
+LEVEL = 0.01 / 6
+
+
+def disturbed(path, scale):
+    """The model with some of its weights moved by ``scale`` standard deviations."""
+    model, rng = read_model(path), np.random.default_rng(0)
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Constant" and node.get_element_type() == ov.Type.f32 and node.data.size > 500:
+            values = node.data.copy()
+            chosen = rng.random(values.shape) < 0.01
+            values[chosen] += scale * values.std() * rng.normal(size=int(chosen.sum()))
+            node.output(0).replace(ov.op.Constant(values).output(0))
+    return model
+
+
+@pytest.fixture(scope="module", params=["scenes-ssd", "shapes-unet"])
+def answered(request, zoo):
+    """Session, and the replicated answers of FP32, of a slightly and of a badly disturbed model."""
+    config = load_model_config(zoo / "embedded" / f"{request.param}.yml")
+    models = [read_model(config.model), disturbed(config.model, 1), disturbed(config.model, 3)]
+    session = AccuracySession(find_checker(), config, models[0])
+    found = [session.answers(compile_for_accuracy(each, F32), config.metric, range(100)) for each in models]
+    return session, [session.replicated(each) for each in found]
+
+
+def difference_of(first, second):
+    pair = first.metrics[first.metric], second.metrics[first.metric]
+    return replicated_difference(*pair, first.replicates, second.replicates)
+
+
+def verdict_of(first, second):
+    return judge_accuracy(
+        (first.metrics[first.metric], first.values), (second.metrics[first.metric], second.values), identical=False,
+        higher_is_better=True, margin=0.005, level=LEVEL, replicates=(first.replicates, second.replicates),
+    )  # fmt: skip
+
+
+def fresh(pair, number):
+    """A copy of a sample that the checker takes for another one."""
+    annotation, prediction = (copy.copy(each) for each in pair)
+    annotation._identifier = f"{number}"
+    annotation.identifier = prediction.identifier = f"{number}"
+    return annotation, prediction
+
+
+def test_deviation_is_the_bootstraps_with_fresh_identifiers(answered):
+    """Two ways to the same figure. With the identifiers that they have, copies would be one sample to the checker."""
+    session, (first, second, _) = answered
+    rng, differences = np.random.default_rng(0), []
+    for _ in range(120):
+        drawn = rng.integers(len(first.pairs), size=len(first.pairs))
+        metrics = [
+            session._metric_of([fresh(each.pairs[index], number) for number, index in enumerate(drawn)], each.metric)
+            for each in (first, second)
+        ]
+        differences.append(metrics[0] - metrics[1])
+    _, deviation, _ = difference_of(first, second)
+    assert deviation == pytest.approx(np.std(differences, ddof=1), rel=0.35)
+
+
+def test_difference_lies_in_its_own_interval_and_a_real_fall_is_found(answered):
+    _, (first, slightly, badly) = answered
+    for other in (slightly, badly):
+        verdict = verdict_of(first, other)
+        assert verdict.loss.low < verdict.loss.value < verdict.loss.high
+        assert verdict.loss.samples == 100
+    verdict = verdict_of(first, badly)
+    assert verdict.status == "regressed"
+    assert verdict.p_value < LEVEL
+    assert verdict_of(badly, first).status == "improved"
+
+
+def test_stored_answers_are_tested_without_their_predictions(answered, tmp_path):
+    """The runtime's check has today's predictions and, of the day of the baseline, the file."""
+    session, (first, _, badly) = answered
+    write_answers(tmp_path / "answers.npz", {"int8": first})
+    read = read_answers(tmp_path / "answers.npz")["int8"]
+    assert not read.pairs
+    assert session.replicated(read) is read
+    assert verdict_of(read, badly) == verdict_of(first, badly)
+
+
+def test_replicates_do_not_depend_on_the_order_of_the_samples(answered):
+    session, (first, *_) = answered
+    order = np.random.default_rng(0).permutation(len(first.pairs))
+    moved = session.replicated(
+        type(first)(
+            first.metric, first.metrics, first.identifiers[order], first.digests[order], first.texts[order], None, None,
+            None, tuple(first.pairs[index] for index in order),
+        )
+    )  # fmt: skip
+    np.testing.assert_allclose(moved.replicates.values, first.replicates.values, rtol=1e-9)
