@@ -1,7 +1,7 @@
 """False alarms and misses of the accuracy gate for each kind of metric, in nights of 1, 50 and 500 cells.
 
     python tests/benchmarks/gate/metric_trials.py rates [--nights 100] [--datasets 300] [--kinds PSNR mAP]
-    python tests/benchmarks/gate/metric_trials.py coverage [--datasets 100]
+    python tests/benchmarks/gate/metric_trials.py coverage [--datasets 200] [--kinds mAP]
     python tests/benchmarks/gate/metric_trials.py selection
 
 ``rates`` draws datasets of two models that are disturbed alike, so that it is known that neither is better; then every
@@ -328,11 +328,13 @@ def selection(datasets=400, candidates=60):
             print(json.dumps({"models": name, "judged on": where, "true": true, "mean loss": mean, **told}), flush=True)
 
 
-def coverage(datasets):
+def coverage(datasets, kinds):
     """The checker's own mAP and mean IoU: does the interval have the true difference, and how often?"""
     checker = find_checker()
-    for name, population in (("map", _detector(checker)), ("mean_iou", _segmenter(checker))):
-        metric_of, count = population
+    for name, make in {"mAP": _detector, "mean IoU": _segmenter}.items():
+        if name not in kinds:
+            continue
+        metric_of, count = make(checker)
         truth = metric_of(0, range(count)) - metric_of(1, range(count))
         rng, size, hits, scores = np.random.default_rng(0), count // 50, 0, []
         for _ in range(datasets):
@@ -439,7 +441,7 @@ def main():
     if arguments.what == "rates":
         rates(arguments.nights, arguments.datasets, arguments.kinds)
     elif arguments.what == "coverage":
-        coverage(arguments.datasets)
+        coverage(arguments.datasets, arguments.kinds)
     else:
         selection()
 
