@@ -89,7 +89,7 @@ def finish_file(
     candidate = read_model(path)
     latency = confirm(bench, fp32, candidate)
     answers = {"fp32": bench.answers(fp32), "int8": bench.answers(candidate)}
-    write_answers(path.with_suffix(".npz"), answers)
+    write_answers(path.with_suffix(".npz"), answers, bench.contents)
     return Finished(
         latency,
         score_holdout(work, candidate, holdout),

@@ -13,17 +13,19 @@ from quantize_zoo.gate.accuracy import AccuracyVerdict
 from quantize_zoo.gate.latency import LatencyVerdict
 from quantize_zoo.scoring import Estimate
 
-Cause = Literal["runtime", "quantization", "search", "model"]
-Quantity = Literal["accuracy", "latency", "size", "compile time", "memory"]
-CheckStatus = Literal["pass", "improved", "changed", "regressed", "inconclusive", "failed", "not compared"]
+Cause = Literal["runtime", "quantization", "search", "model", "data"]
+Quantity = Literal["samples", "accuracy", "latency", "size", "compile time", "memory"]
+CheckStatus = Literal[
+    "pass", "improved", "changed", "regressed", "inconclusive", "failed", "not compared", "data-changed"
+]
 # A cell is what its worst check is.
 GateStatus = Literal[
-    "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "improved", "pass", "new", "missing",
-    "unavailable",
+    "regressed", "failed", "interrupted", "data-changed", "inconclusive", "changed", "waived", "improved", "pass",
+    "new", "missing", "unavailable",
 ]  # fmt: skip
 # The worst first: what else failed, or was cut short, does not hide a regression.
 _SEVERITY: tuple[GateStatus, ...] = (
-    "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "improved", "pass",
+    "regressed", "failed", "interrupted", "data-changed", "inconclusive", "changed", "waived", "improved", "pass",
 )  # fmt: skip
 CHECKS_A_CELL = 6  # that can raise an alarm: accuracy of FP32 and INT8 (runtime), accuracy and latency of the others
 
@@ -42,6 +44,7 @@ class ChangedSample:
 class Check:
     """One comparison; ``change`` is the relative loss, or candidate / baseline, with its interval.
 
+    ``why`` is what is known of the reason beyond the cause.
     ``waived`` is the reason of a waiver that holds, ``subject`` tells which models of the two sides.
     """
 
@@ -57,6 +60,7 @@ class Check:
     changed: tuple[ChangedSample, ...] = ()
     changed_count: int = 0
     waived: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,7 @@ class CheckDocument:
     changed: tuple[ChangedSample, ...]
     changed_count: int
     waived: str
+    why: str
 
 
 @dataclass(frozen=True)

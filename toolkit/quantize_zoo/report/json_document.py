@@ -63,6 +63,7 @@ def check_document(check: Check) -> CheckDocument:
         changed=check.changed,
         changed_count=check.changed_count,
         waived=check.waived,
+        why=check.why,
     )
 
 
