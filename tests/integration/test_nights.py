@@ -1,68 +1,161 @@
-"""Nights that people have: what moved, what was edited, what was interrupted; with real models and real data."""
+"""Nights that people have: each staged on a baseline that was accepted the night before, with real models and data.
+
+Every test gets a folder of its own, with a copy of matrix, data, store and baselines: so all of them are moved, too.
+"""
 
 import json
+import re
 import shutil
 
+import numpy as np
+import openvino as ov
 import pytest
 
 from conftest import SmallMatrix
+from quantize_zoo.graph import read_model, save_model
+from quantize_zoo.graph.opset import opset13 as ops
+
+CELL = "net-CPU[f32]"
+
+
+class Copied(SmallMatrix):
+    """A copy of a small matrix with its reports, elsewhere."""
+
+    def __init__(self, original, folder):
+        self.folder = folder
+        self.reports = folder / "reports"
+        self.path = folder / "matrix.yml"
+        shutil.copytree(original.folder, folder, symlinks=True)
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory, zoo):
-    """A matrix on which no night was run yet."""
-    made = SmallMatrix(tmp_path_factory.mktemp("first"), zoo)
-    made.edit("net.yml", lambda model: model["optimizer"]["params"].update(max_trials=2))
-    return made
+def accepted(tmp_path_factory, zoo):
+    small = SmallMatrix(tmp_path_factory.mktemp("nights"), zoo)
+    save_model(read_model(small.folder / "net.onnx"), small.folder / "net.xml")
+
+    def few_trials(model):
+        model["model"] = "net.xml"
+        model["optimizer"]["params"]["max_trials"] = 2
+
+    small.edit("net.yml", few_trials)
+    return small
 
 
 @pytest.fixture
-def night(first, quantize_zoo):
-    """Run a night of the first matrix, whose first run is accepted; or of another one."""
-
-    def invoke(*arguments, matrix=first):
-        status, out, err = quantize_zoo("run", matrix.path, "--reports", matrix.reports, "--json", *arguments)
-        return status, json.loads(out) if out else None, err
-
-    if not (first.reports / "store.db").exists():
-        assert invoke()[0] == 0
-        assert quantize_zoo("baseline", "accept", "--reports", first.reports)[0] == 0
-    return invoke
+def here(accepted, quantize_zoo, tmp_path):
+    """A copy of the night after which the baseline was accepted."""
+    if not (accepted.reports / "store.db").exists():
+        status, _, err = quantize_zoo("run", accepted.path, "--reports", accepted.reports)
+        assert status == 0, err
+        assert quantize_zoo("baseline", "accept", "--reports", accepted.reports, "--reason", "first")[0] == 0
+    return Copied(accepted, tmp_path / "elsewhere")
 
 
-def copied(first, folder):
-    """The matrix with its data and models in another folder, without reports."""
-    shutil.copytree(first.folder, folder, ignore=shutil.ignore_patterns("reports"))
-    moved = SmallMatrix.__new__(SmallMatrix)
-    moved.folder, moved.reports, moved.path = folder, folder / "reports", folder / "matrix.yml"
-    return moved
+@pytest.fixture
+def night(quantize_zoo):
+    """Run a night; return exit status, document and standard error."""
+
+    def run(small, *arguments):
+        status, out, err = quantize_zoo("run", small.path, "--reports", small.reports, "--json", *arguments)
+        return status, json.loads(out), err
+
+    return run
 
 
-def accuracy_of(document):
-    (cell,) = document["cells"]
-    return {check["status"] for check in cell["gate"]["checks"] if check["quantity"] == "accuracy"}
+def disturb(path, share=0.35):
+    """Change the weights of a model by so much of their spread, in place."""
+    model, rng = read_model(path), np.random.default_rng(0)
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Constant" and node.get_element_type() == ov.Type.f32 and node.data.ndim == 4:
+            changed = node.data + share * node.data.std() * rng.normal(size=node.data.shape).astype(np.float32)
+            for target in node.output(0).get_target_inputs():
+                target.replace_source_output(ops.constant(changed.astype(np.float32)).output(0))
+    draft = path.with_name("draft.xml")
+    save_model(model, draft)
+    for suffix in (".xml", ".bin"):
+        draft.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def test_baselines_hold_where_all_was_moved_to(night, first, tmp_path, quantize_zoo):
-    assert quantize_zoo("baseline", "export", tmp_path / "out", "--reports", first.reports)[0] == 0
-    moved = copied(first, tmp_path / "elsewhere" / "checkout")
-    moved.reports.mkdir()
-    assert quantize_zoo("baseline", "import", tmp_path / "out", "--reports", moved.reports)[0] == 0
-    status, document, err = night("--trials-load-method", "cold_start", "--max-trials", 1, matrix=moved)
-    assert status in (0, 1), err  # a busy machine may seem slower
-    assert accuracy_of(document) == {"pass"}
+def found(document, number=0):
+    return {
+        f"{check['cause']} {check['quantity']} {check['subject']}": check
+        for check in document["cells"][number]["gate"]["checks"]
+    }
 
 
-def test_rebuilt_model_that_misses_its_target_is_measured_and_shown(night, first):
-    """``eval`` has one trial, which nothing ends early."""
-    before = (first.folder / "net.yml").read_text()
-    first.edit("net.yml", lambda model: model["optimizer"]["params"].update(latency_reduce=50))
-    try:
-        status, document, err = night("--trials-load-method", "eval")
-    finally:
-        (first.folder / "net.yml").write_text(before)
-    (cell,) = document["cells"]
-    assert status in (0, 1), err
-    assert cell["status"] == "done"
-    assert cell["final"] is not None
-    assert [each["name"] for each in cell["verdict"]["targets"] if each["status"] == "missed"] == ["latency"]
+def summary(small):
+    return (small.reports / "latest" / "summary.md").read_text()
+
+
+# Moved
+
+
+def test_baselines_that_are_exported_are_those_of_the_same_data_in_another_folder(here, night, quantize_zoo, tmp_path):
+    """Committed with models and data, and checked out on a machine that has nothing else."""
+    kept = tmp_path / "kept"
+    assert quantize_zoo("baseline", "export", kept, "--reports", here.reports)[0] == 0
+    shutil.rmtree(here.reports)
+    assert quantize_zoo("baseline", "import", kept, "--reports", here.reports)[0] == 0
+    status, document, err = night(here)
+    assert status == 0, err
+    checks = found(document)
+    assert "every output is the same" in checks["runtime accuracy the baseline's INT8 model"]["text"]
+    assert "every output is the same" in checks["quantization accuracy the baseline's configuration"]["text"]
+    assert not any(check["cause"] in ("data", "model") for check in checks.values())
+
+
+# What changed is not the runtime, and not the quantization
+
+
+def test_a_model_file_that_was_replaced_is_told_first(here, night):
+    """With other weights in it FP32 itself loses, which is not quantization's doing."""
+    disturb(here.folder / "net.xml")
+    status, document, err = night(here)
+    assert status == 1, err
+    first, *rest = document["cells"][0]["gate"]["checks"]
+    assert (first["cause"], first["status"]) == ("model", "regressed")
+    assert re.match(
+        r"the model file changed \(\w{12} -> \w{12}\): FP32 0\.\d+ -> 0\.\d+, accuracy@top1 loses", first["text"]
+    )
+    assert document["cells"][0]["verdict"]["cause"] == "model"
+    assert {check["status"] for check in rest if check["cause"] == "runtime"} == {"pass"}
+    page = summary(here)
+    assert "the model file changed, and its FP32 loses" in page
+    assert "FP32 unchanged" not in page
+    assert page.index("the model file changed (") < page.index("the baseline's configuration")
+
+
+def test_labels_that_were_edited_and_images_that_were_added_are_a_status_of_their_own(here, night, zoo):
+    labels = here.folder / "labels.txt"
+    lines = labels.read_text().splitlines()
+    name, label = lines[0].split()
+    lines[0] = f"{name} {(int(label) + 1) % 10}"
+    more = (zoo / "embedded" / "data" / "digits.txt").read_text().splitlines()[100:110]
+    for line in more:
+        shutil.copy(zoo / "embedded" / "data" / "digits" / line.split()[0], here.folder / "images")
+    labels.write_text("\n".join([*lines, *more]) + "\n")
+    status, document, err = night(here)
+    assert status == 0, err
+    cell = document["cells"][0]
+    assert (cell["gate_status"], cell["verdict"]["status"], cell["verdict"]["cause"]) == (
+        "data-changed",
+        "data-changed",
+        "data",
+    )
+    checks = found(document)
+    data = checks["data samples the dataset"]
+    assert data["text"].startswith("the data changed: 1 label, 10 samples more")
+    assert data["changed_count"] == 11
+    assert data["changed"][0]["identifier"] == name
+    assert (data["changed"][0]["baseline"], data["changed"][0]["candidate"]) == (
+        f"label {label}",
+        f"label {(int(label) + 1) % 10}",
+    )
+    runtime = checks["runtime accuracy the baseline's INT8 model"]
+    assert (runtime["status"], runtime["text"]) == (
+        "pass", "on the 99 of 100 samples that are as they were every output is the same",
+    )  # fmt: skip
+    assert checks["quantization accuracy the baseline's configuration"]["status"] in ("pass", "changed", "improved")
+    assert "1 data-changed" in summary(here)
+    assert f"quantize-zoo baseline accept {document['run']['id']}" in summary(here)
+    assert "<skipped" in (here.reports / "latest" / "junit.xml").read_text()

@@ -192,7 +192,7 @@ def bench_of(batch, shape):
     benchmark = BenchmarkParams(batch_size=batch)
     batched = frozenset(["image"] if shape.startswith("[?") else [])
     return Bench(
-        inputs, DeviceSpec(device="CPU"), benchmark, "metric", "", {"image": shape, "size": "[]"}, batched, True
+        inputs, DeviceSpec(device="CPU"), benchmark, "metric", "", (0,), {"image": shape, "size": "[]"}, batched, True
     )
 
 

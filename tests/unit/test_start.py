@@ -22,9 +22,9 @@ def placement():
     return pipeline(residual_model(), []).placement
 
 
-def start(placement, method, *searches):
+def start(placement, method, *searches, identity=IDENTITY, former=None):
     params = OptimizerParams(trials_load_method=method, accuracy_loss=1.0)
-    prepared = Prepared(reference(identity=IDENTITY), placement, PRESET)
+    prepared = Prepared(reference(identity=identity), placement, PRESET, former or {})
     return find_start(params, prepared, searches)
 
 
@@ -80,6 +80,37 @@ def test_fine_tune_after_the_model_changed_starts_over_and_says_so(placement):
     found = start(placement, "fine_tune", search(*STORED, **{"model content": "other"}))
     assert found.base == PRESET
     assert "fine_tune starts over: the stored search differs in model content" in found.reference.notes[0]
+
+
+@pytest.mark.parametrize("method", ["warm_start", "fine_tune", "eval"])
+def test_a_night_on_other_data_is_passed_over_by_the_next(placement, method):
+    """Also a cold start: what is gone on with is the newest search that fits, and it says so."""
+    mistake = search(trial(0, 0.0, 1.9, option(3)), cell_id=9, dataset="80 samples")
+    identity = {**IDENTITY, "dataset": "100 samples"}
+    before = search(*STORED, dataset="100 samples")
+    found = start(placement, method, mistake, before, identity=identity)
+    assert found.base == (STORED[0] if method == "warm_start" else STORED[1]).option
+    assert found.continues == (7 if method == "warm_start" else None)
+    (note,) = found.reference.notes
+    assert note.startswith(f"{method} passes over the newest stored search, which differs in dataset")
+
+
+@pytest.mark.parametrize("method", ["fine_tune", "eval"])
+def test_after_the_data_changed_the_best_is_evaluated_on_the_new_ones(placement, method):
+    found = start(placement, method, search(*STORED, dataset="80 samples"), identity={**IDENTITY, "dataset": "100"})
+    assert found.base == STORED[1].option
+    assert (
+        "takes the best of a search that differs in dataset (stored: 80 samples; now: 100)" in found.reference.notes[0]
+    )
+
+
+@pytest.mark.parametrize("method", ["warm_start", "fine_tune", "eval"])
+def test_a_search_of_an_older_release_knows_the_data_by_another_name(placement, method):
+    stored = search(*STORED, dataset="100 samples, old")
+    identity = {**IDENTITY, "dataset": "100 samples, new"}
+    found = start(placement, method, stored, identity=identity, former={"dataset": "100 samples, old"})
+    assert found.reference.notes == ()
+    assert found.base == (STORED[0] if method == "warm_start" else STORED[1]).option
 
 
 def test_eval_rebuilds_the_best(placement):

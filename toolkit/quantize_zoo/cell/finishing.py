@@ -90,7 +90,7 @@ def finish_file(
     latency = confirm(bench, fp32, candidate)
     answers = {"fp32": bench.answers(fp32), "int8": bench.answers(candidate)}
     kept = {name: bench.accuracy.replicated(each) for name, each in answers.items()}
-    write_answers(path.with_suffix(".npz"), kept)
+    write_answers(path.with_suffix(".npz"), kept, bench.contents)
     return Finished(
         latency,
         score_holdout(work, candidate, holdout),

@@ -22,7 +22,7 @@ from quantize_zoo.config import hardware_path, load_hardware, search_stages
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.files import FilesRequest, compare_files
-from quantize_zoo.gate.holding import GateRequest, hold
+from quantize_zoo.gate.holding import GateRequest, Tonight, hold
 from quantize_zoo.graph import content_hash, make_canonical, read_model
 from quantize_zoo.quantization import ModelOption, Pipeline, Samples
 from quantize_zoo.scoring import (
@@ -126,10 +126,11 @@ class CellSession:
             holdout=self._split.holdout,
         )
         scored, fp32 = self._score_fp32(self._accuracy, self._split)
+        self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
         placement = self._pipeline.placement
         reference = Reference(
-            identity=search_identity(self._cell, self._hardware, dataset, self._split.tuning),
+            identity=self._identity,
             model_hash=content_hash(config.model),
             inputs=dict(bench.inputs),
             metric=config.metric,
@@ -200,7 +201,11 @@ class CellSession:
 
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
-        return hold(self._work.bench, request, self._pipeline.build)
+        return hold(
+            self._work.bench,
+            request,
+            Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build),
+        )
 
     def _score_fp32(self, accuracy: AccuracySession, split: Split) -> tuple[AccuracyResult, Fp32]:
         """Score the FP32 model, or take what the configuration says of it."""

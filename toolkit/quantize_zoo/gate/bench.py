@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph import read_model
-from quantize_zoo.scoring import AccuracySession, Answers, Side, compile_for_accuracy, latency_properties, start_runtime
+from quantize_zoo.scoring import (
+    AccuracySession,
+    Answers,
+    Contents,
+    Side,
+    compile_for_accuracy,
+    latency_properties,
+    start_runtime,
+)
 from quantize_zoo.store import Figures
 
 _COMPILATIONS = 3
@@ -40,6 +48,14 @@ class Bench:
     measures_latency: bool
     holdout: tuple[int, ...] = ()
     calibration: tuple[int, ...] = ()
+
+    @cached_property
+    def contents(self) -> Contents:
+        """What the samples are, and which of them calibrate."""
+        found = self.accuracy.contents
+        calibration = np.zeros(len(found.identifiers), np.bool_)
+        calibration[list(self.calibration)] = True
+        return replace(found, calibration=calibration)
 
     def read(self, path: Path) -> ov.Model:
         """Read a model file that takes the bench's data.

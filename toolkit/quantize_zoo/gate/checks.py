@@ -13,17 +13,19 @@ from quantize_zoo.gate.accuracy import AccuracyVerdict
 from quantize_zoo.gate.latency import LatencyVerdict
 from quantize_zoo.scoring import Estimate
 
-Cause = Literal["runtime", "quantization", "search", "model"]
-Quantity = Literal["accuracy", "latency", "size", "compile time", "memory"]
-CheckStatus = Literal["pass", "improved", "changed", "regressed", "inconclusive", "failed", "not compared"]
+Cause = Literal["runtime", "quantization", "search", "model", "data"]
+Quantity = Literal["samples", "accuracy", "latency", "size", "compile time", "memory"]
+CheckStatus = Literal[
+    "pass", "improved", "changed", "regressed", "inconclusive", "failed", "not compared", "data-changed"
+]
 # A cell is what its worst check is.
 GateStatus = Literal[
-    "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "improved", "pass", "new", "missing",
-    "unavailable",
+    "regressed", "failed", "interrupted", "data-changed", "inconclusive", "changed", "waived", "improved", "pass",
+    "new", "missing", "unavailable",
 ]  # fmt: skip
 # The worst first: what else failed, or was cut short, does not hide a regression.
 _SEVERITY: tuple[GateStatus, ...] = (
-    "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "improved", "pass",
+    "regressed", "failed", "interrupted", "data-changed", "inconclusive", "changed", "waived", "improved", "pass",
 )  # fmt: skip
 OF_A_NIGHT = 6  # accuracy of FP32 and INT8 (runtime), accuracy and latency of the other two causes
 OF_A_PAIR = 2  # accuracy and latency of two models
@@ -43,8 +45,9 @@ class ChangedSample:
 class Check:
     """One comparison; ``change`` is the relative loss, or candidate / baseline, with its interval.
 
-    ``p_value`` is that of the loss or the gain that was found. ``waived`` is the reason of a waiver that holds,
-    ``subject`` tells which models of the two sides. ``more_samples`` would decide an accuracy that is inconclusive.
+    ``p_value`` is that of the loss or the gain that was found, ``why`` what is known of the reason beyond the cause.
+    ``waived`` is the reason of a waiver that holds, ``subject`` tells which models of the two sides. ``more_samples``
+    would decide an accuracy that is inconclusive.
     """
 
     cause: Cause
@@ -60,6 +63,7 @@ class Check:
     changed_count: int = 0
     waived: str = ""
     more_samples: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True)

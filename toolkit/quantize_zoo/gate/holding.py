@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import openvino as ov
@@ -18,11 +18,18 @@ from quantize_zoo import errors
 from quantize_zoo.config import Runtime
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate.bench import Bench
-from quantize_zoo.gate.checks import Cause, Check, GateResult
+from quantize_zoo.gate.changes import (
+    DataChange,
+    ModelChange,
+    find_data_change,
+    find_model_change,
+    runtime_on_common,
+)
+from quantize_zoo.gate.checks import Cause, Check, CheckStatus, GateResult
 from quantize_zoo.gate.comparison import Terms, compare_answers, compare_latency, growth, model_checks
 from quantize_zoo.graph import save_model
 from quantize_zoo.quantization import ModelOption, option_hash
-from quantize_zoo.scoring import Answers, Environment, describe_environment, read_answers, start_runtime
+from quantize_zoo.scoring import Answers, Environment, describe_environment, read_answers, read_contents, start_runtime
 from quantize_zoo.store import StoredBaseline
 
 
@@ -30,7 +37,8 @@ from quantize_zoo.store import StoredBaseline
 class GateRequest:
     """What to hold a cell against.
 
-    ``folder`` has the files of baselines; ``best`` and ``model`` are tonight's best configuration and its IR.
+    ``folder`` has the files of baselines; ``best`` and ``model`` are tonight's best configuration and its IR. ``why``
+    tells why tonight's best is not the baseline's configuration, if that was given up.
     """
 
     baseline: StoredBaseline
@@ -39,52 +47,91 @@ class GateRequest:
     model: Path
     terms: Terms
     runtimes: tuple[Runtime, ...] = ()
+    why: str = ""
 
 
-def hold(bench: Bench, request: GateRequest, build: Callable[[ModelOption], ov.Model]) -> GateResult:
-    """Compare tonight with the baseline; ``build`` makes a configuration's model as it is exported.
+@dataclass(frozen=True)
+class Tonight:
+    """The cell tonight: its FP32 model's file, what tells that one's source apart, and what builds a configuration."""
+
+    fp32: Path
+    source: str
+    build: Callable[[ModelOption], ov.Model]
+
+
+def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
+    """Compare tonight with the baseline. Where data or model changed since, that is told first.
 
     Raises:
-        CellError: the baseline is of another dataset, metric or model, or its files are gone.
+        CellError: the baseline is of another metric or of a model with other inputs, or its files are gone.
 
     """
     content = request.baseline.content
-    _require_same(bench, request)
+    if content.metric != bench.metric:
+        raise errors.other_baseline([f"metric ({content.metric!r}, now {bench.metric!r})"])
     fp32, int8 = (request.folder / name for name in (content.fp32, content.int8))
     loaded = {path: bench.read(path) for path in (fp32, int8)}
-    before = read_answers(request.folder / content.answers)
+    stored = request.folder / content.answers
+    before = read_answers(stored)
+    data = find_data_change(content, read_contents(stored), before["int8"].identifiers.tolist(), bench)
     today = {path: bench.answers(model) for path, model in loaded.items()}
+    model = find_model_change(
+        bench, request.terms, content, (tonight.fp32, tonight.source), (today[fp32], today[int8]),
+        lambda path: bench.answers(bench.read(path)),
+    )  # fmt: skip
     baseline = bench.side(int8), today[int8]
 
-    def against(path: Path, cause: Cause, subject: str, *, chosen: bool = False) -> Iterator[Check]:
-        return model_checks(bench, request.terms, baseline, path, cause, subject, chosen=chosen)
+    def against(path: Path, cause: Cause, subject: str, why: str = "", *, chosen: bool = False) -> Iterator[Check]:
+        for check in model_checks(bench, request.terms, baseline, path, cause, subject, chosen=chosen):
+            yield replace(check, why=why or (model.why(check) if model else ""))
 
     checks = [
-        *_runtime_checks(bench, request, before, {"fp32": today[fp32], "int8": today[int8]}),
+        *([data.check] if data else []),
+        *([model.check] if model else []),
+        *_runtime_checks(bench, request, before, {"fp32": today[fp32], "int8": today[int8]}, data),
         *_release_latency(bench, request, int8),
+        *_rebuilt_checks(tonight, content.option, against, model, data),
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        rebuilt = Path(folder) / "rebuilt.xml"
-        try:
-            save_model(build(content.option), rebuilt)
-            checks += against(rebuilt, "quantization", "the baseline's configuration")
-        except (QuantizeZooError, KeyError) as error:
-            text = error.what if isinstance(error, QuantizeZooError) else f"the model has no operation {error}"
-            checks.append(Check("quantization", "accuracy", "the baseline's configuration", "failed", text))
     notes = []
     if request.best is None:
         notes.append("the search found no model")
     elif option_hash(request.best) == option_hash(content.option):
         notes.append("tonight's best is the baseline's configuration")
     else:
-        checks += against(request.model, "search", "tonight's best", chosen=True)
+        checks += against(request.model, "search", "tonight's best", request.why, chosen=True)
     if request.best is not None:
         checks += growth(bench, request.terms, int8, request.model, "search", "tonight's best")
     return GateResult(request.baseline.id, request.baseline.accepted_at.isoformat(), tuple(checks), tuple(notes))
 
 
+def _rebuilt_checks(
+    tonight: Tonight,
+    option: ModelOption,
+    against: Callable[[Path, Cause, str, str], Iterator[Check]],
+    model: ModelChange | None,
+    data: DataChange | None,
+) -> Iterator[Check]:
+    """Yield the baseline's configuration, applied today, against the baseline's INT8 model."""
+    subject = "the baseline's configuration"
+    why = data.calibration if data and not model else ""
+    with tempfile.TemporaryDirectory() as folder:
+        rebuilt = Path(folder) / "rebuilt.xml"
+        try:
+            save_model(tonight.build(option), rebuilt)
+            yield from against(rebuilt, "quantization", subject, why)
+        except (QuantizeZooError, KeyError) as error:
+            text = error.what if isinstance(error, QuantizeZooError) else f"the model has no operation {error}"
+            # Another model need not have the baseline's operations.
+            status: CheckStatus = "not compared" if model and isinstance(error, KeyError) else "failed"
+            yield Check("quantization", "accuracy", subject, status, text)
+
+
 def _runtime_checks(
-    bench: Bench, request: GateRequest, before: Mapping[str, Answers], today: Mapping[str, Answers]
+    bench: Bench,
+    request: GateRequest,
+    before: Mapping[str, Answers],
+    today: Mapping[str, Answers],
+    data: DataChange | None,
 ) -> Iterator[Check]:
     """Yield the baseline's own models against what they answered when they were accepted."""
     accepted = request.baseline.content.reference.environment
@@ -94,6 +141,8 @@ def _runtime_checks(
         if differences:
             text = f"the environment is another one ({'; '.join(differences)}): not compared with the stored answers"
             yield Check("runtime", "accuracy", subject, "not compared", text)
+        elif data is not None:
+            yield runtime_on_common(bench, request.terms, subject, (before[name], answers), data)
         else:
             yield compare_answers(bench, request.terms, "runtime", subject, before[name], answers)
 
@@ -121,14 +170,3 @@ def _other_environment(before: Environment, now: Environment) -> Iterator[str]:
     ):
         if first != second:
             yield f"{name} {first or 'none'} -> {second or 'none'}"
-
-
-def _require_same(bench: Bench, request: GateRequest) -> None:
-    content = request.baseline.content
-    differences = [
-        f"{name} ({before!r}, now {now!r})"
-        for name, before, now in (("metric", content.metric, bench.metric), ("dataset", content.dataset, bench.dataset))
-        if before != now
-    ]
-    if differences:
-        raise errors.other_baseline(differences)

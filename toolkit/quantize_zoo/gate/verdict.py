@@ -21,7 +21,14 @@ VerdictStatus = TargetsStatus | GateStatus
 # What somebody has to look at; the exit status of a run follows from these.
 Alarm = Literal["regression", "missed target", "failure"]
 _UNFINISHED = ("unavailable", "failed", "interrupted")
-_TOLD = ("failed", "regressed", "interrupted", "inconclusive", "changed")  # statuses of checks that need words
+_TOLD = (
+    "failed",
+    "regressed",
+    "interrupted",
+    "data-changed",
+    "inconclusive",
+    "changed",
+)  # statuses of checks that need words
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,9 @@ class Verdict:
 
     ``status`` is the cell in one word: against its baseline where it has one, unless it failed or a required target is
     missed, which is worse than passing there. ``cause`` is that of a regression (runtime, quantization, search,
-    model), of a miss (the target's name), or where a failed cell failed; else it is empty. ``targets`` and ``checks``
-    are empty where nothing was measured, and ``gate_status`` is None where no cell has a baseline.
+    model), of changed data (data), of a miss (the target's name), or where a failed cell failed; else it is empty.
+    ``targets`` and ``checks`` are empty where nothing was measured, and ``gate_status`` is None where no cell has a
+    baseline.
     """
 
     status: VerdictStatus
@@ -244,7 +252,12 @@ def _gate_reasons(status: GateStatus, checks: tuple[Check, ...]) -> list[str]:
             f"{check.text} ({check.quantity}, {check.subject}); waived: {check.waived}" for check in _waived(checks)
         ]
     worst = [check for check in checks if check.status == status and not check.waived and status in _TOLD]
-    return [f"{check.text} ({check.quantity}, {check.subject})" for check in worst]
+    return [_told(check) for check in worst]
+
+
+def _told(check: Check) -> str:
+    text = f"{check.text} ({check.quantity}, {check.subject})"
+    return f"{text}; {check.why}" if check.why else text
 
 
 def _waived(checks: tuple[Check, ...]) -> list[Check]:
@@ -254,6 +267,8 @@ def _waived(checks: tuple[Check, ...]) -> list[Check]:
 def _gate_cause(status: GateStatus, checks: tuple[Check, ...]) -> str:
     if status == "failed":
         return "comparison with the baseline" if checks else ""
+    if status == "data-changed":
+        return "data"
     if status != "regressed":
         return ""
     return next((check.cause for check in checks if check.status == "regressed" and not check.waived), "")

@@ -11,7 +11,9 @@ from quantize_zoo.report.run_report import CellReport
 # A "note" is no failure, and yet has to be told: a target that is not required, a check that is waived or undecided.
 Outcome = Literal["passed", "failure", "error", "skipped", "note"]
 _OF_TARGET: dict[str, Outcome] = {"met": "passed", "missed": "note", "undecided": "note", "not measured": "skipped"}
-_OF_CHECK: dict[str, Outcome] = {"regressed": "failure", "failed": "error", "not compared": "skipped"}
+_OF_CHECK: dict[str, Outcome] = {
+    "regressed": "failure", "failed": "error", "not compared": "skipped", "data-changed": "skipped",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ class CheckDocument:
     changed_count: int
     waived: str
     more_samples: int | None
+    why: str
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from quantize_zoo.gate import Check
@@ -12,11 +13,13 @@ _NO_BASELINE = "it has no baseline; accept one with: quantize-zoo baseline accep
 _CUT_SHORT = "the comparison with its baseline was interrupted"
 _NOT_REACHED = "it was interrupted before it was held against its baseline"
 _NOT_HELD = "it was not held against the baseline that it has"
+_ACCEPTED = ("improved", "data-changed")  # what a cell is that one may want to accept as it is now
 _REASONS = {
     "runtime": "the models are the baseline's, so it is OpenVINO's runtime",
     "quantization": "the configuration is the baseline's, so it is calibration, conversion or quantization",
     "search": "tonight's search chose another configuration",
     "model": "",
+    "data": "",
 }
 
 
@@ -46,6 +49,10 @@ def gate_lines(report: RunReport) -> list[GateLine]:
             if check.status not in ("pass", "not compared")
         ]
         lines += [GateLine(name, "note", note) for note in (cell.gate.notes if cell.gate else ()) if "waiver" in note]
+        if cell.gate_status in _ACCEPTED:
+            lines.append(
+                GateLine(name, "note", f"to hold later nights against this one: {accept_command(report, cell)}")
+            )
         if cell.gate_status == "interrupted":
             lines.append(GateLine(name, "interrupted", _CUT_SHORT if cell.gate else _NOT_REACHED))
         if cell.gate_status == "new":
@@ -60,10 +67,17 @@ def gate_lines(report: RunReport) -> list[GateLine]:
     return sorted(lines, key=lambda line: STATUS_ORDER.index(line.status))
 
 
+def accept_command(report: RunReport, cell: CellReport) -> str:
+    """Return the command that makes a cell of this run the baseline."""
+    return f'quantize-zoo baseline accept {report.run.id} --cells {shlex.quote(cell.record.name)} --reason "..."'
+
+
 def _sentence(cell: CellReport, check: Check) -> str:
     """What was found, of what, and what that says of the cause: ``6.1 % slower [4.9, 7.3] (latency, ...)``."""
     parts = [f"{check.text} ({check.quantity}, {check.subject})"]
-    if check.status in _MOVED:
+    if check.why:
+        parts.append(check.why)
+    elif check.status in _MOVED:
         unchanged = _fp32_unchanged(cell) if check.cause in ("quantization", "search") else ""
         parts += [part for part in (unchanged, _REASONS[check.cause]) if part]
     if check.waived:

@@ -64,6 +64,7 @@ def check_document(check: Check) -> CheckDocument:
         changed_count=check.changed_count,
         waived=check.waived,
         more_samples=check.more_samples,
+        why=check.why,
     )
 
 

@@ -68,7 +68,11 @@ def answer(report: RunReport) -> str:
     missed = sum("missed target" in cell.verdict.alarms for cell in report.cells)
     bad += [f"{missed} {_REQUIRED[missed > 1]}"] if missed else []
     compared = sum(cell.gate is not None for cell in report.cells)
-    rest = [f"{statuses[each]} {each}" for each in ("inconclusive", "changed", "improved", "waived") if statuses[each]]
+    rest = [
+        f"{statuses[each]} {each}"
+        for each in ("data-changed", "inconclusive", "changed", "improved", "waived")
+        if statuses[each]
+    ]
     rest += [f"{len(report.missing)} missing"] if report.missing else []
     unclear = f", {statuses['inconclusive']} to look at" if statuses["inconclusive"] else ""
     first = ", ".join(bad) if bad else f"No regression found{unclear}" if unclear else "No regression"

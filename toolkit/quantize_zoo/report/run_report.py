@@ -28,8 +28,8 @@ from quantize_zoo.store import (
 
 # The worst first; what is against a baseline before what is against targets.
 STATUS_ORDER = (
-    "regressed", "failed", "interrupted", "inconclusive", "changed", "waived", "trend", "missing", "missed",
-    "undecided", "keep-fp32", "improved", "pass", "met", "new", "unavailable", "note",
+    "regressed", "failed", "interrupted", "data-changed", "inconclusive", "changed", "waived", "trend", "missing",
+    "missed", "undecided", "keep-fp32", "improved", "pass", "met", "new", "unavailable", "note",
 )  # fmt: skip
 _GATE = TypeAdapter(GateResult)
 

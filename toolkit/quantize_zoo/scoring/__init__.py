@@ -1,7 +1,7 @@
 """Scores of a model: accuracy by OpenVINO's accuracy checker, latency by measuring in turns, and what it ran on."""
 
 from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
-from quantize_zoo.scoring.answers import Answers, read_answers, write_answers
+from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
 from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
 from quantize_zoo.scoring.checker_config import (
     OPENVINO_LAUNCHERS,
@@ -19,6 +19,7 @@ from quantize_zoo.scoring.compilation import (
     describe_execution,
     latency_properties,
 )
+from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.devices import (
     available_devices,
     available_instruction_sets,
@@ -49,6 +50,7 @@ __all__ = [
     "AccuracySession",
     "Answers",
     "Checker",
+    "Contents",
     "Environment",
     "Estimate",
     "Execution",
@@ -82,6 +84,7 @@ __all__ = [
     "paired_loss",
     "profile_layers",
     "read_answers",
+    "read_contents",
     "read_definitions",
     "read_images",
     "replicated_difference",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.replicates import Replicates
 
+_CONTENTS = "data"  # what the file calls what is of no single model
 Pair = tuple[Any, Any]  # the checker's annotation and prediction of a sample
 
 
@@ -61,6 +63,19 @@ class Answers:
             pairs=tuple(self.pairs[index] for index in order) if self.pairs else (),
         )
 
+    def only(self, chosen: Sequence[int]) -> Answers:
+        """Return the answers for these samples; metrics only where they are means of single samples."""
+        values = None if self.values is None else self.values[chosen]
+        return Answers(
+            metric=self.metric,
+            metrics={} if values is None else {self.metric: float(values.mean())},
+            identifiers=self.identifiers[chosen],
+            digests=self.digests[chosen],
+            texts=self.texts[chosen],
+            values=values,
+            confidences=None if self.confidences is None else self.confidences[chosen],
+        )
+
 
 def digest_of(outputs: Mapping[str, NDArray[Any]]) -> np.uint64:
     """Return a hash of a sample's outputs."""
@@ -87,14 +102,14 @@ def text_of(prediction: Any, value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def write_answers(path: Path, answers: Mapping[str, Answers]) -> None:
-    """Write the answers of several models to one file.
+def write_answers(path: Path, answers: Mapping[str, Answers], contents: Contents) -> None:
+    """Write the answers of several models to one file, with what the samples are.
 
     Raises:
         CellError: it cannot be written.
 
     """
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {f"{_CONTENTS}.{name}": value for name, value in vars(contents).items()}
     for name, each in answers.items():
         arrays[f"{name}.metric"] = np.array(each.metric)
         arrays[f"{name}.metric_names"] = np.array(list(each.metrics), dtype=np.str_)
@@ -124,8 +139,24 @@ def read_answers(path: Path) -> dict[str, Answers]:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            names = sorted({key.split(".")[0] for key in stored.files})
+            names = sorted({key.split(".")[0] for key in stored.files} - {_CONTENTS})
             return {name: _answers(stored, name) for name in names}
+    except (OSError, ValueError, KeyError) as error:
+        raise errors.answers_unreadable(path, str(error)) from error
+
+
+def read_contents(path: Path) -> Contents | None:
+    """Read what the samples are; None if a release up to 0.1.0 wrote the file, which did not say.
+
+    Raises:
+        CellError: the file is missing or is no such file.
+
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if f"{_CONTENTS}.identifiers" not in stored.files:
+                return None
+            return Contents(**{each.name: stored[f"{_CONTENTS}.{each.name}"] for each in fields(Contents)})
     except (OSError, ValueError, KeyError) as error:
         raise errors.answers_unreadable(path, str(error)) from error
 

@@ -30,13 +30,15 @@ class Contents:
     """The samples of a dataset in its order.
 
     ``inputs`` and ``annotations`` (samples,) are hashes of what a model takes and of what it is scored by, ``labels``
-    (samples,) the label of those that have a single one, else empty.
+    (samples,) the label of those that have a single one, else empty. ``calibration`` (samples,) tells which of them
+    statistics are collected on.
     """
 
     identifiers: NDArray[np.str_]
     inputs: NDArray[np.uint64]
     annotations: NDArray[np.uint64]
     labels: NDArray[np.str_]
+    calibration: NDArray[np.bool_]
 
     @property
     def fingerprint(self) -> str:
@@ -67,7 +69,13 @@ def read_through(samples: Sequence[Sample], inputs: InputArrays) -> tuple[Conten
     labels = [_label(sample) for sample in samples]
     columns = np.array(digests, dtype=np.uint64).reshape(-1, 2)
     names = [sample_name(sample.identifier) for sample in samples]
-    contents = Contents(np.array(names, np.str_), columns[:, 0], columns[:, 1], np.array(labels, np.str_))
+    contents = Contents(
+        np.array(names, np.str_),
+        columns[:, 0],
+        columns[:, 1],
+        np.array(labels, np.str_),
+        np.zeros(len(names), np.bool_),
+    )
     return contents, former.hexdigest()
 
 
