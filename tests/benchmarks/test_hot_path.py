@@ -6,6 +6,7 @@ import time
 import tracemalloc
 
 import nncf
+import numpy as np
 import openvino as ov
 import pytest
 
@@ -117,6 +118,39 @@ def test_collecting_statistics(benchmark, cell, tail, limit):
     )
     benchmark.extra_info["statistics / plain pass"] = ratio
     assert ratio < limit
+
+
+def test_collecting_statistics_of_samples_of_different_shapes(benchmark, cell):
+    """Nearly each sample has a shape that the plugin has not seen, for which it prepares every layer anew.
+
+    That is most of the time, so what is asserted is against a plain pass over the same samples; against the same model
+    made static is told.
+    """
+    static, _, built, _ = cell
+    rng = np.random.default_rng(0)
+    model = static.clone()
+    model.reshape([-1, 3, -1, -1])
+    shapes = [(1, 3, *rng.integers(40, 57, size=2)) for _ in range(300)]
+    samples = [{"image": rng.normal(size=shape).astype(np.float32)} for shape in shapes]
+    same = [{"image": rng.normal(size=(1, 3, 48, 48)).astype(np.float32)} for _ in range(300)]
+    requests = list(extremes(built, 1e-3))
+    fixed = static.clone()
+    fixed.reshape([1, 3, 48, 48])
+    dataset = nncf.Dataset(samples)
+    benchmark.pedantic(collect_statistics, args=(model, requests, samples), rounds=3)
+
+    def collect():
+        return collect_statistics(model, requests, samples)
+
+    plain = median_ratio(collect, lambda: bare_pass(model, samples)(), rounds=3)
+    benchmark.extra_info["statistics / plain pass"] = plain
+    benchmark.extra_info["statistics / static model's"] = median_ratio(
+        collect, lambda: collect_statistics(fixed, requests, same), rounds=3
+    )
+    nncfs = median_ratio(collect, lambda: nncf.quantize(model, dataset, subset_size=300), rounds=1)
+    benchmark.extra_info["statistics / nncf.quantize"] = nncfs
+    assert plain < 4
+    assert nncfs < 1
 
 
 def test_statistics_of_the_full_scope_against_nncfs_of_one_configuration(benchmark, cell):

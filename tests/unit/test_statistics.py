@@ -14,6 +14,7 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization import ChannelMean, Extremes, collect_statistics, read_statistics, write_statistics
 from quantize_zoo.quantization.aggregators import aggregate
+from quantize_zoo.quantization.statistics import largest_shapes
 
 PROBABILITIES = (1e-2, 1e-3, 1e-4, 1e-5)
 
@@ -211,3 +212,25 @@ def test_channels_of_no_fixed_number_name_their_operation():
     samples = [{"image": np.ones((1, length, 8), np.float32)} for length in (2, 3)]
     with pytest.raises(CellError, match="'relu' has the dynamic shape"):
         collect_statistics(net, [Extremes("relu:0", 1, 0.0)], samples)
+
+
+def test_tensor_that_is_larger_for_a_smaller_sample_has_all_its_values():
+    """What it is filled up to is its size for the largest sample, which here is the smallest size."""
+    image = parameter((1, 1, -1))
+    length = ops.gather(ops.shape_of(image), np.int64(2), np.int64(0))
+    wanted = ops.unsqueeze(ops.subtract(ops.constant(np.int64(40)), length), np.array([0]))
+    ramp = ops.range(ops.constant(np.int64(0)), ops.squeeze(wanted, np.array([0])), ops.constant(np.int64(1)), "i64")
+    scaled = ops.multiply(ops.convert(ramp, "f32"), ops.reduce_mean(image, np.array([0, 1, 2]), keep_dims=False))
+    net = model(named(scaled, "out"), image)
+    samples = [{"image": np.ones((1, 1, size), np.float32)} for size in (10, 20, 30)]
+    found = collect_statistics(net, [Extremes("out:0", None, 0.1)], samples).extremes("out:0", None)
+    assert found.sizes.tolist() == [30, 20, 10]
+    assert found.statistic("max")[:, 0].tolist() == [29, 19, 9]
+
+
+def test_one_huge_sample_among_small_ones_does_not_fill_all_up():
+    small = [{"image": np.ones((1, 1, 4, 4), np.float32)} for _ in range(20)]
+    assert largest_shapes([*small, {"image": np.ones((1, 1, 400, 400), np.float32)}]) is None
+    assert largest_shapes(small) is None
+    found = largest_shapes([*small, {"image": np.ones((1, 1, 3, 9), np.float32)}])
+    assert found["image"].to_shape() == [1, 1, 4, 9]

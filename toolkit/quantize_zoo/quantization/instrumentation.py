@@ -1,8 +1,10 @@
 """The model that reduces its own tensors: what statistics ask for, computed inside the graph.
 
 The values leave as one concatenated output, because an output costs more than the reduction that it carries. Tensors
-whose shape differs from sample to sample are reduced in the graph as well: measured, that costs half of what copying
-them out and NumPy do, and no tensor has to be kept. How many values they had then leaves as a second output.
+whose shape differs from sample to sample are reduced in the graph as well, and no tensor has to be kept. How many
+values they had then leaves as a second output. For each shape that it has not seen, the CPU plugin prepares every
+operation anew, and it sorts shapes that it does not know slowly; so where values are sorted, such tensors are filled up
+first to the size that they have for the largest sample, if that is known.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ _BLOCKED_FROM = 512
 _DYNAMIC_BLOCK = 32  # values; of rows whose size is not known before
 _LAST = np.array([1], dtype=np.int64)
 _ZERO, _ONE = (np.int64(value) for value in (0, 1))
+_BEYOND = (("min", np.float32(np.inf)), ("max", np.float32(-np.inf)))  # what is less extreme than any value
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Columns:
 
     Of a tensor with ``size`` values a channel they are ``count`` each, of extremes the smallest ones of all channels
     and then the largest. Where the size differs between samples both are None, and the second output has them, in the
-    order of these columns; such columns come last.
+    order of these columns; such columns come last. ``capacity`` is what they are then filled up to, if that is known.
     """
 
     tensor: str
@@ -63,10 +66,14 @@ class Columns:
     channels: int
     size: int | None
     count: int | None
+    capacity: int | None = None
 
 
 def instrumented(
-    model: ov.Model, requests: Sequence[Request], shapes: Mapping[str, ov.PartialShape]
+    model: ov.Model,
+    requests: Sequence[Request],
+    shapes: Mapping[str, ov.PartialShape],
+    largest: Mapping[str, ov.PartialShape] | None = None,
 ) -> tuple[ov.Model, list[Columns]]:
     """Return a model of the same inputs that answers the requests, and what its output consists of.
 
@@ -74,12 +81,15 @@ def instrumented(
         model: is not changed.
         requests: what to collect, without duplicates.
         shapes: of the inputs; dimensions may be dynamic.
+        largest: static shapes in which no sample's is larger; a tensor that is larger then for a sample all the same
+            has more values than ``capacity`` tells, and its columns do not count.
 
     Raises:
         CellError: the channels of a request have no fixed number.
 
     """
     copy, tensors = _with_results(model, [request.tensor for request in requests], shapes)
+    capacities = {} if largest is None else _sizes_of(model, list(tensors), largest)
     inside = branches_by_operation(copy)
     asked: list[tuple[str, Request | None]] = [(tensor, None) for tensor in tensors]
     asked += [(request.tensor, request) for request in requests]
@@ -94,18 +104,20 @@ def instrumented(
             nothing = np.zeros((_lengths(rows)[0], 0), np.float32)
             rows = ops.convert(branch.carry_out(rows.output(0), nothing), "f32")
         channels, size = _lengths(rows)
-        count: int | None = 1
-        if isinstance(request, Extremes):
-            found, dynamic_count = _extremes(rows, request.tail)
-            count = None if size is None else tail_count(size, request.tail)
-        else:
-            # Minimum and maximum ignore NaN on some instruction sets; a sum does not.
-            found = [(ops.reduce_mean if request else ops.reduce_sum)(rows, _LAST).output(0)]
-            dynamic_count = ops.constant(_ONE).output(0)
-        columns.append(Columns(tensor, request, channels, size, None if size is None else count))
-        values += [_flat(value) for value in found]
+        capacity: int | None = None
         if size is None:
-            sizes += [_flat(_size(rows)), _flat(dynamic_count)]
+            capacity = None if branch is not None else capacities.get(tensor)
+            if isinstance(request, Extremes) and request.tail:
+                capacity = capacity and capacity // channels
+                found, count = _filled_up(rows, request, capacity) if capacity else _in_blocks(rows, request)
+            else:
+                capacity, count = None, ops.constant(_ONE).output(0)
+                found = _of_one_size(rows, request)
+            sizes += [_flat(_size(rows)), _flat(count)]
+        else:
+            found = _of_one_size(rows, request)
+        columns.append(Columns(tensor, request, channels, size, size and _count(size, request), capacity))
+        values += [_flat(value) for value in found]
     results = [ops.result(ops.concat(each, axis=0)) for each in (values, sizes) if each]
     return ov.Model(results, copy.get_sinks(), copy.get_parameters(), "statistics"), columns
 
@@ -139,6 +151,20 @@ def _operation(tensor: str) -> str:
     return tensor.rpartition(":")[0]
 
 
+def _sizes_of(model: ov.Model, tensors: Sequence[str], shapes: Mapping[str, ov.PartialShape]) -> dict[str, int]:
+    """Return how many values tensors have with inputs of these shapes; those that depend on data are left out."""
+    inside = branches_by_operation(model)
+    outside = [tensor for tensor in tensors if _operation(tensor) not in inside]
+    if not outside:
+        return {}
+    try:
+        _, found = _with_results(model, outside, shapes)
+    except RuntimeError:  # the model does not take the largest sizes of several inputs together
+        return {}
+    shaped = {tensor: output.get_partial_shape() for tensor, output in found.items()}
+    return {tensor: math.prod(shape.to_shape()) for tensor, shape in shaped.items() if shape.is_static}
+
+
 def _rows(tensor: str, source: Output, channel_axis: int | None) -> Node:
     """Return the tensor as (channels, values of a channel)."""
     shape = source.get_partial_shape()
@@ -162,19 +188,66 @@ def _lengths(rows: Node) -> tuple[int, int | None]:
     return channels.get_length(), None if size.is_dynamic else size.get_length()
 
 
-def _extremes(rows: Node, tail: float) -> tuple[list[Output], Output]:
-    """Return the smallest and the largest values of each row, and how many of a row that are."""
-    _, size = _lengths(rows)
-    if not tail:
-        return [_extreme(rows, mode).output(0) for mode in ("min", "max")], ops.constant(_ONE).output(0)
-    if size is not None:
-        count = ops.constant(np.int64(tail_count(size, tail)))
-        return [_tail(rows, tail_count(size, tail), mode) for mode in ("min", "max")], count.output(0)
-    # One more than needed, since this is computed in f32; and one of nothing at all, which is infinity.
-    exact = ops.multiply(ops.convert(ops.subtract(_size(rows), _ONE), "f32"), np.float32(tail))
-    count = ops.minimum(_size(rows), ops.add(ops.convert(ops.floor(exact), "i64"), np.int64(3)))
-    count = ops.maximum(count, _ONE)
-    return [_dynamic_tail(rows, count, mode) for mode in ("min", "max")], count.output(0)
+def _count(size: int, request: Request | None) -> int:
+    return tail_count(size, request.tail) if isinstance(request, Extremes) else 1
+
+
+def _of_one_size(rows: Node, request: Request | None) -> list[Output]:
+    """Return what answers a request; of extremes the smallest and the largest values of each row.
+
+    The size may differ between samples where one value of a row is enough.
+    """
+    if isinstance(request, Extremes):
+        size = _lengths(rows)[1]
+        return [_tail(rows, 1 if size is None else _count(size, request), mode) for mode in ("min", "max")]
+    # Minimum and maximum ignore NaN on some instruction sets; a sum does not.
+    return [(ops.reduce_mean if request else ops.reduce_sum)(rows, _LAST).output(0)]
+
+
+def _filled_up(rows: Node, request: Extremes, capacity: int) -> tuple[list[Output], Output]:
+    """Return the extremes of rows whose size differs between samples, and how many values of a row that are."""
+    channels, _ = _lengths(rows)
+    filled = ops.reshape(
+        _padded(rows, ops.constant(np.int64(capacity))), np.array([channels, capacity], np.int64), special_zero=False
+    )
+    is_value = ops.less(ops.constant(np.arange(capacity)), _size(rows))
+    count = tail_count(capacity, request.tail)
+    found = [_tail(ops.select(is_value, filled, ops.constant(other)), count, mode) for mode, other in _BEYOND]
+    return found, ops.constant(np.int64(count)).output(0)
+
+
+def _in_blocks(rows: Node, request: Extremes) -> tuple[list[Output], Output]:
+    """Return the same where no size is known before: filled up to one of a few numbers of blocks."""
+    channels, _ = _lengths(rows)
+    blocks = _blocks_of(_size(rows))
+    capacity = ops.multiply(blocks, _block())
+    filled = _padded(rows, capacity)
+    is_value = ops.less(ops.range(_ZERO, capacity, _ONE, "i64"), _size(rows))
+    # Of the size after filling up, which is no less than the own; one more than needed, since this is computed in f32.
+    exact = ops.multiply(ops.convert(capacity, "f32"), np.float32(request.tail))
+    count = ops.minimum(capacity, ops.add(ops.convert(ops.floor(exact), "i64"), np.int64(3)))
+    shape = np.array([channels, -1, _DYNAMIC_BLOCK], dtype=np.int64)
+    found = []
+    for mode, other in _BEYOND:
+        bounded = ops.reshape(ops.select(is_value, filled, ops.constant(other)), shape, special_zero=False)
+        chosen = _most_extreme(bounded, ops.minimum(count, blocks), mode, channels)
+        found.append(ops.topk(chosen, count, 1, mode, "value").output(0))
+    return found, count.output(0)
+
+
+def _padded(rows: Node, capacity: Node) -> Node:
+    missing = _flat(ops.subtract(capacity, _size(rows)))
+    ends = ops.concat([ops.constant(np.array([0], dtype=np.int64)), missing], axis=0)
+    return ops.pad(rows, np.array([0, 0], dtype=np.int64), ends, "constant", np.float32(0))
+
+
+def _blocks_of(size: Output) -> Node:
+    """Return how many blocks hold a row: one at least, in steps of an eighth to a quarter."""
+    needed = ops.maximum(ops.divide(ops.add(size, np.int64(_DYNAMIC_BLOCK - 1)), _block()), _ONE)
+    octave = ops.floor(ops.divide(ops.log(ops.convert(needed, "f32")), np.float32(math.log(2))))
+    power = ops.power(np.float32(2), ops.maximum(ops.subtract(octave, np.float32(2)), np.float32(0)))
+    step = ops.convert(ops.round(power), "i64")
+    return ops.multiply(ops.divide(ops.subtract(ops.add(needed, step), _ONE), step), step)
 
 
 def _extreme(rows: Node, mode: str, axis: int = 1, *, keep_dims: bool = True) -> Node:
@@ -187,28 +260,14 @@ def _tail(rows: Node, count: int, mode: str) -> Output:
 
     The k extremes of a long row lie in the k blocks with the most extreme block extremes: only those are sorted.
     """
-    channels, size = rows.output(0).get_shape()
     if count == 1:
         return _extreme(rows, mode).output(0)
+    channels, size = rows.output(0).get_shape()
     block = _block_size(size, count)
     if block > 1:
         blocks = ops.reshape(rows, np.array([channels, size // block, block], dtype=np.int64), special_zero=False)
         rows = _most_extreme(blocks, ops.constant(np.int64(count)), mode, channels)
     return ops.topk(rows, np.int64(count), 1, mode, "value").output(0)
-
-
-def _dynamic_tail(rows: Node, count: Node, mode: str) -> Output:
-    """Return the same of rows of any size: they are filled up with infinity to whole blocks, and to one at least."""
-    channels, _ = _lengths(rows)
-    blocks_wanted = ops.maximum(ops.divide(ops.add(_size(rows), np.int64(_DYNAMIC_BLOCK - 1)), _block()), _ONE)
-    missing = ops.subtract(ops.multiply(blocks_wanted, _block()), _size(rows))
-    ends = ops.concat([ops.constant(np.array([0], dtype=np.int64)), _flat(missing)], axis=0)
-    fill = np.float32(np.inf if mode == "min" else -np.inf)
-    filled = ops.pad(rows, np.array([0, 0], dtype=np.int64), ends, "constant", fill)
-    shape = np.array([channels, -1, _DYNAMIC_BLOCK], dtype=np.int64)
-    blocks = ops.reshape(filled, shape, special_zero=False)
-    rows = _most_extreme(blocks, ops.minimum(count, blocks_wanted), mode, channels)
-    return ops.topk(rows, count, 1, mode, "value").output(0)
 
 
 def _most_extreme(blocks: Node, count: Node, mode: str, channels: int) -> Node:

@@ -22,6 +22,7 @@ from quantize_zoo.graph.runtime import core
 from quantize_zoo.graph.states import Steps, continues, is_stateful
 from quantize_zoo.quantization.instrumentation import ChannelMean, Columns, Extremes, Request, instrumented
 
+_MOST_FILLING = 8  # how much larger than the mean sample the largest may be, for all to be filled up to its size
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 
 
@@ -94,10 +95,12 @@ def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Sa
     requests = list(dict.fromkeys(requests))
     if not requests:
         return ActivationStatistics({}, {})
-    copy, layout = instrumented(model, requests, common_shapes(samples))
+    found = _observe(model, requests, samples, largest_shapes(samples))
+    if any(columns.capacity is not None and (sizes > columns.capacity).any() for columns, _, sizes in found):
+        found = _observe(model, requests, samples, None)
     extremes: dict[Extremes, ExtremeValues] = {}
     means: dict[ChannelMean, NDArray[np.float32]] = {}
-    for columns, values, sizes in _by_columns(layout, *_run(copy, samples)):
+    for columns, values, sizes in found:
         present = sizes > 0
         if columns.request is None:
             if not present.any():
@@ -118,6 +121,29 @@ def common_shapes(samples: Samples) -> dict[str, ov.PartialShape]:
         sizes = zip(*{sample[name].shape for sample in samples}, strict=True)
         found[name] = ov.PartialShape([each.pop() if len(each) == 1 else -1 for each in map(set, sizes)])
     return found
+
+
+def largest_shapes(samples: Samples) -> dict[str, ov.PartialShape] | None:
+    """Return the largest size that any sample has in each dimension of each input.
+
+    None if all samples have one shape, or if most are so small beside these that filling them up would take longer.
+    """
+    found = {name: np.array([sample[name].shape for sample in samples]) for name in samples[0]}
+    if all((shapes == shapes[0]).all() for shapes in found.values()):
+        return None
+    largest = {name: shapes.max(axis=0) for name, shapes in found.items()}
+    mean = np.mean([sum(value.size for value in sample.values()) for sample in samples])
+    if sum(int(np.prod(shape)) for shape in largest.values()) > _MOST_FILLING * mean:
+        return None
+    return {name: ov.PartialShape(shape.tolist()) for name, shape in largest.items()}
+
+
+def _observe(
+    model: ov.Model, requests: Sequence[Request], samples: Samples, largest: dict[str, ov.PartialShape] | None
+) -> list[tuple[Columns, NDArray[np.float32], NDArray[np.int64]]]:
+    """Run a model on the samples; return what its columns have, see ``_by_columns``."""
+    copy, layout = instrumented(model, requests, common_shapes(samples), largest)
+    return list(_by_columns(layout, *_run(copy, samples)))
 
 
 def _run(model: ov.Model, samples: Samples) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
