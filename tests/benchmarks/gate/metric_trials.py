@@ -3,6 +3,7 @@
     python tests/benchmarks/gate/metric_trials.py rates [--nights 100] [--datasets 300] [--kinds PSNR mAP]
     python tests/benchmarks/gate/metric_trials.py coverage [--datasets 200] [--kinds mAP]
     python tests/benchmarks/gate/metric_trials.py selection
+    python tests/benchmarks/gate/metric_trials.py latency
 
 ``rates`` draws datasets of two models that are disturbed alike, so that it is known that neither is better; then every
 check of a night without change is of two models that answer differently, on so few samples that the noise is as wide as
@@ -10,6 +11,7 @@ the margin, which is the worst that a check meets. For nights with a change the 
 1.5 times the margin, and the dataset is as large as the gate asks for, or a quarter of that. ``coverage`` computes mAP
 and mean IoU with the accuracy checker itself: how often the interval has the true difference, which is that of a
 dataset fifty times as large. ``selection`` takes the best of 60 equal candidates by the samples of a search.
+``latency`` draws rounds whose ratio is known; a round deviates by 1 %, some by much more (Student's t, 4 degrees).
 """
 
 import argparse
@@ -22,7 +24,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from quantize_zoo.config import GateConfig
-from quantize_zoo.gate import check_level, checks_a_cell, judge_accuracy, resolve
+from quantize_zoo.gate import check_level, checks_a_cell, judge_accuracy, judge_latency, resolve
 from quantize_zoo.scoring import Answers, Replicates, find_checker, replicated_difference
 from quantize_zoo.scoring.replicates import groups_of, replicate
 
@@ -328,6 +330,29 @@ def selection(datasets=400, candidates=60):
             print(json.dumps({"models": name, "judged on": where, "true": true, "mean loss": mean, **told}), flush=True)
 
 
+def latency(pairs=300):
+    margin = GateConfig().max_latency_increase / 100
+    for cells in CELLS:
+        for ratio in (1.0, 1 + 1.5 * margin, 1.05, 1.1):
+            level, rng = check_level(GateConfig(), cells), np.random.default_rng(2)
+            found = [_judged_rounds(rng, math.log(ratio), margin, level) for _ in range(pairs)]
+            statuses, rounds = Counter(status for status, _ in found), [taken for _, taken in found]
+            taken = {"rounds, median": float(np.median(rounds)), "at most": max(rounds)}
+            print(json.dumps({"cells": cells, "true ratio": ratio, **statuses, **taken}), flush=True)
+
+
+def _judged_rounds(rng, true, margin, level):
+    taken = 0
+
+    def measure():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield true + 0.01 * rng.standard_t(4) / math.sqrt(2)
+
+    return judge_latency(measure, margin, level).status, taken
+
+
 def coverage(datasets, kinds):
     """The checker's own mAP and mean IoU: does the interval have the true difference, and how often?"""
     checker = find_checker()
@@ -433,7 +458,7 @@ def _segmenter(checker, count=10_000):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("rates", "coverage", "selection"))
+    parser.add_argument("what", choices=("rates", "coverage", "selection", "latency"))
     parser.add_argument("--nights", type=int, default=100)
     parser.add_argument("--datasets", type=int, default=300)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
@@ -442,8 +467,10 @@ def main():
         rates(arguments.nights, arguments.datasets, arguments.kinds)
     elif arguments.what == "coverage":
         coverage(arguments.datasets, arguments.kinds)
-    else:
+    elif arguments.what == "selection":
         selection()
+    else:
+        latency()
 
 
 if __name__ == "__main__":
