@@ -65,7 +65,9 @@ def _smallest(
             return None
         pair = fp32.metrics[int8.metric], int8.metrics[int8.metric]
         _, deviation, degrees = replicated_difference(*pair, fp32.replicates, int8.replicates)
-        return _by_deviation(deviation / metric, margin, float(stats.t.isf(level, degrees)))
+        wanted = float(stats.t.isf(level, degrees))
+        # The deviation by which a difference is divided is one of few groups, and varies from dataset to dataset.
+        return _by_deviation(deviation / metric, margin, wanted, math.sqrt(1 + wanted**2 / (2 * degrees)))
     differences = fp32.values - int8.values
     if not np.isin([fp32.values, int8.values], (0.0, 1.0)).all():
         spread = float(differences.std(ddof=1)) / math.sqrt(count) / metric if count > 1 else 0.0
@@ -80,11 +82,17 @@ def _spread_of_scores(fp32: NDArray[np.float64], int8: NDArray[np.float64]) -> f
     return float((fp32 - int8).std(ddof=1)) / math.sqrt(len(fp32)) / abs(float(int8.mean()))
 
 
-def _by_deviation(deviation: float, margin: float, wanted: float) -> Callable[[float], float] | None:
-    """Take a loss whose standard deviation is known; models that do not differ tell nothing of it."""
+def _by_deviation(
+    deviation: float, margin: float, wanted: float, varies: float = 1.0
+) -> Callable[[float], float] | None:
+    """Take a loss whose standard deviation is known; models that do not differ tell nothing of it.
+
+    Its score, which is to reach ``wanted``, has a standard deviation of its own, ``varies``.
+    """
     if deviation == 0:
         return None
-    return lambda times: max(margin + _FOUND * deviation / times**0.5, (wanted + _FOUND) * deviation / times**0.5)
+    significant = (wanted + _FOUND * varies) * deviation
+    return lambda times: max(margin + _FOUND * deviation / times**0.5, significant / times**0.5)
 
 
 def _of_answers(
