@@ -223,10 +223,8 @@ def _preprocessing(model: ov.Model) -> str:
     image = first_image(model)
     if image is None:
         return ""
-    # Resized first: OpenCV drops the only channel of a gray picture.
-    steps = [_resize(image.height, image.width)]
-    if image.channels == 1:
-        steps.append("- {type: bgr_to_gray}")
+    steps = ["- {type: bgr_to_gray}"] if image.channels == 1 else []
+    steps.append(_resize(image.height, image.width))
     if image.is_real:
         steps.append("- {type: normalization, mean: 127.5, std: 127.5}   # TODO: as in training; pictures come as BGR")
     heading = "# " if all(step.startswith("#") for step in steps) else ""
