@@ -124,10 +124,29 @@ KINDS = {
     "detector with a size": (
         [("image", np.float32, IMAGES), ("im_info", np.float32, [1, 3])], [[1, 1, 50, 7]], "ssd", "mAP",
     ),
+    "detector with a size first": (
+        [("im_shape", np.float32, [1, 2]), ("image", np.float32, [1, 3, -1, -1]), ("scale_factor", np.float32, [1, 2])],
+        [[1, 1, 50, 7]], "ssd", "mAP",
+    ),
+    "rows of boxes": ([("image", np.float32, [1, 3, 64, 64])], [[1, 84, 100]], "ssd", "mAP"),
+    "gray, channels last": ([("image", np.uint8, [-1, -1, -1, 1])], [[1, 10]], "classification", "accuracy@top1"),
+    "map of one value a class": ([("image", np.float32, IMAGES)], [[1, 10, 1, 1]], "classification", "accuracy@top1"),
+    "mask": ([("image", np.float32, [-1, 3, -1, -1])], [[1, 1, -1, -1]], "segmentation_one_class", "mean_iou"),
+    "image to image, channels last": (
+        [("image", np.float32, [1, 32, 32, 3])], [[1, 64, 64, 3]], "super_resolution", "psnr",
+    ),
+    "landmarks": ([("image", np.float32, IMAGES)], [[1, 68, 2]], "regression", "mae"),
     "segmentation": ([("image", np.float32, IMAGES)], [[1, 21, 32, 32]], "segmentation", "mean_iou"),
     "super resolution": ([("image", np.float32, IMAGES)], [[1, 3, 64, 64]], "super_resolution", "psnr"),
     "recognizer": (
         [("image", np.float32, [1, 1, 32, -1])], [[30, 1, 37]], "ctc_greedy_search_decoder",
+        "character_recognition_accuracy",
+    ),
+    "recognizer with the batch first": (
+        [("image", np.float32, [-1, 3, 48, -1])], [[-1, 30, 37]], "ppocr", "character_recognition_accuracy",
+    ),
+    "recognizer of one size": (
+        [("image", np.float32, [1, 1, 32, 100])], [[26, 1, 37]], "ctc_greedy_search_decoder",
         "character_recognition_accuracy",
     ),
     "tokens": ([("input_ids", np.int64, [1, 64])], [[1, 2]], "bert_classification", "accuracy"),
@@ -136,8 +155,15 @@ KINDS = {
         [(name, np.int64, [-1, -1]) for name in ("input_ids", "attention_mask", "token_type_ids")], [[1, 2]],
         "bert_classification", "accuracy",
     ),
+    "tokens with positions": (
+        [(name, np.int64, [1, 8]) for name in ("input_ids", "attention_mask", "position_ids")], [[1, 2]],
+        "bert_classification", "accuracy",
+    ),
     "signal": ([("signal", np.float32, [1, 1, -1])], [[1, 1]], "regression", "mae"),
     "two arrays": ([("a", np.float32, [1, 8]), ("b", np.float32, [1, 3])], [[1, 1]], "regression", "mae"),
+    "names that YAML takes for something else": (
+        [("0", np.float32, [1, 8]), ("on: off", np.float32, [1, 3])], [[1, 1]], "regression", "mae",
+    ),
     "image to number": ([("image", np.float32, IMAGES)], [[1, 1]], "regression", "mae"),
 }  # fmt: skip
 
@@ -161,17 +187,26 @@ def test_starter_has_only_and_all_of_what_the_checker_knows(kind, folder):
     for base, part in parts:
         part = {"type": part} if isinstance(part, str) else part
         given = {key for key in part if key not in ("type", "converter", "name")}
-        known = base.resolve(part.get("converter") or part["type"]).parameters()
+        kind = base.resolve(part.get("converter") or part["type"])
+        known = kind.parameters()
         needed = {key for key, field in known.items() if not field.optional and field.default is None}
         assert given <= known.keys(), part
         assert needed - {"type", "converter", "class"} <= given, part
+        refused = kind.validate_config(part, fetch_only=True)
+        assert not [error for error in refused if "does not exist" not in str(error)], part
+    shapes = {name: tuple(shape) for name, _, shape in inputs}
+    feeder = module("launcher.input_feeder").InputFeeder
+    feeder(launcher.get("inputs", []), shapes, shapes.__getitem__)
+    assert set(launcher) <= {"framework", "adapter", "inputs", "default_layout"}
     assert (launcher["adapter"] if isinstance(launcher["adapter"], str) else launcher["adapter"]["type"]) == adapter
     assert set(dataset) <= {
-        "name", "data_source", "additional_data_source", "reader", "annotation_conversion", "preprocessing", "metrics",
+        "name", "data_source", "additional_data_source", "segmentation_masks_source", "reader", "annotation_conversion",
+        "preprocessing", "metrics",
     }  # fmt: skip
     steps = [step["type"] for step in dataset.get("preprocessing", [])]
-    name, element, shape = inputs[0]
+    name, element, shape = next((each for each in inputs if len(each[2]) == 4), inputs[0])
     assert ("bgr_to_gray" in steps) == (len(shape) == 4 and 1 in (shape[1], shape[3]))
+    assert ("# - {type: resize" in text) == (len(shape) == 4 and sum(size < 0 for size in shape[1:]) == 2)
     assert ("normalization" in steps) == (len(shape) == 4 and element is np.float32)
     assert ("# input_shapes:" in text) == any(size < 0 for _, _, sizes in inputs for size in sizes)
     described = ", ".join("?" if size < 0 else str(size) for size in shape)
@@ -187,3 +222,44 @@ def test_tokens_are_filled_by_the_names_that_exporters_give(folder):
     assert values == ["input_ids*", "input_mask*", "segment_ids*"]
     assert entry["datasets"][0]["reader"]["features"] == ["input_ids", "input_mask", "segment_ids"]
     assert entry["datasets"][0]["annotation_conversion"]["enable_padding"] is False
+
+
+def inputs_of(content):
+    return content["accuracy_checker"]["models"][0]["launchers"][0]["inputs"]
+
+
+def test_tokens_without_telling_names_are_filled_by_their_order(folder):
+    content, text = starter_of(folder, *[(name, np.int64, [1, 8]) for name in ("0", "1", "2")], outputs=[[1, 2]])
+    assert [each["name"] for each in inputs_of(content)] == ["0", "1", "2"]
+    assert [each["value"] for each in inputs_of(content)] == ["input_ids*", "input_mask*", "segment_ids*"]
+    assert text.count("guessed by its place") == 2
+
+
+def test_positions_are_a_constant_where_lengths_are_fixed(folder):
+    names = ("input_ids", "position_ids")
+    content, _ = starter_of(folder, *[(name, np.int64, [1, 4]) for name in names], outputs=[[1, 2]])
+    assert inputs_of(content)[1] == {"name": "position_ids", "type": "CONST_INPUT", "value": [[0, 1, 2, 3]]}
+    (folder / "net.yml").unlink()
+    content, text = starter_of(folder, *[(name, np.int64, [-1, -1]) for name in names], outputs=[[1, 2]])
+    assert inputs_of(content)[1] == {"name": "position_ids", "type": "IGNORE_INPUT"}
+    assert "TODO: texts have no positions" in text
+
+
+def test_a_single_image_beside_its_size_needs_no_file_name_that_fits(folder):
+    content, _ = starter_of(folder, *KINDS["detector with a size first"][0], outputs=[[1, 1, 50, 7]])
+    assert inputs_of(content) == [
+        {"name": "im_shape", "type": "IMAGE_INFO"},
+        {"name": "image", "type": "INPUT"},
+        {"name": "scale_factor", "type": "SCALE_FACTOR"},
+    ]
+
+
+def test_a_text_with_another_number_of_classes_is_told_what_the_converter_knows(folder):
+    _, text = starter_of(folder, ("tokens", np.int64, [-1, -1]), outputs=[[1, 3]])
+    assert "sst-2 knows labels 0 and 1 only" in text
+
+
+def test_a_model_file_that_yaml_takes_for_a_number_stays_a_name(folder):
+    save_model(several_outputs(), folder / "123.xml")
+    path = write_starter(folder / "123.xml", "schema.json")
+    assert matrix_at(path, [], [], {}).models[0].name == "123"

@@ -89,7 +89,8 @@ class AccuracySession:
         self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
         self._adapter_name = str(adapter_config)
         if self._adapter is not None:
-            self._adapter.label_map = (self._dataset.metadata or {}).get("label_map")
+            if self._dataset.metadata:  # else that of the adapter's own vocabulary stands, as in the checker
+                self._adapter.label_map = self._dataset.metadata.get("label_map")
             self._adapter.output_blob = self._adapter.output_blob or model.outputs[0].get_any_name()
         self._outputs = [port.get_any_name() for port in model.outputs]
         self._stateful = is_stateful(model)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
-from typing import Any
 
 import openvino as ov
+import yaml
 
 from quantize_zoo import errors
 from quantize_zoo.graph import read_model, with_own_names
-from quantize_zoo.zoo.tasks import Task, image_input, sizes, task_of, token_feature
+from quantize_zoo.zoo.guessing import task_of
+from quantize_zoo.zoo.ports import TokenInput, described, first_image, info_type, sizes, token_inputs
+from quantize_zoo.zoo.tasks import Task
 
 _TEMPLATE = """\
 # yaml-language-server: $schema={schema}
-# Written by: quantize-zoo init {file}
+# Written by: quantize-zoo init {source}
 # {looks}
 # Inputs: {ports}
 # Lines with TODO are for you: only you know your data. Then: quantize-zoo check {name}.yml
@@ -25,11 +28,10 @@ model: {file}
     - name: {name}
       launchers:
         - framework: openvino
-          adapter: {adapter}   {adapter_note}
-{inputs}      datasets:
-        - name: {name}-data
+{adapter}{inputs}      datasets:
+        - name: {data_name}
 {data}          annotation_conversion:
-            converter: {converter}   # TODO: the checker's converter for your annotation
+            converter: {converter}   # TODO: the checker's converter for your annotation{converter_note}
 {annotation}{preprocessing}          metrics:
             - {metric}
 metric: {metric_name}         # the one that is tuned
@@ -46,9 +48,10 @@ optimizer:
     latency_reduce: 1.0       # TODO: FP32 time / INT8 time that is wanted
     benchmark: {{nthreads: 1, nstreams: 1, api_type: sync, batch_size: 1, duration_seconds: 1}}
 """
-_IMAGE_INFO = (2, 3, 6)  # height and width, and what the checker adds to them
 _ATTENTION = 4  # a layer of attention has two matrix multiplications beside its four linear ones
 _LONGEST = 128  # tokens, where the model takes any number
+_TEXT_CLASSES = 2  # of the converter sst-2
+_NOTE = 35  # the column where what is said of a line begins
 
 
 def write_starter(model_path: Path, schema: str) -> Path:
@@ -74,34 +77,46 @@ def starter_text(model_path: Path, name: str, schema: str) -> str:
     """Return the YAML for a model."""
     model = with_own_names(read_model(model_path))
     task = task_of(model)
-    outputs = ", ".join(_described(port) for port in model.outputs)
+    classes = sizes(model.outputs[0])[-1:]
     filled = {
-        "outputs": outputs,
+        "outputs": ", ".join(described(port) for port in model.outputs),
         "count": str(len(model.outputs)),
-        "NUMBER": str(sizes(model.outputs[0])[-1] or "NUMBER"),
-        "LENGTH": str((sizes(model.inputs[0]) or [None])[-1] or _LONGEST),
+        "NUMBER": f"{classes[0]}" if classes and classes[0] else f"{_TEXT_CLASSES}   # TODO: how many",
+        "LENGTH": _length(model),
     }
     types = [operation.get_type_name() for operation in model.get_ops()]
     attention = {"Softmax", "ScaledDotProductAttention"} & set(types)
-    annotation = "".join(f"            {_fill(line, filled)}\n" for line in task.annotation)
+    other_classes = task.tokens and classes != [_TEXT_CLASSES]
     return _TEMPLATE.format(
         schema=schema,
-        file=model_path,
-        name=name,
+        source=model_path,
+        file=_quoted(str(model_path)),
+        name=_quoted(name),
+        data_name=f"{name}-data",
         looks=_fill(task.looks, filled),
-        ports=", ".join(_described(port) for port in model.inputs),
+        ports=", ".join(described(port) for port in model.inputs),
         shapes=_shapes(model),
-        adapter=_fill(task.adapter, filled),
-        adapter_note=_fill(task.adapter_note, filled),
+        adapter=_adapter(task, filled),
         inputs=_inputs(model, task),
         data=_data(model, task),
         converter=task.converter,
-        annotation=annotation,
+        converter_note=f"; {task.converter} knows labels 0 and 1 only" if other_classes else "",
+        annotation="".join(f"            {_fill(line, filled)}\n" for line in task.annotation),
         preprocessing=_preprocessing(model),
         metric=task.metric,
         metric_name=task.metric_name,
         model_type=", model_type: transformer" if attention and types.count("MatMul") >= _ATTENTION else "",
     )
+
+
+def _quoted(text: str) -> str:
+    """Return a text as YAML, in quotes where it would be something else without."""
+    try:
+        if yaml.safe_load(f"{{key: {text}}}") == {"key": text}:
+            return text
+    except yaml.YAMLError:
+        pass
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _fill(text: str, values: dict[str, str]) -> str:
@@ -110,9 +125,10 @@ def _fill(text: str, values: dict[str, str]) -> str:
     return text
 
 
-def _described(port: Any) -> str:
-    shape = ", ".join("?" if size is None else str(size) for size in sizes(port))
-    return f"{port.get_any_name()} [{shape}] {port.get_element_type().get_type_name()}"
+def _length(model: ov.Model) -> str:
+    """Return how many tokens a model takes."""
+    fixed = [size for port in model.inputs for size in sizes(port)[-1:] if size]
+    return str(fixed[0]) if fixed else f"{_LONGEST}".ljust(_NOTE - len("max_seq_length: ")) + "# longer ones are cut"
 
 
 def _shapes(model: ov.Model) -> str:
@@ -120,7 +136,7 @@ def _shapes(model: ov.Model) -> str:
     dynamic = [port for port in model.inputs if None in sizes(port)]
     if not dynamic:
         return ""
-    shapes = ", ".join(f"{port.get_any_name()}: [{', '.join(_fixed(sizes(port)))}]" for port in dynamic)
+    shapes = ", ".join(f"{_quoted(port.get_any_name())}: [{', '.join(_fixed(sizes(port)))}]" for port in dynamic)
     return (
         f"# input_shapes: {{{shapes}}}   # would fix what is dynamic, which is faster; else samples keep their shapes\n"
     )
@@ -130,50 +146,96 @@ def _fixed(shape: list[int | None]) -> list[str]:
     return [str(size or ("SIZE" if axis else 1)) for axis, size in enumerate(shape)]
 
 
+def _adapter(task: Task, filled: dict[str, str]) -> str:
+    note = f"   {_fill(task.adapter_note, filled)}" if task.adapter_note else ""
+    if not task.decoding:
+        return f"          adapter: {task.adapter}{note}\n"
+    lines = [f"type: {task.adapter}{note}", *(_fill(line, filled) for line in task.decoding)]
+    return "          adapter:\n" + "".join(f"            {line}\n" for line in lines)
+
+
 def _inputs(model: ov.Model, task: Task) -> str:
-    image = image_input(model.inputs[0])
-    layout = "          default_layout: NHWC\n" if image is not None and image.layout == "NHWC" else ""
+    layout = _layout(model)
     if len(model.inputs) == 1:
         return layout
-    images = any(image_input(port) for port in model.inputs)
-    lines = [f"            - {_input(port, images=images, task=task)}" for port in model.inputs]
-    return layout + "\n".join(["          inputs:", *lines, ""])
-
-
-def _input(port: Any, *, images: bool, task: Task) -> str:
-    name = port.get_any_name()
     if task.tokens:
-        return f'{{name: {name}, type: INPUT, value: "{token_feature(name)}*"}}'
-    shape = sizes(port)
-    if images and len(shape) == 2 and shape[-1] in _IMAGE_INFO:
-        return f"{{name: {name}, type: IMAGE_INFO}}   # TODO: or what else fills {_described(port)}"
-    return f'{{name: {name}, type: INPUT, value: ".*{name}.*"}}   # TODO: a regular expression of what fills it'
+        inputs = [_token_line(found) for found in token_inputs(model.inputs)]
+    elif first_image(model):
+        inputs = _image_lines(model)
+    else:
+        names = [port.get_any_name() for port in model.inputs]
+        # numpy_dict_reader calls an array FILE.npy.NAME; the whole name, since that of one input may end as another's.
+        inputs = [
+            f"{{name: {_quoted(name)}, type: INPUT, value: {json.dumps(f'.*[.]npy[.]{re.escape(name)}$')}}}"
+            for name in names
+        ]
+    return layout + "".join(["          inputs:\n", *(f"            - {line}\n" for line in inputs)])
+
+
+def _layout(model: ov.Model) -> str:
+    """Return the line for what is not NCHW: the checker takes four dimensions, batch included, for an image's."""
+    image = first_image(model)
+    if image is not None:
+        return "          default_layout: NHWC\n" if image.layout == "NHWC" else ""
+    if any(len(sizes(port)) > 2 for port in model.inputs):
+        return "          default_layout: NHWC            # leaves arrays as they are\n"
+    return ""
+
+
+def _token_line(found: TokenInput) -> str:
+    name = _quoted(found.name)
+    if found.feature is None and found.length:
+        return f"{{name: {name}, type: CONST_INPUT, value: [{list(range(found.length))}]}}"
+    if found.feature is None:
+        return f"{{name: {name}, type: IGNORE_INPUT}}   # TODO: texts have no positions; fix the length by input_shapes"
+    note = "   # TODO: guessed by its place" if found.guessed else ""
+    return f'{{name: {name}, type: INPUT, value: "{found.feature}*"}}{note}'
+
+
+def _image_lines(model: ov.Model) -> list[str]:
+    """Return a line for each input; a single image needs no expression, and has no file name that would fit one."""
+    infos = [info_type(port) for port in model.inputs]
+    single = infos.count(None) == 1
+    lines = []
+    for port, info in zip(model.inputs, infos, strict=True):
+        name = _quoted(port.get_any_name())
+        if info is not None:
+            lines.append(f"{{name: {name}, type: {info}}}   # TODO: or what else fills {described(port)}")
+        elif single:
+            lines.append(f"{{name: {name}, type: INPUT}}")
+        else:
+            value = json.dumps(f".*{re.escape(port.get_any_name())}.*")
+            lines.append(
+                f"{{name: {name}, type: INPUT, value: {value}}}   # TODO: a regular expression of what fills it"
+            )
+    return lines
 
 
 def _data(model: ov.Model, task: Task) -> str:
     if task.tokens:
-        names = ", ".join(token_feature(port.get_any_name()) for port in model.inputs)
+        names = ", ".join(found.feature for found in token_inputs(model.inputs) if found.feature)
         return f"          reader: {{type: annotation_features_extractor, features: [{names}]}}\n"
     lines = ("data_source: data    # TODO: the folder of your samples", *task.dataset)
     return "".join(f"          {line}\n" for line in lines)
 
 
 def _preprocessing(model: ov.Model) -> str:
-    image = image_input(model.inputs[0])
+    image = first_image(model)
     if image is None:
         return ""
-    steps = []
-    if image.channels == 1:
-        steps.append("- {type: bgr_to_gray}")
-    if image.height and image.width:
-        size = f"size: {image.height}" if image.height == image.width else ""
-        steps.append(f"- {{type: resize, {size or f'dst_height: {image.height}, dst_width: {image.width}'}}}")
-    elif image.height:
-        steps.append(
-            f"- {{type: resize, dst_height: {image.height}, dst_width: {image.height}, aspect_ratio_scale: width}}"
-        )
-    if model.inputs[0].get_element_type().is_real():
+    steps = ["- {type: bgr_to_gray}"] if image.channels == 1 else []
+    steps.append(_resize(image.height, image.width))
+    if image.is_real:
         steps.append("- {type: normalization, mean: 127.5, std: 127.5}   # TODO: as in training; pictures come as BGR")
-    if not steps:
-        return ""
-    return "".join(["          preprocessing:\n", *(f"            {step}\n" for step in steps)])
+    heading = "# " if all(step.startswith("#") for step in steps) else ""
+    return "".join([f"          {heading}preprocessing:\n", *(f"            {step}\n" for step in steps)])
+
+
+def _resize(height: int | None, width: int | None) -> str:
+    if height and width:
+        size = f"size: {height}" if height == width else f"dst_height: {height}, dst_width: {width}"
+        return f"- {{type: resize, {size}}}"
+    if height or width:
+        kept, side = ("width", height) if height else ("height", width)
+        return f"- {{type: resize, dst_height: {side}, dst_width: {side}, aspect_ratio_scale: {kept}}}"
+    return "# - {type: resize, size: SIZE}   # if the model was trained on one size; else pictures keep theirs"
