@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.graph import Node, Placement, branches_by_operation, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.graph.recurrent import RECURRENT
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.graph.states import infer_in_order
 from quantize_zoo.quantization.candidate import feed_with_fp32
@@ -23,8 +22,7 @@ def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement,
 
     Every operation of the candidate is fed with the FP32 model's tensors, so that it shows its own error only. One
     pass over the samples computes all of them. Operations whose error is not finite, or that do not compute floating
-    point, are left out; so are recurrent sequences: where a hidden state's size comes from the data's, OpenVINO fails
-    to compile one beside that of the FP32 model ("node index is out of range").
+    point, are left out.
 
     Args:
         model: the FP32 model.
@@ -40,13 +38,7 @@ def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement,
     original, copies = nodes_by_name(reference), nodes_by_name(quantized)
     feed_with_fp32(quantized, reference, placement)
     inside = branches_by_operation(reference)
-    names = [
-        each.name
-        for each in placement.operations
-        if original[each.name].output(0).get_element_type().is_real() and each.type not in RECURRENT
-    ]
-    if not names:
-        return {}
+    names = [each.name for each in placement.operations if original[each.name].output(0).get_element_type().is_real()]
     outputs = []
     for name in names:
         squares = ops.concat(_squares(original[name], copies[name]), axis=0)
