@@ -94,7 +94,7 @@ def test_difference_lies_in_its_own_interval_and_a_real_fall_is_found(answered):
 def test_stored_answers_are_tested_without_their_predictions(answered, tmp_path):
     """The runtime's check has today's predictions and, of the day of the baseline, the file."""
     session, (first, _, badly) = answered
-    write_answers(tmp_path / "answers.npz", {"int8": first})
+    write_answers(tmp_path / "answers.npz", {"int8": first}, session.contents)
     read = read_answers(tmp_path / "answers.npz")["int8"]
     assert not read.pairs
     assert session.replicated(read) is read

@@ -78,7 +78,7 @@ def test_while_the_program_is_imported(number, library):
     process = begin("check")
     wait_for(process, lambda: maps(process, library))
     process.send_signal(number)
-    assert interrupted(process, number, 2) == f"interrupted by {number.name}\n"
+    assert interrupted(process, number) == f"interrupted by {number.name}\n"
 
 
 @BOTH
@@ -86,7 +86,7 @@ def test_while_a_matrix_is_loaded(number, zoo):
     process = begin("check", zoo / "embedded.yml")
     wait_for(process, lambda: maps(process, "_psutil_linux"))  # the accuracy checker needs it, nothing before
     process.send_signal(number)
-    assert interrupted(process, number, 2) == f"interrupted by {number.name}\n"
+    assert interrupted(process, number) == f"interrupted by {number.name}\n"
 
 
 @BOTH

@@ -177,6 +177,17 @@ def test_signature_and_hash_know_integers():
     assert ranges_hash(made.build(made.base), ()) == ranges_hash(made.build(made.base), ())
 
 
+# --- every kind
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_shows_an_error_of_its_own(name):
+    made = built(name, saturation_fix="all", after=["FastBiasCorrection"])
+    errors = made.errors(made.base)
+    assert set(errors) == set(made.base.operations)
+    assert all(0 < value < 1 for value in errors.values())
+
+
 # --- normalized biases, masks
 
 

@@ -10,13 +10,21 @@ import pytest
 from builders import compression, convolution, model, named, parameter, pipeline, residual_model, switched_off
 from quantize_zoo.config import QuantizationConfig, hardware_path, load_hardware
 from quantize_zoo.errors import CellError
-from quantize_zoo.graph import find_placement, ignored_operations, nodes_by_name, read_model, save_model
+from quantize_zoo.graph import (
+    find_placement,
+    ignored_operations,
+    nodes_by_name,
+    read_model,
+    save_model,
+    with_own_names,
+)
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import input_shapes, shape_text
 from two_stage import two_stage_detector
 from zoo import (
     ZOO,
     attention,
+    branches,
     compressed,
     concat_tree,
     layer_norm,
@@ -192,6 +200,13 @@ def test_the_body_of_a_loop_is_left_alone_and_named():
     placement = find_placement(loop(), CPU, "net")
     assert placement.bodies == ("iterator",)
     assert {operation.name for operation in placement.operations} == {"first", "last"}
+
+
+def test_bodies_of_if_are_quantized():
+    placement = find_placement(with_own_names(branches()), CPU, "net")
+    assert placement.bodies == ()
+    names = [operation.name for operation in placement.operations]
+    assert names == ["first", "choose/then/inside", "choose/else/inside", "last"]
 
 
 def test_shared_tensor_of_depthwise_convolution_and_addition_is_per_tensor():

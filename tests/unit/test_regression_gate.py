@@ -30,6 +30,7 @@ from quantize_zoo.gate.latency import LOOKS
 from quantize_zoo.gate.resolution import resolve
 from quantize_zoo.gate.significance import corrected_student, permutation_of_signs
 from quantize_zoo.scoring import Answers, read_answers, write_answers
+from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.replicates import replicate
 
 MARGIN = 0.03
@@ -352,12 +353,15 @@ def stored(identifiers, **changes):
     return Answers(**{**values, **changes})
 
 
+NOTHING = Contents(*(np.empty(0, dtype=kind) for kind in (np.str_, np.uint64, np.uint64, np.str_, np.bool_)))
+
+
 def test_answers_are_matched_by_name_and_survive_the_file(tmp_path):
     first, second = stored(["a", "b", "c"]), stored(["c", "a", "b"])
     matched = second.ordered_as(first)
     assert matched.identifiers.tolist() == ["a", "b", "c"]
     assert matched.digests.tolist() == [1, 2, 0]
-    write_answers(tmp_path / "x.npz", {"fp32": first, "int8": stored(["a"], values=None)})
+    write_answers(tmp_path / "x.npz", {"fp32": first, "int8": stored(["a"], values=None)}, NOTHING)
     read = read_answers(tmp_path / "x.npz")
     assert read["fp32"].texts.tolist() == first.texts.tolist()
     assert read["fp32"].metrics == first.metrics

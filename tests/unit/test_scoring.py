@@ -192,8 +192,9 @@ def bench_of(batch, shape):
     benchmark = BenchmarkParams(batch_size=batch)
     batched = frozenset(["image"] if shape.startswith("[?") else [])
     return Bench(
-        inputs, DeviceSpec(device="CPU"), benchmark, "metric", "", (0,), {"image": shape, "size": "[]"}, batched, True
-    )
+        accuracy=inputs, device=DeviceSpec(device="CPU"), benchmark=benchmark, metric="metric", dataset="",
+        inputs={"image": shape, "size": "[]"}, batched=batched, measures_latency=True,
+    )  # fmt: skip
 
 
 def test_batch_of_the_benchmark_is_measured_where_the_model_takes_it():

@@ -21,7 +21,9 @@ from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 BAD_USAGE = 2
 CELL_FAILED = 3
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
-_IN_ORDER = ["doctor", "init", "check", "run", "report", "trials", "export", "baseline", "compare", "pot", "worker"]
+_IN_ORDER = [
+    "doctor", "init", "check", "run", "report", "trials", "export", "baseline", "waive", "compare", "pot", "worker",
+]  # fmt: skip
 # Typer has click inside and exports of its errors only this one.
 _UsageError = cast("type[Exception]", typer.BadParameter.__base__)
 

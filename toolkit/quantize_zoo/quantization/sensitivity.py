@@ -55,7 +55,7 @@ def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement,
 
 def _squares(reference: Node, quantized: Node) -> list[Node]:
     # In f32: a lower precision has too few digits for a difference of like values, and none for a sum of many squares.
-    wide, found = ops.convert(reference, "f32"), ops.convert(quantized, "f32")
+    wide, found = (ops.convert(node.output(0), "f32") for node in (reference, quantized))  # a sequence has several
     difference = ops.subtract(found, wide)
     return [_total(ops.multiply(difference, difference)), _total(ops.multiply(wide, wide))]
 
