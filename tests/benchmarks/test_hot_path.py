@@ -123,8 +123,7 @@ def test_collecting_statistics(benchmark, cell, tail, limit):
 def test_collecting_statistics_of_samples_of_different_shapes(benchmark, cell):
     """Nearly each sample has a shape that the plugin has not seen, for which it prepares every layer anew.
 
-    That is most of the time, so what is asserted is against a plain pass over the same samples; against the same model
-    made static is told.
+    Against NNCF on the same samples; against a plain pass, and the same model made static, is told.
     """
     static, _, built, _ = cell
     rng = np.random.default_rng(0)
@@ -142,14 +141,14 @@ def test_collecting_statistics_of_samples_of_different_shapes(benchmark, cell):
     def collect():
         return collect_statistics(model, requests, samples)
 
-    plain = median_ratio(collect, lambda: bare_pass(model, samples)(), rounds=3)
-    benchmark.extra_info["statistics / plain pass"] = plain
+    benchmark.extra_info["statistics / plain pass"] = median_ratio(
+        collect, lambda: bare_pass(model, samples)(), rounds=3
+    )
     benchmark.extra_info["statistics / static model's"] = median_ratio(
         collect, lambda: collect_statistics(fixed, requests, same), rounds=3
     )
     nncfs = median_ratio(collect, lambda: nncf.quantize(model, dataset, subset_size=300), rounds=1)
     benchmark.extra_info["statistics / nncf.quantize"] = nncfs
-    assert plain < 4
     assert nncfs < 1
 
 
