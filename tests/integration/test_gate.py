@@ -129,7 +129,7 @@ def test_slower_best_is_a_regression_of_the_search_and_nothing_else(night, accep
     assert "waived: a test" in (latest / "junit.xml").read_text()
 
 
-def test_baseline_of_another_dataset_is_refused_and_says_what_differs(night, accepted):
+def test_fewer_samples_than_the_baseline_had_are_changed_data(night, accepted):
     labels = accepted.folder / "labels.txt"
     before = labels.read_text()
     labels.write_text("".join(f"{line}\n" for line in before.splitlines()[:80]))
@@ -137,12 +137,9 @@ def test_baseline_of_another_dataset_is_refused_and_says_what_differs(night, acc
         status, document, _ = night()
     finally:
         labels.write_text(before)
-    assert status == 3
+    assert status in (0, 1)  # a busy machine may seem slower
     assert document["cells"][0]["final"] is not None, "what was tuned is kept"
-    (check,) = _gate(document)["checks"]
-    assert check["status"] == "failed"
-    assert "the baseline is of something else: dataset ('100 samples" in check["text"]
-    assert "now '80 samples" in check["text"]
+    assert "data-changed" in {check["status"] for check in _gate(document)["checks"]}
 
 
 def test_vanished_model_of_the_baseline_fails_the_check_only(night, accepted):
