@@ -1,4 +1,4 @@
-"""Constants that are added to a graph: of the element type of the graph they go into, or integers."""
+"""Constants of a graph: their values, and those that are added, of the element type of the graph they go into."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ def constant_of(value: NDArray[Any], kind: ov.Type) -> Node:
     if kind == ov.Type.f16:
         value = np.clip(value, -_LARGEST_HALF, _LARGEST_HALF)
     return ops.constant(value, kind)
+
+
+def constant_data(constant: Node) -> NDArray[np.float32]:
+    """Return a constant's value in f32, also of an element type that NumPy does not have."""
+    try:
+        return np.asarray(constant.get_data(dtype=np.float32))
+    except TypeError:  # OpenVINO 2023.3, on which accuracy is compared with the checker's own command
+        return np.asarray(constant.get_data(), dtype=np.float32)
 
 
 def set_constant(port: Any, value: NDArray[Any]) -> None:

@@ -10,6 +10,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.graph.bodies import ordered_operations
+from quantize_zoo.graph.constants import constant_data
 from quantize_zoo.graph.opset import Node, Output
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.graph.runtime import core
@@ -106,7 +107,7 @@ def constant_value(output: Output) -> NDArray[np.float32] | None:
     if decompressed and node.input_value(0).get_node().get_type_name() == "Constant":
         node = node.input_value(0).get_node()
     if node.get_type_name() == "Constant":
-        return np.asarray(node.get_data(dtype=np.float32))  # its ``data`` are raw bits where NumPy has no such type
+        return constant_data(node)
     if not _is_constant(node):
         return None
     folded = ov.Model([ops.result(ops.convert(output, "f32"))], [], "constants")

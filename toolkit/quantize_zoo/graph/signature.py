@@ -12,7 +12,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.graph.bodies import ordered_operations
-from quantize_zoo.graph.constants import integers_behind
+from quantize_zoo.graph.constants import constant_data, integers_behind
 from quantize_zoo.graph.opset import Node
 
 _RANGE_PORTS = (1, 2, 3, 4)
@@ -66,4 +66,4 @@ def _ranges(model: ov.Model) -> Iterator[tuple[str, list[NDArray[Any]]]]:
 
 
 def _range(node: Node, port: int) -> NDArray[Any]:
-    return np.asarray(node.input_value(port).get_node().get_data(dtype=np.float32))
+    return constant_data(node.input_value(port).get_node())
