@@ -153,15 +153,21 @@ def scaled_dot_product_attention():
     return model(named(ops.scaled_dot_product_attention(q, k, v), "attention"), q, k, v)
 
 
+def projected_heads(tokens):
+    """Query, key and value of tokens, for each head."""
+    heads_of = []
+    for seed, name in enumerate(("query", "key", "value")):
+        flat = dense(tokens, HEADS * WIDTH, HEADS * WIDTH, name, seed=seed)
+        apart = ops.reshape(flat, axes(1, TOKENS, HEADS, WIDTH), False)
+        heads_of.append(ops.transpose(apart, axes(0, 2, 1, 3)))
+    return heads_of
+
+
 @kind
 def attention_with_projections():
     """Projections, heads, masked attention, and a projection of the joined heads."""
     tokens = parameter((1, TOKENS, HEADS * WIDTH), "tokens")
-    projected = []
-    for seed, name in enumerate(("query", "key", "value")):
-        flat = dense(tokens, HEADS * WIDTH, HEADS * WIDTH, name, seed=seed)
-        apart = ops.reshape(flat, axes(1, TOKENS, HEADS, WIDTH), False)
-        projected.append(ops.transpose(apart, axes(0, 2, 1, 3)))
+    projected = projected_heads(tokens)
     mask = ops.constant(np.triu(np.full((1, 1, TOKENS, TOKENS), -1e4, np.float32), 1))
     node = named(ops.scaled_dot_product_attention(*projected, mask), "attention")
     joined = ops.reshape(ops.transpose(node, axes(0, 2, 1, 3)), axes(1, TOKENS, HEADS * WIDTH), False)
@@ -172,11 +178,7 @@ def attention_with_projections():
 def attention_of_parts():
     """Attention as exporters wrote it before there was an operation for it: a MatMul behind Softmax and Transpose."""
     tokens = parameter((1, TOKENS, HEADS * WIDTH), "tokens")
-    projected = []
-    for seed, name in enumerate(("query", "key", "value")):
-        flat = dense(tokens, HEADS * WIDTH, HEADS * WIDTH, name, seed=seed)
-        apart = ops.reshape(flat, axes(1, TOKENS, HEADS, WIDTH), False)
-        projected.append(ops.transpose(apart, axes(0, 2, 1, 3)))
+    projected = projected_heads(tokens)
     scores = named(ops.matmul(projected[0], projected[1], False, True), "scores")
     mixed = named(ops.matmul(ops.softmax(scores, -1), projected[2], False, False), "mixed")
     joined = ops.reshape(ops.transpose(mixed, axes(0, 2, 1, 3)), axes(1, TOKENS, HEADS * WIDTH), False)

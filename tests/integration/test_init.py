@@ -7,6 +7,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
+from cases import axes, parameter
 from quantize_zoo.graph import save_model
 from quantize_zoo.graph.opset import opset13 as ops
 
@@ -15,16 +16,6 @@ COUNT = 40
 
 def random(*shape, scale=0.4, seed=7):
     return ops.constant((scale * np.random.default_rng(seed).normal(size=shape)).astype(np.float32))
-
-
-def axes(*values):
-    return np.array(values, dtype=np.int64)
-
-
-def parameter_of(kind, shape, name):
-    node = ops.parameter(shape, kind, name=name)
-    node.output(0).set_names({name})
-    return node
 
 
 def net(result, *inputs):
@@ -62,7 +53,7 @@ def labelled(folder, model, samples):
 
 
 def grey_of_any_size(folder):
-    image = parameter_of(np.float32, [-1, 1, -1, -1], "image")
+    image = parameter([-1, 1, -1, -1], np.float32, "image")
     model = net(pooled_classes(image, 1), image)
     sizes = np.random.default_rng(1).integers(12, 40, size=(COUNT, 2))
     grey = [cv2.cvtColor(each, cv2.COLOR_BGR2GRAY).astype(np.float32) for each in pictures(folder, sizes)]
@@ -72,7 +63,7 @@ def grey_of_any_size(folder):
 
 def bytes_channels_last(folder):
     """Preprocessing is a part of the model."""
-    image = parameter_of(np.uint8, [1, 24, 24, 3], "image")
+    image = parameter([1, 24, 24, 3], np.uint8, "image")
     scaled = ops.divide(ops.subtract(ops.convert(image, "f32"), np.float32(127.5)), np.float32(127.5))
     model = net(pooled_classes(ops.transpose(scaled, axes(0, 3, 1, 2)), 3), image)
     labelled(folder, model, [{"image": each[None]} for each in pictures(folder, [(24, 24)] * COUNT)])
@@ -81,7 +72,7 @@ def bytes_channels_last(folder):
 
 def tokens_of_any_length(folder):
     """Two inputs, as a tokenizer fills them."""
-    ids, mask = (parameter_of(np.int64, [-1, -1], name) for name in ("input_ids", "attention_mask"))
+    ids, mask = (parameter([-1, -1], np.int64, name) for name in ("input_ids", "attention_mask"))
     words = ops.gather(random(30, 16, scale=2), ids, np.int64(0))
     masked = ops.multiply(words, ops.unsqueeze(ops.convert(mask, "f32"), axes(2)))
     mixed = ops.reduce_sum(ops.matmul(masked, random(16, 16), False, True), axes(1))
@@ -103,7 +94,7 @@ def tokens_of_any_length(folder):
 
 
 def two_arrays(folder):
-    first, second = parameter_of(np.float32, [1, 6], "first"), parameter_of(np.float32, [1, 4], "second")
+    first, second = parameter([1, 6], np.float32, "first"), parameter([1, 4], np.float32, "second")
     joined = ops.concat(
         [ops.matmul(first, random(6, 8), False, False), ops.matmul(second, random(4, 8), False, False)], 1
     )
@@ -121,7 +112,7 @@ def two_arrays(folder):
 
 def letters_of_any_width(folder, order=(2, 0, 1)):
     """One output of (steps, batch, letters)."""
-    image = parameter_of(np.float32, [1, 1, 16, -1], "image")
+    image = parameter([1, 1, 16, -1], np.float32, "image")
     features = ops.relu(ops.convolution(image, random(12, 1, 16, 5), [16, 4], [0, 2], [0, 2], [1, 1]))
     steps = ops.transpose(ops.reshape(features, axes(1, 12, -1), False), axes(*order))
     model = net(ops.matmul(steps, random(12, 11, scale=2), False, False), image)

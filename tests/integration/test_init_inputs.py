@@ -5,6 +5,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
+from cases import axes, parameter
 from quantize_zoo.commands.places import matrix_at
 from quantize_zoo.graph import read_model, save_model, with_own_names
 from quantize_zoo.graph.opset import opset13 as ops
@@ -14,19 +15,9 @@ from quantize_zoo.zoo import write_starter
 RNG = np.random.default_rng(0)
 
 
-def axes(*values):
-    return np.array(values, dtype=np.int64)
-
-
-def parameter_of(kind, shape, name):
-    node = ops.parameter(shape, kind, name=name)
-    node.output(0).set_names({name})
-    return node
-
-
 def summed(shape, *inputs):
     """A model that adds up whatever comes in and answers in this shape."""
-    ports = [parameter_of(kind, size, name) for name, kind, size in inputs]
+    ports = [parameter(size, kind, name) for name, kind, size in inputs]
     totals = [
         ops.reduce_sum(ops.convert(port, "f32"), np.arange(len(port.output(0).partial_shape)), keep_dims=False)
         for port in ports
@@ -132,7 +123,7 @@ def test_pictures_are_resized_to_what_is_fixed(shape, shown, folder, session):
 
 def masked(classes):
     """Tells a bright pixel from a dark one, in one map or in one a class."""
-    image = parameter_of(np.float32, [1, 3, -1, -1], "image")
+    image = parameter([1, 3, -1, -1], np.float32, "image")
     bright = ops.reduce_mean(image, axes(1), keep_dims=True)
     maps = (
         [ops.negative(bright), bright]

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import openvino as ov
 import pytest
-import yaml
 from openvino.op.util import Variable, VariableInfo
 from test_accuracy import F32
 
 from builders import parameter
+from matrices import write_matrix
 from quantize_zoo.config import load_model_config
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
@@ -55,38 +55,15 @@ def videos(tmp_path):
     names = [f"class{label}" for label in range(CLASSES)]
     (tmp_path / "annotation.json").write_text(json.dumps({"labels": names, "database": database}))
     save_model(summing_model(), tmp_path / "net.xml")
-    checker = {
-        "models": [{
-            "name": "videos",
-            "launchers": [{"framework": "openvino", "adapter": "classification"}],
-            "datasets": [{
-                "name": "videos", "data_source": "videos", "reader": "numpy_reader",
-                "annotation_conversion": {
-                    "converter": "clip_action_recognition", "annotation_file": "annotation.json", "data_dir": "videos",
-                    "numpy_input": True, "clip_duration": 1, "temporal_stride": 1, "clips_per_video": STEPS,
-                },
-                "metrics": [{"name": "accuracy", "type": "accuracy"}],
-            }],
-        }]
-    }  # fmt: skip
-    model = {
-        "name": "videos", "model": "net.xml", "accuracy_checker": "checker.yml", "metric": "accuracy",
-        "compression": {
-            "target_device": "CPU",
-            "algorithms": [{"name": "TunableQuantization", "params": {"stat_subset_size": 50}}],
+    dataset = {
+        "data_source": "videos", "reader": "numpy_reader",
+        "annotation_conversion": {
+            "converter": "clip_action_recognition", "annotation_file": "annotation.json", "data_dir": "videos",
+            "numpy_input": True, "clip_duration": 1, "temporal_stride": 1, "clips_per_video": STEPS,
         },
-        "optimizer": {"name": "Tpe", "params": {
-            "max_trials": 3, "accuracy_loss": 20, "latency_reduce": 0.01, "holdout": 0.25,
-            "benchmark": {
-                "nthreads": 1, "nstreams": 1, "api_type": "sync", "batch_size": 1, "duration_seconds": 0.2,
-            },
-        }},
+        "metrics": [{"name": "accuracy", "type": "accuracy"}],
     }  # fmt: skip
-    devices = [{"device": "CPU", "inference_precision": "f32"}]
-    for name, content in (
-        ("checker.yml", checker), ("net.yml", model), ("matrix.yml", {"models": ["net.yml"], "devices": devices}),
-    ):  # fmt: skip
-        (tmp_path / name).write_text(yaml.safe_dump(content))
+    write_matrix(tmp_path, "videos", "classification", dataset, 50, accuracy_loss=20, holdout=0.25)
     return np.stack(frames), np.array(labels)
 
 

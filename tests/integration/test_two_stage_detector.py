@@ -4,8 +4,8 @@ import json
 
 import openvino as ov
 import pytest
-import yaml
 
+from matrices import write_matrix
 from quantize_zoo.graph import save_model
 from two_stage import draw_scenes, two_stage_detector
 
@@ -16,38 +16,17 @@ IMAGES = 60
 def matrix(tmp_path):
     draw_scenes(tmp_path, IMAGES)
     save_model(two_stage_detector(), tmp_path / "net.xml")
-    checker = {
-        "models": [{
-            "name": "squares",
-            "launchers": [{"framework": "openvino", "adapter": "ssd"}],
-            "datasets": [{
-                "name": "squares", "data_source": "images",
-                "annotation_conversion": {
-                    "converter": "common_object_detection", "annotation_dir": "boxes", "labels_file": "labels.txt",
-                    "pairs_file": "pairs.txt", "has_background": True, "add_background_to_label_id": True,
-                },
-                "preprocessing": [{"type": "normalization", "mean": 0, "std": 255}],
-                "postprocessing": [{"type": "resize_prediction_boxes"}],
-                "metrics": [{"name": "mAP", "type": "map", "ignore_difficult": True}],
-            }],
-        }]
-    }  # fmt: skip
-    params = {"stat_subset_size": 30, "preset": "performance"}
-    benchmark = {"nthreads": 1, "nstreams": 1, "api_type": "sync", "batch_size": 1, "duration_seconds": 0.2}
-    model = {
-        "name": "squares", "model": "net.xml", "accuracy_checker": "checker.yml", "metric": "mAP",
-        "compression": {
-            "target_device": "CPU", "algorithms": [{"name": "TunableQuantization", "params": params}],
+    dataset = {
+        "data_source": "images",
+        "annotation_conversion": {
+            "converter": "common_object_detection", "annotation_dir": "boxes", "labels_file": "labels.txt",
+            "pairs_file": "pairs.txt", "has_background": True, "add_background_to_label_id": True,
         },
-        "optimizer": {"name": "Tpe", "params": {
-            "max_trials": 3, "accuracy_loss": 10, "latency_reduce": 0.01, "holdout": 0, "benchmark": benchmark,
-        }},
+        "preprocessing": [{"type": "normalization", "mean": 0, "std": 255}],
+        "postprocessing": [{"type": "resize_prediction_boxes"}],
+        "metrics": [{"name": "mAP", "type": "map", "ignore_difficult": True}],
     }  # fmt: skip
-    devices = [{"device": "CPU", "inference_precision": "f32"}]
-    files = {"checker.yml": checker, "net.yml": model, "matrix.yml": {"models": ["net.yml"], "devices": devices}}
-    for name, content in files.items():
-        (tmp_path / name).write_text(yaml.safe_dump(content))
-    return tmp_path / "matrix.yml"
+    return write_matrix(tmp_path, "squares", "ssd", dataset, 30, accuracy_loss=10, holdout=0)
 
 
 def test_two_stage_detector_is_quantized_scored_and_exported(matrix, tmp_path, quantize_zoo):

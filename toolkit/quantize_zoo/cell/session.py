@@ -108,13 +108,17 @@ class CellSession:
                 self._accuracy.identifiers(), self._accuracy.labels(), params.holdout, params.eval_subset_size
             )
         self._untaken = self._pipeline.leave_untaken_branches()
-        dataset = f"{len(self._accuracy)} samples, {self._fingerprint[:12]}"
+        dataset, former = (
+            f"{len(self._accuracy)} samples, {each[:12]}"
+            for each in (self._fingerprint, self._accuracy.former_fingerprint())
+        )
         bench = Bench(
             accuracy=self._accuracy,
             device=self._device,
             benchmark=params.benchmark,
             metric=config.metric,
             dataset=dataset,
+            former_dataset=former,
             calibration=self._split.tuning[: config.compression.tunable.stat_subset_size],
             inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
             batched=frozenset(
@@ -149,8 +153,7 @@ class CellSession:
             scored_on=self._device.label if self._cell.scored_on_cpu else "",
             model_path=str(config.model),
         )
-        former = {"dataset": f"{len(self._accuracy)} samples, {self._accuracy.former_fingerprint()[:12]}"}
-        return Prepared(reference, placement, self._pipeline.base, former)
+        return Prepared(reference, placement, self._pipeline.base, {"dataset": former})
 
     def references(self) -> tuple[ReferencePoint, ...]:
         """Score the models of other tools that the cell asks for."""

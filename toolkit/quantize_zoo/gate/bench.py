@@ -34,6 +34,7 @@ _TIMED_SAMPLES = 8  # where shapes differ
 class Bench:
     """What runs the models: the dataset's session, the device, and how latency is measured (not at all without one).
 
+    ``former_dataset`` is what releases up to 0.1.0 called the dataset.
     ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic. ``calibration`` are the
     samples that statistics are collected on, ``holdout`` those that the search never sees.
     """
@@ -46,6 +47,7 @@ class Bench:
     inputs: Mapping[str, str]
     batched: frozenset[str]
     measures_latency: bool
+    former_dataset: str = ""
     holdout: tuple[int, ...] = ()
     calibration: tuple[int, ...] = ()
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.checks import ChangedSample, Check, CheckStatus
-from quantize_zoo.gate.comparison import Terms, compare_answers
+from quantize_zoo.gate.comparison import LISTED_SAMPLES, Terms, compare_answers
 from quantize_zoo.graph import content_hash
 from quantize_zoo.scoring import Answers, Contents, describe_environment
 from quantize_zoo.search import relative_accuracy_loss
 from quantize_zoo.store import Baseline
 
-_LISTED_SAMPLES = 50
 _ABSENT = "not there"
 
 Key = tuple[str, int]  # a sample's name, and how many of that name come before it
@@ -59,8 +58,7 @@ def find_data_change(
 
     """
     now = bench.contents
-    former = f"{len(bench.accuracy)} samples, {bench.accuracy.former_fingerprint()[:12]}"
-    if baseline.dataset in (bench.dataset, former):
+    if baseline.dataset in (bench.dataset, bench.former_dataset):
         return None
     old = {key: index for index, key in enumerate(_keys(names))}
     new = {key: index for index, key in enumerate(_keys(now.identifiers.tolist()))}
@@ -92,7 +90,7 @@ def find_data_change(
     text = ", ".join(parts) or "their order"
     same = tuple(pair for pair in both if pair not in moved)
     return DataChange(
-        text, tuple(listed[:_LISTED_SAMPLES]), len(listed), calibration, same, len(names), before is not None
+        text, tuple(listed[:LISTED_SAMPLES]), len(listed), calibration, same, len(names), before is not None
     )
 
 

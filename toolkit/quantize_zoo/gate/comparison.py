@@ -30,7 +30,7 @@ from quantize_zoo.graph import same_model
 from quantize_zoo.scoring import Answers, Side, measure_rounds
 from quantize_zoo.store import Figures
 
-_LISTED_SAMPLES = 50
+LISTED_SAMPLES = 50
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def compare_answers(
             str(candidate.texts[index]),
             _thumbnail(bench, terms, str(baseline.identifiers[index])),
         )
-        for index in moved[:_LISTED_SAMPLES]
+        for index in moved[:LISTED_SAMPLES]
     )
     return accuracy_check(cause, subject, verdict, metric, changed, len(moved), samples)
 

@@ -37,8 +37,7 @@ from quantize_zoo.store import StoredBaseline
 class GateRequest:
     """What to hold a cell against.
 
-    ``folder`` has the files of baselines; ``best`` and ``model`` are tonight's best configuration and its IR. ``why``
-    tells why tonight's best is not the baseline's configuration, if that was given up.
+    ``folder`` has the files of baselines; ``best`` and ``model`` are tonight's best configuration and its IR.
     """
 
     baseline: StoredBaseline
@@ -47,7 +46,6 @@ class GateRequest:
     model: Path
     terms: Terms
     runtimes: tuple[Runtime, ...] = ()
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     elif option_hash(request.best) == option_hash(content.option):
         notes.append("tonight's best is the baseline's configuration")
     else:
-        checks += against(request.model, "search", "tonight's best", request.why, chosen=True)
+        checks += against(request.model, "search", "tonight's best", chosen=True)
     if request.best is not None:
         checks += growth(bench, request.terms, int8, request.model, "search", "tonight's best")
     return GateResult(request.baseline.id, request.baseline.accepted_at.isoformat(), tuple(checks), tuple(notes))

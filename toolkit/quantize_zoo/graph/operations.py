@@ -108,19 +108,25 @@ def constant_value(output: Output) -> NDArray[np.float32] | None:
         node = node.input_value(0).get_node()
     if node.get_type_name() == "Constant":
         return constant_data(node)
-    if not _is_constant(node):
+    if not is_constant(node):
         return None
     folded = ov.Model([ops.result(ops.convert(output, "f32"))], [], "constants")
     compiled = core().compile_model(folded, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.asarray(compiled([])[0], dtype=np.float32)
 
 
-def _is_constant(node: Node) -> bool:
+def is_constant(node: Node, *, static_shapes: bool = False) -> bool:
+    """Tell whether no data reach an operation; ``static_shapes`` of data count as constants, as when compiling."""
     pending, seen = [node], set()
     while pending:
         current = pending.pop()
-        if current.get_type_name() in ("Parameter", "ReadValue"):
+        kind = current.get_type_name()
+        if kind in ("Parameter", "ReadValue"):
             return False
+        if static_shapes and kind == "ShapeOf":
+            if current.input(0).get_partial_shape().is_dynamic:
+                return False
+            continue
         for value in current.input_values():
             source = value.get_node()
             if source.get_friendly_name() not in seen:

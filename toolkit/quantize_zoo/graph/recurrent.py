@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantize_zoo.graph.operations import WeightPoint
+from quantize_zoo.graph.operations import WeightPoint, is_constant
 from quantize_zoo.graph.opset import Node
 
 DATA, HIDDEN = 0, 1  # the inputs that all have
@@ -49,23 +49,4 @@ def hidden_is_quantized(node: Node) -> bool:
 
     Without one the plugin takes a constant only: what it can compute when the model is compiled.
     """
-    return not _is_known(node.input_value(HIDDEN).get_node())
-
-
-def _is_known(node: Node) -> bool:
-    pending, seen = [node], set()
-    while pending:
-        current = pending.pop()
-        kind = current.get_type_name()
-        if kind in ("Parameter", "ReadValue"):
-            return False
-        if kind == "ShapeOf":
-            if current.input(0).get_partial_shape().is_dynamic:
-                return False
-            continue
-        for value in current.input_values():
-            source = value.get_node()
-            if source.get_friendly_name() not in seen:
-                seen.add(source.get_friendly_name())
-                pending.append(source)
-    return True
+    return not is_constant(node.input_value(HIDDEN).get_node(), static_shapes=True)

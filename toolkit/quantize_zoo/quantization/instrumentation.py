@@ -93,29 +93,25 @@ def instrumented(
     inside = branches_by_operation(copy)
     asked: list[tuple[str, Request | None]] = [(tensor, None) for tensor in tensors]
     asked += [(request.tensor, request) for request in requests]
-    asked.sort(key=lambda each: tensors[each[0]].get_partial_shape().is_dynamic or _operation(each[0]) in inside)
+    asked.sort(key=lambda each: tensors[each[0]].get_partial_shape().is_dynamic or operation_of(each[0]) in inside)
     columns: list[Columns] = []
     values: list[Output] = []
     sizes: list[Output] = []
     for tensor, request in asked:
         rows = _rows(tensor, tensors[tensor], None if request is None else request.channel_axis)
-        if (branch := inside.get(_operation(tensor))) is not None:
+        if (branch := inside.get(operation_of(tensor))) is not None:
             # Where the other branch is taken the tensor has no values. Convert does nothing, but has one output.
             nothing = np.zeros((_lengths(rows)[0], 0), np.float32)
             rows = ops.convert(branch.carry_out(rows.output(0), nothing), "f32")
         channels, size = _lengths(rows)
-        capacity: int | None = None
-        if size is None:
-            capacity = None if branch is not None else capacities.get(tensor)
-            if isinstance(request, Extremes) and request.tail:
-                capacity = capacity and capacity // channels
-                found, count = _filled_up(rows, request, capacity) if capacity else _in_blocks(rows, request)
-            else:
-                capacity, count = None, ops.constant(_ONE).output(0)
-                found = _of_one_size(rows, request)
-            sizes += [_flat(_size(rows)), _flat(count)]
+        capacity = None
+        if size is None and isinstance(request, Extremes) and request.tail:
+            capacity = capacities.get(tensor, 0) // channels or None
+            found, count = _filled_up(rows, request, capacity) if capacity else _in_blocks(rows, request)
         else:
-            found = _of_one_size(rows, request)
+            found, count = _of_one_size(rows, request), ops.constant(_ONE).output(0)
+        if size is None:
+            sizes += [_flat(_size(rows)), _flat(count)]
         columns.append(Columns(tensor, request, channels, size, size and _count(size, request), capacity))
         values += [_flat(value) for value in found]
     results = [ops.result(ops.concat(each, axis=0)) for each in (values, sizes) if each]
@@ -147,14 +143,15 @@ def _with_results(
     return copy, {tensor: result.input_value(0) for tensor, result in results.items()}
 
 
-def _operation(tensor: str) -> str:
+def operation_of(tensor: str) -> str:
+    """Return the operation whose output a tensor is."""
     return tensor.rpartition(":")[0]
 
 
 def _sizes_of(model: ov.Model, tensors: Sequence[str], shapes: Mapping[str, ov.PartialShape]) -> dict[str, int]:
     """Return how many values tensors have with inputs of these shapes; those that depend on data are left out."""
     inside = branches_by_operation(model)
-    outside = [tensor for tensor in tensors if _operation(tensor) not in inside]
+    outside = [tensor for tensor in tensors if operation_of(tensor) not in inside]
     if not outside:
         return {}
     try:
@@ -172,7 +169,7 @@ def _rows(tensor: str, source: Output, channel_axis: int | None) -> Node:
         channels, ahead_is_one = 1, True
     else:
         if shape.rank.is_dynamic or shape[channel_axis].is_dynamic:
-            raise errors.dynamic_channels(tensor.rpartition(":")[0], str(shape))
+            raise errors.dynamic_channels(operation_of(tensor), str(shape))
         channels = shape[channel_axis].get_length()
         ahead_is_one = all(each.is_static and each.get_length() == 1 for each in list(shape)[:channel_axis])
     if not ahead_is_one:

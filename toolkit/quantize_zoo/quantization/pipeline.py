@@ -106,7 +106,6 @@ class Pipeline:
         self._tail = 0.0
         self._variants: dict[tuple[str, ...], _Variant] = {}
         self._place(ignored_operations(model, hardware, params.tunable, name))
-        _weights(model, self.placement)  # what is no number is told before the model is scored
 
     def leave_untaken_branches(self) -> tuple[str, ...]:
         """Leave the branches alone that no calibration sample takes, since no range is known; return their names.
@@ -127,6 +126,7 @@ class Pipeline:
     def _place(self, ignored: frozenset[str]) -> None:
         self._ignored = ignored
         self.placement = find_placement(self._model, self._hardware, self._name, ignored)
+        self._weights = _weights(self._model, self.placement)  # what is no number is told before the model is scored
         self.base = base_option(self.placement, self._hardware, self._params.tunable, self._params.steps)
 
     def prepare(self, base: ModelOption) -> None:
@@ -213,7 +213,7 @@ class Pipeline:
                 apply_smoothing(model, smoothing=smoothing)
         model.validate_nodes_and_infer_types()
         placement = find_placement(model, self._hardware, self._name, self._ignored)
-        weights = _weights(model, placement)
+        weights = _weights(model, placement) if preparing else self._weights
         statistics, means = self._statistics(model, placement, "+".join(preparing))
         ranges = RangeFinder(placement, statistics, weights)
         multiplied = frozenset(each.name for each in placement.operations if each.weights and each.type in WEIGHTED)

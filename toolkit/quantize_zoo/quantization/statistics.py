@@ -20,7 +20,14 @@ from quantize_zoo import errors
 from quantize_zoo.config import StatisticType
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.graph.states import Steps, continues, is_stateful
-from quantize_zoo.quantization.instrumentation import ChannelMean, Columns, Extremes, Request, instrumented
+from quantize_zoo.quantization.instrumentation import (
+    ChannelMean,
+    Columns,
+    Extremes,
+    Request,
+    instrumented,
+    operation_of,
+)
 
 _MOST_FILLING = 8  # how much larger than the mean sample the largest may be, for all to be filled up to its size
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
@@ -104,9 +111,9 @@ def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Sa
         present = sizes > 0
         if columns.request is None:
             if not present.any():
-                raise errors.never_observed(columns.tensor.rpartition(":")[0])
+                raise errors.never_observed(operation_of(columns.tensor))
             if not np.isfinite(values[present]).all():
-                raise errors.not_finite(columns.tensor.rpartition(":")[0])
+                raise errors.not_finite(operation_of(columns.tensor))
         elif isinstance(columns.request, ChannelMean):
             means[columns.request] = np.where(present[:, None], values[:, 0, :, 0], np.float32(np.nan))
         else:
