@@ -11,7 +11,7 @@ import pytest
 from distributed import Client
 
 from clusters import COMMAND, Cluster, free_port, pretending, run
-from conftest import SmallMatrix
+from matrices import SmallMatrix
 from quantize_zoo.config import load_matrix
 from quantize_zoo.engines import ClusterOptions, find_scheduler
 from quantize_zoo.engines.cluster_options import require_safe

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from test_accuracy import F32
 
-from conftest import SmallMatrix
+from matrices import SmallMatrix
 from quantize_zoo.config import GateConfig, load_model_config
 from quantize_zoo.errors import CellError
 from quantize_zoo.gate.bench import Bench

@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from conftest import SmallMatrix
+from matrices import SmallMatrix
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 
