@@ -511,6 +511,63 @@ def interpolate_nearest():
     )
 
 
+def places(node, values):
+    """One row of so many values for each place (1, places, values)."""
+    return ops.reshape(ops.transpose(node, axes(0, 2, 3, 1)), axes(1, -1, values), False)
+
+
+def decoded(offsets):
+    """Boxes of pixels (1, boxes, 4) from centres and logarithms of sides."""
+    grid = np.stack(np.meshgrid(range(12), range(12), indexing="ij"), -1).reshape(1, -1, 2).astype(np.float32)
+    centres, sides = ops.variadic_split(offsets, np.int64(2), axes(2, 2)).outputs()
+    middle = ops.multiply(ops.add(centres, ops.add(ops.multiply(centres, centres), grid)), np.float32(8))
+    half = named(ops.multiply(ops.exp(sides), ops.add(ops.exp(sides), sides)), "half")
+    return named(ops.concat([ops.subtract(middle, half), ops.add(middle, half)], 2), "boxes")
+
+
+def detector(suppress):
+    image = parameter((1, 3, 12, 12))
+    features = ops.relu(convolution(image, 3, 8, "backbone"))
+    raw = ops.multiply(convolution(features, 8, 6, "raw"), np.float32(0.1))
+    offsets, scores = ops.variadic_split(places(raw, 6), np.int64(2), axes(4, 2)).outputs()
+    boxes, chances = decoded(offsets), ops.sigmoid(scores)
+    return ov.Model([ops.result(each) for each in suppress(boxes, ops.transpose(chances, axes(0, 2, 1)))], [image])
+
+
+@kind
+def detector_with_suppression():
+    def suppress(boxes, chances):
+        kept = ops.non_max_suppression(boxes, chances, np.int64(5), np.float32(0.5), np.float32(0.1)).output(0)
+        chosen = ops.squeeze(ops.gather(kept, axes(2), np.int64(1)), axes(1))
+        picked = ops.gather(boxes, chosen, np.int64(1))
+        return [ops.multiply(picked, ops.add(picked, picked))]
+
+    return detector(suppress)
+
+
+@kind
+def detector_with_top_k():
+    def suppress(boxes, chances):
+        best = ops.topk(ops.squeeze(ops.gather(chances, axes(1), np.int64(1)), axes(1)), np.int64(5), 1, "max", "value")
+        return [ops.gather(boxes, ops.squeeze(best.output(1), axes(0)), np.int64(1)), best.output(0)]
+
+    return detector(suppress)
+
+
+@kind
+def selected_features():
+    """What is selected goes through weights again: what is selected by is left alone, and the rest is quantized."""
+    image = parameter((1, 3, 12, 12))
+    rows = places(ops.relu(convolution(image, 3, 8, "backbone")), 8)
+    score = named(ops.matmul(rows, constant(8, 1), False, False), "score")
+    squared = named(ops.multiply(score, score), "squared")
+    total = named(ops.add(score, squared), "total")
+    best = ops.topk(ops.squeeze(total, axes(2)), np.int64(5), 1, "max", "value").output(1)
+    picked = ops.gather(rows, ops.squeeze(best, axes(0)), np.int64(1))
+    added = named(ops.add(picked, ops.multiply(picked, picked)), "added")
+    return ov.Model([ops.result(named(ops.matmul(added, constant(8, 3), False, False), "last"))], [image])
+
+
 def operation_samples(net, count=20):
     """Inputs of a model; integers are indices below 9."""
     rng, found = np.random.default_rng(1), []

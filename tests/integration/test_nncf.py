@@ -40,7 +40,7 @@ def is_int8_constant(node):
         return False
     while node.get_type_name() in _DECOMPRESSION:
         node = node.input_value(0).get_node()
-    return node.get_element_type() in (ov.Type.i8, ov.Type.u8)
+    return node.get_type_name() == "Constant" and node.get_element_type() in (ov.Type.i8, ov.Type.u8)
 
 
 def embedded(zoo, name):

@@ -23,6 +23,7 @@ LOST = "below it the convolution would run in FP32: the plugin's transformations
 SLOWER = "the operation itself is slower on quantized values than in FP32"
 NO_INT8 = "it runs in FP32 either way, and a FakeQuantize costs accuracy and 0 to 4 % of latency"
 EXCITATION = "convolutions of squeeze-and-excitation are quantized: 0 to 12 % faster, the error 0 to 13 % larger"
+SELECTED_BY = "what is selected by is not quantized, as in POT, also where weights come after"
 # By model: what only NNCF quantizes, what only this toolkit does, and why.
 DIFFERENCES = {
     "lstm_sequence": ({"recurrent:1", "recurrent:2"}, set(), CONSTANT_STATE),
@@ -49,6 +50,7 @@ DIFFERENCES = {
     "reduce_l2": ({"length:0"}, set(), NO_INT8),
     "square_root": ({"root:0"}, set(), NO_INT8),
     "linear_with_batch_norm_inference": ({"normalized:0"}, set(), NO_INT8),
+    "selected_features": ({"squared:0", "squared:1", "total:0", "total:1"}, set(), SELECTED_BY),
     "squeeze_and_excitation": (set(), {"down:0", "down:1", "up_:0", "up_:1"}, EXCITATION),
     "squeeze_and_excitation_hard": (set(), {"down:0", "down:1", "up_:0", "up_:1"}, EXCITATION),
 }

@@ -25,6 +25,7 @@ from quantize_zoo.graph.operations import (
 )
 from quantize_zoo.graph.opset import Node
 from quantize_zoo.graph.points import ActivationPoint, Placement, QuantizableOperation, RecurrentScale, shared_configs
+from quantize_zoo.graph.post_processing import post_processing
 from quantize_zoo.graph.propagation import Port, Propagation, above_recurrent, tensor_of
 from quantize_zoo.graph.recurrent import RECURRENT
 from quantize_zoo.graph.unified import unified_scales
@@ -55,10 +56,11 @@ def find_placement(
     if any(node.get_type_name() == "FakeQuantize" for node in ordered):
         raise errors.already_quantized(model_name)
     on_data = data_path(model)
+    left_alone = ignored | post_processing(model, on_data)
     rules: list[tuple[Node, OperationRule]] = []
     for node in ordered:
         name, rule = node.get_friendly_name(), hardware.rule(hardware_type(node))
-        if rule is not None and name in on_data and name not in ignored and _is_quantizable(node, on_data):
+        if rule is not None and name in on_data and name not in left_alone and _is_quantizable(node, on_data):
             rules.append((node, rule))
     weights = {node.get_friendly_name(): _weight_points(node, on_data) for node, _ in rules}
     operations = {
