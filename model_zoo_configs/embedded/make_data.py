@@ -20,12 +20,14 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from scenes import SHAPES, VOCABULARY, draw_detection, draw_face, draw_shapes, shrink, write_review
+from scenes import SHAPES, VOCABULARY, draw_detection, draw_face, draw_shapes, shrink, write_opinions, write_review
+from text_lines import ALPHABET, CHARACTERS, SIZES, draw_line, room, write_line
 
 SEED = 20240601
 SIZE = 32
 VALIDATION_SAMPLES = 1200
-SCENES, SHAPE_PICTURES, FACES, REVIEWS = 240, 200, 240, 1000
+SCENES, SHAPE_PICTURES, FACES, REVIEWS, LINES, OPINIONS = 240, 200, 240, 1000, 600, 1000
+SENTENCES = (1, 7)  # of an opinion
 DATA = Path(__file__).parent / "data"
 FOLDER = DATA / "digits"
 
@@ -135,6 +137,32 @@ def make_reviews() -> None:
     (folder / "vocabulary.txt").write_text("".join(f"{word}\n" for word in VOCABULARY), encoding="ascii")
 
 
+def make_lines() -> None:
+    """Write ``lines/images``, ``lines/lines.txt`` (image and text a line) and ``lines/alphabet.txt``."""
+    rng = np.random.default_rng(SEED)
+    folder = _emptied("lines")
+    (folder / "images").mkdir()
+    rows = []
+    for number in range(LINES):
+        text, size = write_line(rng, int(rng.integers(CHARACTERS[0], CHARACTERS[1] + 1))), int(rng.integers(*SIZES))
+        height, width = room(text, size)
+        picture = draw_line(text, size, (height + int(rng.integers(7)), width + int(rng.integers(13))), rng)
+        # What noise leaves of a line PNG cannot compress.
+        Image.fromarray(picture).save(folder / "images" / f"{number:03d}.jpg", quality=80, optimize=True)
+        rows.append(f"{number:03d}.jpg,{text}\n")
+    (folder / "lines.txt").write_text("".join(rows), encoding="ascii")
+    (folder / "alphabet.txt").write_text(f"{ALPHABET}\n", encoding="ascii")
+
+
+def make_opinions() -> None:
+    """Write ``opinions/opinions.tsv``; the vocabulary is that of the reviews."""
+    rng = np.random.default_rng(SEED)
+    folder = _emptied("opinions")
+    opinions = [write_opinions(rng, int(rng.integers(*SENTENCES))) for _ in range(OPINIONS)]
+    rows = ["sentence\tlabel\n", *(f"{text}\t{label}\n" for text, label in opinions)]
+    (folder / "opinions.tsv").write_text("".join(rows), encoding="ascii")
+
+
 def _emptied(name: str) -> Path:
     folder = DATA / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -144,7 +172,7 @@ def _emptied(name: str) -> Path:
 
 def main() -> None:
     """Write all data."""
-    for make in (make_digits, make_scenes, make_shapes, make_faces, make_reviews):
+    for make in (make_digits, make_scenes, make_shapes, make_faces, make_reviews, make_lines, make_opinions):
         make()
 
 

@@ -7,13 +7,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scenes import SEQUENCE_LENGTH, SHAPES, VOCABULARY
+from text_lines import ALPHABET
 
 CLASSES = 10
 LEVELS = (12, 6, 3)  # rows and columns of the detector's feature maps
 RATIOS = (4, 6, 6)  # default boxes of each place of a level, as the adapter pytorch_ssd_decoder has them
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+Stride = int | tuple[int, int]
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, stride: Stride = 1, groups: int = 1) -> nn.Sequential:
     """Convolution without bias, then batch normalization."""
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
@@ -22,7 +26,7 @@ def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int
 class Residual(nn.Module):
     """ResNet's basic block."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: Stride) -> None:
         super().__init__()
         self.first = conv_bn(inputs, outputs, 3, stride)
         self.second = conv_bn(outputs, outputs, 3)
@@ -107,6 +111,55 @@ class ReviewTransformer(nn.Module):
         for block in self.blocks:
             x = block(x, bias)
         return self.head(self.norm(x)[:, 0])
+
+
+class OpinionEncoder(nn.Module):
+    """Embedding, a convolution over neighbours, attention, mean over the tokens: a sentence of any length."""
+
+    def __init__(self, width: int = 48, depth: int = 2) -> None:
+        super().__init__()
+        self.words = nn.Embedding(len(VOCABULARY), width, padding_idx=0)
+        self.neighbours = nn.Conv1d(width, width, 7, padding=3)
+        self.blocks = nn.ModuleList(Block(width, 4, 2) for _ in range(depth))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 2)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Integers (N, T) to logits (N, 2); ``mask`` (N, T) says which tokens are none, in training only."""
+        x = self.words(tokens)
+        x = x + torch.relu(self.neighbours(x.transpose(1, 2))).transpose(1, 2)
+        if mask is None:
+            for block in self.blocks:
+                x = block(x)
+            return self.head(self.norm(x).mean(1))
+        for block in self.blocks:
+            x = block(x, (mask - 1.0)[:, None, None, :] * 1e4)
+        return self.head((self.norm(x) * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True))
+
+
+class LineRecognizer(nn.Module):
+    """CRNN-like: convolutions, mean over the height, LSTM in both directions, letters or blank (0) at each step."""
+
+    def __init__(self, width: int = 96) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            conv_bn(1, 16, 3, 2),
+            nn.ReLU(),
+            Residual(16, 24, (2, 1)),
+            Residual(24, 32, (2, 1)),
+            Residual(32, 48, (2, 1)),
+        )
+        self.columns = nn.Sequential(nn.Conv1d(48, width, 3, padding=1, bias=False), nn.BatchNorm1d(width), nn.ReLU())
+        self.lstm = nn.LSTM(width, width // 2, bidirectional=True)
+        self.letters = nn.Linear(width, 1 + len(ALPHABET))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 1, H, W) to logits (W / 2, N, letters)."""
+        # Not by the standard deviation: of that OpenVINO 2026.4 makes an MVN, which ends the process where shapes are
+        # dynamic and instructions limited to AVX2.
+        shifted = image - image.mean((2, 3), keepdim=True)
+        exposed = shifted / (shifted.abs().mean((2, 3), keepdim=True) + 1e-3)
+        columns = self.columns(self.features(exposed).mean(2))
+        return self.letters(self.lstm(columns.permute(2, 0, 1))[0])
 
 
 class Detector(nn.Module):

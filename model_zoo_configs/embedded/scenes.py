@@ -16,6 +16,7 @@ SHAPES = ("background", "disc", "square", "triangle")
 SHAPES_SIZE = 64
 FACE_SIZE = 64
 SEQUENCE_LENGTH = 32
+OPINIONS_LENGTH = 128  # at most; an opinion is as long as it is
 
 NOUNS = [
     "film",
@@ -133,33 +134,48 @@ def draw_face(rng: np.random.Generator) -> tuple[Picture, Floats]:
 
 
 def write_review(rng: np.random.Generator) -> tuple[str, int]:
-    """One to four opinions as a sentence; 1 if they are good on balance. What follows "but" counts twice."""
+    """One to three opinions as a sentence; 1 if they are good on balance. What follows "but" counts twice."""
     while True:
-        words: list[str] = []
-        total = 0.0
-        for clause in range(rng.integers(1, 4)):
-            weight = 1.0
-            if clause:
-                joint = str(rng.choice(["and", "but", ","]))
-                words.append(joint)
-                weight = 2.0 if joint == "but" else 1.0
-            words += [str(rng.choice(["the", "a"])), str(rng.choice(NOUNS)), str(rng.choice(["was", "is"]))]
-            sign = 1.0
-            if rng.random() < 0.3:
-                words.append("not")
-                sign = -0.7
-            if rng.random() < 0.5:
-                degree = str(rng.choice(list(DEGREES)))
-                words.append(degree)
-                weight *= DEGREES[degree]
-            opinion = str(rng.choice(list(STRENGTHS)))
-            words.append(opinion)
-            total += sign * weight * STRENGTHS[opinion]
-            if rng.random() < 0.3:
-                words.append(str(rng.choice(_FILLERS)))
-        words.append(".")
+        words, total = _write_sentence(rng)
         if abs(total) > 0.05 and len(words) <= SEQUENCE_LENGTH - 2:
             return " ".join(words), int(total > 0)
+
+
+def write_opinions(rng: np.random.Generator, sentences: int) -> tuple[str, int]:
+    """Several such sentences; 1 if their opinions are good on balance."""
+    while True:
+        written = [_write_sentence(rng) for _ in range(sentences)]
+        words = [word for sentence, _ in written for word in sentence]
+        total = sum(opinion for _, opinion in written)
+        if abs(total) > 0.05 and len(words) <= OPINIONS_LENGTH - 2:
+            return " ".join(words), int(total > 0)
+
+
+def _write_sentence(rng: np.random.Generator) -> tuple[list[str], float]:
+    """Return the words of a sentence, and how good its opinions are on balance."""
+    words: list[str] = []
+    total = 0.0
+    for clause in range(rng.integers(1, 4)):
+        weight = 1.0
+        if clause:
+            joint = str(rng.choice(["and", "but", ","]))
+            words.append(joint)
+            weight = 2.0 if joint == "but" else 1.0
+        words += [str(rng.choice(["the", "a"])), str(rng.choice(NOUNS)), str(rng.choice(["was", "is"]))]
+        sign = 1.0
+        if rng.random() < 0.3:
+            words.append("not")
+            sign = -0.7
+        if rng.random() < 0.5:
+            degree = str(rng.choice(list(DEGREES)))
+            words.append(degree)
+            weight *= DEGREES[degree]
+        opinion = str(rng.choice(list(STRENGTHS)))
+        words.append(opinion)
+        total += sign * weight * STRENGTHS[opinion]
+        if rng.random() < 0.3:
+            words.append(str(rng.choice(_FILLERS)))
+    return [*words, "."], total
 
 
 _STEPS = np.linspace(0, 1, 12)

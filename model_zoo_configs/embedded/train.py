@@ -21,29 +21,38 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import networks
-from make_data import SEED, distort, split_digits
+from make_data import SEED, SENTENCES, distort, split_digits
 from scenes import (
     DETECTION_SIZE,
     FACE_SIZE,
+    OPINIONS_LENGTH,
     SEQUENCE_LENGTH,
     VOCABULARY,
     draw_detection,
     draw_face,
     draw_shapes,
     shrink,
+    write_opinions,
     write_review,
 )
+from text_lines import ALPHABET, CHARACTERS, SIZES, draw_line, room, write_line
 
 HERE = Path(__file__).parent
 DIGIT_SIZE = 48
 SCALES = (21, 45, 99, 153)  # of pytorch_ssd_decoder, in 1/300 of the picture
 ASPECTS = ((2,), (2, 3), (2, 3))
+_NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 Loss = Callable[[nn.Module, list[Tensor]], Tensor]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is made: an epoch's tensors (samples first), the loss of a batch, and the export's names."""
+    """How a model is made: what is drawn of it, the loss of a batch, and the export's names.
+
+    ``examples`` draws tensors, samples first and all of one shape; an epoch has ``draws`` of them. ``axes`` names
+    the dynamic dimensions of inputs and outputs. Where batches differ in shape, they differ in their statistics too:
+    ``frozen`` is the share of the epochs, the last ones, in which batch normalization keeps what it has learnt.
+    """
 
     network: Callable[[], nn.Module]
     examples: Callable[[np.random.Generator], list[Tensor]]
@@ -52,6 +61,9 @@ class Recipe:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     rate: float = 6e-3
+    draws: int = 1
+    frozen: float = 0.0
+    axes: dict[str, dict[int, str]] | None = None  # by default the batch, which comes first
 
 
 def to_digit_input(images: np.ndarray) -> Tensor:
@@ -118,13 +130,42 @@ def face_examples(rng: np.random.Generator) -> list[Tensor]:
 
 def review_examples(rng: np.random.Generator) -> list[Tensor]:
     """Word numbers, mask and label, as the checker's word piece tokenizer makes them of such sentences."""
+    return tokenized([write_review(rng) for _ in range(3000)], SEQUENCE_LENGTH)
+
+
+def opinion_examples(rng: np.random.Generator) -> list[Tensor]:
+    """Word numbers, mask and label of texts of about one length."""
+    sentences = int(rng.integers(*SENTENCES))
+    ids, mask, labels = tokenized([write_opinions(rng, sentences) for _ in range(64)], OPINIONS_LENGTH)
+    longest = int(mask.sum(1).max())
+    return [ids[:, :longest], mask[:, :longest].float(), labels]
+
+
+def tokenized(texts: list[tuple[str, int]], length: int) -> list[Tensor]:
+    """Word numbers, mask and label of texts, padded to this length."""
     numbers = {word: number for number, word in enumerate(VOCABULARY)}
-    ids, labels = np.zeros((3000, SEQUENCE_LENGTH), np.int64), np.zeros(3000, np.int64)
-    for row in range(len(ids)):
-        text, labels[row] = write_review(rng)
+    ids, labels = np.zeros((len(texts), length), np.int64), np.zeros(len(texts), np.int64)
+    for row, (text, label) in enumerate(texts):
         sequence = [numbers[word] for word in ["[CLS]", *text.split(), "[SEP]"]]
-        ids[row, : len(sequence)] = sequence
+        ids[row, : len(sequence)], labels[row] = sequence, label
     return [torch.from_numpy(ids), torch.from_numpy((ids != 0).astype(np.int64)), torch.from_numpy(labels)]
+
+
+def line_examples(rng: np.random.Generator) -> list[Tensor]:
+    """Lines on canvases of one size, the numbers of their letters (0: none), and how many."""
+    largest = int(rng.integers(*SIZES))
+    sizes = rng.integers(max(SIZES[0], largest - 4), largest + 1, 64)
+    # Short ones as well: by single letters the recognizer learns where in a line letters are.
+    longest = int(np.exp(rng.uniform(0.0, np.log(CHARACTERS[1] + 1))))
+    texts = [write_line(rng, int(rng.integers((longest + 1) // 2, longest + 1))) for _ in sizes]
+    lines = [(text, int(size)) for text, size in zip(texts, sizes, strict=True)]
+    height, width = np.max([room(*line) for line in lines], axis=0) + rng.integers(0, (7, 13))
+    images = np.stack([draw_line(*line, (int(height), int(width)), rng) for line in lines])
+    letters = np.zeros((len(texts), CHARACTERS[1]), np.int64)
+    for row, text in enumerate(texts):
+        letters[row, : len(text)] = [1 + ALPHABET.index(letter) for letter in text]
+    counts = torch.tensor([len(text) for text in texts])
+    return [to_grey_input(images)[:, :1].contiguous(), torch.from_numpy(letters), counts]
 
 
 def default_boxes() -> Tensor:
@@ -191,6 +232,19 @@ def review_loss(model: nn.Module, batch: list[Tensor]) -> Tensor:
     return functional.cross_entropy(model(batch[0], batch[1]), batch[2])
 
 
+def opinion_loss(model: nn.Module, batch: list[Tensor]) -> Tensor:
+    """Cross entropy over two classes."""
+    return functional.cross_entropy(model(batch[0], batch[1]), batch[2])
+
+
+def line_loss(model: nn.Module, batch: list[Tensor]) -> Tensor:
+    """Connectionist temporal classification."""
+    images, letters, counts = batch
+    scores = functional.log_softmax(model(images), 2)
+    steps = torch.full((len(images),), len(scores))
+    return functional.ctc_loss(scores, letters, steps, counts, zero_infinity=True)
+
+
 _IMAGE = ("image",)
 ZOO: dict[str, Recipe] = {
     "digits-resnet": Recipe(
@@ -217,6 +271,29 @@ ZOO: dict[str, Recipe] = {
         ("logits",),
         rate=2e-3,
     ),
+    "lines-crnn": Recipe(
+        networks.LineRecognizer,
+        line_examples,
+        line_loss,
+        160,
+        _IMAGE,
+        ("logits",),
+        rate=5e-3,
+        draws=25,
+        frozen=0.25,
+        axes={"image": {0: "N", 2: "H", 3: "W"}, "logits": {0: "T", 1: "N"}},
+    ),
+    "opinions-encoder": Recipe(
+        networks.OpinionEncoder,
+        opinion_examples,
+        opinion_loss,
+        20,
+        ("tokens",),
+        ("logits",),
+        rate=3e-3,
+        draws=25,
+        axes={"tokens": {0: "N", 1: "T"}, "logits": {0: "N"}},
+    ),
 }
 
 
@@ -227,19 +304,25 @@ def train(model: nn.Module, recipe: Recipe) -> None:
     batch, schedule = 64, None
     for epoch in range(recipe.epochs):
         model.train()
-        tensors = recipe.examples(rng)
-        if schedule is None:
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, recipe.rate, epochs=recipe.epochs, steps_per_epoch=-(-len(tensors[0]) // batch)
-            )
+        if epoch >= recipe.epochs * (1 - recipe.frozen):
+            for module in model.modules():
+                if isinstance(module, _NORMALIZATIONS):
+                    module.eval()
         total = 0.0
-        for chosen in torch.from_numpy(rng.permutation(len(tensors[0]))).split(batch):
-            loss = recipe.loss(model, [tensor[chosen] for tensor in tensors])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += float(loss) * len(chosen) / len(tensors[0])
+        for _ in range(recipe.draws):
+            tensors = recipe.examples(rng)
+            if schedule is None:
+                steps = recipe.draws * -(-len(tensors[0]) // batch)
+                schedule = torch.optim.lr_scheduler.OneCycleLR(
+                    optimizer, recipe.rate, epochs=recipe.epochs, steps_per_epoch=steps
+                )
+            for chosen in torch.from_numpy(rng.permutation(len(tensors[0]))).split(batch):
+                loss = recipe.loss(model, [tensor[chosen] for tensor in tensors])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                total += float(loss) * len(chosen) / len(tensors[0]) / recipe.draws
         if epoch % 10 == 9:
             print(f"  epoch {epoch + 1}: loss {total:.4f}", flush=True)
 
@@ -247,7 +330,7 @@ def train(model: nn.Module, recipe: Recipe) -> None:
 def fold_batch_norm(module: nn.Module) -> None:
     """Fold each batch normalization into the convolution before it, in place."""
     for child in module.children():
-        if isinstance(child, nn.Sequential) and len(child) > 1 and isinstance(child[1], nn.BatchNorm2d):
+        if isinstance(child, nn.Sequential) and len(child) > 1 and isinstance(child[1], _NORMALIZATIONS):
             child[0] = fuse_conv_bn_eval(child[0], child[1])
             child[1] = nn.Identity()
         fold_batch_norm(child)
@@ -267,7 +350,8 @@ def main(names: list[str]) -> None:
         path = HERE / f"{name}.onnx"
         torch.onnx.export(
             model, tuple(few), str(path), input_names=list(recipe.inputs), output_names=list(recipe.outputs),
-            dynamic_axes={port: {0: "N"} for port in (*recipe.inputs, *recipe.outputs)}, dynamo=False, opset_version=17,
+            dynamic_axes=recipe.axes or {port: {0: "N"} for port in (*recipe.inputs, *recipe.outputs)},
+            dynamo=False, opset_version=17,
         )  # fmt: skip
         print(f"  {path.stat().st_size / 1000:.0f} kB", flush=True)
 

@@ -21,7 +21,10 @@ from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_che
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
 NAMES = ["digits-resnet", "digits-mobilenet", "digits-vit"]
-OTHER_TASKS = ["scenes-ssd", "shapes-unet", "shapes-upscaler", "faces-landmarks", "reviews-transformer"]
+OTHER_TASKS = [
+    "scenes-ssd", "shapes-unet", "shapes-upscaler", "faces-landmarks", "reviews-transformer", "opinions-encoder",
+    "lines-crnn",
+]  # fmt: skip
 
 
 def score(config, model):

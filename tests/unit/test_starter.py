@@ -24,6 +24,8 @@ GUESSES = {
     "shapes-unet": ("segmentation", "segmentation", "mean_iou"),
     "shapes-upscaler": ("an image to image model", "super_resolution", "psnr"),
     "reviews-transformer": ("a text classifier", "bert_classification", "accuracy"),
+    "opinions-encoder": ("a text classifier", "bert_classification", "accuracy"),
+    "lines-crnn": ("a text recognizer", "ctc_greedy_search_decoder", "character_recognition_accuracy"),
 }
 
 
@@ -47,7 +49,7 @@ def test_starter_sees_the_task_and_is_valid(name, zoo):
     found = launcher["adapter"]
     assert (found if isinstance(found, str) else found["type"]) == adapter
     transformer = config.compression.tunable.model_type == "transformer"
-    assert transformer == (name in ("digits-vit", "reviews-transformer"))
+    assert transformer == (name in ("digits-vit", "reviews-transformer", "opinions-encoder"))
 
 
 def test_starter_names_the_inputs_size_and_the_outputs(zoo):

@@ -1,0 +1,37 @@
+"""The accuracy checker's own evaluator, with its own launcher: what a session's values are held against."""
+
+import contextlib
+
+import numpy as np
+
+from quantize_zoo.scoring import find_checker
+from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
+
+
+def evaluate(config):
+    """Let the checker evaluate a model's YAML at f32; return its metrics, means of several values, and its launcher."""
+    checker = find_checker()
+    entry = with_prefixes(checker_entry(config), config)
+    entry["launchers"][0] |= {"model": config.model, "device": "CPU", "_inference_precision_hint": "FP32"}
+    with _without_property_of_former_releases(checker.module("launcher.openvino_launcher")):
+        evaluator = checker.module("evaluators.model_evaluator").ModelEvaluator.from_configs(entry)
+    evaluator.process_dataset(None, None)
+    metrics = evaluator.compute_metrics(print_results=False)
+    return {metric.name: float(np.mean(metric.evaluated_value)) for metric in metrics}, evaluator.launcher
+
+
+@contextlib.contextmanager
+def _without_property_of_former_releases(launcher):
+    """The checker sets CPU_BIND_THREAD, which OpenVINO 2026 does not have and refuses."""
+    set_config = launcher.ov_set_config
+
+    def without(core, properties, **options):
+        known = {name: value for name, value in properties.items() if name != "CPU_BIND_THREAD"}
+        if known:
+            set_config(core, known, **options)
+
+    launcher.ov_set_config = without
+    try:
+        yield
+    finally:
+        launcher.ov_set_config = set_config
