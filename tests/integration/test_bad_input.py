@@ -147,6 +147,12 @@ def test_adapter_that_does_not_fit(small, run):
     cell_failed(run(), "does not fit the model's outputs (probabilities)")
 
 
+@pytest.mark.parametrize("value", [{"name": "picture", "type": "INPUT", "value": ".*"}, {"name": "picture"}, "picture"])
+def test_launcher_input_that_the_model_does_not_have(small, run, value):
+    small.edit("accuracy-check.yml", lambda content: content["models"][0]["launchers"][0].update(inputs=[value]))
+    cell_failed(run(), "accuracy_checker: launcher: accuracy checker configuration: ")
+
+
 def test_model_whose_input_does_not_fit_the_data(small, run):
     small.edit("accuracy-check.yml", lambda content: dataset(content)["preprocessing"][0].update(size=32))
     cell_failed(run(), "input 'image' of the model takes (?, 3, 48, 48), the preprocessed data are (1, 3, 32, 32)")

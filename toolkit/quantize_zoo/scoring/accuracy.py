@@ -27,7 +27,14 @@ from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
 from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
-from quantize_zoo.scoring.preprocessing import Sample, preprocess, sample_name, sequence_of
+from quantize_zoo.scoring.preprocessing import (
+    Sample,
+    input_feeder,
+    input_shapes,
+    preprocess,
+    sample_name,
+    sequence_of,
+)
 from quantize_zoo.scoring.replicates import replicate
 
 # Is told the values of each sample by metric; True ends the pass.
@@ -74,10 +81,9 @@ class AccuracySession:
         where = f"{config.location}: accuracy_checker"
         evaluator = checker.module("evaluators.quantization_model_evaluator")
         config_error = checker.module("config").ConfigError
+        shapes = input_shapes(model)
         try:
             parts = evaluator.create_dataset_attributes([dataset_config], "")
-            adapter_config = launcher_config.get("adapter")
-            self._adapter = checker.module("adapters").create_adapter(adapter_config) if adapter_config else None
         except config_error as error:
             # The checker has one message for an annotation that is not named and for one without samples.
             named = "annotation" in dataset_config or "annotation_conversion" in dataset_config
@@ -86,6 +92,13 @@ class AccuracySession:
             raise errors.checker_configuration(where, str(error)) from error
         except Exception as error:  # converters raise what their file formats raise
             raise errors.dataset_unusable(f"{type(error).__name__}: {error}") from error
+        adapter_config = launcher_config.get("adapter")
+        try:
+            self._adapter = checker.module("adapters").create_adapter(adapter_config) if adapter_config else None
+            feeder = input_feeder(checker, launcher_config, shapes)
+        except Exception as error:  # the checker does not look whether there are mappings where it needs them
+            cause = str(error) if isinstance(error, config_error) else f"{type(error).__name__}: {error}"
+            raise errors.checker_configuration(f"{where}: launcher", cause) from error
         self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
         self._adapter_name = str(adapter_config)
         if self._adapter is not None:
@@ -95,7 +108,7 @@ class AccuracySession:
         self._outputs = [port.get_any_name() for port in model.outputs]
         self._stateful = is_stateful(model)
         skip = config.on_bad_sample == "skip"
-        data = preprocess(checker, self._dataset, self._preprocessor, launcher_config, model, budget, skip=skip)
+        data = preprocess(checker, self._dataset, self._preprocessor, feeder, model, budget, skip=skip)
         self._samples, self._inputs, self.bad_samples = data.samples, data.inputs, data.bad
         # Of each sample the sequence that it is a step of, for models with states; None where samples stand alone.
         self.sequences = _sequences(data.samples) if self._stateful else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ def preprocess(
     checker: Checker,
     dataset: Any,
     preprocessor: Any,
-    launcher_config: dict[str, Any],
+    feeder: Any,
     model: ov.Model,
     budget: InputBudget,
     *,
@@ -52,7 +52,7 @@ def preprocess(
         checker: where the accuracy checker is.
         dataset: the checker's.
         preprocessor: the checker's.
-        launcher_config: says what fills which input.
+        feeder: the checker's, see ``input_feeder``.
         model: takes the samples.
         budget: how much memory they may take.
         skip: leave out what cannot be read.
@@ -62,14 +62,9 @@ def preprocess(
 
     """
     shapes = input_shapes(model)
-    lengths = {name: _lengths(shape) for name, shape in shapes.items()}
     dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in model.inputs}
-    feeder = checker.module("launcher.input_feeder").InputFeeder(
-        launcher_config.get("inputs", []), lengths, lengths.__getitem__,
-        default_layout=launcher_config.get("default_layout", "NCHW"),
-    )  # fmt: skip
     extract = checker.module("utils").extract_image_representations
-    preprocessor.input_shapes = lengths
+    preprocessor.input_shapes = _lengths(shapes)
     dataset.batch = 1
     if len(dataset) == 0:
         raise errors.empty_dataset("dataset")
@@ -126,9 +121,25 @@ def shape_text(shape: ov.PartialShape) -> str:
     return "(" + ", ".join(str(each) for each in shape) + ("," if len(shape) == 1 else "") + ")"
 
 
-def _lengths(shape: ov.PartialShape) -> tuple[int, ...]:
-    """Return a shape as the checker writes it, -1 for what is dynamic."""
-    return tuple(-1 if each.is_dynamic else each.get_length() for each in shape)
+def input_feeder(checker: Checker, launcher_config: dict[str, Any], shapes: Mapping[str, ov.PartialShape]) -> Any:
+    """Return the checker's object that fills inputs of these shapes as the launcher's configuration says.
+
+    Raises:
+        ConfigError: the checker's own, when that names an input that is not there.
+
+    """
+    lengths = _lengths(shapes)
+    return checker.module("launcher.input_feeder").InputFeeder(
+        launcher_config.get("inputs", []), lengths, lengths.__getitem__,
+        default_layout=launcher_config.get("default_layout", "NCHW"),
+    )  # fmt: skip
+
+
+def _lengths(shapes: Mapping[str, ov.PartialShape]) -> dict[str, tuple[int, ...]]:
+    """Return shapes as the checker writes them, -1 for what is dynamic."""
+    return {
+        name: tuple(-1 if each.is_dynamic else each.get_length() for each in shape) for name, shape in shapes.items()
+    }
 
 
 def _fitted(value: NDArray[Any], shape: ov.PartialShape | None) -> NDArray[Any]:
