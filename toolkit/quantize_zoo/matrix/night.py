@@ -157,7 +157,8 @@ def _walk(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
 
 def _walk_on(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
     with night.engine.open(cell, log) as work:
-        desk = Desk(cell, cell_id, work, night)
+        baselines = {baseline.name: baseline for baseline in night.store.baselines()}
+        desk = Desk(cell, cell_id, work, night, baselines.get(cell.key.label))
         found: Any = cell
         try:
             for step in STEPS:
