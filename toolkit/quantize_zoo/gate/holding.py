@@ -16,11 +16,12 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import Runtime
-from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.changes import (
     DataChange,
     ModelChange,
+    file_change,
     find_data_change,
     find_model_change,
     runtime_on_common,
@@ -70,7 +71,13 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     if content.metric != bench.metric:
         raise errors.other_baseline([f"metric ({content.metric!r}, now {bench.metric!r})"])
     fp32, int8 = (request.folder / name for name in (content.fp32, content.int8))
-    loaded = {path: bench.read(path) for path in (fp32, int8)}
+    try:
+        loaded = {path: bench.read(path) for path in (fp32, int8)}
+    except CellError as error:
+        changed = file_change(content, tonight.source)
+        if not changed or not (fp32.is_file() and int8.is_file()):
+            raise
+        raise CellError(f"{changed}: {error.what}", where=error.where, remedy=error.remedy) from error
     stored = request.folder / content.answers
     before = read_answers(stored)
     data = find_data_change(content, read_contents(stored), before["int8"].identifiers.tolist(), bench)

@@ -15,6 +15,7 @@ from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
 AbsentStatus = Literal["missing", "interrupted"]
 _GATE = TypeAdapter(GateResult)
 _NOT_REACHED = "not reached: the run was interrupted before it"
+_NOT_YET = "not reached: the run has not come to it yet"
 _REMOVED = "it is no longer in the matrix"
 _LEFT_OUT = "the command left it out"
 _UNKNOWN = "it has a baseline and is not in this run"
@@ -63,7 +64,9 @@ def absent_cells(
         if name in present:
             continue
         if name in planned:
-            yield AbsentCell(name, "interrupted", _NOT_REACHED, has_baseline=name in held)
+            yield AbsentCell(
+                name, "interrupted", _NOT_YET if run.status == "running" else _NOT_REACHED, has_baseline=name in held
+            )
             continue
         text = _UNKNOWN if run.plan is None else _REMOVED if run.plan.whole else _LEFT_OUT
         night, reason = _open_regression(held[name], history.get(name, ()))
