@@ -262,6 +262,11 @@ def test_a_cell_that_an_interrupted_run_did_not_reach_says_so():
     assert "missing" not in render_markdown(report)
 
 
+def test_a_run_that_goes_on_has_not_come_to_its_cells_yet():
+    (cell,) = report_of(held(PASS), plan=planned("net", "b"), status="running").absent
+    assert cell.text == "not reached: the run has not come to it yet"
+
+
 def test_an_interrupted_cell_without_a_baseline_is_interrupted_and_not_new():
     report = report_of(replace(interrupted(), model="b"), baselines=["net"], plan=planned("net", "b"))
     assert report.cells[0].gate_status == "interrupted"
