@@ -1,6 +1,8 @@
 """The checker's session against an independent computation, and against the checker's own command."""
 
 import csv
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -92,6 +94,19 @@ def test_data_are_the_same_wherever_they_lie(small, tmp_path):
     (here, former), (there, other) = contents_of(small.folder, "net"), contents_of(tmp_path / "moved", "net")
     assert here.fingerprint == there.fingerprint
     assert former != other, "releases up to 0.1.0 took the folder for a part of the data"
+
+
+def test_stores_of_older_releases_are_known_by_the_name_that_these_gave_the_data(small):
+    """A hash over names, annotations as JSON with the folder in them, and inputs, one sample after the other."""
+    config = load_model_config(small.folder / "net.yml")
+    session = AccuracySession(find_checker(), config, read_model(config.model))
+    digest = hashlib.sha256()
+    for sample, inputs in zip(session._samples, session.inputs(), strict=True):
+        known = [sample.identifier, vars(sample.annotation)]
+        digest.update(json.dumps(known, default=str, sort_keys=True).encode())
+        digest.update(b"image")
+        digest.update(inputs["image"].data)
+    assert session.former_fingerprint() == digest.hexdigest()
 
 
 def test_the_content_of_masks_belongs_to_the_data(zoo, tmp_path):

@@ -47,6 +47,10 @@ def test_data_that_an_older_release_knew_by_another_name_have_not_changed():
     assert change(None, contents(), former="before") is None
 
 
+def test_data_of_the_same_contents_have_not_changed_whatever_they_are_called():
+    assert change(contents(), contents(calibration=(1,))) is None
+
+
 def test_each_sample_that_changed_is_listed():
     now = contents(["a", "b", "c", "e"], (1, 9, 3, 4), (6, 6, 7, 8))
     found = change(contents(), now)

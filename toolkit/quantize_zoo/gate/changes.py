@@ -72,6 +72,8 @@ def find_data_change(
         inputs = {(one, other) for one, other in both if before.inputs[one] != now.inputs[other]}
     more, fewer = [key for key in new if key not in old], [key for key in old if key not in new]
     moved = labels | inputs
+    if before is not None and not (moved or more or fewer):
+        return None
     listed = [
         *(ChangedSample(names[pair[0]], *_texts(before, now, pair, moved=pair in inputs)) for pair in both
           if pair in moved),
@@ -89,10 +91,15 @@ def find_data_change(
         parts.append("which of the others did is not known, since an older release accepted the baseline")
     calibration = _calibration(before, now)
     parts += [calibration] if calibration else []
-    text = ", ".join(parts) or "their order"
     same = tuple(pair for pair in both if pair not in moved)
     return DataChange(
-        text, tuple(listed[:_LISTED_SAMPLES]), len(listed), calibration, same, len(names), before is not None
+        ", ".join(parts),
+        tuple(listed[:_LISTED_SAMPLES]),
+        len(listed),
+        calibration,
+        same,
+        len(names),
+        before is not None,
     )
 
 
