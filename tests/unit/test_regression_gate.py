@@ -23,7 +23,7 @@ from quantize_zoo.gate import (
     latency_check,
 )
 from quantize_zoo.gate.latency import LOOKS
-from quantize_zoo.scoring import Answers, read_answers, write_answers
+from quantize_zoo.scoring import Answers, Contents, read_answers, read_contents, write_answers
 
 MARGIN = 0.03
 
@@ -201,13 +201,20 @@ def test_answers_are_matched_by_name_and_survive_the_file(tmp_path):
     matched = second.ordered_as(first)
     assert matched.identifiers.tolist() == ["a", "b", "c"]
     assert matched.digests.tolist() == [1, 2, 0]
-    write_answers(tmp_path / "x.npz", {"fp32": first, "int8": stored(["a"], values=None)})
+    numbers = np.arange(3, dtype=np.uint64)
+    contents = Contents(first.identifiers, numbers, numbers + 3, np.array(["1", "2", "3"]), numbers > 1)
+    write_answers(tmp_path / "x.npz", {"fp32": first, "int8": stored(["a"], values=None)}, contents)
+    for name, value in vars(read_contents(tmp_path / "x.npz")).items():
+        np.testing.assert_array_equal(value, getattr(contents, name))
     read = read_answers(tmp_path / "x.npz")
     assert read["fp32"].texts.tolist() == first.texts.tolist()
     assert read["fp32"].metrics == first.metrics
     assert read["int8"].values is None
     with pytest.raises(CellError, match="samples"):
         stored(["a", "x", "c"]).ordered_as(first)
+    with np.load(tmp_path / "x.npz") as arrays:
+        np.savez(tmp_path / "old.npz", **{key: value for key, value in arrays.items() if not key.startswith("data.")})
+    assert read_contents(tmp_path / "old.npz") is None, "releases up to 0.1.0 did not say"
     (tmp_path / "x.npz").write_bytes(b"broken")
     with pytest.raises(CellError, match=r"answers in .* cannot be read"):
         read_answers(tmp_path / "x.npz")
