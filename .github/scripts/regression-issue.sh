@@ -14,10 +14,31 @@ alarms() {
   python - "$folder/results.json" "$1" <<'PYTHON'
 import json, sys
 
-for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
-    if sys.argv[2] in cell["verdict"]["alarms"]:
-        text = " ".join(f"{cell['name']}: {cell['verdict']['reason']}".split())
-        print("- `" + text.replace("`", "'") + "`")
+results = json.load(open(sys.argv[1], encoding="utf-8"))
+
+
+def reason(cell):
+    if sys.argv[2] != "missed target":
+        return cell["verdict"]["reason"]
+    missed = (target for target in cell["verdict"]["targets"] if target["status"] == "missed")
+    return "; ".join(f"{target['name']}: {target['text']}" for target in missed)
+
+
+found = [
+    (cell["name"], reason(cell))
+    for cell in results["cells"]
+    if sys.argv[2] in cell["verdict"]["alarms"]
+]
+# A regressed cell that is not run any more has still regressed, until it is accepted or dropped.
+if sys.argv[2] == "regression":
+    found += [
+        (cell["name"], f"{cell['text']}; it regressed in run {cell['regressed_in']}: {cell['reason']}")
+        for cell in results["absent"]
+        if cell["regressed_in"]
+    ]
+for name, reason in found:
+    text = " ".join(f"{name}: {reason}".split())
+    print("- `" + text.replace("`", "'") + "`")
 PYTHON
 }
 

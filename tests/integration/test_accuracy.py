@@ -1,7 +1,10 @@
 """The checker's session against an independent computation, and against the checker's own command."""
 
 import csv
+import hashlib
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ import numpy as np
 import openvino as ov
 import pytest
 import yaml
+from PIL import Image
 
 from builders import plain_int8
 from quantize_zoo.config import DeviceSpec, load_model_config
@@ -80,6 +84,45 @@ def test_fingerprint_follows_the_data(small):
     labels = small.folder / "labels.txt"
     labels.write_text(re.sub(r" \d\n", " 0\n", labels.read_text(), count=1))
     assert AccuracySession(find_checker(), config, model).fingerprint() != before
+
+
+def contents_of(folder, name):
+    config = load_model_config(folder / f"{name}.yml")
+    session = AccuracySession(find_checker(), config, read_model(config.model))
+    return session.contents, session.former_fingerprint()
+
+
+def test_data_are_the_same_wherever_they_lie(small, tmp_path):
+    shutil.copytree(small.folder, tmp_path / "moved")
+    (here, former), (there, other) = contents_of(small.folder, "net"), contents_of(tmp_path / "moved", "net")
+    assert here.fingerprint == there.fingerprint
+    assert former != other, "releases up to 0.1.0 took the folder for a part of the data"
+
+
+def test_stores_of_older_releases_are_known_by_the_name_that_these_gave_the_data(small):
+    """A hash over names, annotations as JSON with the folder in them, and inputs, one sample after the other."""
+    config = load_model_config(small.folder / "net.yml")
+    session = AccuracySession(find_checker(), config, read_model(config.model))
+    digest = hashlib.sha256()
+    for sample, inputs in zip(session._samples, session.inputs(), strict=True):
+        known = [sample.identifier, vars(sample.annotation)]
+        digest.update(json.dumps(known, default=str, sort_keys=True).encode())
+        digest.update(b"image")
+        digest.update(inputs["image"].data)
+    assert session.former_fingerprint() == digest.hexdigest()
+
+
+def test_the_content_of_masks_belongs_to_the_data(zoo, tmp_path):
+    """Annotations of segmentation name files, and their own content is no other if one of these is."""
+    folder = tmp_path / "embedded"
+    shutil.copytree(zoo / "embedded", folder)
+    before, _ = contents_of(folder, "shapes-unet")
+    mask = next((folder / "data" / "shapes" / "masks").glob(f"{before.identifiers[3].split('.')[0]}.*"))
+    with Image.open(mask) as picture:
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mask)
+    after, _ = contents_of(folder, "shapes-unet")
+    assert np.flatnonzero(before.annotations != after.annotations).tolist() == [3]
+    np.testing.assert_array_equal(before.inputs, after.inputs)
 
 
 @pytest.mark.parity

@@ -6,16 +6,20 @@ Every test gets a folder of its own, with a copy of matrix, data, store and base
 import json
 import re
 import shutil
+import signal
+import subprocess
 
 import numpy as np
 import openvino as ov
 import pytest
+from PIL import Image
 
+from clusters import COMMAND, wait_until
 from matrices import SmallMatrix
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 
-CELL = "net-CPU[f32]"
+CELL, TWIN = "net-CPU[f32]", "twin-CPU[f32]"
 
 
 class Copied(SmallMatrix):
@@ -38,6 +42,11 @@ def accepted(tmp_path_factory, zoo):
         model["optimizer"]["params"]["max_trials"] = 2
 
     small.edit("net.yml", few_trials)
+    shutil.copy(small.folder / "net.yml", small.folder / "twin.yml")
+    for suffix in (".xml", ".bin"):
+        shutil.copy((small.folder / "net.xml").with_suffix(suffix), (small.folder / "twin.xml").with_suffix(suffix))
+    small.edit("twin.yml", lambda model: model.update(name="twin", model="twin.xml"))
+    small.edit("matrix.yml", lambda matrix: matrix["models"].append("twin.yml"))
     return small
 
 
@@ -96,7 +105,7 @@ def test_baselines_that_are_exported_are_those_of_the_same_data_in_another_folde
     assert quantize_zoo("baseline", "export", kept, "--reports", here.reports)[0] == 0
     shutil.rmtree(here.reports)
     assert quantize_zoo("baseline", "import", kept, "--reports", here.reports)[0] == 0
-    status, document, err = night(here)
+    status, document, err = night(here, "--models", "net")
     assert status == 0, err
     checks = found(document)
     assert "every output is the same" in checks["runtime accuracy the baseline's INT8 model"]["text"]
@@ -110,7 +119,7 @@ def test_baselines_that_are_exported_are_those_of_the_same_data_in_another_folde
 def test_a_model_file_that_was_replaced_is_told_first(here, night):
     """With other weights in it FP32 itself loses, which is not quantization's doing."""
     disturb(here.folder / "net.xml")
-    status, document, err = night(here)
+    status, document, err = night(here, "--models", "net")
     assert status == 1, err
     first, *rest = document["cells"][0]["gate"]["checks"]
     assert (first["cause"], first["status"]) == ("model", "regressed")
@@ -134,7 +143,7 @@ def test_labels_that_were_edited_and_images_that_were_added_are_a_status_of_thei
     for line in more:
         shutil.copy(zoo / "embedded" / "data" / "digits" / line.split()[0], here.folder / "images")
     labels.write_text("\n".join([*lines, *more]) + "\n")
-    status, document, err = night(here)
+    status, document, err = night(here, "--models", "net")
     assert status == 0, err
     cell = document["cells"][0]
     assert (cell["gate_status"], cell["verdict"]["status"], cell["verdict"]["cause"]) == (
@@ -159,3 +168,105 @@ def test_labels_that_were_edited_and_images_that_were_added_are_a_status_of_thei
     assert "1 data-changed" in summary(here)
     assert f"quantize-zoo baseline accept {document['run']['id']}" in summary(here)
     assert "<skipped" in (here.reports / "latest" / "junit.xml").read_text()
+
+
+def test_calibration_images_that_changed_are_told_as_the_reason(here, night):
+    """All images are brighter: what calibrates is other data, and so is what is scored."""
+    for path in (here.folder / "images").iterdir():
+        with Image.open(path) as picture:
+            brighter = picture.point(lambda value: min(255, value + 30))
+        brighter.save(path)
+    _, document, _ = night(here, "--models", "net")
+    checks = found(document)
+    assert checks["data samples the dataset"]["text"] == (
+        "the data changed: inputs of 100 samples, 20 of 20 calibration samples are others"
+    )
+    assert "no sample is as it was" in checks["runtime accuracy the baseline's INT8 model"]["text"]
+    assert checks["quantization accuracy the baseline's configuration"]["why"].startswith(
+        "20 of 20 calibration samples"
+    )
+
+
+# The search
+
+
+def test_the_baselines_configuration_is_among_the_trials_of_a_search_with_other_scopes(here, night):
+    """A cold start that tunes something else, and would find other configurations only."""
+
+    def other_scope(model):
+        params = model["compression"]["algorithms"][0]["params"]
+        params |= {"preset": "accuracy", "tuning_scope": ["layer"], "estimator_tuning_scope": []}
+
+    here.edit("net.yml", other_scope)
+    status, document, err = night(here, "--models", "net", "--trials-load-method", "cold_start")
+    assert status == 0, err
+    (cell,) = document["cells"]
+    assert [trial["kind"] for trial in cell["trials"]] == ["base", "baseline"]
+    assert cell["trials"][1]["failure"] is None
+    assert cell["gate_status"] != "regressed"
+
+
+def test_the_best_of_eval_that_misses_its_target_is_measured_and_shown(here, night):
+    """Stored with a lax target; tonight's is one that no INT8 model of such ranges can reach."""
+
+    def clipped(model):
+        params = model["compression"]["algorithms"][0]["params"]
+        params["activations"] = {"range_estimator": {"max": {"type": "quantile", "outlier_prob": 0.4}}}
+        params |= {"tuning_scope": ["layer"], "estimator_tuning_scope": []}
+
+    arguments = ("--models", "net", "--max-trials", "1")
+    here.edit("net.yml", clipped)
+    here.edit("net.yml", lambda model: model["optimizer"]["params"].update(accuracy_loss=100))
+    shutil.rmtree(here.reports)
+    assert night(here, *arguments)[0] == 0
+    here.edit("net.yml", lambda model: model["optimizer"]["params"].update(accuracy_loss=1))
+    status, document, err = night(here, *arguments, "--trials-load-method", "eval")
+    assert status == 0, err
+    (cell,) = document["cells"]
+    (trial,) = cell["trials"]
+    assert (trial["kind"], trial["pruned"]) == ("eval", None)
+    assert trial["score"]["accuracy_loss_share"] > 0.05
+    assert (cell["status"], cell["verdict"]["status"], cell["verdict"]["cause"]) == ("done", "missed", "accuracy")
+    assert cell["final"]["latency"] is not None
+
+
+# Several things in one night
+
+
+def test_a_crash_and_a_regression_are_both_told_and_the_regression_outlasts_its_cell(here, night, quantize_zoo):
+    disturb(here.folder / "net.xml")
+    (here.folder / "twin.xml").write_text("<net>cut off")
+    status, document, _ = night(here)
+    first = document["run"]["id"]
+    assert status == 1
+    assert [cell["verdict"]["alarms"] for cell in document["cells"]] == [["regression"], ["failure"]]
+    assert "1 regressed, 1 failed" in summary(here)
+    assert "the model file changed" in summary(here)
+
+    here.edit("matrix.yml", lambda matrix: matrix.update(models=["twin.yml"]))
+    status, document, _ = night(here)
+    (absent,) = document["absent"]
+    assert (absent["name"], absent["text"], absent["regressed_in"]) == (CELL, "it is no longer in the matrix", first)
+    junit = (here.reports / "latest" / "junit.xml").read_text()
+    assert f'<testsuite name="{CELL}" tests="1" failures="0" errors="0" skipped="1">' in junit
+    assert f"it is no longer in the matrix; in run {first} it regressed: the model file changed" in junit
+
+    assert quantize_zoo("baseline", "drop", CELL, "--reports", here.reports)[0] == 0
+    assert quantize_zoo("report", "--reports", here.reports)[0] == 3
+    assert json.loads((here.reports / "latest" / "results.json").read_text())["absent"] == []
+
+
+def test_after_ctrl_c_cells_are_interrupted_or_not_reached(here):
+    """Pressed while the first cell's data are read."""
+    arguments = ["run", here.path, "--reports", here.reports]
+    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    before = len(list(here.reports.glob("2*")))
+    wait_until(lambda: len(list(here.reports.glob("2*/logs/*.log"))) > 2 * before)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    document = json.loads((here.reports / "latest" / "results.json").read_text())
+    assert [cell["gate_status"] for cell in document["cells"]] == ["interrupted"]
+    assert [(cell["name"], cell["status"]) for cell in document["absent"]] == [(TWIN, "interrupted")]
+    assert "Against the baselines: 2 interrupted" in summary(here)
+    assert "new" not in re.findall(r"\*\* (\w+):", summary(here))

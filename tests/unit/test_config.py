@@ -117,6 +117,30 @@ def test_two_models_of_one_name_are_refused(write):
         load_matrix(write("models: [net.yml, net.yml]\ndevices: [CPU]\n", "all.yml"))
 
 
+@pytest.mark.parametrize(
+    ("waiver", "message"),
+    [
+        ("cell: nett-CPU, check: latency", r"waivers.0.cell: unknown value 'nett-CPU'\n.*did you mean 'net-CPU'"),
+        ("cell: net-CPU, check: search latncy", r"waivers.0.check: .*'search latncy'\n.*did you mean 'search latency'"),
+        ("cell: net-CPU, check: runtime size", r"waivers.0.check: unknown value 'runtime size'"),
+    ],
+)
+def test_a_waiver_of_nothing_is_refused_with_the_nearest_name(write, waiver, message):
+    write(MODEL)
+    text = "models: [net.yml]\ndevices: [CPU]\nwaivers:\n  - {%s, reason: x, until: 2999-01-01}\n"
+    with pytest.raises(ConfigurationError, match=rf"all.yml:4: {message}"):
+        load_matrix(write(text % waiver, "all.yml"))
+
+
+@pytest.mark.parametrize("cell", ["net-CPU", "net-CPU@AMD-EPYC"])
+@pytest.mark.parametrize("check", ["latency", "compile time", "search compile time", "model accuracy"])
+def test_a_waiver_of_a_cell_and_a_check_is_taken(write, cell, check):
+    """Also of a cell on one CPU model of a cluster, which only the cluster knows."""
+    write(MODEL)
+    text = "models: [net.yml]\ndevices: [CPU]\nwaivers:\n  - {cell: '%s', check: %s, reason: x, until: 2999-01-01}\n"
+    assert load_matrix(write(text % (cell, check), "all.yml")).waivers[0].check == check
+
+
 def test_single_model_is_a_matrix_on_its_target_device(write):
     matrix = load_matrix(write(MODEL))
     assert [model.name for model in matrix.models] == ["net"]

@@ -132,7 +132,7 @@ def test_texts_from_outside_are_escaped():
 def test_markdown_keeps_its_table_whole():
     cell = replace(missing(), model="a|b\nc")
     lines = render_markdown(make_run_report(run_record(cell))).splitlines()
-    assert lines[4].count("|") == lines[2].count("|")
+    assert lines[6].count("|") == lines[4].count("|") > 0
 
 
 def test_json_has_all_numbers_of_a_trial():

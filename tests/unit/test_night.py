@@ -24,11 +24,19 @@ WORKS = ("prepare", "references", "calibrate", "submit", "compare", "finish", "h
 
 
 class PlayedWork:
-    """Implements ``CellWork``; does what it is told to at the call of that name."""
+    """Implements ``CellWork``; does what it is told to at the call of that name.
+
+    ``accuracy`` is that of so many quantized operations, ``ratio`` what a comparison of two options gives, ``held`` the
+    newest request to hold a cell.
+    """
+
+    accuracy = staticmethod(lambda count: 1.0)
+    ratio = Estimate(1.0, 0.9, 1.1, "x", 5)
+    held = None
 
     def __init__(self, cell, happens):
         self._cell, self._happens = cell, happens
-        self._scorer = Scorer(accuracy=lambda count: 1.0)
+        self._scorer = Scorer(accuracy=self.accuracy)
 
     def _do(self, name):
         happens = self._happens.get((self._cell.model.name, name))
@@ -67,7 +75,7 @@ class PlayedWork:
 
     def compare(self, first, second):
         self._do("compare")
-        return Estimate(1.0, 0.9, 1.1, "x", 5)
+        return self.ratio
 
     def finish(self, chosen, accuracy, path):
         self._do("finish")
@@ -76,6 +84,7 @@ class PlayedWork:
         return Finished(latency(1.5), None)
 
     def hold(self, request):
+        PlayedWork.held = request
         self._do("hold")
         raise AssertionError("a test says what happens")
 
@@ -113,10 +122,10 @@ def night(tmp_path, zoo):
     matrix = matrix.model_copy(update={"devices": (DeviceSpec(device="CPU"),)}).with_optimizer({"max_trials": 4})
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
 
-    def run(happens, at_once=1):
+    def run(happens, at_once=1, **changes):
         named = {("digits-resnet", name): what for name, what in happens.items()}
         engine = PlayedEngine(named, at_once)
-        return run_in(tmp_path, matrix, engine, store, Silent(), "quantize-zoo run", 0)
+        return run_in(tmp_path, matrix.with_optimizer(changes), engine, store, Silent(), "quantize-zoo run", 0)
 
     run.store, run.folder = store, tmp_path
     return run
@@ -126,6 +135,15 @@ def accept(night, run):
     for cell in run.cells:
         content = replace(baseline_content(cell, cell.reference, cell.final), fp32="", int8="", answers="")
         night.store.add_baseline(content)
+
+
+def accept_with(night, run, count):
+    """Accept the first cell with the first so many of its operations quantized, and no others."""
+    cell = run.cells[0]
+    content = replace(baseline_content(cell, cell.reference, cell.final), fp32="", int8="", answers="")
+    choices = list(content.option.operations.items())
+    chosen = {name: replace(choice, quantize=number < count) for number, (name, choice) in enumerate(choices)}
+    night.store.add_baseline(replace(content, option=replace(content.option, operations=chosen)))
 
 
 def fail(error):
@@ -185,6 +203,62 @@ def test_what_is_finished_stays_finished_when_the_comparison_is_cut_short(night,
     assert run.cells[0].final is not None
     assert run.cells[0].final.latency.ratio.value == 1.5
     assert run.status == ("interrupted" if isinstance(what, KeyboardInterrupt) else "finished")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "wins"), [((1.0, 0.9, 1.1), False), ((0.9, 0.8, 0.95), False), ((1.2, 1.1, 1.3), True)]
+)
+def test_the_baselines_configuration_stays_the_best_unless_another_is_measurably_faster(
+    night, monkeypatch, ratio, wins
+):
+    """Fully quantized is faster by the trials; the comparison in turns decides."""
+    accept_with(night, night({}), 4)
+    monkeypatch.setattr(PlayedWork, "ratio", Estimate(*ratio, "x", 5))
+    cell = night({}).cells[0]
+    assert [trial.kind for trial in cell.trials][:2] == ["base", "baseline"]
+    assert len(cell.trials) == 4, "it is one of them"
+    best = cell.trials[cell.final.trial]
+    assert (best.kind != "baseline") == wins
+    assert cell.final.runner_up.ratio.value == pytest.approx(ratio[0] if wins else 1 / ratio[0])
+    assert PlayedWork.held.why == ""
+
+
+def test_a_faster_model_that_loses_more_than_the_gate_allows_is_not_better(night, monkeypatch):
+    accept_with(night, night({}), 4)
+    monkeypatch.setattr(PlayedWork, "ratio", Estimate(1.2, 1.1, 1.3, "x", 5))
+    monkeypatch.setattr(PlayedWork, "accuracy", staticmethod(lambda count: 1.0 if count <= 4 else 0.994))
+    cell = night({}, accuracy_loss=1).cells[0]
+    best = cell.trials[cell.final.trial].option
+    assert sum(choice.quantize for choice in best.operations.values()) < 5, "all 5 are faster, and lose 0.6 %"
+
+
+def test_a_baseline_that_misses_its_target_is_given_up_and_the_gate_is_told_why(night, monkeypatch):
+    accept_with(night, night({}), 4)
+    monkeypatch.setattr(PlayedWork, "accuracy", staticmethod(lambda count: 0.9 if count == 4 else 1.0))
+    cell = night({}).cells[0]
+    assert cell.trials[cell.final.trial].kind != "baseline"
+    assert PlayedWork.held.why == (
+        "the baseline's configuration does not meet its targets any more: it loses 10.00 %, 0.25 % of FP32 are allowed"
+    )
+
+
+def test_the_baselines_configuration_is_tried_also_where_one_trial_is_asked_for(night):
+    accept_with(night, night({}), 4)
+    assert [trial.kind for trial in night({}, max_trials=1).cells[0].trials] == ["base", "baseline"]
+
+
+def test_eval_rebuilds_the_stored_best_and_the_baseline(night):
+    accept_with(night, night({}), 4)
+    assert [trial.kind for trial in night({}, trials_load_method="eval").cells[0].trials] == ["eval", "baseline"]
+
+
+def test_a_baseline_of_other_operations_is_not_tried(night):
+    run = night({})
+    accept(night, run)
+    stored = night.store.baselines()[0].content
+    night.store.add_baseline(replace(stored, option=option(0, 1)))
+    cell = night({}).cells[0 if stored.model == "digits-resnet" else 1]
+    assert "baseline" not in [trial.kind for trial in cell.trials]
 
 
 def test_an_interrupted_comparison_is_marked_as_one(night):

@@ -22,7 +22,7 @@ from quantize_zoo.report import (
     write_reports,
 )
 from quantize_zoo.scoring import summarize_compilations
-from quantize_zoo.store import ErrorRecord
+from quantize_zoo.store import ErrorRecord, RunPlan
 from unit.test_gate_and_report import run_record
 
 ROOT = Path(__file__).parents[2]
@@ -163,10 +163,12 @@ def issues(tmp_path):
     program.chmod(0o755)
     (tmp_path / "python").symlink_to(sys.executable)
 
-    def run(*cells, opened="none", **changes):
+    def run(*cells, opened="none", history=None, **changes):
         for path in (calls, tmp_path / "body"):
             path.unlink(missing_ok=True)
-        write_reports(make_run_report(run_record(*cells, **changes), [accepted(gated())]), folder, newest=False)
+        write_reports(
+            make_run_report(run_record(*cells, **changes), [accepted(gated())], history), folder, newest=False
+        )
         script = ROOT / ".github" / "scripts" / "regression-issue.sh"
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OPEN": f'"quantize-zoo: {opened}"'}
         subprocess.run(["bash", script, folder, "https://run"], check=True, env=environment, capture_output=True)
@@ -200,6 +202,20 @@ def test_an_issue_is_commented_while_it_lasts_and_closed_when_it_is_gone(issues,
     assert issues(cell, opened=kind, require_targets=True)[0] == ["issue comment 7"]
     assert issues(gated(), opened=kind)[0] == ["issue close 7"]
     assert issues(gated())[0] == []
+
+
+def test_the_issue_of_a_missed_target_says_which(issues):
+    _, body = issues(cell_record([trial(0, 0.05, 1.9)], final(0, 1.9)), require_targets=True)
+    assert body.startswith("- `net-CPU: accuracy: no trial is within 1 % of FP32; the best loses 5.00 %`")
+
+
+def test_a_regressed_cell_that_is_taken_out_of_the_matrix_stays_in_the_issue(issues):
+    rest = gated(model="b")
+    known = {"history": {"net-CPU": [gated(SLOWER)]}, "plan": RunPlan(("b-CPU",), whole=True)}
+    calls, body = issues(rest, opened="regression", **known)
+    assert calls == ["issue comment 7"]
+    assert "- `net-CPU: it is no longer in the matrix; it regressed in run run: 6 % slower" in body
+    assert issues(rest, opened="regression", **(known | {"history": {}}))[0] == ["issue close 7"]
 
 
 def test_a_run_that_does_not_know_closes_no_issue(issues):

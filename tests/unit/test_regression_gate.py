@@ -29,8 +29,7 @@ from quantize_zoo.gate.checks import measured_growth_check
 from quantize_zoo.gate.latency import LOOKS
 from quantize_zoo.gate.resolution import resolve
 from quantize_zoo.gate.significance import corrected_student, permutation_of_signs
-from quantize_zoo.scoring import Answers, read_answers, write_answers
-from quantize_zoo.scoring.contents import Contents
+from quantize_zoo.scoring import Answers, Contents, read_answers, read_contents, write_answers
 from quantize_zoo.scoring.replicates import replicate
 
 MARGIN = 0.03
@@ -361,13 +360,20 @@ def test_answers_are_matched_by_name_and_survive_the_file(tmp_path):
     matched = second.ordered_as(first)
     assert matched.identifiers.tolist() == ["a", "b", "c"]
     assert matched.digests.tolist() == [1, 2, 0]
-    write_answers(tmp_path / "x.npz", {"fp32": first, "int8": stored(["a"], values=None)}, NOTHING)
+    numbers = np.arange(3, dtype=np.uint64)
+    contents = Contents(first.identifiers, numbers, numbers + 3, np.array(["1", "2", "3"]), numbers > 1)
+    write_answers(tmp_path / "x.npz", {"fp32": first, "int8": stored(["a"], values=None)}, contents)
+    for name, value in vars(read_contents(tmp_path / "x.npz")).items():
+        np.testing.assert_array_equal(value, getattr(contents, name))
     read = read_answers(tmp_path / "x.npz")
     assert read["fp32"].texts.tolist() == first.texts.tolist()
     assert read["fp32"].metrics == first.metrics
     assert read["int8"].values is None
     with pytest.raises(CellError, match="samples"):
         stored(["a", "x", "c"]).ordered_as(first)
+    with np.load(tmp_path / "x.npz") as arrays:
+        np.savez(tmp_path / "old.npz", **{key: value for key, value in arrays.items() if not key.startswith("data.")})
+    assert read_contents(tmp_path / "old.npz") is None, "releases up to 0.1.0 did not say"
     (tmp_path / "x.npz").write_bytes(b"broken")
     with pytest.raises(CellError, match=r"answers in .* cannot be read"):
         read_answers(tmp_path / "x.npz")

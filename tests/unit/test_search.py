@@ -453,3 +453,54 @@ def test_metric_that_is_better_when_lower_loses_when_it_grows():
     assert relative_accuracy_loss(0.1, 0.12, higher_is_better=False) == pytest.approx(0.2)
     assert relative_accuracy_loss(0.1, 0.08, higher_is_better=False) == pytest.approx(-0.2)
     assert relative_accuracy_loss(0.8, 0.6) == pytest.approx(0.25)
+
+
+# --- what is tried beside a search
+
+
+def with_beside(kept, **changes):
+    """A stage of four operations, beside which one is tried that leaves two of them out."""
+    planned = plan(**changes)
+    return replace(planned, beside=kept.draft("baseline", planned.number, option(0, 1, total=4)))
+
+
+@pytest.mark.parametrize(
+    ("until", "changes"), [(1, {}), (8, {"stop_on_target": True}), (8, {"max_minutes": 1e-9}), (8, {})]
+)
+def test_what_is_tried_beside_a_stage_is_evaluated_after_the_base_whatever_the_limits(until, changes):
+    kept = recorder(Scorer(accuracy=lambda count: 1.0), PARAMS.model_copy(update={"latency_reduce": 1.0, **changes}))
+    kinds = [each.kind for each in stage(with_beside(kept, until=until), kept, 0)]
+    assert kinds[:2] == ["base", "baseline"]
+    assert len(kinds) == (8 if until == 8 and not changes else 2)
+
+
+def test_what_is_tried_beside_a_stage_is_never_ended_early():
+    scorer = Scorer()
+    kept = recorder(scorer)
+    list(stage(with_beside(kept, until=4), kept, 0))
+    assert scorer.prune == [False, False, True, True]
+
+
+def test_what_fails_beside_a_stage_is_a_failed_trial_and_the_search_goes_on():
+    def fail(number):
+        if number == 2:
+            raise CellError("cannot be built")
+
+    kept = recorder(Scorer(fail=fail))
+    trials = list(stage(with_beside(kept, until=5), kept, 0))
+    assert [each.failure for each in trials] == [None, "cannot be built", None, None, None]
+
+
+def test_a_stage_that_goes_on_draws_what_it_would_have_drawn():
+    """What was tried beside it is told, and takes no place among what was asked for."""
+    first = recorder()
+    whole = list(stage(with_beside(first, until=10), first, 0))
+    again = recorder(trials=whole[:2])  # the informed ones come next, of which none is left out
+    list(stage(plan(until=10), again, 0))
+    assert [each.option_hash for each in again.trials] == [each.option_hash for each in whole]
+
+
+def test_of_a_space_without_choices_both_are_tried():
+    kept = recorder()
+    planned = replace(with_beside(kept), space=SearchSpace({}, ()))
+    assert [each.kind for each in stage(planned, kept, 0)] == ["base", "baseline"]

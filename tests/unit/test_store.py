@@ -23,7 +23,7 @@ from kill_store import kill_again_and_again, start_cell, start_run
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, ConfigurationError, QuantizeZooError
 from quantize_zoo.search import Trial
-from quantize_zoo.store import ErrorRecord, OtherMetric, Reference, ReferencePoint, Store, database
+from quantize_zoo.store import ErrorRecord, OtherMetric, Reference, ReferencePoint, RunPlan, Store, database
 from quantize_zoo.store.schema import Base
 from stores import execute, insert, migrate_as_0_1_0
 
@@ -343,6 +343,31 @@ def test_searches_reach_back_to_the_last_cold_start(url):
     ]  # fmt: skip
     assert found[0].identity == reference().identity
     assert store.searches("net", "GPU") == []
+
+
+def test_searches_that_do_not_fit_are_passed_over_but_for_the_newest(url):
+    """Also a cold start: the newest one that fits is the last."""
+    store = Store(url)
+    start_run(store)
+    methods = {"cold_start": "a", "warm_start": "a", "fine_tune": "b"}
+    cells = []
+    for method, data in [*methods.items(), ("cold_start", "b"), ("cold_start", "c")]:
+        cells.append(start_cell(store, method=method))
+        store.add_trial(cells[-1], trial(0, 0.0, 1.5))
+        store.set_reference(cells[-1], reference(identity={"dataset": data}))
+    found = store.searches("net", "CPU", lambda identity: identity["dataset"] == "a")
+    assert [each.cell_id for each in found] == [cells[4], cells[1], cells[0]]
+
+
+def test_a_run_keeps_what_it_meant_to_do(url):
+    store = Store(url)
+    store.start_run(
+        "1", matrix="m.yml", command="run", seed=0, require_targets=False, on_missing_device="skip",
+        plan=RunPlan(("net-CPU",), whole=True),
+    )  # fmt: skip
+    assert store.load_run().plan == RunPlan(("net-CPU",), whole=True)
+    start_run(store)
+    assert store.load_run("run").plan is None
 
 
 def test_trials_of_a_cell_come_after_those_that_it_continues(url):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from datetime import date
+from typing import get_args
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 
 from builders import accepted, cell_record, estimate, final, latency, trial
 from quantize_zoo.config import Waiver
+from quantize_zoo.config.gate import WAIVED_CHECKS
 from quantize_zoo.gate import Check, GateResult, apply_waivers, judge
+from quantize_zoo.gate.checks import Cause, Quantity
 from quantize_zoo.report import (
     cell_cases,
     make_run_report,
@@ -23,7 +26,7 @@ from quantize_zoo.report import (
 )
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.overview import answer, tiles
-from quantize_zoo.store import ErrorRecord, Holdout
+from quantize_zoo.store import ErrorRecord, Holdout, RunPlan
 from unit.test_gate_and_report import broken, good, inaccurate, interrupted, keep_fp32, missing, run_record, slow
 
 PASS = Check("runtime", "accuracy", "the baseline's FP32 model", "pass", "as before")
@@ -190,7 +193,10 @@ def test_a_required_target_that_is_missed_is_told_everywhere(cell, missed):
     assert junit(report)[missed] == ["failure"]
     assert [case.name for case in cell_cases(report.cells[0]) if case.outcome == "failure"] == [missed]
     (annotation,) = workflow_commands(report)
+    (target,) = (each for each in report.cells[0].verdict.targets if each.name == missed)
     assert "net-CPU" in annotation
+    assert f"::{missed}: {target.text}" in annotation.replace("%25", "%")
+    assert f"misses a required target: {missed}: " in render_markdown(report)
     assert json.loads(render_json(report))["cells"][0]["verdict"]["alarms"] == ["missed target"]
 
 
@@ -205,7 +211,7 @@ def test_a_required_target_is_missed_also_where_the_baseline_is_reached():
     report = report_of(held(PASS, cell=slow()), baselines=["net"], require_targets=True)
     assert report.exit_status == 1
     assert report.cells[0].status == "missed"
-    assert answer(report) == "1 misses a required target: 1 of 1 cell compared with a baseline"
+    assert answer(report) == "1 misses a required target (latency): 1 of 1 cell compared with a baseline"
 
 
 @pytest.mark.parametrize(
@@ -290,6 +296,96 @@ def test_a_waiver_that_is_over_is_told_on_pages_in_the_summary_and_in_junit():
         assert over in text
     (suite,) = ET.fromstring(render_junit(report))
     assert suite.find("system-out").text == over
+
+
+def test_a_waiver_is_counted_whatever_else_the_cell_is():
+    report = report_of(held(WAIVED, replace(PASS, status="changed")), baselines=["net"])
+    assert gate_headline(report) == "1 changed, 1 waived"
+    assert answer(report).endswith("1 changed, 1 waived")
+
+
+def test_what_may_be_waived_are_the_checks_that_can_regress():
+    causes, quantities = set(get_args(Cause)) - {"data"}, set(get_args(Quantity)) - {"samples"}
+    named = {check.split(" ", 1)[0] for check in WAIVED_CHECKS} - quantities - {"compile"}
+    assert named == causes
+    assert quantities < set(WAIVED_CHECKS)
+
+
+# Improvements
+
+
+def test_an_improvement_comes_with_the_command_that_accepts_it():
+    report = report_of(held(replace(PASS, status="improved")), baselines=["net"])
+    command = f'quantize-zoo baseline accept {report.run.id} --cells net-CPU --reason "..."'
+    assert [line.text for line in gate_lines(report) if line.status == "note"] == [
+        f"to hold later nights against this one: {command}"
+    ]
+    assert command in render_markdown(report)
+    assert "net-CPU --reason" not in render_markdown(report_of(held(PASS), baselines=["net"]))
+
+
+# Cells that are not in the run
+
+
+def planned(*names, whole=True):
+    return RunPlan(tuple(f"{name}-CPU" for name in names), whole)
+
+
+def test_a_cell_that_an_interrupted_run_did_not_reach_says_so():
+    report = report_of(held(PASS), baselines=["net", "b"], plan=planned("net", "b", "c"), status="interrupted")
+    assert [(cell.name, cell.status, cell.text) for cell in report.absent] == [
+        (name, "interrupted", "not reached: the run was interrupted before it") for name in ("b-CPU", "c-CPU")
+    ]
+    assert gate_headline(report) == "2 interrupted, 1 pass"
+    assert answer(report).startswith("2 interrupted: 1 of 1 cell")
+    assert junit(report)["run"] == ["skipped"]
+    assert "missing" not in render_markdown(report)
+
+
+def test_a_run_that_goes_on_has_not_come_to_its_cells_yet():
+    (cell,) = report_of(held(PASS), plan=planned("net", "b"), status="running").absent
+    assert cell.text == "not reached: the run has not come to it yet"
+
+
+def test_an_interrupted_cell_without_a_baseline_is_interrupted_and_not_new():
+    report = report_of(replace(interrupted(), model="b"), baselines=["net"], plan=planned("net", "b"))
+    assert report.cells[0].gate_status == "interrupted"
+    assert [line.status for line in gate_lines(report)] == ["interrupted", "interrupted"]
+    assert "accept one" not in render_markdown(report)
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        (planned("b"), "it is no longer in the matrix"),
+        (planned("b", whole=False), "the command left it out"),
+        (None, "it has a baseline and is not in this run"),
+    ],
+)
+def test_a_cell_that_is_gone_says_why(plan, text):
+    report = report_of(replace(good(), model="b"), baselines=["net", "b"], plan=plan)
+    assert [(line.cell, line.text) for line in gate_lines(report) if line.status == "missing"] == [("net-CPU", text)]
+    assert (
+        ET.fromstring(render_junit(report)).find(".//testsuite[@name='net-CPU']/testcase/skipped").get("message")
+        == text
+    )
+
+
+def gone(night):
+    """A run without the cell whose newest night this was, and that has a baseline."""
+    known = [accepted(replace(good(), model="net"))]
+    run = run_record(replace(good(), model="b"), plan=planned("b"))
+    return make_run_report(run, known, {"net-CPU": [held(PASS), night]})
+
+
+def test_a_regression_of_a_cell_that_is_gone_is_told_until_it_is_accepted_or_dropped():
+    (cell,) = gone(held(SLOWER)).absent
+    assert cell.regressed_in == "run"
+    assert "6.1 % slower [4.9, 7.3]" in cell.told
+    assert "quantize-zoo baseline drop net-CPU" in cell.told
+    for later in (held(PASS), held(WAIVED), replace(held(SLOWER), gate={**held(SLOWER).gate, "baseline": 0})):
+        (cell,) = gone(later).absent
+        assert cell.told == "it is no longer in the matrix"
 
 
 # Interrupts

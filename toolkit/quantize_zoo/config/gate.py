@@ -9,6 +9,18 @@ from pydantic import Field
 
 from quantize_zoo.config.strict import Strict
 
+# What can regress: a quantity of a cause, or a quantity whatever the cause.
+_REGRESSING = {
+    "runtime": ("accuracy", "latency"),
+    "model": ("accuracy",),
+    "quantization": ("accuracy", "latency"),
+    "search": ("accuracy", "latency", "size", "compile time", "memory"),
+}
+WAIVED_CHECKS = (
+    *_REGRESSING["search"],
+    *(f"{cause} {quantity}" for cause, quantities in _REGRESSING.items() for quantity in quantities),
+)
+
 
 class GateConfig(Strict):
     """Margins of the gate; what has no default is reported and gated only where the matrix names a limit."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quantize_zoo import errors
-from quantize_zoo.config.gate import GateConfig, Runtime, Waiver
+from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
 from quantize_zoo.config.strict import Strict
@@ -41,7 +41,10 @@ class MatrixFile(Strict):
 
 
 class MatrixConfig(Strict):
-    """A matrix whose models are loaded; ``input_memory_mb`` is what a cell's preprocessed inputs may take of memory."""
+    """A matrix whose models are loaded; ``input_memory_mb`` is what a cell's preprocessed inputs may take of memory.
+
+    ``whole`` tells whether it is all that the file names.
+    """
 
     source: Path
     models: tuple[ModelConfig, ...]
@@ -55,6 +58,7 @@ class MatrixConfig(Strict):
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
+    whole: bool = True
 
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
         """Return the part that the command line asks for; an empty list asks for all.
@@ -73,7 +77,13 @@ class MatrixConfig(Strict):
         chosen_models = tuple(known[name] for name in models) or self.models
         chosen = [device for name in devices for device in self._devices_of(name)]
         chosen_devices = tuple({device.label: device for device in chosen}.values()) or self.devices
-        return self.model_copy(update={"models": chosen_models, "devices": chosen_devices})
+        return self.model_copy(
+            update={
+                "models": chosen_models,
+                "devices": chosen_devices,
+                "whole": self.whole and not models and not devices,
+            }
+        )
 
     def _devices_of(self, name: str) -> list[DeviceSpec]:
         by_label = [device for device in self.devices if is_on(name, device.label)]
@@ -121,6 +131,7 @@ def load_matrix(path: Path) -> MatrixConfig:
                     source.where(("devices", index, "models")), f"devices.{index}.models", name, known
                 )
     _require_names_of_their_own(file.devices, source, known)
+    _require_known_waivers(file, source, known)
     return MatrixConfig(
         source=path.absolute(),
         models=tuple(models),
@@ -147,6 +158,22 @@ def _require_names_of_their_own(devices: tuple[DeviceSpec, ...], source: ConfigS
             raise errors.same_cell(
                 source.where(("devices", first)), source.where(("devices", second)), devices[second].key(model).label
             )
+
+
+def _require_known_waivers(file: MatrixFile, source: ConfigSource, models: list[str]) -> None:
+    """Refuse a waiver of a cell or a check that there is none of: it would never hold, and nobody would know."""
+    cells = [
+        device.key(model).label
+        for device in file.devices
+        for model in models
+        if not device.models or model in device.models
+    ]
+    for index, waiver in enumerate(file.waivers):
+        where, key = source.where(("waivers", index)), f"waivers.{index}"
+        if not any(is_on(waiver.cell, cell) for cell in cells):
+            raise errors.unknown_value(where, f"{key}.cell", waiver.cell, cells)
+        if waiver.check not in WAIVED_CHECKS:
+            raise errors.unknown_value(where, f"{key}.check", waiver.check, WAIVED_CHECKS)
 
 
 def _beside(folder: Path, runtime: Runtime, source: ConfigSource, index: int) -> Runtime:

@@ -70,6 +70,8 @@ def find_data_change(
         inputs = {(one, other) for one, other in both if before.inputs[one] != now.inputs[other]}
     more, fewer = [key for key in new if key not in old], [key for key in old if key not in new]
     moved = labels | inputs
+    if before is not None and not (moved or more or fewer):
+        return None
     listed = [
         *(ChangedSample(names[pair[0]], *_texts(before, now, pair, moved=pair in inputs)) for pair in both
           if pair in moved),
@@ -87,10 +89,15 @@ def find_data_change(
         parts.append("which of the others did is not known, since an older release accepted the baseline")
     calibration = _calibration(before, now)
     parts += [calibration] if calibration else []
-    text = ", ".join(parts) or "their order"
     same = tuple(pair for pair in both if pair not in moved)
     return DataChange(
-        text, tuple(listed[:LISTED_SAMPLES]), len(listed), calibration, same, len(names), before is not None
+        ", ".join(parts),
+        tuple(listed[:LISTED_SAMPLES]),
+        len(listed),
+        calibration,
+        same,
+        len(names),
+        before is not None,
     )
 
 
@@ -149,6 +156,12 @@ class ModelChange:
         )
 
 
+def file_change(baseline: Baseline, source: str) -> str:
+    """Tell that the model file is another one, by what tells sources apart; empty if it is the same."""
+    stored = baseline.reference.identity.get("model content", "not known")
+    return "" if stored == source else f"the model file changed ({stored} -> {source})"
+
+
 def find_model_change(
     bench: Bench,
     terms: Terms,
@@ -173,18 +186,16 @@ def find_model_change(
     found = content_hash(path)
     if before == found:
         return None
-    stored = baseline.reference.identity.get("model content", "not known")
-    if stored == source:
+    told = file_change(baseline, source)
+    if not told:
         told = f"OpenVINO {describe_environment().openvino} makes another one of the model file than the baseline's"
         told += f" {baseline.reference.environment.openvino} ({before[:12]} -> {found[:12]})"
-    else:
-        told = f"the model file changed ({stored} -> {source})"
     fp32, int8 = answers
     today = fp32_answers(path)
     check = compare_answers(bench, terms, "model", "the FP32 model", fp32, today)
     metrics = fp32.metrics[bench.metric], today.metrics[bench.metric]
     # Another file is never silence, even where it answers the same.
-    status: CheckStatus = "changed" if check.status == "pass" and stored != source else check.status
+    status: CheckStatus = "changed" if check.status == "pass" and file_change(baseline, source) else check.status
     text = f"{told}: FP32 {metrics[0]:.4f} -> {metrics[1]:.4f}, {check.text}"
     better = bench.accuracy.higher_is_better(bench.metric)
     return ModelChange(replace(check, status=status, text=text), metrics, int8.metrics[bench.metric], better)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
-from quantize_zoo.config import GateConfig, Waiver
+from quantize_zoo.config import GateConfig, Waiver, is_on
 from quantize_zoo.gate.accuracy import AccuracyVerdict
 from quantize_zoo.gate.latency import LatencyVerdict
 from quantize_zoo.scoring import Estimate
@@ -190,7 +190,7 @@ def apply_waivers(result: GateResult, cell: str, waivers: Iterable[Waiver], toda
     """Mark regressions that are waived until a date; tell loudly of waivers that are over."""
     checks, notes = list(result.checks), list(result.notes)
     for waiver in waivers:
-        if waiver.cell != cell:
+        if not is_on(cell, waiver.cell):
             continue
         if waiver.until < today:
             notes.append(f"the waiver of {waiver.check} ended on {waiver.until}: {waiver.reason}")

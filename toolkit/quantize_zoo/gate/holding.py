@@ -16,11 +16,12 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import Runtime
-from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.changes import (
     DataChange,
     ModelChange,
+    file_change,
     find_data_change,
     find_model_change,
     runtime_on_common,
@@ -37,7 +38,8 @@ from quantize_zoo.store import StoredBaseline
 class GateRequest:
     """What to hold a cell against.
 
-    ``folder`` has the files of baselines; ``best`` and ``model`` are tonight's best configuration and its IR.
+    ``folder`` has the files of baselines; ``best`` and ``model`` are tonight's best configuration and its IR. ``why``
+    tells why tonight's best is not the baseline's configuration, if that was given up.
     """
 
     baseline: StoredBaseline
@@ -46,6 +48,7 @@ class GateRequest:
     model: Path
     terms: Terms
     runtimes: tuple[Runtime, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,13 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     if content.metric != bench.metric:
         raise errors.other_baseline([f"metric ({content.metric!r}, now {bench.metric!r})"])
     fp32, int8 = (request.folder / name for name in (content.fp32, content.int8))
-    loaded = {path: bench.read(path) for path in (fp32, int8)}
+    try:
+        loaded = {path: bench.read(path) for path in (fp32, int8)}
+    except CellError as error:
+        changed = file_change(content, tonight.source)
+        if not changed or not (fp32.is_file() and int8.is_file()):
+            raise
+        raise CellError(f"{changed}: {error.what}", where=error.where, remedy=error.remedy) from error
     stored = request.folder / content.answers
     before = read_answers(stored)
     data = find_data_change(content, read_contents(stored), before["int8"].identifiers.tolist(), bench)
@@ -96,7 +105,7 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     elif option_hash(request.best) == option_hash(content.option):
         notes.append("tonight's best is the baseline's configuration")
     else:
-        checks += against(request.model, "search", "tonight's best", chosen=True)
+        checks += against(request.model, "search", "tonight's best", request.why, chosen=True)
     if request.best is not None:
         checks += growth(bench, request.terms, int8, request.model, "search", "tonight's best")
     return GateResult(request.baseline.id, request.baseline.accepted_at.isoformat(), tuple(checks), tuple(notes))

@@ -239,7 +239,7 @@ def _gate_status(cell: CellRecord, gate: GateResult | None, baselines: Collectio
         return None
     if cell.status in ("unavailable", "failed"):
         return "unavailable" if cell.status == "unavailable" else "failed"
-    if cell.status in ("interrupted", "running") and cell.name in baselines:
+    if cell.status in ("interrupted", "running"):
         return "interrupted"
     return "new"
 

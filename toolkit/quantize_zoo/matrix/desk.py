@@ -11,7 +11,7 @@ from quantize_zoo.cell import Cell
 from quantize_zoo.config import MatrixConfig, OptimizerParams
 from quantize_zoo.engines.protocol import CellWork, Engine
 from quantize_zoo.matrix.observer import RunObserver
-from quantize_zoo.store import Store
+from quantize_zoo.store import Store, StoredBaseline
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,16 @@ class Night:
 
 @dataclass(frozen=True)
 class Desk:
-    """Where the steps of one cell are done: the cell, its row in the store, its work, and the night it belongs to."""
+    """Where the steps of one cell are done: the cell, its row in the store, its work, and the night it belongs to.
+
+    ``baseline`` is what the cell is held against.
+    """
 
     cell: Cell
     cell_id: int
     work: CellWork
     night: Night
+    baseline: StoredBaseline | None = None
 
     @property
     def params(self) -> OptimizerParams:

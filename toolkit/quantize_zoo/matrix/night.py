@@ -35,7 +35,7 @@ from quantize_zoo.matrix.baselines import baselines_folder, models_folder
 from quantize_zoo.matrix.desk import Desk, Night
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
-from quantize_zoo.store import ErrorRecord, RunRecord, RunStatus, Store
+from quantize_zoo.store import ErrorRecord, RunPlan, RunRecord, RunStatus, Store
 
 STEPS: tuple[Callable[[Any, Desk], Any], ...] = (
     steps.prepare,
@@ -75,6 +75,7 @@ def run_in(
         seed=seed,
         require_targets=matrix.require_targets,
         on_missing_device=matrix.on_missing_device,
+        plan=RunPlan(tuple(cell.key.label for cell in cells), matrix.whole),
     )
     status: RunStatus = "interrupted"
     try:
@@ -157,7 +158,8 @@ def _walk(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
 
 def _walk_on(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
     with night.engine.open(cell, log) as work:
-        desk = Desk(cell, cell_id, work, night)
+        baselines = {baseline.name: baseline for baseline in night.store.baselines()}
+        desk = Desk(cell, cell_id, work, night, baselines.get(cell.key.label))
         found: Any = cell
         try:
             for step in STEPS:

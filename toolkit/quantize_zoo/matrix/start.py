@@ -25,7 +25,7 @@ class Start:
     """Where a search starts.
 
     ``reference`` has notes on it. ``trials`` are those that it goes on from, of the cell ``continues``; ``rebuild``
-    tells to make no trials but the base's own.
+    tells to make no trials but the base's own. ``incumbent`` is the baseline's configuration, which is tried as well.
     """
 
     reference: Reference
@@ -34,6 +34,7 @@ class Start:
     trials: tuple[Trial, ...] = ()
     continues: int | None = None
     rebuild: bool = False
+    incumbent: ModelOption | None = None
 
 
 def stored_searches(params: OptimizerParams, prepared: Prepared, store: Store, cell: Cell) -> list[StoredSearch]:

@@ -17,8 +17,15 @@ from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.matrix.desk import Desk
 from quantize_zoo.matrix.export import write_configuration
+from quantize_zoo.matrix.incumbent import (
+    challenger_wins,
+    find_challenger,
+    find_incumbent,
+    usable,
+    why_given_up,
+)
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
-from quantize_zoo.quantization import derive_space
+from quantize_zoo.quantization import ModelOption, derive_space, option_hash
 from quantize_zoo.scoring import inverse
 from quantize_zoo.search import (
     StagePlan,
@@ -37,10 +44,11 @@ _GATE = TypeAdapter(GateResult)
 
 @dataclass(frozen=True)
 class Choice:
-    """The trial that is called best, and what it was measured against."""
+    """The trial that is called best, what it was measured against, and why it is not the baseline's configuration."""
 
     best: Trial
     runner_up: RunnerUp | None
+    why: str = ""
 
 
 def prepare(cell: Cell, desk: Desk) -> Prepared:
@@ -61,7 +69,7 @@ def start(prepared: Prepared, desk: Desk) -> Start:
     if found.reference != prepared.reference:
         store.set_reference(desk.cell_id, found.reference)
     desk.night.observer.reference_scored(desk.cell, found.reference)
-    return found
+    return replace(found, incumbent=usable(desk.baseline, found.placement))
 
 
 def references(found: Start, desk: Desk) -> Start:
@@ -85,12 +93,21 @@ def search(found: Start, desk: Desk) -> list[Trial]:
 
 
 def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial]:
-    """Yield the trials of all stages; each stage starts around the best so far."""
+    """Yield the trials of all stages; each stage starts around the best so far.
+
+    The baseline's configuration is among them, after the first base.
+    """
     store, pool = desk.night.store, desk.work.pool
+
+    def incumbent(stage: int, base: ModelOption | None) -> Trial | None:
+        known = {trial.option_hash for trial in recorder.trials} | ({option_hash(base)} if base else set())
+        option = found.incumbent
+        return None if option is None or option_hash(option) in known else recorder.draft("baseline", stage, option)
+
     if found.rebuild:
         calibration = desk.work.calibrate(found.base)
         store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
-        yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool)
+        yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
         return
     seconds = 0.0
     for number, stage in enumerate(search_stages(desk.cell.model)):
@@ -104,17 +121,49 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         store.set_calibration(desk.cell_id, seconds, calibration.errors)
         space = derive_space(found.placement, base, stage.compression)
         types = {operation.name: operation.type for operation in found.placement.operations}
-        plan = StagePlan(number, base, space, stage.until, types, calibration.errors)
+        beside = incumbent(number, base)
+        plan = StagePlan(number, base, space, stage.until, types, calibration.errors, beside)
         yield from run_stage(plan, recorder, desk.night.seed, pool)
+    if (missing := incumbent(0, None)) is not None:  # a search that goes on had trials enough
+        desk.work.calibrate(found.base)
+        yield from run_alone(None, recorder, pool, missing)
 
 
 def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
     """Measure the best against the one that came second, before it is called best; noise may have put it first.
 
-    None if no trial could be measured.
+    Where there is a baseline, its configuration comes second, and stays the best unless another one is better or it
+    misses its targets. None if no trial could be measured.
     """
     if not ranking:
         return None
+    if desk.baseline is None:
+        return _confirm_first(ranking, desk)
+    incumbent = find_incumbent(ranking, desk.baseline)
+    why = why_given_up(incumbent, desk.params)
+    if incumbent is None or why:
+        chosen = _confirm_first(ranking, desk)
+        return replace(chosen, why="" if chosen.best is incumbent else why)
+    return _challenge(incumbent, ranking, desk)
+
+
+def _challenge(incumbent: Trial, ranking: list[Trial], desk: Desk) -> Choice:
+    """Measure the best of the others against the baseline's configuration."""
+    gate = desk.night.matrix.gate
+    challenger = find_challenger(ranking, incumbent, desk.params, gate)
+    if challenger is None:
+        return Choice(incumbent, None)
+    ratio = None
+    if challenger.structure != incumbent.structure and challenger.measurement and challenger.measurement.latency:
+        ratio = desk.work.compare(challenger.option, incumbent.option)
+    best, second = challenger, incumbent
+    if not challenger_wins(ratio, challenger, incumbent, gate):
+        best, second = incumbent, challenger
+        ratio = None if ratio is None else inverse(ratio)
+    return Choice(best, None if ratio is None else RunnerUp(second.number, ratio))
+
+
+def _confirm_first(ranking: list[Trial], desk: Desk) -> Choice:
     best = ranking[0]
     rivals = (
         trial
@@ -133,11 +182,11 @@ def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
     return Choice(best, RunnerUp(second.number, ratio))
 
 
-def finish(choice: Choice | None, desk: Desk) -> Trial | None:
+def finish(choice: Choice | None, desk: Desk) -> Choice | None:
     """Export the best model, and find out what is told of it; from here on the cell is done, whatever follows."""
     final = None if choice is None else _final(choice, desk)
     desk.night.store.set_final(desk.cell_id, final)
-    return None if choice is None else choice.best
+    return choice
 
 
 def _final(choice: Choice, desk: Desk) -> Final:
@@ -160,23 +209,23 @@ def _final(choice: Choice, desk: Desk) -> Final:
     )
 
 
-def hold(best: Trial | None, desk: Desk) -> GateResult | None:
+def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
     """Compare with the accepted baseline, if there is one; its failure takes nothing of the cell away."""
-    night, cell = desk.night, desk.cell
-    current = {baseline.name: baseline for baseline in night.store.baselines()}
-    baseline = current.get(cell.key.label)
+    night, cell, baseline = desk.night, desk.cell, desk.baseline
     if baseline is None:
         return None
     gate = night.matrix.gate
+    held = {each.name for each in night.store.baselines()}
     checks = checks_a_cell(gate, runtimes=bool(night.matrix.runtimes))
-    level = check_level(gate, sum(each.key.label in current for each in night.cells), checks)
+    level = check_level(gate, sum(each.key.label in held for each in night.cells), checks)
     request = GateRequest(
         baseline=baseline,
         folder=night.baselines,
-        best=best.option if best else None,
+        best=choice.best.option if choice else None,
         model=night.folder / _best_model(cell),
         terms=Terms(gate, level, night.folder),
         runtimes=night.matrix.runtimes,
+        why=choice.why if choice else "",
     )
     night.observer.gate_started(cell)
     try:

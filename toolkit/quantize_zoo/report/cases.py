@@ -36,7 +36,7 @@ def cell_cases(cell: CellReport) -> list[Case]:
     cases = [_run(cell)]
     cases += [_target(check, required="missed target" in verdict.alarms) for check in verdict.targets]
     cases += [_check(check) for check in verdict.checks]
-    if verdict.gate_status == "interrupted":
+    if verdict.gate_status == "interrupted" and (cell.has_baseline or cell.gate):
         cases.append(Case("baseline", "error", "the comparison with the baseline was interrupted", "baseline"))
     return cases
 

@@ -16,6 +16,7 @@ from typing import Final, Literal
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.gate import Alarm, ChangedSample, GateStatus, TargetCheck, Trend, VerdictStatus
 from quantize_zoo.gate.checks import Cause, CheckStatus, Quantity
+from quantize_zoo.report.absent import AbsentCell
 from quantize_zoo.report.run_report import Night
 from quantize_zoo.scoring import Estimate, LayerTime
 from quantize_zoo.search import TrialKind
@@ -230,7 +231,7 @@ class RunDocument:
 
 @dataclass(frozen=True)
 class ResultsDocument:
-    """All numbers of a run; ``missing`` are cells that have a baseline and are not in it.
+    """All numbers of a run; ``absent`` are cells that have a baseline, or were to be run, and are not in it.
 
     ``schema_version`` grows with every change that a reader could stumble over.
     """
@@ -239,4 +240,4 @@ class ResultsDocument:
     exit_status: int
     run: RunDocument
     cells: tuple[CellDocument, ...]
-    missing: tuple[str, ...]
+    absent: tuple[AbsentCell, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 
 from quantize_zoo.gate import Check
@@ -34,8 +35,18 @@ class GateLine:
 
 def gate_headline(report: RunReport) -> str:
     """``1 regressed, 2 changed, 9 pass``; empty where nothing has a baseline."""
-    found = [cell.gate_status for cell in report.cells if cell.gate_status] + ["missing"] * len(report.missing)
-    return ", ".join(f"{found.count(status)} {status}" for status in STATUS_ORDER if status in found)
+    if not any(cell.gate_status for cell in report.cells) and not any(cell.has_baseline for cell in report.absent):
+        return ""
+    found = Counter(str(cell.gate_status) for cell in report.cells if cell.gate_status)
+    found.update(str(cell.status) for cell in report.absent)
+    counted = {status: found[status] for status in STATUS_ORDER}
+    counted["waived"] = waived_cells(report)
+    return ", ".join(f"{count} {status}" for status, count in counted.items() if count)
+
+
+def waived_cells(report: RunReport) -> int:
+    """Return how many cells have a regression that is waived, whatever else they are."""
+    return sum(any(check.waived for check in cell.verdict.checks) for cell in report.cells)
 
 
 def gate_lines(report: RunReport) -> list[GateLine]:
@@ -54,7 +65,8 @@ def gate_lines(report: RunReport) -> list[GateLine]:
                 GateLine(name, "note", f"to hold later nights against this one: {accept_command(report, cell)}")
             )
         if cell.gate_status == "interrupted":
-            lines.append(GateLine(name, "interrupted", _CUT_SHORT if cell.gate else _NOT_REACHED))
+            not_held = _NOT_REACHED if cell.has_baseline else cell.verdict.reason
+            lines.append(GateLine(name, "interrupted", _CUT_SHORT if cell.gate else not_held))
         if cell.gate_status == "new":
             lines.append(GateLine(name, "new", _NOT_HELD if cell.has_baseline else _NO_BASELINE))
         for trend in cell.trends:
@@ -63,7 +75,7 @@ def gate_lines(report: RunReport) -> list[GateLine]:
             lines.append(
                 GateLine(name, "trend", f"{trend.quantity} {moved} for {ago} of the last {trend.nights} nights")
             )
-    lines += [GateLine(name, "missing", "it has a baseline and is not in this run") for name in report.missing]
+    lines += [GateLine(cell.name, cell.status, cell.told) for cell in report.absent]
     return sorted(lines, key=lambda line: STATUS_ORDER.index(line.status))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quantize_zoo.report.gate_lines import gate_lines
+from quantize_zoo.report.overview import missed_targets
 from quantize_zoo.report.run_report import RunReport
 
 
@@ -16,9 +17,14 @@ def workflow_commands(report: RunReport) -> list[str]:
     for cell in report.cells:
         verdict = cell.verdict
         # What failed or regressed against the baseline is told above, check by check.
-        if verdict.target_status == "failed" or "missed target" in verdict.alarms:
-            title = _escape(f"{cell.record.name}: {verdict.target_status}", value=True)
+        if verdict.target_status == "failed":
+            title = _escape(f"{cell.record.name}: failed", value=True)
             lines.append(f"::error title={title}::{_escape(verdict.reason)}")
+        missed = missed_targets(cell)
+        texts = [f"{target.name}: {target.text}" for target in verdict.targets if target.name in missed]
+        if missed:
+            title = _escape(f"{cell.record.name}: {verdict.target_status}", value=True)
+            lines.append(f"::error title={title}::{_escape('; '.join(texts))}")
     return lines
 
 

@@ -83,7 +83,7 @@ def _document(report: RunReport) -> ResultsDocument:
             run.require_targets, run.on_missing_device, run.version,
         ),
         tuple(_cell(cell) for cell in report.cells),
-        report.missing,
+        report.absent,
     )  # fmt: skip
 
 

@@ -16,6 +16,12 @@ def render_junit(report: RunReport) -> str:
     suites = ET.Element("testsuites", name="quantize-zoo")
     for cell in report.cells:
         suites.append(_suite(cell))
+    for absent in report.absent:
+        suite = ET.SubElement(
+            suites, "testsuite", name=_text(absent.name), tests="1", failures="0", errors="0", skipped="1"
+        )
+        case = ET.SubElement(suite, "testcase", classname=_text(f"quantize-zoo.{absent.name}"), name="run")
+        ET.SubElement(case, "skipped", message=_text(absent.told))
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
-from quantize_zoo.report.overview import answer
+from quantize_zoo.report.overview import answer, missed_targets
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.report.wording import execution, interval, latency_figures, percent, percent_interval
 
@@ -18,16 +18,31 @@ def render_markdown(report: RunReport) -> str:
     """Return the summary."""
     rows = "".join(_row(cell) for cell in report.cells)
     reasons = "".join(f"- **{_escape(cell.record.name)}**: {_escape(cell.verdict.reason)}\n" for cell in report.cells)
-    table = f"{_HEADER}{rows}\n{reasons}" if report.cells else f"{answer(report)}\n"
-    return f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{_gate(report)}{table}"
+    table = f"{_HEADER}{rows}\n{reasons}" if report.cells else ""
+    title = f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{_escape(answer(report))}\n\n"
+    return f"{title}{_missed(report)}{_gate(report)}{table}"
+
+
+def _missed(report: RunReport) -> str:
+    """Return which required targets are missed, cell by cell."""
+    lines = (
+        f"- **{_escape(cell.record.name)}** misses a required target: {_escape(target.name)}: {_escape(target.text)}\n"
+        for cell in report.cells
+        for target in cell.verdict.targets
+        if target.name in missed_targets(cell)
+    )
+    text = "".join(lines)
+    return f"{text}\n" if text else ""
 
 
 def _gate(report: RunReport) -> str:
     """Return what the comparison with the baselines found, worst first; nothing where nothing has one."""
-    if not report.missing and all(cell.gate_status is None and not cell.trends for cell in report.cells):
+    if not report.absent and all(cell.gate_status is None and not cell.trends for cell in report.cells):
         return ""
     lines = (f"- **{_escape(line.cell)}** {line.status}: {_escape(line.text)}\n" for line in gate_lines(report))
-    return f"**Against the baselines: {gate_headline(report)}**\n\n{''.join(lines)}\n"
+    headline = gate_headline(report)
+    title = f"**Against the baselines: {headline}**\n\n" if headline else ""
+    return f"{title}{''.join(lines)}\n"
 
 
 def _row(cell: CellReport) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quantize_zoo.report.gate_lines import waived_cells
 from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
 
 _NIGHTS = 30
@@ -59,30 +60,42 @@ def answer(report: RunReport) -> str:
     if not count:
         return f"No cell was run: the run {_ENDED[report.run.status]}"
     cells = f"{count} cell{'s' if count > 1 else ''}"
+    absent = Counter(str(cell.status) for cell in report.absent)
     statuses = Counter(str(cell.status) for cell in report.cells)
+    statuses["interrupted"] += absent["interrupted"]
     if all(cell.gate is None for cell in report.cells):
         found = Counter(str(cell.verdict.target_status) for cell in report.cells)
+        found["interrupted"] += absent["interrupted"]
         texts = (f"{found[each]} {text[found[each] > 1]}" for each, text in _TARGETS.items() if found[each])
         return f"{cells}: " + ", ".join(texts)
     bad = [f"{statuses[each]} {each}" for each in ("regressed", "failed", "interrupted") if statuses[each]]
-    missed = sum("missed target" in cell.verdict.alarms for cell in report.cells)
-    bad += [f"{missed} {_REQUIRED[missed > 1]}"] if missed else []
+    missed = [name for cell in report.cells for name in missed_targets(cell)]
+    count_missed = sum("missed target" in cell.verdict.alarms for cell in report.cells)
+    if count_missed:
+        bad.append(f"{count_missed} {_REQUIRED[count_missed > 1]} ({', '.join(dict.fromkeys(missed))})")
     compared = sum(cell.gate is not None for cell in report.cells)
     rest = [
-        f"{statuses[each]} {each}"
-        for each in ("data-changed", "inconclusive", "changed", "improved", "waived")
-        if statuses[each]
+        f"{statuses[each]} {each}" for each in ("data-changed", "inconclusive", "changed", "improved") if statuses[each]
     ]
-    rest += [f"{len(report.missing)} missing"] if report.missing else []
+    waived = waived_cells(report)
+    rest += [f"{waived} waived"] if waived else []
+    rest += [f"{absent['missing']} missing"] if absent["missing"] else []
     unclear = f", {statuses['inconclusive']} to look at" if statuses["inconclusive"] else ""
     first = ", ".join(bad) if bad else f"No regression found{unclear}" if unclear else "No regression"
     return f"{first}: {compared} of {cells} compared with a baseline" + (f", {', '.join(rest)}" if rest else "")
 
 
+def missed_targets(cell: CellReport) -> list[str]:
+    """Return the required targets that a cell misses, by name."""
+    if "missed target" not in cell.verdict.alarms:
+        return []
+    return [target.name for target in cell.verdict.targets if target.status == "missed"]
+
+
 def tiles(report: RunReport) -> list[Tile]:
     """Count the cells by what they are, the worst first."""
     found = Counter(str(cell.status) for cell in report.cells)
-    found["missing"] += len(report.missing)
+    found.update(str(cell.status) for cell in report.absent)
     return [Tile(status, found[status]) for status in STATUS_ORDER if found[status]]
 
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict, VerdictStatus, failed_report, find_trend, judge
+from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
@@ -90,11 +91,14 @@ class CellReport:
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run with its verdicts, against its targets and against its baselines."""
+    """A run with its verdicts, against its targets and against its baselines.
+
+    ``absent`` are cells that have a baseline, or were to be run, and are not in it.
+    """
 
     run: RunRecord
     cells: tuple[CellReport, ...]
-    missing: tuple[str, ...] = ()  # cells that have a baseline and are not in the run
+    absent: tuple[AbsentCell, ...] = ()
     newest: bool = False  # of all runs in its store
 
     @property
@@ -118,8 +122,11 @@ class RunReport:
 
 def report_of(run: RunRecord, store: Store) -> RunReport:
     """Return a run's report, with what the store knows of baselines and of other nights."""
-    nights = {cell.name: store.nights(cell.model, cell.device, until=run.id) for cell in run.cells}
-    return make_run_report(run, store.baselines(history=True), nights, newest=store.newest_run() == run.id)
+    baselines = store.baselines(history=True)
+    named = {each.name: (each.content.model, each.content.device) for each in current_baselines(baselines)}
+    named |= {cell.name: (cell.model, cell.device) for cell in run.cells}
+    nights = {name: store.nights(*parts, until=run.id) for name, parts in named.items()}
+    return make_run_report(run, baselines, nights, newest=store.newest_run() == run.id)
 
 
 def make_run_report(
@@ -140,7 +147,8 @@ def make_run_report(
     """
     history = nights or {}
     known = {baseline.id: baseline.content for baseline in baselines}
-    gated = [baseline.name for baseline in current_baselines(baselines)]
+    current = current_baselines(baselines)
+    gated = [baseline.name for baseline in current]
 
     def judged(cell: CellRecord) -> CellReport:
         try:
@@ -149,8 +157,7 @@ def make_run_report(
             return bare_report(cell, None, errors.cell_unreportable("the verdict", *described(error)))
 
     cells = tuple(judged(cell) for cell in run.cells)
-    names = {cell.record.name for cell in cells}
-    return RunReport(run, cells, tuple(name for name in gated if name not in names), newest)
+    return RunReport(run, cells, tuple(absent_cells(run, current, history)), newest)
 
 
 def described(error: Exception) -> tuple[str, str]:

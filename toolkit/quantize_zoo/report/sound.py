@@ -46,7 +46,7 @@ def _sound(report: RunReport, cell: CellReport) -> tuple[CellReport, str]:
 
 def _page(report: RunReport, cell: CellReport) -> str:
     """Return the cell's page, and make all documents of it alone, to see whether that can be done."""
-    alone = replace(report, cells=(cell,), missing=())
+    alone = replace(report, cells=(cell,), absent=())
     for render in _DOCUMENTS:
         render(alone)
     return render_cell(report, cell)

@@ -20,6 +20,7 @@ from quantize_zoo.search.trial import Trial, TrialKind
 
 # The share of a stage's trials that may go into its start.
 _STARTUP_SHARE = 0.2
+_ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
 _POLL_SECONDS = 1.0  # while waiting, whether more can be evaluated at once now
 
 Ask = Callable[[Sequence[Trial]], Trial]  # the next trial, given those that were asked for and not told yet
@@ -31,6 +32,7 @@ class StagePlan:
     """A stage of a search: where it starts, what it may choose, and when it ends.
 
     ``types`` and ``errors`` are as in ``startup_choices``; the stage goes on until there are ``until`` trials in all.
+    ``beside`` is evaluated after the base, whatever the limits are.
     """
 
     number: int
@@ -39,6 +41,7 @@ class StagePlan:
     until: int
     types: Mapping[str, str]
     errors: Mapping[str, float]
+    beside: Trial | None = None
 
 
 def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: EvaluationPool) -> Iterator[Trial]:
@@ -53,7 +56,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     known = [trial for trial in recorder.trials if trial.stage == plan.number]
     base = None if known else recorder.draft("base", plan.number, plan.base)
     if not plan.space.has_choices:
-        return iter(()) if base is None else run_alone(base, recorder, pool)
+        return run_alone(base, recorder, pool, plan.beside)
     first = known[0].number if known else len(recorder.trials)
     count = round(_STARTUP_SHARE * (plan.until - first))
     as_pot = recorder.params.compatibility == "pot"
@@ -67,7 +70,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
 
     for trial in known:
         tell(trial)
-    sampler.skip(max(0, len(known) - 1))
+    sampler.skip(sum(trial.kind in _ASKED for trial in known))
 
     asked: dict[str, Choices] = {}  # by option
 
@@ -80,20 +83,23 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
         asked[trial.option_hash] = choices
         return trial
 
-    return _run(base, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
+    return _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
 
 
-def run_alone(trial: Trial, recorder: TrialRecorder, pool: EvaluationPool) -> Iterator[Trial]:
-    """Yield one trial that nothing follows; raises as ``run_stage``."""
+def run_alone(
+    base: Trial | None, recorder: TrialRecorder, pool: EvaluationPool, beside: Trial | None = None
+) -> Iterator[Trial]:
+    """Yield these trials, which nothing follows; raises as ``run_stage``."""
 
     def ask(_: Sequence[Trial]) -> Trial:
         raise AssertionError("nothing follows")
 
-    return _run(trial, ask, lambda _: None, recorder, pool, len(recorder.trials) + 1, looks_ahead=False)
+    return _run(base, beside, ask, lambda _: None, recorder, pool, 0, looks_ahead=False)
 
 
 def _run(
     base: Trial | None,
+    beside: Trial | None,
     ask: Ask,
     tell: Tell,
     recorder: TrialRecorder,
@@ -104,13 +110,15 @@ def _run(
 ) -> Iterator[Trial]:
     """Keep as many trials pending as the pool takes; finish them as they come, the base's before all others.
 
+    Whatever the limits are, base and ``beside`` are evaluated.
+
     The losses of the others refer to the base's: those that end before it are held until then, and who evaluated them
     goes on with others. Asking takes time, so some trials are asked for ahead, while others are evaluated, and know
     less. POT asked afterwards.
     """
     pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
     ended: deque[tuple[Future[Evaluation | None], Trial, float]] = deque()
-    ready = deque([base] if base else [])
+    ready = deque(trial for trial in (base, beside) if trial is not None)
     idle_since = time.perf_counter()
 
     def start_ready(capacity: int) -> None:
@@ -120,7 +128,12 @@ def _run(
             started = time.perf_counter() if pending else idle_since
             pending[_submitted(trial, recorder, pool)] = trial, started
 
+    def is_done() -> bool:
+        return base is None and beside is None and recorder.is_finished(until)
+
     def is_wanted(capacity: int) -> bool:
+        if base is None and recorder.is_finished(until):
+            return False
         if len(recorder.trials) + len(ended) + len(pending) + len(ready) >= until:
             return False
         if len(pending) < capacity:
@@ -131,7 +144,7 @@ def _run(
         return looks_ahead and len(ready) < _ahead(capacity) and not waits
 
     try:
-        while base is not None or not recorder.is_finished(until):
+        while not is_done():
             capacity = pool.capacity()
             start_ready(capacity)
             while is_wanted(capacity):
@@ -155,10 +168,12 @@ def _run(
                     if isinstance(outcome, str):
                         raise CellError(outcome, where="the model that the search starts from", remedy="see the log")
                     base = None
+                if trial is beside:
+                    beside = None
                 finished = recorder.finish(trial, outcome, seconds)
                 tell(finished)
                 yield finished
-                if recorder.is_finished(until):
+                if is_done():
                     return
     finally:
         for future in pending:

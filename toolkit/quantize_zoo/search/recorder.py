@@ -78,9 +78,9 @@ class TrialRecorder:
 
     def may_prune(self, trial: Trial) -> bool:
         """Tell whether a trial may be ended early; a stage's first model is what the others are compared with,
-        and the only one of ``eval`` is what was asked for.
+        that of ``eval`` is what was asked for, and the baseline's has to be known.
         """
-        return trial.kind not in ("base", "eval") and self.params.compatibility is None
+        return trial.kind not in ("base", "eval", "baseline") and self.params.compatibility is None
 
     def finish(self, trial: Trial, outcome: Evaluation | str | None, seconds: float) -> Trial:
         """Return the finished trial, and know it from now on.

@@ -12,7 +12,7 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
 from quantize_zoo.search.objective import Score, meets_accuracy
 
-TrialKind = Literal["base", "informed", "search", "eval"]
+TrialKind = Literal["base", "informed", "search", "eval", "baseline"]
 
 
 @dataclass(frozen=True)

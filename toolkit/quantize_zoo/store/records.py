@@ -247,8 +247,19 @@ class CellRecord:
 
 
 @dataclass(frozen=True)
+class RunPlan:
+    """The cells that a run is to run, by name; ``whole`` tells whether these are all of its matrix."""
+
+    cells: tuple[str, ...]
+    whole: bool
+
+
+@dataclass(frozen=True)
 class RunRecord:
-    """One run with its cells in the matrix's order."""
+    """One run with its cells in the matrix's order; those that it did not come to are in the plan only.
+
+    There is no ``plan`` of a run of 0.1.0.
+    """
 
     id: str
     status: RunStatus
@@ -261,3 +272,4 @@ class RunRecord:
     on_missing_device: str
     version: str
     cells: tuple[CellRecord, ...]
+    plan: RunPlan | None = None

@@ -32,7 +32,7 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """A run of a matrix; ``process`` tells which process it belongs to."""
+    """A run of a matrix; ``process`` tells which process it belongs to, ``plan`` what it meant to do."""
 
     __tablename__ = "runs"
 
@@ -47,6 +47,7 @@ class Run(Base):
     on_missing_device: Mapped[str] = mapped_column(String(16))
     version: Mapped[str] = mapped_column(String(32))
     process: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
+    plan: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
 
 
 class Cell(Base):

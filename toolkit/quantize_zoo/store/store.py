@@ -25,6 +25,7 @@ from quantize_zoo.store.records import (
     Final,
     Reference,
     ReferencePoint,
+    RunPlan,
     RunRecord,
     RunStatus,
     StoredBaseline,
@@ -75,7 +76,15 @@ class Store:
         self._engine.dispose()
 
     def start_run(
-        self, run_id: str, *, matrix: str, command: str, seed: int, require_targets: bool, on_missing_device: str
+        self,
+        run_id: str,
+        *,
+        matrix: str,
+        command: str,
+        seed: int,
+        require_targets: bool,
+        on_missing_device: str,
+        plan: RunPlan | None = None,
     ) -> None:
         """Begin a run of this process."""
         with self._write() as session:
@@ -91,6 +100,7 @@ class Store:
                     on_missing_device=on_missing_device,
                     version=__version__,
                     process=plain(values.PROCESS, this_process()),
+                    plan=None if plan is None else plain(values.PLAN, plan),
                 )
             )
 

@@ -22,6 +22,7 @@ from quantize_zoo.store.records import (
     Final,
     Reference,
     ReferencePoint,
+    RunPlan,
     RunRecord,
     StoredBaseline,
     WorkerUse,
@@ -39,6 +40,7 @@ BASELINE = TypeAdapter(Baseline)
 WORKER = TypeAdapter(WorkerUse)
 PARAMS = TypeAdapter(OptimizerParams)
 PROCESS = TypeAdapter(ProcessIdentity)
+PLAN = TypeAdapter(RunPlan)
 OBJECT = TypeAdapter(dict[str, Any])
 
 
@@ -80,6 +82,7 @@ def run_record(session: Session, row: Run) -> RunRecord:
         on_missing_device=row.on_missing_device,
         version=row.version,
         cells=tuple(cell_record(session, cell) for cell in cells),
+        plan=None if row.plan is None else PLAN.validate_python(row.plan),
     )
 
 

@@ -1,0 +1,87 @@
+"""Cells that are not in a run and yet to be told: not reached, left out, or taken out of the matrix."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from quantize_zoo.gate import GateResult
+from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
+
+AbsentStatus = Literal["missing", "interrupted"]
+_GATE = TypeAdapter(GateResult)
+_NOT_REACHED = "not reached: the run was interrupted before it"
+_NOT_YET = "not reached: the run has not come to it yet"
+_REMOVED = "it is no longer in the matrix"
+_LEFT_OUT = "the command left it out"
+_UNKNOWN = "it has a baseline and is not in this run"
+
+
+@dataclass(frozen=True)
+class AbsentCell:
+    """A cell that is not in a run, and why.
+
+    ``regressed_in`` is the night in which it regressed against the baseline that it still has, ``reason`` what was
+    found then; both are empty if it did not.
+    """
+
+    name: str
+    status: AbsentStatus
+    text: str
+    has_baseline: bool
+    regressed_in: str = ""
+    reason: str = ""
+
+    @property
+    def told(self) -> str:
+        """All of it, with what ends it."""
+        if not self.regressed_in:
+            return self.text
+        drop = f"quantize-zoo baseline drop {shlex.quote(self.name)}"
+        then = f"in run {self.regressed_in} it regressed: {self.reason}"
+        return f"{self.text}; {then}; told until a run has it again, another one is accepted, or: {drop}"
+
+
+def absent_cells(
+    run: RunRecord, baselines: Sequence[StoredBaseline], history: Mapping[str, Sequence[CellRecord]]
+) -> Iterator[AbsentCell]:
+    """Yield the cells that have a baseline, or were to be run, and are not in the run.
+
+    Args:
+        run: the run.
+        baselines: those that hold.
+        history: by the name of a cell its records in earlier runs, the oldest first.
+
+    """
+    present = {cell.name for cell in run.cells}
+    planned = run.plan.cells if run.plan else ()
+    held = {baseline.name: baseline for baseline in baselines}
+    for name in dict.fromkeys((*planned, *held)):
+        if name in present:
+            continue
+        if name in planned:
+            yield AbsentCell(
+                name, "interrupted", _NOT_YET if run.status == "running" else _NOT_REACHED, has_baseline=name in held
+            )
+            continue
+        text = _UNKNOWN if run.plan is None else _REMOVED if run.plan.whole else _LEFT_OUT
+        night, reason = _open_regression(held[name], history.get(name, ()))
+        yield AbsentCell(name, "missing", text, has_baseline=True, regressed_in=night, reason=reason)
+
+
+def _open_regression(baseline: StoredBaseline, nights: Sequence[CellRecord]) -> tuple[str, str]:
+    """Return the newest night that was held against the baseline, and its reason, if it regressed there."""
+    for night in reversed(nights):
+        if night.gate is None:
+            continue
+        gate = _GATE.validate_python(night.gate)
+        if gate.baseline != baseline.id or gate.status != "regressed":
+            return "", ""
+        worse = [check for check in gate.checks if check.status == "regressed" and not check.waived]
+        told = (f"{check.text} ({check.quantity}, {check.subject})" for check in worse)
+        return night.run_id, "; ".join(told)
+    return "", ""
