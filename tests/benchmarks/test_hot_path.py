@@ -71,9 +71,9 @@ def compiled(model):
 def extremes(built, tail):
     """What the full scope needs of every tensor: extremes of all of it, and of each channel where that is allowed."""
     for point in built.placement.activations:
-        yield Extremes(point.key, None, tail)
+        yield Extremes(point.tensor, None, tail)
         if any(config.granularity == "perchannel" for config in point.configs):
-            yield Extremes(point.key, 1, tail)
+            yield Extremes(point.tensor, 1, tail)
 
 
 def test_building_a_candidate(benchmark, cell):
@@ -120,35 +120,36 @@ def test_collecting_statistics(benchmark, cell, tail, limit):
     assert ratio < limit
 
 
-def test_collecting_statistics_of_samples_of_different_shapes(benchmark, cell):
-    """Nearly each sample has a shape that the plugin has not seen, for which it prepares every layer anew.
+def test_collecting_statistics_of_lines_of_any_size(benchmark, zoo):
+    """Nearly each of 300 lines has a shape that the plugin has not seen, for which it prepares every layer anew.
 
-    Against NNCF on the same samples; against a plain pass, and the same model made static, is told.
+    Against the same model made static, whose lines all have the size of the largest; what their mean size makes of it
+    is told. And against NNCF.
     """
-    static, _, built, _ = cell
-    rng = np.random.default_rng(0)
-    model = static.clone()
-    model.reshape([-1, 3, -1, -1])
-    shapes = [(1, 3, *rng.integers(40, 57, size=2)) for _ in range(300)]
-    samples = [{"image": rng.normal(size=shape).astype(np.float32)} for shape in shapes]
-    same = [{"image": rng.normal(size=(1, 3, 48, 48)).astype(np.float32)} for _ in range(300)]
-    requests = list(extremes(built, 1e-3))
-    fixed = static.clone()
-    fixed.reshape([1, 3, 48, 48])
-    dataset = nncf.Dataset(samples)
-    benchmark.pedantic(collect_statistics, args=(model, requests, samples), rounds=3)
+    config = load_model_config(zoo / "embedded" / "lines-crnn.yml")
+    model = read_model(config.model)
+    session = AccuracySession(find_checker(), config, model)
+    samples = session.inputs(range(300))
+    requests = list(extremes(pipeline(model, samples[:1], config.compression), 1e-3))
+    shapes = np.array([sample["image"].shape for sample in samples])
+    assert len(np.unique(shapes, axis=0)) > 250
+    dataset = nncf.Dataset([dict(sample) for sample in samples])
 
     def collect():
         return collect_statistics(model, requests, samples)
 
-    benchmark.extra_info["statistics / plain pass"] = median_ratio(
-        collect, lambda: bare_pass(model, samples)(), rounds=3
-    )
-    benchmark.extra_info["statistics / static model's"] = median_ratio(
-        collect, lambda: collect_statistics(fixed, requests, same), rounds=3
-    )
+    def of_one_size(shape):
+        fixed = model.clone()
+        fixed.reshape(shape.tolist())
+        same = [{"image": np.resize(sample["image"], shape)} for sample in samples]
+        return lambda: collect_statistics(fixed, requests, same)
+
+    benchmark.pedantic(collect, rounds=3)
+    largest = median_ratio(collect, of_one_size(shapes.max(axis=0)), rounds=3)
+    mean = median_ratio(collect, of_one_size(shapes.mean(axis=0).round().astype(int)), rounds=3)
     nncfs = median_ratio(collect, lambda: nncf.quantize(model, dataset, subset_size=300), rounds=1)
-    benchmark.extra_info["statistics / nncf.quantize"] = nncfs
+    benchmark.extra_info |= {"dynamic / largest": largest, "dynamic / mean size": mean, "dynamic / nncf": nncfs}
+    assert largest < 3
     assert nncfs < 1
 
 
