@@ -1,12 +1,24 @@
 """Small matrices of one model on one dataset, with the real accuracy checker, scored at f32 in a few short trials."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
+from quantize_zoo.cell.session import CellSession
+from quantize_zoo.graph import content_hash
+
 BENCHMARK = {"nthreads": 1, "nstreams": 1, "api_type": "sync", "batch_size": 1, "duration_seconds": 0.2}
 SAMPLES = 100
+
+
+def session_of(cell, folder):
+    """A session of a cell in this process, with its canonical model."""
+    source, target = cell.model.model, folder / "models" / "net.xml"
+    CellSession(cell, folder, folder).convert(source, target)
+    model = cell.model.model_copy(update={"model": target})
+    return CellSession(replace(cell, model=model, content=content_hash(source)[:12]), folder, folder)
 
 
 def write_matrix(folder, name, adapter, dataset, calibration, **optimizer):

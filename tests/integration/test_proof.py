@@ -1,15 +1,13 @@
 """An exported file that does not compute what was scored is not delivered."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from matrices import session_of
 from quantize_zoo.cell import finishing
-from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import load_matrix
 from quantize_zoo.errors import CellError
-from quantize_zoo.graph import content_hash, nodes_by_name, save_model
+from quantize_zoo.graph import nodes_by_name, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.matrix import expand
 from quantize_zoo.search import Known
@@ -20,10 +18,7 @@ def prepared(shared_small, tmp_path_factory):
     """A session of the small matrix's cell, its base option, and what that scored."""
     folder = tmp_path_factory.mktemp("session")
     (cell,) = expand(load_matrix(shared_small.path))
-    source, target = cell.model.model, folder / "models" / "net.xml"
-    CellSession(cell, folder, folder).convert(source, target)
-    model = cell.model.model_copy(update={"model": target})
-    session = CellSession(replace(cell, model=model, content=content_hash(source)[:12]), folder, folder)
+    session = session_of(cell, folder)
     base = session.prepare().base
     session.calibrate(base)
     return session, base, session.evaluate(base, Known(), prune=False).scored.accuracy.value
