@@ -34,6 +34,10 @@ def zoo(*arguments, **environment):
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
+def told_of(values):
+    return {"median": round(statistics.median(values), 1), "most": round(max(values), 1)} if values else {}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--searches", type=int, default=20)
@@ -89,11 +93,9 @@ def main():
                 "slowdown": arguments.slowdown,
                 "searches": len(found),
                 "found": sum(found),
-                "steps, both ends among them": {"median": statistics.median(steps), "most": max(steps)}
-                if steps
-                else {},
-                "measurements": {"median": statistics.median(looks), "most": max(looks)} if looks else {},
-                "seconds a search": {"median": round(statistics.median(seconds), 1), "most": round(max(seconds), 1)},
+                "steps, both ends among them": told_of(steps),
+                "measurements": told_of(looks),
+                "seconds a search": told_of(seconds),
             },
             indent=1,
         )
