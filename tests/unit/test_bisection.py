@@ -166,6 +166,14 @@ def test_steps_that_cannot_be_looked_at_leave_a_range():
     )
 
 
+def test_step_whose_comparison_failed_is_not_taken_for_good():
+    failed = Check("runtime", "accuracy", "the baseline", "failed", "the model is not there")
+    look = releases(6)
+    found, _ = bisected(lambda at, wanted: (failed,) if at == 4 else look(at, wanted))
+    (answer,) = found.answers
+    assert (answer.at(4).found, answer.good, answer.bad) == ("undecided", 5, 6)
+
+
 def test_ends_that_do_not_differ_are_told():
     with pytest.raises(CellError, match=r"nothing to bisect: 2025\.8\.0 has not regressed against 2025\.0\.0: .*pass"):
         bisected(releases(99))

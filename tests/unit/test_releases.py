@@ -93,7 +93,9 @@ def test_without_an_index_releases_are_those_at_hand(pip, tmp_path):
     python.parent.mkdir(parents=True)
     python.touch()
     here = str(this_release())
-    assert list(map(str, Interpreters().between("2023.3", here))) == ["2023.3.0", here]
+    interpreters = Interpreters()
+    assert list(map(str, interpreters.between("2023.3", here))) == ["2023.3.0", here]
+    assert "pip does not tell" in interpreters.index_problem
     with pytest.raises(ConfigurationError, match=r"pip does not tell .*: No matching distribution found for openvino"):
         Interpreters().between("2025.0", here)
 

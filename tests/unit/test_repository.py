@@ -193,6 +193,7 @@ def test_regression_lists_the_commits_since_the_last_good_night(git, store):
     page = render_cell(report, cell)
     assert "2 commits since run good, which was good:" in page
     assert "third &lt;i&gt;" in page
+    assert "quantize-zoo bisect net-CPU --over git" in page
     summary = render_markdown(report)
     assert "2 commits since run good, which was good" in summary
     assert "third &#60;i&#62;" in summary

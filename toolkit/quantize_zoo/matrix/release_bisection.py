@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from quantize_zoo import errors
@@ -50,6 +51,8 @@ def bisect_releases(
     last = ends[1] or _named(this_release())
     interpreters = Interpreters(runtime.python for runtime in matrix.runtimes)
     releases = interpreters.between(first, last)
+    if interpreters.index_problem:
+        tell(f"only releases at hand are looked at: {interpreters.index_problem}")
     steps = tuple(Step(str(release)) for release in releases)
     baselines, terms = baselines_folder(reports), Terms(matrix.gate, releases_level(matrix.gate), folder.absolute())
     engine = LocalEngine(reports / "statistics", reports / "inputs")
@@ -72,7 +75,9 @@ def bisect_releases(
             )
             return process.call(CellSession.compare_releases, request)
 
-        return bisect_steps(baseline.name, "openvino", steps, look, tell)
+        found = bisect_steps(baseline.name, "openvino", steps, look, tell)
+    used = tuple(Step(str(release), str(interpreters.at_hand(release) or "")) for release in releases)
+    return replace(found, steps=used)
 
 
 def _named(release: Release | None) -> str:

@@ -51,7 +51,7 @@ def this_release() -> Release | None:
 
 
 class Interpreters:
-    """An interpreter for each release.
+    """An interpreter for each release; ``index_problem`` tells why only those at hand are known, if that is so.
 
     Args:
         runtimes: interpreters that are taken where they have the wanted release, before any other.
@@ -60,6 +60,7 @@ class Interpreters:
 
     def __init__(self, runtimes: Iterable[Path] = ()) -> None:
         self._at_hand: dict[Release, Path] = {}
+        self.index_problem = ""
         for python in runtimes:
             with start_runtime(python) as process:
                 found = Release.find(process.openvino)
@@ -88,10 +89,11 @@ class Interpreters:
                 raise errors.not_a_release(option, text)
         try:
             known = {*_listed(), *self._at_hand}
-        except ConfigurationError:
+        except ConfigurationError as error:
             known = set(self._at_hand)
             if not all(_of(text, known) for _, text in ends):
                 raise
+            self.index_problem = error.what
         for option, text in ends:
             if not _of(text, known):
                 raise errors.unknown_release(option, text, map(str, known))
@@ -101,6 +103,10 @@ class Interpreters:
         if oldest > newest:
             raise errors.from_newer_than_to(first, last)
         return sorted(each for each in known if oldest <= each <= newest)
+
+    def at_hand(self, release: Release) -> Path | None:
+        """Return the interpreter of a release, if there is one without making it."""
+        return self._at_hand.get(release)
 
     def python(self, release: Release) -> Path:
         """Return the interpreter of a release; one that is not at hand is made.
