@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import estimate
+from builders import accepted, estimate
 from quantize_zoo import errors
+from quantize_zoo.cell import Cell
+from quantize_zoo.config import DeviceSpec, ModelConfig, OptimizerParams
 from quantize_zoo.errors import CellError, ConfigurationError
 from quantize_zoo.gate import Check
 from quantize_zoo.gate.bisection import MOST_LOOKS, CheckName, Narrowed, bisect, settle
-from quantize_zoo.matrix import Step
+from quantize_zoo.matrix import Step, baseline_of, limits_of
 from quantize_zoo.matrix.bisection import bisect_steps
 from quantize_zoo.report import Origin, answer_line, render_bisection, render_bisection_json
+from unit.test_gate_and_report import good, run_record
 
 LATENCY = CheckName("runtime", "latency", "the baseline's INT8 model")
 ACCURACY = CheckName("runtime", "accuracy", "the baseline's INT8 model")
@@ -236,3 +239,37 @@ def test_page_tells_the_answer_and_escapes_what_others_wrote():
     assert "<script>" not in page
     assert "regressed [1.2, 1.3]" in page
     assert "default-src &#39;none&#39;" in page
+
+
+# Cells
+
+
+CPU_CELL = Cell(ModelConfig(name="net", model="net.onnx", accuracy_checker={}), DeviceSpec(device="CPU"))
+
+
+def night_of(method="cold_start", **params):
+    """A night of the cell with these parameters of its search."""
+    return run_record(replace(good(), method=method, params=OptimizerParams(**params)))
+
+
+@pytest.mark.parametrize(
+    ("newest", "changes"),
+    [
+        (None, {}),
+        (night_of(), {}),
+        (night_of(max_trials=2), {"max_trials": 2}),
+        (night_of("fine_tune", max_minutes=5), {"max_minutes": 5}),
+        (night_of("eval", max_trials=7), {"max_trials": 1}),
+        (run_record(replace(good(), model="other")), {}),
+    ],
+)
+def test_nights_of_commits_are_as_long_as_the_newest_one(newest, changes):
+    assert limits_of(newest, CPU_CELL) == changes
+
+
+def test_baseline_is_the_cells_on_whichever_cpu_model():
+    on = {device: accepted(replace(good(), device=device)) for device in ("CPU@A", "CPU@B")}
+    for name, device in (("net-CPU", "CPU@A"), ("net-CPU@B", "CPU@B")):
+        assert baseline_of(name, CPU_CELL, list(on.values())) is on[device]
+    with pytest.raises(ConfigurationError, match=r"cell net-CPU has no baseline.*: other-CPU"):
+        baseline_of("net-CPU", CPU_CELL, [accepted(replace(good(), model="other"))])

@@ -8,8 +8,8 @@ from quantize_zoo.matrix.baselines import (
     import_baselines,
     models_folder,
 )
-from quantize_zoo.matrix.bisection import Answer, Bisection, Over, Step
-from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits
+from quantize_zoo.matrix.bisection import Answer, Bisection, Over, Step, baseline_of, planned_cell
+from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits, limits_of
 from quantize_zoo.matrix.compare import (
     Compared,
     Pair,
@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "accept",
     "as_baselines",
+    "baseline_of",
     "baseline_rows",
     "baselines_folder",
     "bisect_commits",
@@ -48,9 +49,11 @@ __all__ = [
     "export_baselines",
     "export_trial",
     "import_baselines",
+    "limits_of",
     "models_folder",
     "pairs_of_files",
     "pairs_of_runs",
+    "planned_cell",
     "pot_matrix",
     "quantize_once",
     "run_in",

@@ -6,14 +6,18 @@ and ``commit_bisection``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from quantize_zoo import errors, interrupts
+from quantize_zoo.cell import Cell
+from quantize_zoo.config import MatrixConfig, is_on
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check
 from quantize_zoo.gate.bisection import CheckName, Found, bisect, settle, side_of
+from quantize_zoo.matrix.expansion import expand
+from quantize_zoo.store import StoredBaseline
 
 Over = Literal["openvino", "git"]
 # Looks at a step, anew each time: returns all its checks, or those that are wanted.
@@ -115,6 +119,33 @@ def bisect_steps(cell: str, over: Over, steps: tuple[Step, ...], look: Look, tel
         raise errors.both_ends_regressed(cell, *ends, map(told, at_first.values()))
     judge.wanted = frozenset(turned)
     return Bisection(cell, over, steps, tuple(_answer(judge, name, len(steps)) for name in turned))
+
+
+def planned_cell(name: str, matrix: MatrixConfig) -> Cell:
+    """Return a matrix's cell by its name, which may have a CPU model behind it.
+
+    Raises:
+        ConfigurationError: there is no such cell.
+
+    """
+    cells = expand(matrix)
+    found = next((cell for cell in cells if is_on(name, cell.key.label)), None)
+    if found is None:
+        raise errors.unknown_cell(name, [cell.key.label for cell in cells], "CELL")
+    return found
+
+
+def baseline_of(name: str, planned: Cell, baselines: Sequence[StoredBaseline]) -> StoredBaseline:
+    """Return a cell's baseline, whichever CPU model that is of if the name has none.
+
+    Raises:
+        ConfigurationError: there is none.
+
+    """
+    fitting = {each.name: each for each in baselines if is_on(each.name, planned.key.label)}
+    if not fitting:
+        raise errors.no_baseline(name, [each.name for each in baselines])
+    return fitting.get(name) or next(iter(fitting.values()))
 
 
 def told(judged: Judged) -> str:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell
-from quantize_zoo.config import MatrixConfig, load_matrix
+from quantize_zoo.config import MatrixConfig, is_on, load_matrix
 from quantize_zoo.engines import LocalEngine
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bisection import CheckName
@@ -83,6 +83,22 @@ def bisect_commits(
 
     steps = tuple(Step(*commit.line.partition(" ")[::2]) for commit in commits)
     return bisect_steps(nights.baseline.name, "git", steps, look, tell)
+
+
+def limits_of(newest: RunRecord | None, planned: Cell) -> dict[str, Any]:
+    """Return what the newest night's command line changed of a search's limits: a commit's night is to be as long.
+
+    A night that only rebuilt the best has one trial, beside the baseline's configuration, which every night tries.
+    """
+    cells = newest.cells if newest else ()
+    before = next((each for each in cells if is_on(each.name, planned.key.label)), None)
+    if before is None:
+        return {}
+    if before.method == "eval":
+        return {"max_trials": 1}
+    now = planned.model.optimizer.params
+    both = {name: (getattr(before.params, name), getattr(now, name)) for name in ("max_trials", "max_minutes")}
+    return {name: then for name, (then, configured) in both.items() if then != configured}
 
 
 def _night(matrix: Path, cell: Cell, commit: Commit, nights: CommitNights) -> tuple[Check, ...]:
