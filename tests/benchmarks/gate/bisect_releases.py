@@ -1,6 +1,6 @@
 """Searches for the OpenVINO release that made a model slower: how many find it, in how many steps and seconds?
 
-    python tests/benchmarks/gate/bisect_releases.py [--searches 20] [--slowdown 0.10] [--model digits-mobilenet]
+    python tests/benchmarks/gate/bisect_releases.py [--searches 20] [--slowdown 0.10] [--model digits-resnet]
 
 Every release is real, in an environment made by pip. From one release on, another one in each search, a wrapper lets
 each timed inference of its runtime take longer by a share (tests/slowed_runtime.py). A search is the command
@@ -42,7 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--searches", type=int, default=20)
     parser.add_argument("--slowdown", type=float, default=0.10)
-    parser.add_argument("--model", default="digits-mobilenet")
+    parser.add_argument("--model", default="digits-resnet")
     arguments = parser.parse_args()
     interpreters = Interpreters()
     releases = [*map(Release.find, RELEASES), this_release()]

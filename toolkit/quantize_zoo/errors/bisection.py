@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
-from quantize_zoo.errors.kinds import CellError, ConfigurationError, QuantizeZooError, nearest
+from quantize_zoo.errors.kinds import CellError, ConfigurationError, QuantizeZooError
 
 
 def no_baseline(name: str, known: Iterable[str]) -> ConfigurationError:
@@ -87,7 +87,7 @@ def unknown_release(option: str, text: str, known: Iterable[str]) -> Configurati
     return ConfigurationError(
         f"OpenVINO {text} does not exist, or has no wheel for Python {platform.python_version()} here",
         where=option,
-        remedy=nearest(text, known),
+        remedy=f"known: {', '.join(known)}",
     )
 
 

@@ -203,7 +203,8 @@ class _Judge:
             except QuantizeZooError as error:
                 judged = Judged(position, "undecided", (), error.what)
             self._judged[position, name] = judged
-            self.tell(f"{self.steps[position].name}: {judged.found}: {told(judged)} ({name.subject})")
+            if judged.looks or judged.problem:
+                self.tell(f"{self.steps[position].name}: {judged.found}: {told(judged)} ({name.subject})")
         return self._judged[position, name]
 
     def _check(self, position: int, name: CheckName, number: int) -> Check | None:

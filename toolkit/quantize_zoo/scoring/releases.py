@@ -96,7 +96,7 @@ class Interpreters:
             self.index_problem = error.what
         for option, text in ends:
             if not _of(text, known):
-                raise errors.unknown_release(option, text, map(str, known))
+                raise errors.unknown_release(option, text, map(str, sorted(known)))
         oldest, newest = min(_of(first, known)), max(_of(last, known))
         if oldest == newest:
             raise errors.same_ends(first, last)
