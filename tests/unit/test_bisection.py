@@ -235,7 +235,8 @@ def test_page_tells_the_answer_and_escapes_what_others_wrote():
     steps = tuple(replace(step, told="<script>alert(1)</script>") for step in STEPS)
     found, _ = bisected(releases(4), steps)
     page = render_bisection(found, ORIGIN)
-    assert "OpenVINO release 2025.4.0 is the first bad one, 2025.3.0 was good" in page
+    answer = "OpenVINO release 2025.4.0 is the first bad one, 2025.3.0 was good"
+    assert f"{answer} (2025.4.0: regressed [1.2, 1.3]; 2025.3.0: pass [0.99, 1.0])" in page
     assert "<script>" not in page
     assert "regressed [1.2, 1.3]" in page
     assert "default-src &#39;none&#39;" in page

@@ -59,9 +59,10 @@ def bisect_releases(
     log = folder / "logs" / f"{cell.key.slug}.log"
     with engine.start(fetch(cell, models_folder(reports), log), log) as process:
         process.call(CellSession.prepare)
+        used: dict[Release, Path] = {}
 
         def look(position: int, wanted: frozenset[CheckName] | None) -> tuple[Check, ...]:
-            python = interpreters.python(releases[position])
+            python = used[releases[position]] = interpreters.python(releases[position])
             if position == 0:
                 return ()  # what the others are held against
             request = ReleasesRequest(
@@ -76,8 +77,7 @@ def bisect_releases(
             return process.call(CellSession.compare_releases, request)
 
         found = bisect_steps(baseline.name, "openvino", steps, look, tell)
-    used = tuple(Step(str(release), str(interpreters.at_hand(release) or "")) for release in releases)
-    return replace(found, steps=used)
+    return replace(found, steps=tuple(Step(str(release), str(used.get(release, ""))) for release in releases))
 
 
 def _named(release: Release | None) -> str:

@@ -122,11 +122,13 @@ def render_bisection(bisection: Bisection, origin: Origin) -> str:
 
 
 def answer_line(bisection: Bisection, answer: Answer) -> str:
-    """``latency of the baseline's INT8 model: good with 2024.3.0, bad with 2024.4.0``."""
+    """Return where a check went bad in one line, with both verdicts."""
     good, bad = bisection.steps[answer.good].name, bisection.steps[answer.bad].name
     what = f"{answer.check.cause} {answer.check.quantity} of {answer.check.subject}"
     if answer.decided:
-        return f"{what}: {_STEPS[bisection.over]} {bad} is the first bad one, {good} was good"
+        seen = [(name, answer.at(place)) for name, place in ((bad, answer.bad), (good, answer.good))]
+        verdicts = "; ".join(f"{name}: {judged.looks[-1].text}" for name, judged in seen if judged and judged.looks)
+        return f"{what}: {_STEPS[bisection.over]} {bad} is the first bad one, {good} was good ({verdicts})"
     between = answer.bad - answer.good - 1
     undecided = "one step" if between == 1 else f"{between} steps"
     return f"{what}: after {good}, not later than {bad}; {undecided} between could not be decided"

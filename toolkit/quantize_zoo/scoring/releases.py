@@ -104,10 +104,6 @@ class Interpreters:
             raise errors.from_newer_than_to(first, last)
         return sorted(each for each in known if oldest <= each <= newest)
 
-    def at_hand(self, release: Release) -> Path | None:
-        """Return the interpreter of a release, if there is one without making it."""
-        return self._at_hand.get(release)
-
     def python(self, release: Release) -> Path:
         """Return the interpreter of a release; one that is not at hand is made.
 
