@@ -89,6 +89,6 @@ def test_help_says_what_the_program_is_for(quantize_zoo):
     _, out, _ = quantize_zoo("--help")
     assert "Tune, score and report INT8 models of a whole zoo with OpenVINO." in out
     names = ["doctor", "init", "check", "run", "report", "trials", "export", "baseline", "waive"]
-    names += ["compare", "pot", "worker"]
+    names += ["compare", "bisect", "pot", "worker"]
     places = [re.search(rf"^\W*{name} ", out, flags=re.MULTILINE).start() for name in names]
     assert places == sorted(places)

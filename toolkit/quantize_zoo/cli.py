@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.rich_utils import rich_format_error
 
 from quantize_zoo import errors, interrupts
-from quantize_zoo.commands import baselines, machine, models, running, stored, waiving
+from quantize_zoo.commands import baselines, bisecting, machine, models, running, stored, waiving
 from quantize_zoo.commands.output import tell
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 
@@ -22,7 +22,8 @@ BAD_USAGE = 2
 CELL_FAILED = 3
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 _IN_ORDER = [
-    "doctor", "init", "check", "run", "report", "trials", "export", "baseline", "waive", "compare", "pot", "worker",
+    "doctor", "init", "check", "run", "report", "trials", "export", "baseline", "waive", "compare", "bisect", "pot",
+    "worker",
 ]  # fmt: skip
 # Typer has click inside and exports of its errors only this one.
 _UsageError = cast("type[Exception]", typer.BadParameter.__base__)
@@ -54,6 +55,7 @@ app.command()(stored.report)
 app.command()(stored.trials)
 app.command()(stored.export)
 app.command()(stored.compare)
+app.command()(bisecting.bisect)
 app.command()(models.pot)
 app.command()(waiving.waive)
 app.command()(running.worker)

@@ -23,6 +23,7 @@ from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.files import FilesRequest, compare_files
 from quantize_zoo.gate.holding import GateRequest, Tonight, hold
+from quantize_zoo.gate.releases import ReleaseComparison, ReleasesRequest
 from quantize_zoo.graph import content_hash, make_canonical, read_model
 from quantize_zoo.quantization import ModelOption, Pipeline, Samples
 from quantize_zoo.scoring import (
@@ -131,6 +132,7 @@ class CellSession:
         )
         scored, fp32 = self._score_fp32(self._accuracy, self._split)
         self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning)
+        self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
         placement = self._pipeline.placement
         reference = Reference(
@@ -201,6 +203,10 @@ class CellSession:
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""
         return compare_files(self._work.bench, request)
+
+    def compare_releases(self, request: ReleasesRequest) -> tuple[Check, ...]:
+        """Compare the baseline's models under two OpenVINO releases."""
+        return self._releases.compare(request)
 
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""

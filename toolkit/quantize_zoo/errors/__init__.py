@@ -5,6 +5,7 @@ crosses from a cell's process to the main one as its three texts.
 """
 
 from quantize_zoo.errors.baselines import *  # noqa: F403
+from quantize_zoo.errors.bisection import *  # noqa: F403
 from quantize_zoo.errors.components import *  # noqa: F403
 from quantize_zoo.errors.configuration import *  # noqa: F403
 from quantize_zoo.errors.data import *  # noqa: F403

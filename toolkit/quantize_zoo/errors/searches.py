@@ -25,9 +25,9 @@ def nothing_stored(method: str) -> CellError:
     )
 
 
-def unknown_cell(name: str, known: Iterable[str]) -> ConfigurationError:
+def unknown_cell(name: str, known: Iterable[str], where: str = "--cells") -> ConfigurationError:
     """A cell that is not there."""
-    return ConfigurationError(f"there is no cell {name!r}", where="--cells", remedy=nearest(name, known))
+    return ConfigurationError(f"there is no cell {name!r}", where=where, remedy=nearest(name, known))
 
 
 def unknown_trial(cell: str, number: int, count: int) -> ConfigurationError:

@@ -82,6 +82,17 @@ class Bench:
         """What a model answers for these samples, for all by default."""
         return self.accuracy.answers(compile_for_accuracy(model, self.device), self.metric, indices)
 
+    def answers_under(self, python: Path, model: Path) -> Answers:
+        """What a model file answers in another interpreter, at the device's properties for latency.
+
+        Raises:
+            CellError: it cannot be run there.
+
+        """
+        with start_runtime(python) as process:
+            process.load(self.side(model))
+            return self.accuracy.answers_of(process.infer(self.accuracy.inputs()), self.metric)
+
     def side(self, model: Path, python: Path | None = None) -> Side:
         """One side of a latency comparison."""
         properties = latency_properties(self.device, self.benchmark)

@@ -8,6 +8,8 @@ from quantize_zoo.matrix.baselines import (
     import_baselines,
     models_folder,
 )
+from quantize_zoo.matrix.bisection import Answer, Bisection, Over, Step, baseline_of, planned_cell
+from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits, limits_of
 from quantize_zoo.matrix.compare import (
     Compared,
     Pair,
@@ -22,25 +24,36 @@ from quantize_zoo.matrix.export import copy_model, export_trial
 from quantize_zoo.matrix.night import run_in
 from quantize_zoo.matrix.observer import RunObserver
 from quantize_zoo.matrix.pot import pot_matrix, quantize_once
+from quantize_zoo.matrix.release_bisection import bisect_releases
 from quantize_zoo.matrix.resolutions import unresolved
 
 __all__ = [
+    "Answer",
+    "Bisection",
+    "CommitNights",
     "Compared",
+    "Over",
     "Pair",
     "RunObserver",
+    "Step",
     "accept",
     "as_baselines",
+    "baseline_of",
     "baseline_rows",
     "baselines_folder",
+    "bisect_commits",
+    "bisect_releases",
     "compare_pairs",
     "copy_model",
     "expand",
     "export_baselines",
     "export_trial",
     "import_baselines",
+    "limits_of",
     "models_folder",
     "pairs_of_files",
     "pairs_of_runs",
+    "planned_cell",
     "pot_matrix",
     "quantize_once",
     "run_in",

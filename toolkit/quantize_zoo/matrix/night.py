@@ -35,6 +35,7 @@ from quantize_zoo.matrix.baselines import baselines_folder, models_folder
 from quantize_zoo.matrix.desk import Desk, Night
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
+from quantize_zoo.matrix.repository import repository_of
 from quantize_zoo.store import ErrorRecord, RunPlan, RunRecord, RunStatus, Store
 
 STEPS: tuple[Callable[[Any, Desk], Any], ...] = (
@@ -76,6 +77,7 @@ def run_in(
         require_targets=matrix.require_targets,
         on_missing_device=matrix.on_missing_device,
         plan=RunPlan(tuple(cell.key.label for cell in cells), matrix.whole),
+        repository=repository_of(matrix.source),
     )
     status: RunStatus = "interrupted"
     try:

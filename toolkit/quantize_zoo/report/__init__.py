@@ -1,6 +1,13 @@
 """Reports: pure functions of one ``RunReport``."""
 
 from quantize_zoo.report.benchmark_json import render_benchmark
+from quantize_zoo.report.bisection import (
+    Origin,
+    answer_line,
+    render_bisection,
+    render_bisection_json,
+    write_bisection,
+)
 from quantize_zoo.report.cases import Case, cell_cases
 from quantize_zoo.report.github import workflow_commands
 from quantize_zoo.report.html import render_cell, render_index
@@ -13,10 +20,14 @@ from quantize_zoo.report.write import write_reports
 __all__ = [
     "Case",
     "CellReport",
+    "Origin",
     "RunReport",
+    "answer_line",
     "cell_cases",
     "make_run_report",
     "render_benchmark",
+    "render_bisection",
+    "render_bisection_json",
     "render_cell",
     "render_index",
     "render_json",
@@ -24,5 +35,6 @@ __all__ = [
     "render_markdown",
     "report_of",
     "workflow_commands",
+    "write_bisection",
     "write_reports",
 ]

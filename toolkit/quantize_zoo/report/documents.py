@@ -16,11 +16,22 @@ from typing import Final, Literal
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.gate import Alarm, ChangedSample, GateStatus, TargetCheck, Trend, VerdictStatus
 from quantize_zoo.gate.checks import Cause, CheckStatus, Quantity
+from quantize_zoo.matrix.repository import CommitRange
 from quantize_zoo.report.absent import AbsentCell
 from quantize_zoo.report.run_report import Night
 from quantize_zoo.scoring import Estimate, LayerTime
 from quantize_zoo.search import TrialKind
-from quantize_zoo.store import CellStatus, ErrorRecord, Figures, OtherMetric, Proof, Reference, RunStatus, WorkerUse
+from quantize_zoo.store import (
+    CellStatus,
+    ErrorRecord,
+    Figures,
+    OtherMetric,
+    Proof,
+    Reference,
+    Repository,
+    RunStatus,
+    WorkerUse,
+)
 
 SCHEMA_VERSION: Final = 5
 
@@ -184,7 +195,8 @@ class CellDocument:
     """One cell: what it is, what was found, and all of its trials.
 
     ``page`` is its page in the run's folder, ``params`` are as the model's YAML has them: there ``accuracy_loss`` is in
-    percent, and ``latency_reduce`` a speedup. ``nights`` are those up to this run.
+    percent, and ``latency_reduce`` a speedup. ``nights`` are those up to this run, ``commits`` of a regressed cell
+    those since the last good night.
     """
 
     name: str
@@ -210,12 +222,13 @@ class CellDocument:
     overhead_share: float | None
     nights: tuple[Night, ...]
     trends: tuple[Trend, ...]
+    commits: CommitRange | None
     trials: tuple[TrialDocument, ...]
 
 
 @dataclass(frozen=True)
 class RunDocument:
-    """One run, as the store has it."""
+    """One run, as the store has it; ``repository`` is the git repository that the matrix lay in, if it did in one."""
 
     id: str
     status: RunStatus
@@ -227,6 +240,7 @@ class RunDocument:
     require_targets: bool
     on_missing_device: str
     version: str
+    repository: Repository | None
 
 
 @dataclass(frozen=True)

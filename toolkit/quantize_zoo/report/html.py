@@ -62,6 +62,11 @@ def render_cell(report: RunReport, cell: CellReport) -> str:
     )
 
 
+def page(template: str, **values: object) -> str:
+    """Return a page without scripts."""
+    return _environment().get_template(template).render(policy=_policy(""), **values)
+
+
 def overview_script() -> str:
     """Return the overview's own script, which sorts and filters; without it the page shows the same."""
     return resources.files(_TEMPLATES).joinpath(f"templates/{OVERVIEW_SCRIPT}").read_text(encoding="utf-8")
@@ -87,6 +92,8 @@ def _environment() -> Environment:
         optional=wording.optional,
         latency_figures=wording.latency_figures,
         layer_time=wording.layer_time,
+        repository=wording.repository,
+        commits_title=wording.commits_title,
         shell=shlex.quote,
     )
     environment.tests["is_number"] = wording.is_number

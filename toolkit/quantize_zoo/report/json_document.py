@@ -80,7 +80,7 @@ def _document(report: RunReport) -> ResultsDocument:
         report.exit_status,
         RunDocument(
             run.id, run.status, run.started_at, run.finished_at, run.matrix, run.command, run.seed,
-            run.require_targets, run.on_missing_device, run.version,
+            run.require_targets, run.on_missing_device, run.version, run.repository,
         ),
         tuple(_cell(cell) for cell in report.cells),
         report.absent,
@@ -122,6 +122,7 @@ def _cell(cell: CellReport) -> CellDocument:
         overhead_share=cell.overhead_share,
         nights=cell.nights,
         trends=cell.trends,
+        commits=cell.commits,
         trials=tuple(_trial(trial) for trial in record.trials),
     )
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.overview import answer, missed_targets
 from quantize_zoo.report.run_report import CellReport, RunReport
-from quantize_zoo.report.wording import execution, interval, latency_figures, percent, percent_interval
+from quantize_zoo.report.wording import (
+    commits_title,
+    execution,
+    interval,
+    latency_figures,
+    percent,
+    percent_interval,
+    repository,
+)
 
 _HEADER = (
     "| cell | verdict | accuracy FP32 | accuracy INT8 | loss | loss on the holdout | latency FP32 (us) "
@@ -20,7 +28,8 @@ def render_markdown(report: RunReport) -> str:
     reasons = "".join(f"- **{_escape(cell.record.name)}**: {_escape(cell.verdict.reason)}\n" for cell in report.cells)
     table = f"{_HEADER}{rows}\n{reasons}" if report.cells else ""
     title = f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{_escape(answer(report))}\n\n"
-    return f"{title}{_missed(report)}{_gate(report)}{table}"
+    where = f"Commit {_escape(repository(report.run.repository))}\n\n" if report.run.repository else ""
+    return f"{title}{where}{_missed(report)}{_gate(report)}{_commits(report)}{table}"
 
 
 def _missed(report: RunReport) -> str:
@@ -43,6 +52,16 @@ def _gate(report: RunReport) -> str:
     headline = gate_headline(report)
     title = f"**Against the baselines: {headline}**\n\n" if headline else ""
     return f"{title}{''.join(lines)}\n"
+
+
+def _commits(report: RunReport) -> str:
+    """Return the commits that a regression may come from, cell by cell."""
+    lines = []
+    for cell in report.cells:
+        if cell.commits is not None:
+            lines.append(f"- **{_escape(cell.record.name)}**: {_escape(commits_title(cell.commits))}\n")
+            lines += [f"  - {_escape(line)}\n" for line in cell.commits.lines]
+    return f"{''.join(lines)}\n" if lines else ""
 
 
 def _row(cell: CellReport) -> str:

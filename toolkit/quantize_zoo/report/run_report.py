@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict, VerdictStatus, failed_report, find_trend, judge
+from quantize_zoo.matrix.repository import CommitRange, commits_between
 from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.scoring import PairedLatency
@@ -21,6 +22,7 @@ from quantize_zoo.store import (
     Baseline,
     CellRecord,
     ErrorRecord,
+    Repository,
     RunRecord,
     Store,
     StoredBaseline,
@@ -33,6 +35,7 @@ STATUS_ORDER = (
     "missed", "undecided", "keep-fp32", "improved", "pass", "met", "new", "unavailable", "note",
 )  # fmt: skip
 _GATE = TypeAdapter(GateResult)
+_GOOD: tuple[GateStatus, ...] = ("pass", "improved", "changed", "data-changed")  # nights that a regression came after
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ class Night:
 
 @dataclass(frozen=True)
 class CellReport:
-    """A cell, its verdict, and what the page draws."""
+    """A cell, its verdict, and what the page draws.
+
+    ``commits`` of a regressed cell are those since the last good night, where that is known.
+    """
 
     record: CellRecord
     verdict: Verdict
@@ -70,6 +76,7 @@ class CellReport:
     nights: tuple[Night, ...] = ()
     trends: tuple[Trend, ...] = ()
     drawn: bool = True  # False where the charts cannot be
+    commits: CommitRange | None = None
 
     @property
     def latency(self) -> PairedLatency | None:
@@ -126,7 +133,35 @@ def report_of(run: RunRecord, store: Store) -> RunReport:
     named = {each.name: (each.content.model, each.content.device) for each in current_baselines(baselines)}
     named |= {cell.name: (cell.model, cell.device) for cell in run.cells}
     nights = {name: store.nights(*parts, until=run.id) for name, parts in named.items()}
-    return make_run_report(run, baselines, nights, newest=store.newest_run() == run.id)
+    made = make_run_report(run, baselines, nights, newest=store.newest_run() == run.id)
+    known = store.repositories()
+    return replace(made, cells=tuple(_with_commits(cell, run, nights, known) for cell in made.cells))
+
+
+def _with_commits(
+    cell: CellReport,
+    run: RunRecord,
+    nights: Mapping[str, Sequence[CellRecord]],
+    repositories: Mapping[str, Repository],
+) -> CellReport:
+    """Return a regressed cell with the commits since the last good night, or since its baseline."""
+    if cell.gate_status != "regressed" or run.repository is None:
+        return cell
+    earlier = [night for night in nights[cell.record.name] if night.run_id != run.id]
+    good = [night.run_id for night in earlier if _was_good(night)]
+    if cell.baseline is not None:
+        good.insert(0, cell.baseline.run_id)
+    since = next((run_id for run_id in reversed(good) if run_id in repositories), None)
+    if since is None:
+        return cell
+    return replace(cell, commits=commits_between(run.repository, since, repositories[since].commit))
+
+
+def _was_good(night: CellRecord) -> bool:
+    try:
+        return night.gate is not None and _GATE.validate_python(night.gate).status in _GOOD
+    except ValidationError:  # it is told of that night's own report
+        return False
 
 
 def make_run_report(

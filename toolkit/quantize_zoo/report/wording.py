@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from quantize_zoo.matrix.repository import CommitRange
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
+from quantize_zoo.store import Repository
 
 NOT_MEASURED = "not measured"
 NOT_A_NUMBER = "not a number"
@@ -70,3 +72,15 @@ def environment(value: Environment) -> str:
     """The machine in one line."""
     limited = f", limited to {value.isa_limit}" if value.isa_limit else ""
     return f"{value.cpu}, {value.cores} cores, {' '.join(value.instruction_sets)}{limited}"
+
+
+def repository(value: Repository) -> str:
+    """The commit, and that there was more than it: ``1a2b3c4d5e6f, with uncommitted changes``."""
+    return f"{value.commit[:12]}{', with uncommitted changes' if value.dirty else ''}"
+
+
+def commits_title(value: CommitRange) -> str:
+    """How many commits there were, and since when."""
+    counted = "no commit" if value.count == 0 else "1 commit" if value.count == 1 else f"{value.count} commits"
+    listed = f", the newest {len(value.lines)} of them" if value.count > len(value.lines) else ""
+    return f"{counted} since run {value.since}, which was good{listed}"

@@ -38,6 +38,7 @@ from quantize_zoo.scoring.latency import (
 )
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import LayerTime, profile_layers
+from quantize_zoo.scoring.releases import Interpreters, Release, this_release
 from quantize_zoo.scoring.replicates import Replicates, replicated_difference
 from quantize_zoo.scoring.rounds import measure_rounds
 from quantize_zoo.scoring.runtimes import Side, start_runtime
@@ -55,8 +56,10 @@ __all__ = [
     "Estimate",
     "Execution",
     "InputBudget",
+    "Interpreters",
     "LayerTime",
     "PairedLatency",
+    "Release",
     "Replicates",
     "Side",
     "Split",
@@ -95,6 +98,7 @@ __all__ = [
     "split_sequences",
     "start_runtime",
     "summarize_compilations",
+    "this_release",
     "with_prefixes",
     "write_answers",
 ]

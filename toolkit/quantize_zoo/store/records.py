@@ -255,10 +255,19 @@ class RunPlan:
 
 
 @dataclass(frozen=True)
+class Repository:
+    """The git repository that a run's matrix lay in: its folder, the commit, and whether tracked files differed."""
+
+    folder: str
+    commit: str
+    dirty: bool
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One run with its cells in the matrix's order; those that it did not come to are in the plan only.
 
-    There is no ``plan`` of a run of 0.1.0.
+    There is no ``plan`` of a run of 0.1.0, and no ``repository`` where the matrix lay in none.
     """
 
     id: str
@@ -273,3 +282,4 @@ class RunRecord:
     version: str
     cells: tuple[CellRecord, ...]
     plan: RunPlan | None = None
+    repository: Repository | None = None

@@ -32,7 +32,10 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """A run of a matrix; ``process`` tells which process it belongs to, ``plan`` what it meant to do."""
+    """A run of a matrix; ``process`` tells which process it belongs to, ``plan`` what it meant to do.
+
+    ``repository`` is what the matrix lay in.
+    """
 
     __tablename__ = "runs"
 
@@ -48,6 +51,7 @@ class Run(Base):
     version: Mapped[str] = mapped_column(String(32))
     process: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
     plan: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
+    repository: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
 
 
 class Cell(Base):

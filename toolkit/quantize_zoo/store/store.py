@@ -25,6 +25,7 @@ from quantize_zoo.store.records import (
     Final,
     Reference,
     ReferencePoint,
+    Repository,
     RunPlan,
     RunRecord,
     RunStatus,
@@ -85,6 +86,7 @@ class Store:
         require_targets: bool,
         on_missing_device: str,
         plan: RunPlan | None = None,
+        repository: Repository | None = None,
     ) -> None:
         """Begin a run of this process."""
         with self._write() as session:
@@ -101,6 +103,7 @@ class Store:
                     version=__version__,
                     process=plain(values.PROCESS, this_process()),
                     plan=None if plan is None else plain(values.PLAN, plan),
+                    repository=None if repository is None else plain(values.REPOSITORY, repository),
                 )
             )
 
@@ -238,6 +241,12 @@ class Store:
         """Return the id of the run that was started last."""
         with self._read() as session:
             return session.scalar(select(Run.id).order_by(Run.started_at.desc()).limit(1))
+
+    def repositories(self) -> dict[str, Repository]:
+        """Return what the matrices of runs lay in, by the run's id."""
+        with self._read() as session:
+            rows = session.execute(select(Run.id, Run.repository)).all()
+            return {row.id: values.REPOSITORY.validate_python(row.repository) for row in rows if row.repository}
 
     def load_run(self, run_id: str | None = None) -> RunRecord:
         """Return a run, the newest by default.

@@ -22,6 +22,7 @@ from quantize_zoo.store.records import (
     Final,
     Reference,
     ReferencePoint,
+    Repository,
     RunPlan,
     RunRecord,
     StoredBaseline,
@@ -41,6 +42,7 @@ WORKER = TypeAdapter(WorkerUse)
 PARAMS = TypeAdapter(OptimizerParams)
 PROCESS = TypeAdapter(ProcessIdentity)
 PLAN = TypeAdapter(RunPlan)
+REPOSITORY = TypeAdapter(Repository)
 OBJECT = TypeAdapter(dict[str, Any])
 
 
@@ -83,6 +85,7 @@ def run_record(session: Session, row: Run) -> RunRecord:
         version=row.version,
         cells=tuple(cell_record(session, cell) for cell in cells),
         plan=None if row.plan is None else PLAN.validate_python(row.plan),
+        repository=None if row.repository is None else REPOSITORY.validate_python(row.repository),
     )
 
 
