@@ -140,8 +140,8 @@ class LayerDeviations:
 
 
 def share_text(share: float | None) -> str:
-    """``0.0123`` as ``1.2 %``, also of very small ones; what is no number says so."""
-    return "what is no number" if share is None else f"{100 * share:.2g} %"
+    """``0.0000123`` as ``0.0012 %``: two digits, however small."""
+    return "no number or another shape" if share is None else f"{100 * share:.2g} %"
 
 
 def reason_of(error: Exception) -> str:
