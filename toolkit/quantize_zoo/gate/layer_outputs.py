@@ -18,7 +18,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.gate.bench import Bench
-from quantize_zoo.gate.layers import LayerDeviation, LayerDeviations, PrecisionTrace, reason_of
+from quantize_zoo.gate.layers import LayerDeviation, LayerDeviations, PrecisionTrace, reason_of, share_text
 from quantize_zoo.graph import (
     common_layers,
     in_passes,
@@ -29,6 +29,7 @@ from quantize_zoo.graph import (
     with_layer_results,
     with_other_rounding,
 )
+from quantize_zoo.graph.propagation import tensor_of
 from quantize_zoo.scoring import RuntimeProcess, Side, compile_for_accuracy, describe_execution, start_runtime
 
 SAMPLES = 4
@@ -42,7 +43,7 @@ _ROUNDING = {"f32": 16 * 2.0**-24, "f16": 2 * 2.0**-11, "bf16": 2 * 2.0**-9}
 _F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 Sample = Mapping[str, NDArray[Any]]
-Outputs = list[tuple[str, NDArray[Any]]]  # of one sample, by what each is of
+Outputs = dict[tuple[str, int], NDArray[Any]]  # of one sample, by operation and the number of its output
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,19 @@ class _Sums:
     def __init__(self) -> None:
         self._squares: dict[str, NDArray[np.float64]] = {}
 
-    def add(self, name: str, one: NDArray[Any], other: NDArray[Any]) -> None:
-        """Add a tensor of both sides."""
+    def add(self, name: str, before: Sequence[Outputs], now: Sequence[Outputs]) -> None:
+        """Add all outputs of both sides to one figure."""
+        for one, other in zip(before, now, strict=True):
+            for first, second in zip(one.values(), other.values(), strict=True):
+                self._add(name, first, second)
+
+    def add_each(self, before: Sequence[Outputs], now: Sequence[Outputs]) -> None:
+        """Add the outputs that both sides have to the figures of their layers."""
+        for one, other in zip(before, now, strict=True):
+            for tensor in one.keys() & other.keys():
+                self._add(tensor[0], one[tensor], other[tensor])
+
+    def _add(self, name: str, one: NDArray[Any], other: NDArray[Any]) -> None:
         self._squares[name] = self._squares.get(name, np.zeros(3)) + _squares(one, other)
 
     def deviation(self, name: str) -> float | None:
@@ -71,6 +83,11 @@ class _Sums:
         if difference == 0:
             return 0.0
         return float(np.sqrt(difference / max(both))) if np.isfinite(difference) and max(both) > 0 else None
+
+    def largest(self) -> float:
+        """Return the largest deviation of all."""
+        found = [self.deviation(name) for name in self._squares]
+        return max((np.inf if each is None else each for each in found), default=0.0)
 
 
 def layer_deviations(bench: Bench, baseline: Side, candidate: Side, identifiers: Sequence[str]) -> LayerDeviations:
@@ -111,36 +128,54 @@ def _notes(first: ov.Model, second: ov.Model, common: Sequence[str]) -> Iterator
 def _trace(case: _Case, precision: str, properties: Mapping[str, Any]) -> PrecisionTrace:
     """Compute both models in one precision, and the baseline's with other roundings, pass by pass."""
     share = _ROUNDING.get(precision, _ROUNDING["f32"])
-    found, roundings = _Sums(), [_Sums() for _ in range(_DRAWS)]
+    found, roundings, readings = _Sums(), [_Sums() for _ in range(_DRAWS)], (_Sums(), _Sums())
     shapes = {name: value.shape for name, value in case.samples[0].items()}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        one, other = _runners(case.sides, properties, Path(folder), stack)
-        passes = [None, *in_passes(case.models[0], case.layers, shapes, _MOST_BYTES)]
-        for layers in passes:  # first the models as they are
-            before = one.outputs(case.models[0], layers, case.samples)
-            _add(found, before, other.outputs(case.models[1], layers, case.samples))
+        runners = _runners(case.sides, properties, Path(folder), stack)
+        plain = [runner.outputs(model, case.samples) for runner, model in zip(runners, case.models, strict=True)]
+        found.add(_OUTPUTS, *plain)
+        for layers in (None, *in_passes(case.models[0], case.layers, shapes, _MOST_BYTES)):
+            before, now = plain
+            if layers is not None:
+                before, now = (
+                    runner.outputs(model, case.samples, layers)
+                    for runner, model in zip(runners, case.models, strict=True)
+                )
+                found.add_each(before, now)
+                for side, read in zip(range(2), (before, now), strict=True):
+                    readings[side].add_each(plain[side], read)
             for draw, sums in enumerate(roundings):
                 rng = np.random.default_rng(draw)
                 rounded = with_other_rounding(case.models[0], share, rng)
                 samples = [_rounded(sample, share, rng) for sample in case.samples]
-                _add(sums, before, one.outputs(rounded, layers, samples))
+                again = runners[0].outputs(rounded, samples, layers)
+                if layers is None:
+                    sums.add(_OUTPUTS, before, again)
+                else:
+                    sums.add_each(before, again)
     limits = {name: _limit([sums.deviation(name) for sums in roundings], share) for name in (*case.layers, _OUTPUTS)}
-    inputs = layers_before(case.models[0], case.layers)
-    types = layers_of(case.models[0])
     return PrecisionTrace(
         precision,
-        tuple(
-            LayerDeviation(
-                name,
-                types[name].get_type_name(),
-                found.deviation(name),
-                limits[name],
-                max((found.deviation(each) or 0.0 for each in inputs[name]), default=None),
-            )
-            for name in case.layers
-        ),
+        tuple(_layers(case, found, limits)),
         LayerDeviation(_OUTPUTS, "", found.deviation(_OUTPUTS), limits[_OUTPUTS]),
+        tuple(_reading_notes(readings, limits[_OUTPUTS])),
     )
+
+
+def _layers(case: _Case, found: _Sums, limits: Mapping[str, float | None]) -> Iterator[LayerDeviation]:
+    inputs, nodes = layers_before(case.models[0], case.layers), layers_of(case.models[0])
+    for name in case.layers:
+        before = [found.deviation(each) or 0.0 for each in inputs[name]]
+        kind = nodes[name].get_type_name()
+        yield LayerDeviation(name, kind, found.deviation(name), limits[name], max(before, default=None))
+
+
+def _reading_notes(readings: tuple[_Sums, _Sums], limit: float | None) -> Iterator[str]:
+    """Tell where a model computes something else for its outputs once those of its layers are read."""
+    for sums, side in zip(readings, ("the baseline", "the candidate"), strict=True):
+        moved = sums.largest()
+        if limit is not None and moved > limit:
+            yield f"reading the layers of {side} moves its outputs by {share_text(moved)}, beyond rounding"
 
 
 class _Runner:
@@ -150,21 +185,22 @@ class _Runner:
         self._process, self._side, self._folder = process, side, folder
         self._count = 0
 
-    def outputs(self, model: ov.Model, layers: Sequence[str] | None, samples: Sequence[Sample]) -> list[Outputs]:
-        """Return each sample's outputs of these layers, or of the model as it is, by what they are of."""
-        tensors: Mapping[str, tuple[str, int]] = {}
-        if layers is not None:
-            model, tensors = with_layer_results(model, layers)
+    def outputs(self, model: ov.Model, samples: Sequence[Sample], layers: Sequence[str] | None = None) -> list[Outputs]:
+        """Return each sample's outputs of these layers, or those of the model as it is."""
+        of_model = {port.get_any_name(): tensor_of(port.get_node().input(0)) for port in model.outputs}
+        read, tensors = (model, of_model) if layers is None else with_layer_results(model, layers)
         self._count += 1
         path = self._folder / f"{id(self)}-{self._count}.xml"
-        save_model(model, path)
+        save_model(read, path)
         self._process.load(Side(path, self._side.device, self._side.properties))
-        found = []
-        for sample in samples:
-            (outputs,) = self._process.infer([sample])
-            real = [(name, value) for name, value in outputs.items() if np.issubdtype(value.dtype, np.floating)]
-            found.append([(tensors[name][0] if layers is not None else _OUTPUTS, value) for name, value in real])
-        return found
+        return [
+            {
+                tensors[name]: value
+                for name, value in self._process.infer([sample])[0].items()
+                if np.issubdtype(value.dtype, np.floating)
+            }
+            for sample in samples
+        ]
 
 
 def _runners(
@@ -177,12 +213,6 @@ def _runners(
         for process, side in zip((first, second), sides, strict=True)
     )
     return one, other
-
-
-def _add(sums: _Sums, before: list[Outputs], now: list[Outputs]) -> None:
-    for one, other in zip(before, now, strict=True):
-        for (name, value), (_, changed) in zip(one, other, strict=True):
-            sums.add(name, value, changed)
 
 
 def _squares(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:

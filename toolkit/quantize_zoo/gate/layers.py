@@ -82,12 +82,14 @@ class LayerDeviation:
 class PrecisionTrace:
     """The layers that both models have, in the order of the baseline's graph, computed in one precision.
 
-    ``outputs`` is how much the outputs of the models as they are differ, where no layer's output is read.
+    ``outputs`` is how much the outputs of the models as they are differ, where no layer's output is read. Reading them
+    keeps the plugin from fusing layers; ``notes`` tell where that moves what a model computes.
     """
 
     precision: str
     layers: tuple[LayerDeviation, ...]
     outputs: LayerDeviation
+    notes: tuple[str, ...] = ()
 
     @property
     def first(self) -> LayerDeviation | None:
@@ -107,7 +109,7 @@ class PrecisionTrace:
         outputs = f"the outputs differ by {share_text(self.outputs.deviation)}"
         if first is None:
             if self.outputs.is_beyond:
-                return f"no layer differs beyond rounding when it is read by itself, but {outputs}: fusing makes that"
+                return f"no layer differs beyond rounding where each is read, but {outputs}: fusing makes that"
             return f"no layer differs beyond rounding, {outputs}"
         text = f"the first layer that differs beyond rounding is {first.name}"
         text += f" (by {share_text(first.deviation)}, rounding {share_text(first.rounding)})"
@@ -141,7 +143,10 @@ class LayerDeviations:
 
 def share_text(share: float | None) -> str:
     """``0.0000123`` as ``0.0012 %``: two digits, however small."""
-    return "no number or another shape" if share is None else f"{100 * share:.2g} %"
+    if share is None:
+        return "no number or another shape"
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def reason_of(error: Exception) -> str:
