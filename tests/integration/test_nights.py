@@ -243,7 +243,7 @@ def test_the_page_names_the_layer_that_was_broken(here, night):
 
 def test_the_page_names_the_layer_that_takes_the_time(here, night):
     added = slow_down(here.folder / "net.xml")
-    status, document, err = night(here, "--models", "net", "--trials-load-method", "eval")
+    status, document, err = night(here, "--models", "net")
     assert status == 1, err
     check = found(document)["quantization latency the baseline's configuration"]
     assert check["status"] == "regressed"
