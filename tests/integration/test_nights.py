@@ -85,6 +85,40 @@ def disturb(path, share=0.35):
         draft.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
+def replace_model(path, model):
+    draft = path.with_name("draft.xml")
+    save_model(model, draft)
+    for suffix in (".xml", ".bin"):
+        draft.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def break_layer(path):
+    """Disturb the weights of one convolution in the middle of a model; return its name."""
+    model = read_model(path)
+    convolutions = [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"]
+    broken = convolutions[len(convolutions) // 2]
+    weights = broken.input_value(1).get_node().data
+    noise = np.random.default_rng(0).normal(size=weights.shape)
+    broken.input(1).replace_source_output(ops.constant((weights + weights.std() * noise).astype(np.float32)).output(0))
+    replace_model(path, model)
+    return broken.get_friendly_name()
+
+
+def slow_down(path):
+    """Add two operations that give back what they are given, and take their time; return their names."""
+    model = read_model(path)
+    first = next(node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution")
+    targets = list(first.output(0).get_target_inputs())
+    inverse = ops.asinh(first)
+    inverse.set_friendly_name("expensive_asinh")
+    again = ops.sinh(inverse)
+    again.set_friendly_name("expensive_sinh")
+    for target in targets:
+        target.replace_source_output(again.output(0))
+    replace_model(path, model)
+    return {"expensive_asinh", "expensive_sinh"}
+
+
 def found(document, number=0):
     return {
         f"{check['cause']} {check['quantity']} {check['subject']}": check
@@ -185,6 +219,39 @@ def test_calibration_images_that_changed_are_told_as_the_reason(here, night):
     assert checks["quantization accuracy the baseline's configuration"]["why"].startswith(
         "20 of 20 calibration samples"
     )
+
+
+# In which layer
+
+
+def test_the_page_names_the_layer_that_was_broken(here, night):
+    broken = break_layer(here.folder / "net.xml")
+    status, document, err = night(here, "--models", "net")
+    assert status == 1, err
+    check = found(document)["model accuracy the FP32 model"]
+    assert check["status"] == "regressed"
+    deviations = check["layer_deviations"]
+    assert (deviations["skipped"], len(deviations["samples"])) == ("", 4)
+    (trace,) = deviations["traces"]
+    beyond = [layer for layer in trace["layers"] if layer["deviation"] > layer["rounding"]]
+    assert beyond[0]["name"] == broken
+    assert beyond[0]["inputs"] <= 1e-5
+    assert trace["outputs"]["deviation"] > trace["outputs"]["rounding"]
+    assert f"the first layer that differs beyond rounding is {broken} (by " in here.cell_page()
+    assert f"the first layer that differs beyond rounding is {broken} (by " in summary(here)
+
+
+def test_the_page_names_the_layer_that_takes_the_time(here, night):
+    added = slow_down(here.folder / "net.xml")
+    status, document, err = night(here, "--models", "net")
+    assert status == 1, err
+    check = found(document)["quantization latency the baseline's configuration"]
+    assert check["status"] == "regressed"
+    layers = check["layer_times"]["layers"]
+    assert {layer["name"] for layer in layers[:2]} == added
+    assert layers[0]["difference_us"]["low"] > 0
+    assert layers[0]["note"] == "the baseline has no such layer"
+    assert f"most of it in {layers[0]['name']}: +" in here.cell_page()
 
 
 # The search

@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 import xmlschema
 
-from builders import accepted, cell_record, final, option, reference, trial
+from builders import accepted, cell_record, estimate, final, option, reference, trial
 from quantize_zoo.gate import Check
+from quantize_zoo.gate.layers import LayerDeviation, LayerDeviations, LayerTimeChange, LayerTimes, PrecisionTrace
 from quantize_zoo.matrix import as_baselines
 from quantize_zoo.matrix.compare import Compared, with_comparison
 from quantize_zoo.report import make_run_report, render_cell, render_index, render_json, render_junit
@@ -181,3 +182,80 @@ def test_junit_is_valid_by_the_common_schema(junit_schema):
     text = render_junit(report)
     junit_schema.validate(text)
     assert not junit_schema.is_valid(text.replace("<testcase", "<case").replace("</testcase", "</case"))
+
+
+# In which layers
+
+
+TIMES = LayerTimes(
+    (
+        LayerTimeChange("fc", 5.0, 27.0, estimate(22.0, 1.0, "us"), "jit_f32", "ref_f32"),
+        LayerTimeChange("relu", None, 3.0, estimate(3.0, 1.0, "us"), note="the baseline has no such layer"),
+        LayerTimeChange("conv", 10.0, 0.0, estimate(-10.0, 1.0, "us")),
+    ),
+    15.0, 30.0, 8,
+)  # fmt: skip
+DEVIATIONS = LayerDeviations(
+    ("1.png",),
+    (
+        PrecisionTrace(
+            "f32",
+            (
+                LayerDeviation("conv", "Convolution", 0.0, 1e-6),
+                LayerDeviation("fc", "MatMul", 0.25, 2.5e-6, 0.0),
+                LayerDeviation("odd", "Exp", None, None, 0.25),
+                LayerDeviation("lost", "Divide", None, 1e-6, 0.25),
+            ),
+            LayerDeviation("the outputs", "", 0.125, 1e-6),
+        ),
+    ),
+    ("only the candidate has 1 layer: extra",),
+)
+
+
+@pytest.fixture
+def explained():
+    """A report of checks that tell in which layers they got worse, as they are stored and read again."""
+    return report_of(
+        held(
+            replace(SLOW, layer_times=TIMES),
+            replace(MOVED, layer_deviations=DEVIATIONS),
+            replace(MOVED, cause="runtime", layer_deviations=LayerDeviations(skipped="only the answers are stored")),
+        ),
+        known=["net"],
+    )
+
+
+def test_the_page_of_a_cell_has_the_layers_under_the_check(explained):
+    page = render_cell(explained, explained.cells[0])
+    assert "most of it in fc: +22.0 us [21.0, 23.0], all layers +15.0 us" in page
+    assert page.index('scope="row">fc') < page.index('scope="row">relu') < page.index('scope="row">conv')
+    assert '<th scope="row">relu</th><td></td><td>3.0</td><td>3.0 [2.0, 4.0]</td>' in page
+    assert "the baseline has no such layer" in page
+    assert "the first layer that differs beyond rounding is fc (by 25 %, rounding 0.00025 %)" in page
+    assert "<td>25 %</td><td>0.00025 %</td><td>the first beyond rounding</td>" in page
+    assert (
+        '<tr><th scope="row">odd</th><td>Exp</td><td>25 %</td><td>no number or another shape</td><td>no limit' in page
+    )
+    assert '<tr class="off"><th scope="row">lost</th>' in page
+    assert "only the candidate has 1 layer: extra" in page
+    assert "layers are not compared: only the answers are stored" in page
+
+
+def test_the_layers_are_in_the_lines_of_the_gate_and_in_junit(explained):
+    texts = " ".join(line.text for line in gate_lines(explained))
+    assert "most of it in fc" in texts
+    assert "the first layer that differs beyond rounding is fc" in texts
+    assert "most of it in fc" in render_junit(explained)
+
+
+def test_the_layers_are_in_the_json_by_its_schema(explained):
+    document = json.loads(render_json(explained))
+    jsonschema.validate(document, json.loads(schema_text()))
+    slow, moved, skipped = document["cells"][0]["gate"]["checks"]
+    assert slow["in_layers"].startswith("most of it in fc")
+    assert [layer["name"] for layer in slow["layer_times"]["layers"]] == ["fc", "relu", "conv"]
+    assert slow["layer_times"]["layers"][0]["difference_us"]["value"] == 22.0
+    (trace,) = moved["layer_deviations"]["traces"]
+    assert [layer["deviation"] for layer in trace["layers"]] == [0.0, 0.25, None, None]
+    assert skipped["layer_deviations"]["skipped"] == "only the answers are stored"

@@ -20,6 +20,7 @@ from quantize_zoo.scoring import (
     Answers,
     Contents,
     Side,
+    accuracy_properties,
     compile_for_accuracy,
     latency_properties,
     start_runtime,
@@ -97,6 +98,10 @@ class Bench:
         """One side of a latency comparison."""
         properties = latency_properties(self.device, self.benchmark)
         return Side(model, self.device.device, properties, *([python] if python else []))
+
+    def accuracy_side(self, model: Path, python: Path | None = None) -> Side:
+        """One side of a comparison of what models compute."""
+        return Side(model, self.device.device, accuracy_properties(self.device), *([python] if python else []))
 
     def timed_samples(self) -> list[Mapping[str, NDArray[Any]]]:
         """The inputs that latency is measured with, each as often as the batch is large; see ``timed_indices``.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.checks import ChangedSample, Check, CheckStatus
-from quantize_zoo.gate.comparison import LISTED_SAMPLES, Terms, compare_answers
+from quantize_zoo.gate.comparison import LISTED_SAMPLES, Deviations, Terms, compare_answers
 from quantize_zoo.graph import content_hash
 from quantize_zoo.scoring import Answers, Contents, describe_environment
 from quantize_zoo.search import relative_accuracy_loss
@@ -102,7 +102,12 @@ def find_data_change(
 
 
 def runtime_on_common(
-    bench: Bench, terms: Terms, subject: str, answers: tuple[Answers, Answers], change: DataChange
+    bench: Bench,
+    terms: Terms,
+    subject: str,
+    answers: tuple[Answers, Answers],
+    change: DataChange,
+    deviations: Deviations | None = None,
 ) -> Check:
     """Compare a model's stored answers with today's, on the samples that are as they were."""
 
@@ -121,7 +126,7 @@ def runtime_on_common(
         return not_compared("whether a sample did cannot be told")
     if before.values is None or today.values is None:
         return not_compared(f"{bench.metric} is one of the whole dataset; {on} outputs are others")
-    check = compare_answers(bench, terms, "runtime", subject, before, today)
+    check = compare_answers(bench, terms, "runtime", subject, before, today, deviations=deviations)
     return replace(check, text=f"{on} {check.text}")
 
 
@@ -169,6 +174,7 @@ def find_model_change(
     now: tuple[Path, str],
     answers: tuple[Answers, Answers],
     fp32_answers: Callable[[Path], Answers],
+    deviations: Deviations | None = None,
 ) -> ModelChange | None:
     """Return how tonight's FP32 model differs from the baseline's; None if it is the same file.
 
@@ -179,6 +185,7 @@ def find_model_change(
         now: tonight's canonical file, and what tells its source apart.
         answers: what the baseline's FP32 and INT8 model answer today.
         fp32_answers: returns what a file answers today.
+        deviations: tells in which layers the two FP32 models differ.
 
     """
     path, source = now
@@ -192,7 +199,7 @@ def find_model_change(
         told += f" {baseline.reference.environment.openvino} ({before[:12]} -> {found[:12]})"
     fp32, int8 = answers
     today = fp32_answers(path)
-    check = compare_answers(bench, terms, "model", "the FP32 model", fp32, today)
+    check = compare_answers(bench, terms, "model", "the FP32 model", fp32, today, deviations=deviations)
     metrics = fp32.metrics[bench.metric], today.metrics[bench.metric]
     # Another file is never silence, even where it answers the same.
     status: CheckStatus = "changed" if check.status == "pass" and file_change(baseline, source) else check.status

@@ -11,6 +11,7 @@ from typing import Literal
 from quantize_zoo.config import GateConfig, Waiver, is_on
 from quantize_zoo.gate.accuracy import AccuracyVerdict
 from quantize_zoo.gate.latency import LatencyVerdict
+from quantize_zoo.gate.layers import LayerDeviations, LayerTimes
 from quantize_zoo.scoring import Estimate
 
 Cause = Literal["runtime", "quantization", "search", "model", "data"]
@@ -47,7 +48,8 @@ class Check:
 
     ``p_value`` is that of the loss or the gain that was found, ``why`` what is known of the reason beyond the cause.
     ``waived`` is the reason of a waiver that holds, ``subject`` tells which models of the two sides. ``more_samples``
-    would decide an accuracy that is inconclusive.
+    would decide an accuracy that is inconclusive. Of what got worse ``layer_times`` and ``layer_deviations`` tell in
+    which layers.
     """
 
     cause: Cause
@@ -64,6 +66,14 @@ class Check:
     waived: str = ""
     more_samples: int | None = None
     why: str = ""
+    layer_times: LayerTimes | None = None
+    layer_deviations: LayerDeviations | None = None
+
+    @property
+    def in_layers(self) -> str:
+        """Which layers it is in, in words; empty where nothing was looked for."""
+        found = self.layer_times or self.layer_deviations
+        return "" if found is None else found.text
 
 
 @dataclass(frozen=True)

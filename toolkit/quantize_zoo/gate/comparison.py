@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,18 @@ from quantize_zoo.gate.checks import (
     measured_growth_check,
 )
 from quantize_zoo.gate.latency import LatencyVerdict, Measure, judge_latency
+from quantize_zoo.gate.layer_outputs import SAMPLES, layer_deviations
+from quantize_zoo.gate.layer_times import layer_times
+from quantize_zoo.gate.layers import LayerDeviations
 from quantize_zoo.graph import same_model
 from quantize_zoo.scoring import Answers, Side, measure_rounds
 from quantize_zoo.store import Figures
 
 LISTED_SAMPLES = 50
+_LOOKED_INTO = ("regressed", "inconclusive", "changed")
+
+# Returns where two models begin to differ on the samples of these names.
+Deviations = Callable[[Sequence[str]], LayerDeviations]
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,9 @@ def model_checks(
     elif chosen:
         samples = "the samples that chose it"
     candidate_answers = bench.answers(model, bench.holdout if chosen and bench.holdout else None)
-    yield compare_answers(bench, terms, cause, subject, answers, candidate_answers, samples)
+    sides = bench.accuracy_side(side.model, side.python), bench.accuracy_side(path)
+    deviations = partial(layer_deviations, bench, *sides)
+    yield compare_answers(bench, terms, cause, subject, answers, candidate_answers, samples, deviations)
     if not bench.measures_latency:
         return
     candidate = bench.side(path)
@@ -87,8 +97,12 @@ def compare_answers(
     baseline: Answers,
     candidate: Answers,
     samples: str = "",
+    deviations: Deviations | None = None,
 ) -> Check:
-    """Judge the accuracy of a candidate that answered the baseline's samples; ``samples`` tells which, if not all."""
+    """Judge the accuracy of a candidate that answered the baseline's samples; ``samples`` tells which, if not all.
+
+    Where it got worse, or answers changed, ``deviations`` tells in which layers.
+    """
     candidate = candidate.ordered_as(baseline)
     found = candidate.metrics[bench.metric]
     if not math.isfinite(found):
@@ -123,7 +137,12 @@ def compare_answers(
         )
         for index in moved[:LISTED_SAMPLES]
     )
-    return accuracy_check(cause, subject, verdict, metric, changed, len(moved), samples)
+    check = accuracy_check(cause, subject, verdict, metric, changed, len(moved), samples)
+    # A regression of scores need not change an answer; what changed within rounding and no answer needs no reason.
+    told = moved if len(moved) or check.status != "regressed" else np.flatnonzero(different)
+    if deviations is None or check.status not in _LOOKED_INTO or not len(told):
+        return check
+    return replace(check, layer_deviations=deviations([str(name) for name in baseline.identifiers[told[:SAMPLES]]]))
 
 
 def compare_latency(bench: Bench, terms: Terms, baseline: Side, candidate: Side, cause: Cause, subject: str) -> Check:
@@ -132,7 +151,8 @@ def compare_latency(bench: Bench, terms: Terms, baseline: Side, candidate: Side,
     def measure() -> Iterator[float]:
         return measure_rounds(baseline, candidate, bench.timed_samples(), cores=bench.benchmark.nthreads)
 
-    return latency_check(cause, subject, *_judge(measure, terms.gate.max_latency_increase, terms.level))
+    check = latency_check(cause, subject, *_judge(measure, terms.gate.max_latency_increase, terms.level))
+    return replace(check, layer_times=layer_times(bench, baseline, candidate)) if check.status == "regressed" else check
 
 
 def _judge(measure: Measure, percent: float, level: float) -> tuple[LatencyVerdict, float]:

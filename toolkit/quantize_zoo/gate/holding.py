@@ -8,8 +8,9 @@ against the same.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import openvino as ov
@@ -27,7 +28,9 @@ from quantize_zoo.gate.changes import (
     runtime_on_common,
 )
 from quantize_zoo.gate.checks import Cause, Check, CheckStatus, GateResult
-from quantize_zoo.gate.comparison import Terms, compare_answers, compare_latency, growth, model_checks
+from quantize_zoo.gate.comparison import Deviations, Terms, compare_answers, compare_latency, growth, model_checks
+from quantize_zoo.gate.layer_outputs import layer_deviations
+from quantize_zoo.gate.layers import LayerDeviations
 from quantize_zoo.graph import save_model
 from quantize_zoo.quantization import ModelOption, option_hash
 from quantize_zoo.scoring import Answers, Environment, describe_environment, read_answers, read_contents, start_runtime
@@ -85,8 +88,13 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     model = find_model_change(
         bench, request.terms, content, (tonight.fp32, tonight.source), (today[fp32], today[int8]),
         lambda path: bench.answers(bench.read(path)),
+        partial(layer_deviations, bench, bench.accuracy_side(fp32), bench.accuracy_side(tonight.fp32)),
     )  # fmt: skip
     baseline = bench.side(int8), today[int8]
+    release = cache(partial(_baseline_release, request))
+
+    def runtime_deviations(path: Path) -> Deviations:
+        return lambda samples: _between_releases(bench, request, release, path, samples)
 
     def against(path: Path, cause: Cause, subject: str, why: str = "", *, chosen: bool = False) -> Iterator[Check]:
         for check in model_checks(bench, request.terms, baseline, path, cause, subject, chosen=chosen):
@@ -95,8 +103,15 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     checks = [
         *([data.check] if data else []),
         *([model.check] if model else []),
-        *_runtime_checks(bench, request, before, {"fp32": today[fp32], "int8": today[int8]}, data),
-        *_release_latency(bench, request, int8),
+        *_runtime_checks(
+            bench,
+            request,
+            before,
+            {"fp32": today[fp32], "int8": today[int8]},
+            data,
+            {"fp32": runtime_deviations(fp32), "int8": runtime_deviations(int8)},
+        ),
+        *_release_latency(bench, request, release, int8),
         *_rebuilt_checks(tonight, content.option, against, model, data),
     ]
     notes = []
@@ -139,6 +154,7 @@ def _runtime_checks(
     before: Mapping[str, Answers],
     today: Mapping[str, Answers],
     data: DataChange | None,
+    deviations: Mapping[str, Deviations],
 ) -> Iterator[Check]:
     """Yield the baseline's own models against what they answered when they were accepted."""
     accepted = request.baseline.content.reference.environment
@@ -149,24 +165,62 @@ def _runtime_checks(
             text = f"the environment is another one ({'; '.join(differences)}): not compared with the stored answers"
             yield Check("runtime", "accuracy", subject, "not compared", text)
         elif data is not None:
-            yield runtime_on_common(bench, request.terms, subject, (before[name], answers), data)
+            yield runtime_on_common(bench, request.terms, subject, (before[name], answers), data, deviations[name])
         else:
-            yield compare_answers(bench, request.terms, "runtime", subject, before[name], answers)
+            pair = before[name], answers
+            yield compare_answers(bench, request.terms, "runtime", subject, *pair, deviations=deviations[name])
 
 
-def _release_latency(bench: Bench, request: GateRequest, int8: Path) -> Iterator[Check]:
+def _release_latency(
+    bench: Bench, request: GateRequest, release: Callable[[], Runtime | None], int8: Path
+) -> Iterator[Check]:
     """Yield the baseline's INT8 model under the baseline's OpenVINO release against today's, if that is at hand."""
+    runtime = release() if bench.measures_latency else None
+    if runtime is not None:
+        sides = bench.side(int8, runtime.python), bench.side(int8)
+        subject = f"the baseline's INT8 model, {runtime.name} -> now"
+        yield compare_latency(bench, request.terms, *sides, "runtime", subject)
+
+
+def _baseline_release(request: GateRequest) -> Runtime | None:
+    """Return the interpreter of the baseline's OpenVINO release, if that is another one than today's and at hand.
+
+    Of several the first: another one would be one more check than the level counts.
+    """
     accepted = request.baseline.content.reference.environment.openvino
-    if not bench.measures_latency or accepted == describe_environment().openvino:
-        return
+    if accepted == describe_environment().openvino:
+        return None
     for runtime in request.runtimes:
         with start_runtime(runtime.python) as process:
-            found = process.openvino
-        if found == accepted:
-            sides = bench.side(int8, runtime.python), bench.side(int8)
-            subject = f"the baseline's INT8 model, {runtime.name} -> now"
-            yield compare_latency(bench, request.terms, *sides, "runtime", subject)
-            return  # another interpreter of the same release would be one more check than the level counts
+            if process.openvino == accepted:
+                return runtime
+    return None
+
+
+def _between_releases(
+    bench: Bench,
+    request: GateRequest,
+    release: Callable[[], Runtime | None],
+    path: Path,
+    samples: Sequence[str],
+) -> LayerDeviations:
+    """Return in which layers a model computes something else than under the baseline's release."""
+    accepted, now = request.baseline.content.reference.environment.openvino, describe_environment().openvino
+    if accepted == now:
+        return LayerDeviations(
+            skipped=f"OpenVINO {now} is the release that the baseline was accepted with; what its layers computed then "
+            "is not stored, only the answers are"
+        )
+    try:
+        runtime = release()
+    except CellError as error:  # an interpreter does not start; the answers are compared without
+        return LayerDeviations(skipped=error.what)
+    if runtime is None:
+        return LayerDeviations(
+            skipped=f"only the answers of OpenVINO {accepted} are stored; an interpreter that has it, named under "
+            "'runtimes' of the matrix, would tell its layers"
+        )
+    return layer_deviations(bench, bench.accuracy_side(path, runtime.python), bench.accuracy_side(path), samples)
 
 
 def _other_environment(before: Environment, now: Environment) -> Iterator[str]:

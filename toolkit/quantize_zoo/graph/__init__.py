@@ -5,6 +5,15 @@ from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_ow
 from quantize_zoo.graph.constants import constant_of, set_constant
 from quantize_zoo.graph.files import content_hash, read_model, save_model
 from quantize_zoo.graph.ignored import ignored_operations
+from quantize_zoo.graph.layers import (
+    common_layers,
+    in_passes,
+    layers_before,
+    layers_of,
+    with_bodies,
+    with_layer_results,
+    with_other_rounding,
+)
 from quantize_zoo.graph.operations import (
     Bias,
     WeightPoint,
@@ -42,6 +51,7 @@ __all__ = [
     "WeightPoint",
     "branches_by_operation",
     "canonical_path",
+    "common_layers",
     "constant_of",
     "constant_value",
     "content_hash",
@@ -51,6 +61,9 @@ __all__ = [
     "find_placement",
     "hardware_type",
     "ignored_operations",
+    "in_passes",
+    "layers_before",
+    "layers_of",
     "make_canonical",
     "nodes_by_name",
     "ordered_operations",
@@ -62,5 +75,8 @@ __all__ = [
     "set_constant",
     "shared_configs",
     "structural_signature",
+    "with_bodies",
+    "with_layer_results",
+    "with_other_rounding",
     "with_own_names",
 ]

@@ -59,6 +59,8 @@ def _target(check: TargetCheck, *, required: bool) -> Case:
 def _check(check: Check) -> Case:
     """Return the case of a comparison; all of them but those that pass in silence have something to tell."""
     outcome, text = _OF_CHECK.get(check.status, "note"), f"{check.status}: {check.text}"
+    if check.in_layers:
+        text += f"; {check.in_layers}"
     if check.waived:
         outcome, text = "note", f"{text}; waived: {check.waived}"
     return Case(f"{check.cause} {check.quantity}: {check.subject}", outcome, text, "baseline")

@@ -16,6 +16,7 @@ from typing import Final, Literal
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.gate import Alarm, ChangedSample, GateStatus, TargetCheck, Trend, VerdictStatus
 from quantize_zoo.gate.checks import Cause, CheckStatus, Quantity
+from quantize_zoo.gate.layers import LayerDeviations, LayerTimes
 from quantize_zoo.matrix.repository import CommitRange
 from quantize_zoo.report.absent import AbsentCell
 from quantize_zoo.report.run_report import Night
@@ -158,7 +159,10 @@ class CheckDocument:
     """One comparison with the baseline; of the three changes the one that the quantity has.
 
     ``margin`` is a share as well: of the baseline's metric, or by which a time, a size or a memory may grow.
-    ``more_samples`` would decide an accuracy that is inconclusive, if the loss stayed as it is.
+    ``more_samples`` would decide an accuracy that is inconclusive, if the loss stayed as it is. ``in_layers`` tells in
+    which layers it got worse, ``layer_times`` and ``layer_deviations`` have the numbers: differences of times are the
+    candidate's - the baseline's; a deviation is a norm relative to that of the larger output, beyond rounding where it
+    is above ``rounding``, and null where it is no number (a rounding of null has no limit).
     """
 
     cause: Cause
@@ -177,6 +181,9 @@ class CheckDocument:
     waived: str
     more_samples: int | None
     why: str
+    in_layers: str
+    layer_times: LayerTimes | None
+    layer_deviations: LayerDeviations | None
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ def _sentence(cell: CellReport, check: Check) -> str:
     elif check.status in _MOVED:
         unchanged = _fp32_unchanged(cell) if check.cause in ("quantization", "search") else ""
         parts += [part for part in (unchanged, _REASONS[check.cause]) if part]
+    if check.in_layers:
+        parts.append(check.in_layers)
     if check.waived:
         parts.append(f"waived: {check.waived}")
     return "; ".join(parts)

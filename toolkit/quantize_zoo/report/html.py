@@ -13,6 +13,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from quantize_zoo.gate.layers import share_text
 from quantize_zoo.report import charts, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.run_report import CellReport, RunReport
@@ -94,6 +95,7 @@ def _environment() -> Environment:
         layer_time=wording.layer_time,
         repository=wording.repository,
         commits_title=wording.commits_title,
+        share=share_text,
         shell=shlex.quote,
     )
     environment.tests["is_number"] = wording.is_number

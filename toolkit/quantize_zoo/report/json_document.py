@@ -65,6 +65,9 @@ def check_document(check: Check) -> CheckDocument:
         waived=check.waived,
         more_samples=check.more_samples,
         why=check.why,
+        in_layers=check.in_layers,
+        layer_times=check.layer_times,
+        layer_deviations=check.layer_deviations,
     )
 
 

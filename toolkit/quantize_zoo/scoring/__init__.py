@@ -14,6 +14,7 @@ from quantize_zoo.scoring.checker_config import (
 )
 from quantize_zoo.scoring.compilation import (
     Execution,
+    accuracy_properties,
     compile_for_accuracy,
     compile_for_latency,
     describe_execution,
@@ -37,14 +38,15 @@ from quantize_zoo.scoring.latency import (
     summarize_compilations,
 )
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
-from quantize_zoo.scoring.profiling import LayerTime, profile_layers
+from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
 from quantize_zoo.scoring.replicates import Replicates, replicated_difference
-from quantize_zoo.scoring.rounds import measure_rounds
-from quantize_zoo.scoring.runtimes import Side, start_runtime
+from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
+from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
 from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 
 __all__ = [
+    "CLOCK_US",
     "OPENVINO_LAUNCHERS",
     "OVERLAY_FOLDER",
     "AccuracyResult",
@@ -61,9 +63,12 @@ __all__ = [
     "PairedLatency",
     "Release",
     "Replicates",
+    "RuntimeProcess",
     "Side",
     "Split",
+    "Times",
     "Watch",
+    "accuracy_properties",
     "available_devices",
     "available_instruction_sets",
     "checker_entry",
@@ -84,8 +89,10 @@ __all__ = [
     "measure_in_turns",
     "measure_rounds",
     "merge_definitions",
+    "owner_of",
     "paired_loss",
     "profile_layers",
+    "profile_rounds",
     "read_answers",
     "read_contents",
     "read_definitions",

@@ -43,7 +43,7 @@ def compile_for_accuracy(model: ov.Model, device: DeviceSpec) -> Any:
         CellError: the device refuses the model.
 
     """
-    return _compile(model, device.device, {"PERFORMANCE_HINT": "THROUGHPUT", **_asked(device)})
+    return _compile(model, device.device, accuracy_properties(device))
 
 
 def compile_for_latency(
@@ -60,6 +60,11 @@ def compile_for_latency(
     """
     profiling = {"PERF_COUNT": True} if profiled else {}
     return _compile(model, device.device, {**latency_properties(device, benchmark), **profiling})
+
+
+def accuracy_properties(device: DeviceSpec) -> dict[str, Any]:
+    """Return the plugin properties with which accuracy is scored."""
+    return {"PERFORMANCE_HINT": "THROUGHPUT", **_asked(device)}
 
 
 def latency_properties(device: DeviceSpec, benchmark: BenchmarkParams) -> dict[str, Any]:

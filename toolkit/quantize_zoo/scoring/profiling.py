@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.scoring.compilation import request_with
 
+WARM_UP = 10  # inferences
+CLOCK_US = 1.0  # the plugin's clock counts whole microseconds
 _BUDGET_SECONDS = 0.5
 _FEWEST, _MOST = 10, 200  # inferences of each side
-_WARM_UP = 10
 
-_CLOCK_US = 1.0  # the plugin's clock counts whole microseconds
 # What the CPU plugin calls a kernel where nothing is executed: fused, a view of another tensor, a reorder in place.
 _NO_KERNELS = ("undef", "unknown", "reorder")
 
 Times = dict[str, tuple[str, float]]  # of what was executed, by name: kernel, and microseconds
+Profile = Sequence[tuple[str, bool, str, float]]  # what a plugin says: name, whether executed, kernel, microseconds
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,16 @@ def profile_layers(
         sample = samples[len(samples) // 2]
         requests = [request_with(compiled, sample) for compiled in (reference, candidate)]
         _infer(requests, 1)
-        first = [request.get_profiling_info() for request in requests]
+        first = [_profile(request) for request in requests]
         start = time.perf_counter()
-        _infer(requests, _WARM_UP - 1)
-        seconds = (time.perf_counter() - start) / (_WARM_UP - 1)
-        warm = [request.get_profiling_info() for request in requests]
+        _infer(requests, WARM_UP - 1)
+        seconds = (time.perf_counter() - start) / (WARM_UP - 1)
+        warm = [_profile(request) for request in requests]
         count = int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST, _MOST))
         _infer(requests, count)
         sides = [
-            _side(compiled, (*before, request.get_profiling_info()), count)
-            for compiled, *before, request in zip((reference, candidate), first, warm, requests, strict=True)
+            executed_times((one, other, _profile(request)), count, averages=_averages(compiled))
+            for compiled, one, other, request in zip((reference, candidate), first, warm, requests, strict=True)
         ]
     except RuntimeError as error:
         raise errors.inference_failed("profiling", errors.message_of(error)) from error
@@ -87,30 +88,40 @@ def _averages(compiled: Any) -> bool:
     return list(compiled.get_property("EXECUTION_DEVICES")) == ["CPU"]
 
 
-def _side(compiled: Any, profiles: tuple[Any, Any, Any], count: int) -> Times:
-    """Return one side's times, of its profiles after the first inference, after the warm-up and at the end."""
-    averages = _averages(compiled)
-    executed = {node.node_name for profile in profiles for node in profile if node.status.name == "EXECUTED"}
+def _profile(request: Any) -> Profile:
+    return [
+        (node.node_name, node.status.name == "EXECUTED", node.exec_type, node.real_time.total_seconds() * 1e6)
+        for node in request.get_profiling_info()
+    ]
+
+
+def executed_times(profiles: tuple[Profile, Profile, Profile], count: int, *, averages: bool) -> Times:
+    """Return the time of each layer that is executed.
+
+    Args:
+        profiles: after the first inference, after ``WARM_UP`` of them, and after ``count`` more.
+        count: how many inferences were made after the warm-up.
+        averages: whether the times are means over all inferences so far, and not those of the last one.
+
+    """
+    executed = {name for profile in profiles for name, is_executed, *_ in profile if is_executed}
     if averages and executed:  # without any, nothing is profiled
-        executed |= {node.node_name for node in profiles[0] if _has_kernel(node)}
-    warm, now = (
-        {node.node_name: (node.exec_type, node.real_time.total_seconds() * 1e6) for node in profile}
-        for profile in profiles[1:]
-    )
-    times = without_warm_up(warm, _WARM_UP, now, count) if averages else now
+        executed |= {name for name, _, kernel, _ in profiles[0] if _is_kernel(kernel)}
+    warm, now = ({name: (kernel, micros) for name, _, kernel, micros in profile} for profile in profiles[1:])
+    times = without_warm_up(warm, WARM_UP, now, count) if averages else now
     return {
-        name: (kernel, micros if micros >= _CLOCK_US else 0.0)
+        name: (kernel, micros if micros >= CLOCK_US else 0.0)
         for name, (kernel, micros) in times.items()
         if name in executed
     }
 
 
-def _has_kernel(node: Any) -> bool:
+def _is_kernel(kernel: str) -> bool:
     """Whether the CPU plugin executes a layer, also one that it says NOT_RUN of since it takes less than a microsecond.
 
     A few executed layers have no kernel's name (Transpose): the first inference is slow enough to give them a time.
     """
-    return node.exec_type.split("_")[0] not in _NO_KERNELS
+    return kernel.split("_")[0] not in _NO_KERNELS
 
 
 def without_warm_up(warm: Times, warm_count: int, now: Times, count: int) -> Times:
@@ -128,7 +139,7 @@ def without_warm_up(warm: Times, warm_count: int, now: Times, count: int) -> Tim
 def _paired(reference: Times, candidate: Times) -> Iterable[LayerTime]:
     parts: dict[str, Times] = defaultdict(dict)
     for name, part in candidate.items():
-        parts[_owner(name, reference)][name] = part
+        parts[owner_of(name, reference)][name] = part
     for name in [*reference, *(name for name in parts if name not in reference)]:
         kernel, micros = reference.get(name, ("", None))
         # The longest part, and the operation itself where several take less than the clock tells.
@@ -136,11 +147,11 @@ def _paired(reference: Times, candidate: Times) -> Iterable[LayerTime]:
         yield LayerTime(name, micros, sum(part[1] for part in own) if own else None, kernel, own[0][0] if own else "")
 
 
-def _owner(name: str, reference: Times) -> str:
-    """Return the operation of FP32 that a name belongs to: its own, or what it was made for, ``conv/fq_input_0``."""
+def owner_of(name: str, operations: Container[str]) -> str:
+    """Return the operation that an executed layer belongs to: its own, or what it was made for, ``conv/fq_input_0``."""
     start = name
     while start:
-        if start in reference:
+        if start in operations:
             return start
         start = start.rpartition("/")[0]
     return name

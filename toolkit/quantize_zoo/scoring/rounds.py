@@ -7,13 +7,16 @@ larger than what is looked for; so both processes stay on the same cores, and wh
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from quantize_zoo.scoring.profiling import WARM_UP, Profile, Times, executed_times
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Samples, Side, start_runtime
 
 _ROUND_SECONDS = 0.15
@@ -21,7 +24,9 @@ _FEWEST_TURNS, _MOST_TURNS = 8, 200
 _TURNS_A_BLOCK = 8  # of two processes; the switch between them costs as much as a small model
 _TRIMMED = 0.2  # of the turns, at either end
 
-Times = NDArray[np.float64]
+_FEWEST_BLOCKS, _MOST_BLOCKS = 2, 25  # of inferences that are profiled
+Seconds = NDArray[np.float64]
+_Place = tuple[RuntimeProcess, Side, int]  # a side, and where it is loaded
 
 
 def measure_rounds(baseline: Side, candidate: Side, samples: Samples, *, cores: int = 1) -> Iterator[float]:
@@ -37,15 +42,8 @@ def measure_rounds(baseline: Side, candidate: Side, samples: Samples, *, cores: 
         CellError: see ``start_runtime`` and ``RuntimeProcess``.
 
     """
-    with ExitStack() as stack:
-        first = stack.enter_context(start_runtime(baseline.python))
-        second = first
-        if candidate.python != baseline.python:
-            second = stack.enter_context(start_runtime(candidate.python))
-            shared = sorted(os.sched_getaffinity(0))[-cores:]
-            first.pin(shared)
-            second.pin(shared)
-        places = ((first, baseline, 0), (second, candidate, 1))
+    with _places(baseline, candidate, cores) as places:
+        (first, *_), (second, *_) = places
         while True:
             for process, side, slot in places:
                 process.load(side, slot)
@@ -57,12 +55,64 @@ def measure_rounds(baseline: Side, candidate: Side, samples: Samples, *, cores: 
             yield float(stats.trim_mean(logs[:, 1] - logs[:, 0], _TRIMMED))
 
 
-def _in_one_process(process: RuntimeProcess) -> Callable[[int], Times]:
+def profile_rounds(
+    baseline: Side, candidate: Side, samples: Samples, *, cores: int = 1
+) -> Iterator[tuple[Times, Times]]:
+    """Yield the times of both sides' layers of one round after another, without end; as ``measure_rounds``.
+
+    Each time is the mean over a round's inferences, which the sides take turns with in blocks of eight: what another
+    model leaves in the caches is paid for by the first of a block, which no clock of single layers tells apart.
+    """
+    one, other = (replace(each, properties={**each.properties, "PERF_COUNT": True}) for each in (baseline, candidate))
+    with _places(one, other, cores) as places:
+        while True:
+            before = []
+            seconds = 0.0
+            for process, side, slot in places:
+                process.load(side, slot)
+                process.feed(samples, slot)
+                process.run(slot, 1)
+                first, _ = process.profile(slot)
+                started = time.perf_counter()
+                process.run(slot, WARM_UP - 1)
+                seconds += (time.perf_counter() - started) / (WARM_UP - 1)
+                before.append((first, process.profile(slot)[0]))
+            blocks = int(np.clip(_ROUND_SECONDS / (_TURNS_A_BLOCK * seconds), _FEWEST_BLOCKS, _MOST_BLOCKS))
+            for block in range(blocks):
+                for process, _, slot in places if block % 2 == 0 else places[::-1]:
+                    process.run(slot, _TURNS_A_BLOCK)
+            ends = (
+                _times(process, slot, profiles, blocks * _TURNS_A_BLOCK)
+                for (process, _, slot), profiles in zip(places, before, strict=True)
+            )
+            yield next(ends), next(ends)
+
+
+def _times(process: RuntimeProcess, slot: int, before: tuple[Profile, Profile], count: int) -> Times:
+    now, averages = process.profile(slot)
+    return executed_times((*before, now), count, averages=averages)
+
+
+@contextmanager
+def _places(baseline: Side, candidate: Side, cores: int) -> Iterator[tuple[_Place, _Place]]:
+    """Start what both sides run in: one process, or two that stay on the same cores."""
+    with ExitStack() as stack:
+        first = stack.enter_context(start_runtime(baseline.python))
+        second = first
+        if candidate.python != baseline.python:
+            second = stack.enter_context(start_runtime(candidate.python))
+            shared = sorted(os.sched_getaffinity(0))[-cores:]
+            first.pin(shared)
+            second.pin(shared)
+        yield (first, baseline, 0), (second, candidate, 1)
+
+
+def _in_one_process(process: RuntimeProcess) -> Callable[[int], Seconds]:
     return lambda count: process.turns((0, 1), count)
 
 
-def _in_two_processes(first: RuntimeProcess, second: RuntimeProcess) -> Callable[[int], Times]:
-    def turns(count: int) -> Times:
+def _in_two_processes(first: RuntimeProcess, second: RuntimeProcess) -> Callable[[int], Seconds]:
+    def turns(count: int) -> Seconds:
         """Blocks of a few turns; the side that goes first alternates."""
         blocks = []
         for block in range(max(2, round(count / _TURNS_A_BLOCK))):

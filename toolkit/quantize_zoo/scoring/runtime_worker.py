@@ -90,6 +90,25 @@ class Worker:
             seconds.append(times)
         return {"seconds": seconds}
 
+    def run(self, slot: int, count: int) -> dict[str, Any]:
+        """Infer all inputs so often, one after another."""
+        requests = self._requests[slot]
+        for _ in range(count):
+            _reset(requests)
+            for request in requests:
+                request.infer()
+        return {}
+
+    def profile(self, slot: int) -> dict[str, Any]:
+        """Tell what the plugin says of each layer of a model that was loaded with PERF_COUNT."""
+        requests = self._requests[slot]
+        layers = [
+            [node.node_name, node.status.name == "EXECUTED", node.exec_type, node.real_time.total_seconds() * 1e6]
+            for node in requests[len(requests) // 2].get_profiling_info()
+        ]
+        # The CPU plugin's times are means over all inferences since compiling, of all requests; others' are the last's.
+        return {"layers": layers, "averages": list(self._compiled[slot].get_property("EXECUTION_DEVICES")) == ["CPU"]}
+
     def infer(self, inputs: str, outputs: str, continues: list[bool]) -> dict[str, Any]:
         """Infer sample by sample; write each output by the numbers of sample and output."""
         request = self._compiled[0].create_infer_request()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.graph.states import continues
+from quantize_zoo.scoring.profiling import Profile
 
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 _SCRIPT = Path(__file__).with_name("runtime_worker.py")
@@ -69,6 +70,17 @@ class RuntimeProcess:
     def turns(self, slots: Sequence[int], count: int) -> NDArray[np.float64]:
         """Return the seconds of ``count`` turns (count, slots): of inferring all inputs, after an untimed time."""
         return np.asarray(self._call("turns", slots=list(slots), count=count)["seconds"], dtype=np.float64)
+
+    def run(self, slot: int, count: int) -> None:
+        """Infer all inputs so often."""
+        self._call("run", slot=slot, count=count)
+
+    def profile(self, slot: int) -> tuple[Profile, bool]:
+        """Return what the plugin says of each layer, and whether times are means over all inferences so far."""
+        found = self._call("profile", slot=slot)
+        return [(str(name), bool(ran), str(kernel), float(us)) for name, ran, kernel, us in found["layers"]], bool(
+            found["averages"]
+        )
 
     def infer(self, samples: Samples) -> list[dict[str, NDArray[Any]]]:
         """Return the outputs of each sample."""
