@@ -16,7 +16,6 @@ from rich.console import Console
 from quantize_zoo import errors
 from quantize_zoo.commands.options import (
     CLUSTER,
-    DEFAULT_REPORTS,
     CacheOption,
     DefinitionsOption,
     InsecureOption,
@@ -49,6 +48,7 @@ from quantize_zoo.engines import (
 from quantize_zoo.matrix import run_in
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, report_of
+from quantize_zoo.report.place import DEFAULT_REPORTS
 from quantize_zoo.scoring import find_checker
 
 ExecutorName = Literal["local", "dask"]
@@ -130,7 +130,7 @@ def run_matrix_in(
     engine = cluster or LocalEngine(reports / "statistics", reports / "inputs")
     with ConsoleProgress(Console(stderr=True), engine.dashboard) as progress:
         record = run_in(reports, matrix, engine, opened, progress, command, seed)
-    return report_of(record, opened), reports / record.id
+    return report_of(record, opened, reports), reports / record.id
 
 
 def _import_dask() -> Any:

@@ -97,9 +97,10 @@ def _run(matrix: MatrixConfig, reports: Path, command: str) -> CellReport:
             store = Store(f"sqlite:///{reports / 'store.db'}")
             ran = reports / f".pytest-{session}" / cell.key.slug
             if session and ran.is_file():
-                return report_of(store.load_run(ran.read_text()), store).cells[0]
+                return report_of(store.load_run(ran.read_text()), store, reports).cells[0]
             executor = LocalEngine(reports / "statistics", reports / "inputs")
-            report = report_of(run_in(reports, matrix, executor, store, Silent(), command, 0), store)
+            record = run_in(reports, matrix, executor, store, Silent(), command, 0)
+            report = report_of(record, store, reports)
             report = write_reports(report, reports / report.run.id, newest=report.newest)
             if session:
                 ran.parent.mkdir(exist_ok=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from dataclasses import dataclass
 
 from quantize_zoo.gate import Check
+from quantize_zoo.report.offers import absent_text, accept_command, can_be_accepted
 from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
 
 _MOVED = ("regressed", "changed", "improved", "waived")
@@ -60,7 +60,7 @@ def gate_lines(report: RunReport) -> list[GateLine]:
             if check.status not in ("pass", "not compared")
         ]
         lines += [GateLine(name, "note", note) for note in (cell.gate.notes if cell.gate else ()) if "waiver" in note]
-        if cell.gate_status in _ACCEPTED:
+        if cell.gate_status in _ACCEPTED and can_be_accepted(cell):
             lines.append(
                 GateLine(name, "note", f"to hold later nights against this one: {accept_command(report, cell)}")
             )
@@ -75,13 +75,8 @@ def gate_lines(report: RunReport) -> list[GateLine]:
             lines.append(
                 GateLine(name, "trend", f"{trend.quantity} {moved} for {ago} of the last {trend.nights} nights")
             )
-    lines += [GateLine(cell.name, cell.status, cell.told) for cell in report.absent]
+    lines += [GateLine(cell.name, cell.status, absent_text(report, cell)) for cell in report.absent]
     return sorted(lines, key=lambda line: STATUS_ORDER.index(line.status))
-
-
-def accept_command(report: RunReport, cell: CellReport) -> str:
-    """Return the command that makes a cell of this run the baseline."""
-    return f'quantize-zoo baseline accept {report.run.id} --cells {shlex.quote(cell.record.name)} --reason "..."'
 
 
 def _sentence(cell: CellReport, check: Check) -> str:

@@ -6,14 +6,13 @@ import base64
 import functools
 import hashlib
 import re
-import shlex
 from importlib import resources
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from quantize_zoo.report import charts, overview, wording
+from quantize_zoo.report import charts, offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.text.slugs import slug
@@ -52,6 +51,11 @@ def render_cell(report: RunReport, cell: CellReport) -> str:
         .render(
             cell=cell,
             run=report.run,
+            offers=[offers.offers(report, cell, check) for check in cell.gate.checks] if cell.gate else [],
+            acceptable=offers.can_be_accepted(cell),
+            export_command=offers.export_command(report, cell),
+            accept_command=offers.accept_command(report, cell),
+            compare_command=offers.compare_command(report),
             # Bokeh makes these two from numbers only, and escapes them itself.
             script=Markup(script),  # noqa: S704
             charts={key: Markup(div) for key, div in divs.items()},  # noqa: S704
@@ -87,7 +91,6 @@ def _environment() -> Environment:
         optional=wording.optional,
         latency_figures=wording.latency_figures,
         layer_time=wording.layer_time,
-        shell=shlex.quote,
     )
     environment.tests["is_number"] = wording.is_number
     return environment
