@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from quantize_zoo.report import charts, offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
+from quantize_zoo.report.groups import grouped
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.text.slugs import slug
 
@@ -34,7 +35,7 @@ def render_index(report: RunReport) -> str:
             matrix=overview.matrix(report),
             sparks={cell.record.name: overview.sparks(cell) for cell in report.cells},
             gate_headline=gate_headline(report),
-            gate_lines=gate_lines(report),
+            gate_groups=grouped(gate_lines(report)),
             pages={cell.record.name: quote(page_path(cell)) for cell in report.cells},
             script=f"assets/{OVERVIEW_SCRIPT}",
             policy=_policy(""),
