@@ -37,6 +37,7 @@ from quantize_zoo.config.model import (
     TrialsLoadMethod,
     load_model_config,
 )
+from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.pot import PotJob, load_pot, load_pot_compression
 from quantize_zoo.config.stages import Stage, search_stages
 from quantize_zoo.config.waiving import add_waiver, takes_waivers
@@ -60,6 +61,7 @@ __all__ = [
     "MinParams",
     "Mode",
     "ModelConfig",
+    "Notify",
     "OperationRule",
     "OptimizerParams",
     "PotJob",
