@@ -9,36 +9,37 @@ if [ ! -f "$folder/results.json" ]; then
   exit 0
 fi
 
-# The cells with an alarm of a kind and why, a line each.
+# What raises a kind of alarm, a line for each cause with its cells.
 alarms() {
   python - "$folder/results.json" "$1" <<'PYTHON'
 import json, sys
 
+NAMED, CAUSES, LONGEST = 3, 40, 500
 results = json.load(open(sys.argv[1], encoding="utf-8"))
-
-
-def reason(cell):
-    if sys.argv[2] != "missed target":
-        return cell["verdict"]["reason"]
-    missed = (target for target in cell["verdict"]["targets"] if target["status"] == "missed")
-    return "; ".join(f"{target['name']}: {target['text']}" for target in missed)
-
-
-found = [
-    (cell["name"], reason(cell))
-    for cell in results["cells"]
-    if sys.argv[2] in cell["verdict"]["alarms"]
-]
-# A regressed cell that is not run any more has still regressed, until it is accepted or dropped.
-if sys.argv[2] == "regression":
-    found += [
-        (cell["name"], f"{cell['text']}; it regressed in run {cell['regressed_in']}: {cell['reason']}")
-        for cell in results["absent"]
-        if cell["regressed_in"]
-    ]
-for name, reason in found:
-    text = " ".join(f"{name}: {reason}".split())
+found = [finding for finding in results["findings"] if finding["alarm"] == sys.argv[2]]
+for finding in found[:CAUSES]:
+    cells = finding["cells"]
+    who = ", ".join(cells[:NAMED])
+    if len(cells) > NAMED:
+        who = f"{len(cells)} cells ({who} and {len(cells) - NAMED} more)"
+    text = " ".join(f"{who}: {finding['reason']}".split())
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
     print("- `" + text.replace("`", "'") + "`")
+if len(found) > CAUSES:
+    print(f"- and {len(found) - CAUSES} more causes: see the report")
+PYTHON
+}
+
+# The summary, whole lines of it: an issue takes 65,536 characters.
+summary() {
+  python - "$folder/summary.md" <<'PYTHON'
+import sys
+
+ROOM = 40_000
+text = open(sys.argv[1], encoding="utf-8").read()
+if len(text) > ROOM:
+    text = text[:ROOM].rpartition("\n")[0] + "\n\n*The rest is in the report.*\n"
+print(text)
 PYTHON
 }
 
@@ -52,7 +53,7 @@ for kind in regression "missed target" failure; do
     --jq "map(select(.title == \"$title\")) | .[0].number // empty")
   if [ -n "$cells" ]; then
     body=$(mktemp)
-    { printf '%s\n\n%s\n\n' "$cells" "$url"; head -c 50000 "$folder/summary.md"; } >"$body"
+    { printf '%s\n\n%s\n\n' "$cells" "$url"; summary; } >"$body"
     if [ -n "$number" ]; then
       gh issue comment "$number" --body-file "$body"
     else

@@ -20,13 +20,10 @@ def run(small, *arguments):
 
 
 def junit_of_the_run(small):
-    """The cases of the CPU cell in the report's own file, and what is in each; what is not decided fails nothing."""
+    """The cases of the CPU cell in the report's own file, and what is in each."""
     suites = [suite for path in small.reports.glob("2*/junit.xml") for suite in ET.parse(path).getroot()]
     (suite,) = [suite for suite in suites if suite.get("name") == "net-CPU[f32]"]
-    return {
-        case.get("name"): [child.tag for child in case if "not decided" not in (child.text or "")]
-        for case in suite.iter("testcase")
-    }
+    return {case.get("name"): [child.tag for child in case] for case in suite.iter("testcase")}
 
 
 def test_one_test_for_each_cell_and_check_and_own_assertions(small):
@@ -51,10 +48,9 @@ def test_one_test_for_each_cell_and_check_and_own_assertions(small):
     ours = junit_of_the_run(small)
     for name in ("run", "accuracy", "holdout accuracy"):
         assert cases[f"test_{name.replace(' ', '_')}[net-CPU[f32]]"] == ours[name] == []
-    # Whether INT8 pays is up to this CPU; both say the same of it.
-    fast = not ours["latency"]
-    assert cases["test_latency[net-CPU[f32]]"] == ([] if fast else ["failure"]), done.stdout
-    assert done.returncode == (0 if fast else 1), done.stdout + done.stderr
+    # Whether INT8 pays is up to this CPU; both say the same of it, and it fails nothing where it is not required.
+    assert cases["test_latency[net-CPU[f32]]"] == (["properties"] if ours["latency"] else []), done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "OpenVINO has no device GPU here" in done.stdout
     assert "the cell has no baseline" in done.stdout
     assert len(list(small.reports.glob("2*"))) == 2  # a run for each cell, not for each test
@@ -62,12 +58,14 @@ def test_one_test_for_each_cell_and_check_and_own_assertions(small):
 
 def test_missed_target_fails_with_its_reason_and_wrong_matrix_is_a_usage_error(small):
     small.edit("net.yml", lambda model: model["optimizer"]["params"].update(latency_reduce=50))
+    small.edit("matrix.yml", lambda matrix: matrix.update(require_targets=True))
     done = run(small, "-k", "latency")
     assert done.returncode == 1
     assert re.search(
         r"latency: [\d.]+x \[[\d., ]+\] is (below the|not measurably faster than FP32; the) latency target", done.stdout
     )
     assert "Traceback" not in done.stdout
+    assert "FAILED quantize-zoo::test_latency[net-CPU[f32]]" in done.stdout
     small.edit("net.yml", lambda model: model.update(metrics="x"))
     done = run(small)
     assert done.returncode == 4

@@ -122,10 +122,10 @@ def night(tmp_path, zoo):
     matrix = matrix.model_copy(update={"devices": (DeviceSpec(device="CPU"),)}).with_optimizer({"max_trials": 4})
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
 
-    def run(happens, at_once=1, **changes):
+    def run(happens, at_once=1, beside=(), **changes):
         named = {("digits-resnet", name): what for name, what in happens.items()}
         engine = PlayedEngine(named, at_once)
-        return run_in(tmp_path, matrix.with_optimizer(changes), engine, store, Silent(), "quantize-zoo run", 0)
+        return run_in(tmp_path, matrix.with_optimizer(changes), engine, store, Silent(), "quantize-zoo run", 0, beside)
 
     run.store, run.folder = store, tmp_path
     return run
@@ -265,6 +265,18 @@ def test_an_interrupted_comparison_is_marked_as_one(night):
     accept(night, night({}))
     run = night({"hold": fail(KeyboardInterrupt())})
     assert run.cells[0].gate["interrupted"] is True
+
+
+def test_runs_of_one_night_share_its_level(night):
+    """A cell that another run has counts if it has a baseline, and once only."""
+    accept(night, night({}))
+    night({})
+    alone = PlayedWork.held.terms.level
+    others = {name: replace(night.store.baselines()[0].content, model=name) for name in ("a", "b")}
+    for content in others.values():
+        night.store.add_baseline(content)
+    night({}, beside=("a-CPU", "b-CPU", "digits-resnet-CPU", "new-CPU"))
+    assert PlayedWork.held.terms.level == pytest.approx(alone / 2), "two cells more"
 
 
 def test_an_interrupt_before_the_first_cell_leaves_an_interrupted_run(night, monkeypatch):

@@ -25,6 +25,7 @@ from quantize_zoo.report import (
     workflow_commands,
 )
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
+from quantize_zoo.report.offers import absent_text
 from quantize_zoo.report.overview import answer, tiles
 from quantize_zoo.store import ErrorRecord, Holdout, RunPlan
 from unit.test_gate_and_report import broken, good, inaccurate, interrupted, keep_fp32, missing, run_record, slow
@@ -154,7 +155,7 @@ def test_an_undecided_target_is_told_and_fails_nothing():
     assert (report.exit_status, workflow_commands(report)) == (0, [])
     assert report.cells[0].verdict.reason == "1.20x [1.18, 1.22] against a target of 1.2x: not decided"
     assert junit(report)["latency"] == ["system-out"]
-    assert not any(case.missed for case in cell_cases(report.cells[0]))
+    assert not any(case.outcome == "failure" for case in cell_cases(report.cells[0]))
     assert answer(report) == "1 cell: 1 is near a target"
     assert "undecided" in render_markdown(report)
     assert 'class="verdict undecided"' in render_index(report)
@@ -204,7 +205,7 @@ def test_a_target_that_is_not_required_raises_no_alarm():
     report = report_of(lost_on_the_holdout())
     assert (report.exit_status, workflow_commands(report)) == (0, [])
     assert junit(report)["holdout accuracy"] == ["system-out"]
-    assert [case.name for case in cell_cases(report.cells[0]) if case.missed] == ["holdout accuracy"]
+    assert [case.name for case in cell_cases(report.cells[0]) if case.outcome == "note"] == ["holdout accuracy"]
 
 
 def test_a_required_target_is_missed_also_where_the_baseline_is_reached():
@@ -379,13 +380,14 @@ def gone(night):
 
 
 def test_a_regression_of_a_cell_that_is_gone_is_told_until_it_is_accepted_or_dropped():
-    (cell,) = gone(held(SLOWER)).absent
+    report = gone(held(SLOWER))
+    (cell,) = report.absent
     assert cell.regressed_in == "run"
-    assert "6.1 % slower [4.9, 7.3]" in cell.told
-    assert "quantize-zoo baseline drop net-CPU" in cell.told
+    assert "6.1 % slower [4.9, 7.3]" in absent_text(report, cell)
+    assert absent_text(report, cell).endswith("quantize-zoo baseline drop net-CPU")
     for later in (held(PASS), held(WAIVED), replace(held(SLOWER), gate={**held(SLOWER).gate, "baseline": 0})):
-        (cell,) = gone(later).absent
-        assert cell.told == "it is no longer in the matrix"
+        report = gone(later)
+        assert absent_text(report, report.absent[0]) == "it is no longer in the matrix"
 
 
 # Interrupts

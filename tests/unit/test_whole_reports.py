@@ -251,7 +251,7 @@ def test_an_old_run_that_is_rendered_again_does_not_become_the_latest(tmp_path):
     for run_id in ("one", "two"):
         store.start_run(run_id, matrix="m.yml", command="run", seed=0, require_targets=False, on_missing_device="skip")
     for run_id in ("one", "two", "one"):
-        report = report_of(store.load_run(run_id), store)
+        report = report_of(store.load_run(run_id), store, tmp_path)
         assert report.newest == (run_id == "two")
         write_reports(report, tmp_path / run_id, newest=report.newest)
     assert (tmp_path / "latest").resolve() == tmp_path / "two"

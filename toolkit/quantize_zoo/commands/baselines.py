@@ -12,7 +12,6 @@ from rich.table import Table
 
 from quantize_zoo import errors
 from quantize_zoo.commands.options import (
-    DEFAULT_REPORTS,
     CellsOption,
     JsonOption,
     ReportsOption,
@@ -26,6 +25,9 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import check_level, checks_a_cell
 from quantize_zoo.matrix import accept as accept_cells
 from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines, unresolved
+from quantize_zoo.report import report_of
+from quantize_zoo.report.acceptance import accepted_misses, left_out
+from quantize_zoo.report.place import DEFAULT_REPORTS
 from quantize_zoo.store import RunRecord
 
 
@@ -41,7 +43,11 @@ def accept(
     opened = existing_store(store, reports)
     run = opened.load_run(run_id)
     accepted = accept_cells(run, cells or [], reports, opened, reason=reason, expected_change=expected_change)
-    say(f"accepted: {', '.join(cell_label(each.model, each.device) for each in accepted)}")
+    names = [cell_label(each.model, each.device) for each in accepted]
+    say(f"accepted: {', '.join(names)}")
+    rendered = report_of(run, opened, reports)
+    for line in (*accepted_misses(rendered, names), *(() if cells else left_out(rendered))):
+        tell(line)
     gate, checks = _gate_of(run)
     for line in unresolved(accepted, reports, gate, check_level(gate, len(opened.baselines()), checks)):
         tell(line)

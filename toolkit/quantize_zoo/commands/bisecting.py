@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from quantize_zoo.commands.options import DEFAULT_REPORTS, JsonOption, ReportsOption, StoreOption
+from quantize_zoo.commands.options import JsonOption, ReportsOption, StoreOption
 from quantize_zoo.commands.output import say, tell
 from quantize_zoo.commands.places import existing_store, make_folder, matrix_at
 from quantize_zoo.matrix import (
@@ -27,6 +27,7 @@ from quantize_zoo.matrix import (
 )
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import Origin, answer_line, render_bisection_json, report_of, write_bisection, write_reports
+from quantize_zoo.report.place import DEFAULT_REPORTS
 from quantize_zoo.scoring import find_checker
 from quantize_zoo.store import RunRecord, Store
 
@@ -75,7 +76,7 @@ def bisect(
 
 
 def _write_night(run: RunRecord, store: Store, reports: Path) -> None:
-    write_reports(report_of(run, store), reports / run.id, newest=False)
+    write_reports(report_of(run, store, reports), reports / run.id, newest=False)
 
 
 def _hand_over(found: Bisection, origin: Origin, folder: Path, *, as_json: bool) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_REPORTS = Path("reports")
 LARGEST = 2**31 - 1  # what a database's integer holds
 CLUSTER = "Dask"
 _LONGEST_MINUTES = 525_600  # a year

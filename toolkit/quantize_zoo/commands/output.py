@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from quantize_zoo.config import Notify
 from quantize_zoo.report import RunReport, workflow_commands, write_reports
 from quantize_zoo.report.json_document import json_value
+from quantize_zoo.report.webhook import tell_webhook
 from quantize_zoo.report.wording import interval, latency_figures, percent
 
 
@@ -28,13 +30,19 @@ def tell(text: str) -> None:
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def tell_if_wrong(problem: str) -> None:
+    """Warn that the webhook is not told; that changes nothing of the run."""
+    if problem:
+        tell(f"warning: notify: {problem}")
+
+
 def show(table: Table) -> None:
     """Print a table on standard output; as wide as it needs where that is no terminal."""
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def hand_over(report: RunReport, folder: Path, *, as_json: bool) -> NoReturn:
-    """Write a run's reports, print its figures, and exit with its status."""
+def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify | None = None) -> NoReturn:
+    """Write a run's reports, print its figures, tell the webhook if there is one, and exit with the run's status."""
     report = write_reports(report, folder, newest=report.newest)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in workflow_commands(report):
@@ -44,6 +52,8 @@ def hand_over(report: RunReport, folder: Path, *, as_json: bool) -> NoReturn:
     else:
         show(_table(report))
     tell(f"report: {folder / 'index.html'}")
+    if notify is not None:
+        tell_if_wrong(tell_webhook(notify, report, folder / "index.html"))
     raise typer.Exit(report.exit_status)
 
 

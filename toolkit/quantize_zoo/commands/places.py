@@ -9,6 +9,7 @@ from typing import Any
 from quantize_zoo import errors
 from quantize_zoo.cell.nncf import require_nncf
 from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
+from quantize_zoo.report.place import default_store
 from quantize_zoo.store import CellRecord, RunRecord, Store
 from quantize_zoo.zoo import complete_matrix
 
@@ -42,12 +43,12 @@ def make_folder(folder: Path) -> None:
 
 def new_or_existing_store(store: str | None, reports: Path) -> Store:
     """Open the store, which is made where there is none."""
-    return Store(store or _default_store(reports))
+    return Store(store or default_store(reports))
 
 
 def existing_store(store: str | None, reports: Path) -> Store:
     """Open the store of earlier runs."""
-    url = store or _default_store(reports)
+    url = store or default_store(reports)
     if store is None and not (reports / "store.db").is_file():
         raise errors.no_runs(url)
     return Store(url)
@@ -59,7 +60,3 @@ def cell_of(run: RunRecord, name: str) -> CellRecord:
     if name not in known:
         raise errors.unknown_cell(name, known)
     return known[name]
-
-
-def _default_store(reports: Path) -> str:
-    return f"sqlite:///{reports / 'store.db'}"

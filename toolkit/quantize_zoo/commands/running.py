@@ -16,7 +16,6 @@ from rich.console import Console
 from quantize_zoo import errors
 from quantize_zoo.commands.options import (
     CLUSTER,
-    DEFAULT_REPORTS,
     CacheOption,
     DefinitionsOption,
     InsecureOption,
@@ -34,7 +33,7 @@ from quantize_zoo.commands.options import (
     TlsKeyOption,
     WorkersOption,
 )
-from quantize_zoo.commands.output import hand_over, tell
+from quantize_zoo.commands.output import hand_over, tell, tell_if_wrong
 from quantize_zoo.commands.places import make_folder, matrix_at, new_or_existing_store
 from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
 from quantize_zoo.engines import (
@@ -49,6 +48,8 @@ from quantize_zoo.engines import (
 from quantize_zoo.matrix import run_in
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, report_of
+from quantize_zoo.report.place import DEFAULT_REPORTS
+from quantize_zoo.report.webhook import address_problem
 from quantize_zoo.scoring import find_checker
 
 ExecutorName = Literal["local", "dask"]
@@ -87,12 +88,14 @@ def run(
     changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
     chosen = {key: value for key, value in changes.items() if value}
     loaded = matrix_at(matrix, models or [], devices or [], chosen, definitions)
+    if loaded.notify is not None:
+        tell_if_wrong(address_problem(loaded.notify))
     if found is None:
         rendered, folder = run_matrix_in(reports, loaded, store, seed)
     else:
         with _on_dask(found, latency, cache_mb) as engine:
             rendered, folder = run_matrix_in(reports, loaded, store, seed, engine)
-    hand_over(rendered, folder, as_json=as_json)
+    hand_over(rendered, folder, as_json=as_json, notify=loaded.notify)
 
 
 def worker(
@@ -130,7 +133,7 @@ def run_matrix_in(
     engine = cluster or LocalEngine(reports / "statistics", reports / "inputs")
     with ConsoleProgress(Console(stderr=True), engine.dashboard) as progress:
         record = run_in(reports, matrix, engine, opened, progress, command, seed)
-    return report_of(record, opened), reports / record.id
+    return report_of(record, opened, reports), reports / record.id
 
 
 def _import_dask() -> Any:

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from quantize_zoo import errors, interrupts
 from quantize_zoo.commands.options import (
-    DEFAULT_REPORTS,
     LARGEST,
     CellsOption,
     JsonOption,
@@ -39,6 +38,7 @@ from quantize_zoo.matrix import (
 )
 from quantize_zoo.report import make_run_report, report_of, write_reports
 from quantize_zoo.report.json_document import check_document, json_value
+from quantize_zoo.report.place import DEFAULT_REPORTS, find_place
 from quantize_zoo.report.wording import interval, latency_figures, optional, percent
 from quantize_zoo.text.plain import json_text
 
@@ -51,7 +51,7 @@ def report(
 ) -> None:
     """Render a stored run again."""
     opened = existing_store(store, reports)
-    rendered = report_of(opened.load_run(run_id), opened)
+    rendered = report_of(opened.load_run(run_id), opened, reports)
     hand_over(rendered, reports / rendered.run.id, as_json=as_json)
 
 
@@ -145,7 +145,8 @@ def compare(
         found = list(compared(pairs_of_runs(first, second, matrix, reports), matrix.gate, folder))
         baselines = as_baselines(first)
         held = with_comparison(second, baselines, found, folder, reports)
-        write_reports(make_run_report(held, baselines), folder, newest=False)
+        place = find_place(second.matrix, reports, opened.url)
+        write_reports(make_run_report(held, baselines, place=place), folder, newest=False)
         tell(f"report: {folder / 'index.html'}")
     _tell_comparison(found, as_json=as_json)
 

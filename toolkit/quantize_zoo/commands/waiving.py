@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from quantize_zoo import errors
 from quantize_zoo.commands.output import say
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.config import Waiver, add_waiver, default_matrix_path
-from quantize_zoo.gate.checks import Cause, Quantity
+from quantize_zoo.config import WAIVED_CHECKS, Waiver, add_waiver, default_matrix_path
 from quantize_zoo.matrix import expand
 
 
@@ -28,10 +27,8 @@ def waive(
     cells = [each.key.label for each in expand(matrix_at(path, [], [], {}))]
     if cell not in cells:
         raise errors.unknown_waived("cell", cell, cells)
-    quantities = get_args(Quantity)
-    checks = [*quantities, *(f"{cause} {quantity}" for cause in get_args(Cause) for quantity in quantities)]
-    if check not in checks:
-        raise errors.unknown_waived("check", check, checks)
+    if check not in WAIVED_CHECKS:
+        raise errors.unknown_waived("check", check, WAIVED_CHECKS)
     if not reason.strip():
         raise errors.waiver_without_reason()
     add_waiver(path, Waiver(cell=cell, check=check, reason=reason, until=until.date()))

@@ -16,7 +16,7 @@ from quantize_zoo.config.estimators import (
     StatisticType,
     TensorParams,
 )
-from quantize_zoo.config.gate import GateConfig, Runtime, Waiver
+from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.hardware import (
     Granularity,
     HardwareConfig,
@@ -25,7 +25,7 @@ from quantize_zoo.config.hardware import (
     QuantizationConfig,
     load_hardware,
 )
-from quantize_zoo.config.keys import CellKey, cell_label, first_twins, is_on
+from quantize_zoo.config.keys import CellKey, cell_label, first_twins, is_on, without_cpu
 from quantize_zoo.config.locations import default_matrix_path, hardware_path, schema_path
 from quantize_zoo.config.matrix import MatrixConfig, load_matrix
 from quantize_zoo.config.model import (
@@ -37,11 +37,13 @@ from quantize_zoo.config.model import (
     TrialsLoadMethod,
     load_model_config,
 )
+from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.pot import PotJob, load_pot, load_pot_compression
 from quantize_zoo.config.stages import Stage, search_stages
-from quantize_zoo.config.waiving import add_waiver
+from quantize_zoo.config.waiving import add_waiver, takes_waivers
 
 __all__ = [
+    "WAIVED_CHECKS",
     "Aggregator",
     "BenchmarkParams",
     "BiasCorrection",
@@ -59,6 +61,7 @@ __all__ = [
     "MinParams",
     "Mode",
     "ModelConfig",
+    "Notify",
     "OperationRule",
     "OptimizerParams",
     "PotJob",
@@ -85,4 +88,6 @@ __all__ = [
     "load_pot_compression",
     "schema_path",
     "search_stages",
+    "takes_waivers",
+    "without_cpu",
 ]

@@ -58,6 +58,11 @@ def is_on(device_label: str, planned: str) -> bool:
     return device_label == planned or device_label.startswith(f"{planned}{_CPU_MARK}")
 
 
+def without_cpu(label: str) -> str:
+    """Return what a matrix calls a cell, or a device, on whichever CPU model it ran."""
+    return label.rpartition(_CPU_MARK)[0] or label
+
+
 def first_twins(keys: Iterable[CellKey]) -> tuple[int, int] | None:
     """Return the positions of the first two keys with one name; None if all differ."""
     seen: dict[str, int] = {}

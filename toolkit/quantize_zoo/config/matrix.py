@@ -11,6 +11,7 @@ from quantize_zoo import errors
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
+from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 
@@ -38,6 +39,7 @@ class MatrixFile(Strict):
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
+    notify: Notify | None = None
 
 
 class MatrixConfig(Strict):
@@ -58,6 +60,7 @@ class MatrixConfig(Strict):
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
+    notify: Notify | None = None
     whole: bool = True
 
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
@@ -145,6 +148,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         gate=file.gate,
         waivers=file.waivers,
         runtimes=tuple(_beside(folder, each, source, index) for index, each in enumerate(file.runtimes)),
+        notify=file.notify,
     )
 
 

@@ -12,10 +12,20 @@ from ruamel.yaml.error import YAMLError
 
 from quantize_zoo import errors
 from quantize_zoo.config.gate import Waiver
-from quantize_zoo.config.yaml_source import read_text
+from quantize_zoo.config.yaml_source import read_text, read_yaml
+from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.text.files import write_whole
 
 _WIDTH = 120
+
+
+def takes_waivers(path: Path) -> bool:
+    """Tell whether a file is a matrix, in which waivers can stand; one that cannot be read here is taken for one."""
+    try:
+        data = read_yaml(path).data
+    except ConfigurationError:
+        return path.suffix in (".yml", ".yaml")
+    return isinstance(data, dict) and "models" in data
 
 
 def add_waiver(path: Path, waiver: Waiver) -> None:

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from quantize_zoo import errors
 
 Key = str | int
+_SECRET_KEY = "notify"
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
@@ -115,7 +116,7 @@ def _translate(schema: type[BaseModel], source: ConfigSource, detail: ErrorDetai
     location, fields = _locate(schema, source.data, detail["loc"])
     where = source.where(location)
     key = ".".join(str(part) for part in location) or "the file"
-    value, context = detail["input"], detail.get("ctx", {})
+    value, context = _shown(location, detail["input"]), detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
         return errors.unknown_key(where, key, fields)
     if detail["type"] == "missing":
@@ -126,6 +127,11 @@ def _translate(schema: type[BaseModel], source: ConfigSource, detail: ErrorDetai
         return errors.unknown_value(where, f"{key}.name", str(context["tag"]), _quoted(context["expected_tags"]))
     problem = detail["msg"].removeprefix("Value error, ")
     return errors.bad_value(where, key, value, problem[:1].lower() + problem[1:])
+
+
+def _shown(location: Sequence[Key], value: Any) -> Any:
+    """Return a value for a message; an address to notify is a secret that does not belong into the file."""
+    return "***" if location[:1] == (_SECRET_KEY,) and "://" in str(value) else value
 
 
 def _quoted(text: str) -> list[str]:

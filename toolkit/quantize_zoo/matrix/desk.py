@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class Night:
     """A run under way: its cells, where its files go, who does the work, and who is told.
 
     ``models`` is the folder with canonical FP32 models, ``baselines`` that with the models of baselines; ``stop`` is
-    set when the run is to end before its cells do.
+    set when the run is to end before its cells do. ``beside`` names cells that other runs of the same night have.
     """
 
     run_id: str
@@ -33,6 +34,11 @@ class Night:
     store: Store
     observer: RunObserver
     stop: threading.Event
+    beside: frozenset[str] = frozenset()
+
+    def cells_with(self, baselines: Collection[str]) -> int:
+        """Return how many cells of the night have a baseline, by which its level is divided."""
+        return len({cell.key.label for cell in self.cells}.union(self.beside).intersection(baselines))
 
 
 @dataclass(frozen=True)

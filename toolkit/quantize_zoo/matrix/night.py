@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -57,11 +57,22 @@ def run_in(
     observer: RunObserver,
     command: str,
     seed: int,
+    beside: Collection[str] = (),
 ) -> RunRecord:
     """Run all cells of a matrix in a new folder of the reports; return what the store has of the run.
 
     A cell that fails does not stop the others. On KeyboardInterrupt the run ends as interrupted; what was finished is
     stored.
+
+    Args:
+        reports: the folder for reports.
+        matrix: what to run.
+        engine: where.
+        store: what is found goes there.
+        observer: who is told.
+        command: by which the run is repeated.
+        seed: of the searches.
+        beside: names of cells that other runs of the same night have, with which this one shares its level.
 
     Raises:
         QuantizeZooError: the matrix cannot be expanded, or nothing can be stored.
@@ -84,7 +95,11 @@ def run_in(
         folder = reports / run_id
         folder.mkdir()
         models, baselines, stop = models_folder(reports), baselines_folder(reports), threading.Event()
-        _run_cells(Night(run_id, matrix, cells, seed, folder, models, baselines, engine, store, observer, stop))
+        _run_cells(
+            Night(
+                run_id, matrix, cells, seed, folder, models, baselines, engine, store, observer, stop, frozenset(beside)
+            )
+        )
         status = "finished"
     except KeyboardInterrupt:
         pass

@@ -217,7 +217,7 @@ def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
     gate = night.matrix.gate
     held = {each.name for each in night.store.baselines()}
     checks = checks_a_cell(gate, runtimes=bool(night.matrix.runtimes))
-    level = check_level(gate, sum(each.key.label in held for each in night.cells), checks)
+    level = check_level(gate, night.cells_with(held), checks)
     request = GateRequest(
         baseline=baseline,
         folder=night.baselines,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -35,15 +34,6 @@ class AbsentCell:
     has_baseline: bool
     regressed_in: str = ""
     reason: str = ""
-
-    @property
-    def told(self) -> str:
-        """All of it, with what ends it."""
-        if not self.regressed_in:
-            return self.text
-        drop = f"quantize-zoo baseline drop {shlex.quote(self.name)}"
-        then = f"in run {self.regressed_in} it regressed: {self.reason}"
-        return f"{self.text}; {then}; told until a run has it again, another one is accepted, or: {drop}"
 
 
 def absent_cells(

@@ -18,16 +18,12 @@ _OF_CHECK: dict[str, Outcome] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A case; ``about`` tells whether it is of the run itself, of a target, or of the baseline.
-
-    ``missed`` tells of a target that is missed, required or not.
-    """
+    """A case; ``about`` tells whether it is of the run itself, of a target, or of the baseline."""
 
     name: str
     outcome: Outcome
     text: str
     about: Literal["run", "target", "baseline"]
-    missed: bool = False
 
 
 def cell_cases(cell: CellReport) -> list[Case]:
@@ -51,9 +47,8 @@ def _run(cell: CellReport) -> Case:
 
 
 def _target(check: TargetCheck, *, required: bool) -> Case:
-    missed = check.status == "missed"
-    outcome = "failure" if required and missed else _OF_TARGET[check.status]
-    return Case(check.name, outcome, check.text, "target", missed)
+    outcome = "failure" if required and check.status == "missed" else _OF_TARGET[check.status]
+    return Case(check.name, outcome, check.text, "target")
 
 
 def _check(check: Check) -> Case:

@@ -19,6 +19,7 @@ from quantize_zoo.gate.checks import Cause, CheckStatus, Quantity
 from quantize_zoo.gate.layers import LayerDeviations, LayerTimes
 from quantize_zoo.matrix.repository import CommitRange
 from quantize_zoo.report.absent import AbsentCell
+from quantize_zoo.report.findings import Finding
 from quantize_zoo.report.run_report import Night
 from quantize_zoo.scoring import Estimate, LayerTime
 from quantize_zoo.search import TrialKind
@@ -254,6 +255,7 @@ class RunDocument:
 class ResultsDocument:
     """All numbers of a run; ``absent`` are cells that have a baseline, or were to be run, and are not in it.
 
+    ``findings`` are what somebody has to look at, cause by cause: cells of one cause are one of them.
     ``schema_version`` grows with every change that a reader could stumble over.
     """
 
@@ -262,3 +264,4 @@ class ResultsDocument:
     run: RunDocument
     cells: tuple[CellDocument, ...]
     absent: tuple[AbsentCell, ...]
+    findings: tuple[Finding, ...]

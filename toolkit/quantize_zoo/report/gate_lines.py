@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
-from dataclasses import dataclass
 
 from quantize_zoo.gate import Check
+from quantize_zoo.report.groups import Line, line_of
+from quantize_zoo.report.offers import absent_text, accept_command, can_be_accepted
 from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
 
 _MOVED = ("regressed", "changed", "improved", "waived")
@@ -22,15 +22,6 @@ _REASONS = {
     "model": "",
     "data": "",
 }
-
-
-@dataclass(frozen=True)
-class GateLine:
-    """One line: a cell, what it is, and why."""
-
-    cell: str
-    status: str
-    text: str
 
 
 def gate_headline(report: RunReport) -> str:
@@ -49,39 +40,45 @@ def waived_cells(report: RunReport) -> int:
     return sum(any(check.waived for check in cell.verdict.checks) for cell in report.cells)
 
 
-def gate_lines(report: RunReport) -> list[GateLine]:
-    """Return every check that is not simply passed, and cells that are new or missing."""
+def gate_lines(report: RunReport) -> list[Line]:
+    """Return every check that is not simply passed, cells that failed, and cells that are new or missing."""
     lines = []
     for cell in report.cells:
         name = f"{cell.record.model} on {cell.record.device}"
+
+        def line(status: str, text: str, kind: str = "", cell: CellReport = cell, name: str = name) -> Line:
+            return line_of(cell.record, name, status, text, kind)
+
         lines += [
-            GateLine(name, "waived" if check.waived else check.status, _sentence(cell, check))
+            line("waived" if check.waived else check.status, _sentence(cell, check), _kind(check))
             for check in (cell.gate.checks if cell.gate else ())
             if check.status not in ("pass", "not compared")
         ]
-        lines += [GateLine(name, "note", note) for note in (cell.gate.notes if cell.gate else ()) if "waiver" in note]
-        if cell.gate_status in _ACCEPTED:
-            lines.append(
-                GateLine(name, "note", f"to hold later nights against this one: {accept_command(report, cell)}")
-            )
+        lines += [line("note", note) for note in (cell.gate.notes if cell.gate else ()) if "waiver" in note]
+        if cell.verdict.target_status == "failed":
+            lines.append(line("failed", cell.verdict.reason))
+        if cell.gate_status == "unavailable" and cell.has_baseline:
+            lines.append(line("unavailable", cell.verdict.reason))
+        if cell.gate_status in _ACCEPTED and can_be_accepted(cell):
+            lines.append(line("note", f"to hold later nights against this one: {accept_command(report, cell)}"))
         if cell.gate_status == "interrupted":
             not_held = _NOT_REACHED if cell.has_baseline else cell.verdict.reason
-            lines.append(GateLine(name, "interrupted", _CUT_SHORT if cell.gate else not_held))
+            lines.append(line("interrupted", _CUT_SHORT if cell.gate else not_held))
         if cell.gate_status == "new":
-            lines.append(GateLine(name, "new", _NOT_HELD if cell.has_baseline else _NO_BASELINE))
+            lines.append(line("new", _NOT_HELD if cell.has_baseline else _NO_BASELINE))
         for trend in cell.trends:
             ago = trend.nights - trend.since
             moved = f"was {trend.before:.4g} and has been {trend.after:.4g} ({100 * trend.change:+.1f} %)"
-            lines.append(
-                GateLine(name, "trend", f"{trend.quantity} {moved} for {ago} of the last {trend.nights} nights")
-            )
-    lines += [GateLine(cell.name, cell.status, cell.told) for cell in report.absent]
+            told = f"{trend.quantity} {moved} for {ago} of the last {trend.nights} nights"
+            lines.append(line("trend", told, trend.quantity))
+    lines += [Line(cell.name, cell.status, absent_text(report, cell)) for cell in report.absent]
     return sorted(lines, key=lambda line: STATUS_ORDER.index(line.status))
 
 
-def accept_command(report: RunReport, cell: CellReport) -> str:
-    """Return the command that makes a cell of this run the baseline."""
-    return f'quantize-zoo baseline accept {report.run.id} --cells {shlex.quote(cell.record.name)} --reason "..."'
+def _kind(check: Check) -> str:
+    """Return what the same check of other cells is called, and what that says of the cause."""
+    cause = _REASONS[check.cause] if check.status in _MOVED and not check.why else ""
+    return f"{check.quantity}, {check.subject}" + (f"; {cause}" if cause else "")
 
 
 def _sentence(cell: CellReport, check: Check) -> str:

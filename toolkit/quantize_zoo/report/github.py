@@ -1,31 +1,32 @@
-"""What GitHub shows beside a run: an annotation for each cell that regressed, failed or missed a required target."""
+"""What GitHub shows beside a run: annotations of what regressed, failed or missed a required target."""
 
 from __future__ import annotations
 
+from quantize_zoo.report.findings import missed_text
 from quantize_zoo.report.gate_lines import gate_lines
+from quantize_zoo.report.groups import Group, grouped, line_of
 from quantize_zoo.report.overview import missed_targets
 from quantize_zoo.report.run_report import RunReport
+
+_LINES = 10  # of an annotation
 
 
 def workflow_commands(report: RunReport) -> list[str]:
     """Return GitHub's workflow commands, one a line."""
-    lines = [
-        f"::error title={_escape(f'{line.cell}: {line.status}', value=True)}::{_escape(line.text)}"
-        for line in gate_lines(report)
-        if line.status in ("regressed", "failed")
-    ]
+    lines = [line for line in gate_lines(report) if line.status in ("regressed", "failed")]
     for cell in report.cells:
-        verdict = cell.verdict
-        # What failed or regressed against the baseline is told above, check by check.
-        if verdict.target_status == "failed":
-            title = _escape(f"{cell.record.name}: failed", value=True)
-            lines.append(f"::error title={title}::{_escape(verdict.reason)}")
         missed = missed_targets(cell)
-        texts = [f"{target.name}: {target.text}" for target in verdict.targets if target.name in missed]
         if missed:
-            title = _escape(f"{cell.record.name}: {verdict.target_status}", value=True)
-            lines.append(f"::error title={title}::{_escape('; '.join(texts))}")
-    return lines
+            told = missed_text(cell), ", ".join(missed)
+            lines.append(line_of(cell.record, cell.record.name, cell.verdict.target_status, *told))
+    return [_annotation(group) for group in grouped(lines)]
+
+
+def _annotation(group: Group) -> str:
+    """Return the annotation of a group; GitHub shows ten of a step, so that many cells of one cause are one."""
+    texts = [group.text, *([] if group.alike else (f"{line.cell}: {line.text}" for line in group.lines))]
+    title = _escape(f"{group.who}: {group.status}", value=True)
+    return f"::error title={title}::{_escape(chr(10).join(texts[:_LINES]))}"
 
 
 def _escape(text: str, *, value: bool = False) -> str:

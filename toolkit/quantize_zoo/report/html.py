@@ -6,7 +6,6 @@ import base64
 import functools
 import hashlib
 import re
-import shlex
 from importlib import resources
 from urllib.parse import quote
 
@@ -14,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from quantize_zoo.gate.layers import share_text
-from quantize_zoo.report import charts, overview, wording
+from quantize_zoo.report import charts, offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
+from quantize_zoo.report.groups import grouped
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.text.slugs import slug
 
@@ -36,7 +36,7 @@ def render_index(report: RunReport) -> str:
             matrix=overview.matrix(report),
             sparks={cell.record.name: overview.sparks(cell) for cell in report.cells},
             gate_headline=gate_headline(report),
-            gate_lines=gate_lines(report),
+            gate_groups=grouped(gate_lines(report)),
             pages={cell.record.name: quote(page_path(cell)) for cell in report.cells},
             script=f"assets/{OVERVIEW_SCRIPT}",
             policy=_policy(""),
@@ -53,6 +53,12 @@ def render_cell(report: RunReport, cell: CellReport) -> str:
         .render(
             cell=cell,
             run=report.run,
+            offers=[offers.offers(report, cell, check) for check in cell.gate.checks] if cell.gate else [],
+            acceptable=offers.can_be_accepted(cell),
+            export_command=offers.export_command(report, cell),
+            accept_command=offers.accept_command(report, cell),
+            compare_command=offers.compare_command(report),
+            bisect_command=offers.bisect_command(report, cell),
             # Bokeh makes these two from numbers only, and escapes them itself.
             script=Markup(script),  # noqa: S704
             charts={key: Markup(div) for key, div in divs.items()},  # noqa: S704
@@ -96,7 +102,6 @@ def _environment() -> Environment:
         repository=wording.repository,
         commits_title=wording.commits_title,
         share=share_text,
-        shell=shlex.quote,
     )
     environment.tests["is_number"] = wording.is_number
     return environment

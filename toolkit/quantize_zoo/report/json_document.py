@@ -23,6 +23,7 @@ from quantize_zoo.report.documents import (
     TrialDocument,
     VerdictDocument,
 )
+from quantize_zoo.report.findings import findings
 from quantize_zoo.report.html import page_path
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.scoring import PairedLatency
@@ -87,6 +88,7 @@ def _document(report: RunReport) -> ResultsDocument:
         ),
         tuple(_cell(cell) for cell in report.cells),
         report.absent,
+        tuple(findings(report)),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import re
 from xml.etree import ElementTree as ET  # written here, never parsed
 
 from quantize_zoo.report.cases import cell_cases
+from quantize_zoo.report.offers import absent_text
 from quantize_zoo.report.run_report import CellReport, RunReport
 
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -21,7 +22,7 @@ def render_junit(report: RunReport) -> str:
             suites, "testsuite", name=_text(absent.name), tests="1", failures="0", errors="0", skipped="1"
         )
         case = ET.SubElement(suite, "testcase", classname=_text(f"quantize-zoo.{absent.name}"), name="run")
-        ET.SubElement(case, "skipped", message=_text(absent.told))
+        ET.SubElement(case, "skipped", message=_text(absent_text(report, absent)))
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 

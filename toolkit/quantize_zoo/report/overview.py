@@ -63,11 +63,12 @@ def answer(report: RunReport) -> str:
     absent = Counter(str(cell.status) for cell in report.absent)
     statuses = Counter(str(cell.status) for cell in report.cells)
     statuses["interrupted"] += absent["interrupted"]
+    missing = [f"{absent['missing']} missing"] if absent["missing"] else []
     if all(cell.gate is None for cell in report.cells):
         found = Counter(str(cell.verdict.target_status) for cell in report.cells)
         found["interrupted"] += absent["interrupted"]
         texts = (f"{found[each]} {text[found[each] > 1]}" for each, text in _TARGETS.items() if found[each])
-        return f"{cells}: " + ", ".join(texts)
+        return f"{cells}: " + ", ".join([*texts, *missing])
     bad = [f"{statuses[each]} {each}" for each in ("regressed", "failed", "interrupted") if statuses[each]]
     missed = [name for cell in report.cells for name in missed_targets(cell)]
     count_missed = sum("missed target" in cell.verdict.alarms for cell in report.cells)
@@ -79,7 +80,7 @@ def answer(report: RunReport) -> str:
     ]
     waived = waived_cells(report)
     rest += [f"{waived} waived"] if waived else []
-    rest += [f"{absent['missing']} missing"] if absent["missing"] else []
+    rest += missing
     unclear = f", {statuses['inconclusive']} to look at" if statuses["inconclusive"] else ""
     first = ", ".join(bad) if bad else f"No regression found{unclear}" if unclear else "No regression"
     return f"{first}: {compared} of {cells} compared with a baseline" + (f", {', '.join(rest)}" if rest else "")

@@ -16,6 +16,7 @@ from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict, VerdictSta
 from quantize_zoo.matrix.repository import CommitRange, commits_between
 from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
+from quantize_zoo.report.place import Place, find_place
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
 from quantize_zoo.store import (
@@ -36,6 +37,7 @@ STATUS_ORDER = (
 )  # fmt: skip
 _GATE = TypeAdapter(GateResult)
 _GOOD: tuple[GateStatus, ...] = ("pass", "improved", "changed", "data-changed")  # nights that a regression came after
+_HERE = Place()
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class RunReport:
     cells: tuple[CellReport, ...]
     absent: tuple[AbsentCell, ...] = ()
     newest: bool = False  # of all runs in its store
+    place: Place = _HERE
 
     @property
     def interrupted(self) -> bool:
@@ -127,13 +130,21 @@ class RunReport:
         return 3 if "failure" in alarms else 0
 
 
-def report_of(run: RunRecord, store: Store) -> RunReport:
-    """Return a run's report, with what the store knows of baselines and of other nights."""
+def report_of(run: RunRecord, store: Store, reports: Path) -> RunReport:
+    """Return a run's report, with what the store knows of baselines and of other nights.
+
+    Args:
+        run: the run.
+        store: where it is stored.
+        reports: the folder that its own folder is in.
+
+    """
     baselines = store.baselines(history=True)
     named = {each.name: (each.content.model, each.content.device) for each in current_baselines(baselines)}
     named |= {cell.name: (cell.model, cell.device) for cell in run.cells}
     nights = {name: store.nights(*parts, until=run.id) for name, parts in named.items()}
-    made = make_run_report(run, baselines, nights, newest=store.newest_run() == run.id)
+    place = find_place(run.matrix, reports, store.url)
+    made = make_run_report(run, baselines, nights, newest=store.newest_run() == run.id, place=place)
     known = store.repositories()
     return replace(made, cells=tuple(_with_commits(cell, run, nights, known) for cell in made.cells))
 
@@ -170,6 +181,7 @@ def make_run_report(
     nights: Mapping[str, Sequence[CellRecord]] | None = None,
     *,
     newest: bool = False,
+    place: Place = _HERE,
 ) -> RunReport:
     """Judge all cells of a run and derive what the pages show; a cell that cannot be judged is a failed one.
 
@@ -178,6 +190,7 @@ def make_run_report(
         baselines: all that there ever were.
         nights: by the name of a cell its records in this and earlier runs, the oldest first.
         newest: whether the run is the newest of its store.
+        place: where the run is stored.
 
     """
     history = nights or {}
@@ -192,7 +205,7 @@ def make_run_report(
             return bare_report(cell, None, errors.cell_unreportable("the verdict", *described(error)))
 
     cells = tuple(judged(cell) for cell in run.cells)
-    return RunReport(run, cells, tuple(absent_cells(run, current, history)), newest)
+    return RunReport(run, cells, tuple(absent_cells(run, current, history)), newest, place)
 
 
 def described(error: Exception) -> tuple[str, str]:
