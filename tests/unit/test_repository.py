@@ -186,7 +186,7 @@ def test_regression_lists_the_commits_since_the_last_good_night(git, store):
     git.commit("second")
     night(store, "bad", repository_of(git.matrix), SLOWER)
     git.commit("third <i>")
-    report = report_of(night(store, "again", repository_of(git.matrix), SLOWER), store)
+    report = report_of(night(store, "again", repository_of(git.matrix), SLOWER), store, git.folder)
     (cell,) = report.cells
     assert (cell.commits.since, cell.commits.count) == ("good", 2)
     assert [line.partition(" ")[2] for line in cell.commits.lines] == ["third <i>", "second"]
@@ -206,7 +206,7 @@ def test_good_night_lists_no_commits(git, store):
     git.commit("first")
     night(store, "good", repository_of(git.matrix), PASS)
     git.commit("second")
-    assert report_of(night(store, "fine", repository_of(git.matrix), PASS), store).cells[0].commits is None
+    assert report_of(night(store, "fine", repository_of(git.matrix), PASS), store, git.folder).cells[0].commits is None
 
 
 def test_commits_that_cannot_be_known_take_nothing_from_the_report(git, store):
@@ -214,7 +214,7 @@ def test_commits_that_cannot_be_known_take_nothing_from_the_report(git, store):
     night(store, "good", repository_of(git.matrix), PASS)
     shutil.rmtree(git.folder)
     gone = Repository(str(git.folder), "1" * 40, dirty=False)
-    report = report_of(night(store, "bad", gone, SLOWER), store)
+    report = report_of(night(store, "bad", gone, SLOWER), store, git.folder)
     assert report.cells[0].commits is None
     assert report.exit_status == 1
 
