@@ -16,6 +16,7 @@ from quantize_zoo.scoring import LayerTime
 from quantize_zoo.search import Pruned
 from unit.test_gate_and_report import all_cells, run_record
 from unit.test_outputs import measured
+from unit.test_report_parts import DEVIATIONS, TIMES
 from unit.test_whole_reports import with_nan
 
 CHROMIUM = shutil.which("chromium")
@@ -45,6 +46,7 @@ def folder(tmp_path_factory):
         Check("quantization", "latency", "the configuration", "regressed", "6.1 % slower [4.9, 7.3]"),
         Check("search", "accuracy", "tonight's best", "changed", "1 answer changed", changed=samples, changed_count=1),
     ]
+    checks = [replace(checks[0], layer_times=TIMES), replace(checks[1], layer_deviations=DEVIATIONS)]
     gate = asdict(GateResult(1, "2026-01-01T00:00", tuple(checks)))
     tuned = cell_record(trials, ended, model="tuned", gate=json.loads(json.dumps(gate)), sensitivity={"op0": 0.1})
     nights = [replace(tuned, run_id=f"night{index}") for index in range(12)]
