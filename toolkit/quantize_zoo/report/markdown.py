@@ -8,7 +8,7 @@ from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.groups import Group, Line, grouped, line_of
 from quantize_zoo.report.overview import answer, missed_targets
 from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
-from quantize_zoo.report.wording import execution, interval, latency_figures, percent, percent_interval
+from quantize_zoo.report.wording import execution, interval, latency_figures, percent_interval
 
 LARGEST = 60_000  # bytes; GitHub's issues and comments take 65,536 characters, and the script adds some
 _LISTED = 24_000  # bytes of what is told before the table
@@ -88,13 +88,13 @@ def _group(group: Group) -> str:
 def _row(cell: CellReport) -> str:
     record, best = cell.record, cell.best
     columns = [_escape(record.name), cell.verdict.target_status]
-    if record.reference is None or best is None or best.measurement is None or best.score is None:
+    if record.reference is None or best is None or best.measurement is None or cell.loss is None:
         columns += ["", "", "", "", "", "", ""]
     else:
         columns += [
             f"{interval(record.reference.accuracy, 4)} {execution(record.reference.execution)}",
             interval(best.measurement.accuracy, 4),
-            percent(best.score.accuracy_loss),
+            percent_interval(cell.loss),
             percent_interval(record.final.holdout.accuracy_loss) if record.final and record.final.holdout else "",
             *latency_figures(cell.latency),
         ]
