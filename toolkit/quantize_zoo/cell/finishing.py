@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.quantization import Samples
 from quantize_zoo.scoring import (
     AccuracySession,
+    Answers,
+    Estimate,
     InputBudget,
     LayerTime,
     PairedLatency,
@@ -98,7 +100,21 @@ def finish_file(
         measure_figures(bench, path),
         _profile(bench, fp32, candidate) if bench.measures_latency else (),
         proof,
+        measure_figures(bench, work.cell.model.model),
+        _loss(work, answers),
     )
+
+
+def _loss(work: CellCandidates, answers: Mapping[str, Answers]) -> Estimate | None:
+    """Return the loss on the samples of the search, with its interval; None without values of single samples."""
+    metric = work.bench.metric
+    fp32, int8 = (answers[name].only(list(work.order)) for name in ("fp32", "int8"))
+    if fp32.values is None or int8.values is None:
+        return None
+    return paired_loss(
+        fp32.metrics[metric], int8.metrics[metric], fp32.values, int8.values,
+        higher_is_better=work.fp32.higher_is_better,
+    )  # fmt: skip
 
 
 def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: tuple[int, ...]) -> ReferencePoint:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import LayerTime, PairedLatency
+from quantize_zoo.scoring import Estimate, LayerTime, PairedLatency
 from quantize_zoo.store import Figures, Holdout, OtherMetric, Proof, Reference
 
 
@@ -36,7 +36,7 @@ class Calibration:
 class Finished:
     """The best model's latency, measured independently of its trial, and its accuracy on other data than the search's.
 
-    ``latency`` is None without the cell's device.
+    ``latency`` is None without the cell's device, ``loss`` where the metric is not that of single samples.
     """
 
     latency: PairedLatency | None
@@ -45,3 +45,5 @@ class Finished:
     figures: Figures | None = None
     layers: tuple[LayerTime, ...] = ()
     proof: Proof | None = None
+    fp32_figures: Figures | None = None
+    loss: Estimate | None = None

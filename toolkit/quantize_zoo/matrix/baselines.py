@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from quantize_zoo import errors
+from quantize_zoo.config import cell_label
 from quantize_zoo.graph import content_hash
 from quantize_zoo.store import Baseline, CellRecord, Final, Reference, RunRecord, Store
 
@@ -71,7 +72,7 @@ def export_baselines(store: Store, reports: Path, folder: Path) -> int:
 
 
 def import_baselines(store: Store, reports: Path, folder: Path) -> int:
-    """Accept what was exported; return how many.
+    """Accept what was exported, unless it is what holds already; return how many there are.
 
     Raises:
         ConfigurationError: the folder has no exported baselines, or one of their files is not what its name says.
@@ -89,8 +90,12 @@ def import_baselines(store: Store, reports: Path, folder: Path) -> int:
             if not path.is_file() or content_hash(path) != path.parent.name:
                 raise errors.bad_baseline_folder(folder, f"{name} is missing or damaged")
             shutil.copytree(path.parent, (baselines_folder(reports) / name).parent, dirs_exist_ok=True)
+    held = {stored.name: stored.content for stored in store.baselines()}
     for baseline in found:
-        store.add_baseline(baseline)
+        # Compared as text: JSON has no tuples.
+        before = held.get(cell_label(baseline.model, baseline.device))
+        if before is None or _BASELINES.dump_json([before]) != _BASELINES.dump_json([baseline]):
+            store.add_baseline(baseline)
     return len(found)
 
 

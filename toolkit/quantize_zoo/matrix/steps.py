@@ -206,6 +206,8 @@ def _final(choice: Choice, desk: Desk) -> Final:
         finished.figures,
         finished.layers,
         finished.proof,
+        finished.fp32_figures,
+        finished.loss,
     )
 
 

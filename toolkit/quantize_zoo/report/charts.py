@@ -22,6 +22,8 @@ from quantize_zoo.scoring import LayerTime
 from quantize_zoo.search import Trial, meets_accuracy, relative_accuracy_loss
 
 SCRIPT_NAME = f"bokeh-{bokeh.__version__}.min.js"
+_ADDED = "/WithoutBiases"  # to the convolution of an operation whose bias is an operation of its own
+_LONGEST_NAME = 48  # characters
 DRAWN_LAYERS = 30  # the slowest; the table has all
 # Okabe and Ito's colour-blind safe palette; each group also has a marker or a dash of its own.
 _TRIAL, _MISSED, _FRONT, _BEST, _OTHER = "#0072b2", "#999999", "#e69f00", "#d55e00", "#009e73"
@@ -140,8 +142,8 @@ def _distribution(distribution: tuple[tuple[float, float, float], ...]) -> Any:
 
 
 def _layers(layers: list[LayerTime]) -> Any:
-    # A name may be there only once on the axis, and long ones have no room: their ends tell them apart.
-    names = [f"{number + 1}. {layer.name[-24:]}" for number, layer in enumerate(layers)]
+    # A name may be there only once on the axis; what has no room is cut, and whole in the tooltip and in the table.
+    names = [f"{number + 1}. {short_name(layer.name)}" for number, layer in enumerate(layers)]
     plot: Any = figure(
         height=60 + 22 * len(layers), sizing_mode="stretch_width",
         y_range=FactorRange(factors=names[::-1]), toolbar_location=None, tools="",
@@ -169,6 +171,12 @@ def _layers(layers: list[LayerTime]) -> Any:
     plot.x_range.start = 0
     lines = [("layer", "@name"), ("FP32", "@fp32_time @fp32_kernel"), ("INT8", "@int8_time @int8_kernel")]
     return _finish(plot, marks, lines)
+
+
+def short_name(name: str) -> str:
+    """Return a layer's name for the axis: without what the converter adds, and cut in the middle if it is long."""
+    name = name.removesuffix(_ADDED)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 2 + 1 :]}"
 
 
 def _told(microseconds: float | None) -> str:

@@ -142,6 +142,8 @@ class FinalDocument:
     figures: Figures | None
     layers: tuple[LayerTime, ...]
     proof: Proof | None
+    fp32_figures: Figures | None
+    accuracy_loss_share: Estimate | None
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,8 @@ def _final(final: Final) -> FinalDocument:
         figures=final.figures,
         layers=final.layers,
         proof=final.proof,
+        fp32_figures=final.fp32_figures,
+        accuracy_loss_share=final.loss,
     )
 
 

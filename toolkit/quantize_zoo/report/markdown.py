@@ -13,7 +13,6 @@ from quantize_zoo.report.wording import (
     execution,
     interval,
     latency_figures,
-    percent,
     percent_interval,
     repository,
 )
@@ -109,13 +108,13 @@ def _commits(report: RunReport) -> list[str]:
 def _row(cell: CellReport) -> str:
     record, best = cell.record, cell.best
     columns = [_escape(record.name), cell.verdict.target_status]
-    if record.reference is None or best is None or best.measurement is None or best.score is None:
+    if record.reference is None or best is None or best.measurement is None or cell.loss is None:
         columns += ["", "", "", "", "", "", ""]
     else:
         columns += [
             f"{interval(record.reference.accuracy, 4)} {execution(record.reference.execution)}",
             interval(best.measurement.accuracy, 4),
-            percent(best.score.accuracy_loss),
+            percent_interval(cell.loss),
             percent_interval(record.final.holdout.accuracy_loss) if record.final and record.final.holdout else "",
             *latency_figures(cell.latency),
         ]

@@ -17,7 +17,7 @@ from quantize_zoo.matrix.repository import CommitRange, commits_between
 from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.report.place import Place, find_place
-from quantize_zoo.scoring import PairedLatency
+from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
 from quantize_zoo.store import (
     Baseline,
@@ -86,6 +86,14 @@ class CellReport:
         if self.record.final is not None:
             return self.record.final.latency
         return self.best.measurement.latency if self.best and self.best.measurement else None
+
+    @property
+    def loss(self) -> Estimate | None:
+        """The best model's loss on the samples of the search, with its interval where that is stored."""
+        if self.record.final is not None and self.record.final.loss is not None:
+            return self.record.final.loss
+        score = self.best.score if self.best else None
+        return None if score is None else Estimate(score.accuracy_loss, None, None, "", 0)
 
     @property
     def status(self) -> VerdictStatus:

@@ -124,6 +124,7 @@ class Final:
 
     ``answers`` is the file with what FP32 and the best model answered for every sample, ``figures`` the best model's.
     ``layers`` tells where the time of FP32 and of the best model goes; it is empty without a device that profiles.
+    ``loss`` is that on the samples of the search, where the metric is one of single samples.
     """
 
     trial: int
@@ -136,6 +137,8 @@ class Final:
     figures: Figures | None = None
     layers: tuple[LayerTime, ...] = ()
     proof: Proof | None = None
+    fp32_figures: Figures | None = None
+    loss: Estimate | None = None
 
 
 @dataclass(frozen=True)
