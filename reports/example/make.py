@@ -70,7 +70,13 @@ def main():
                 shutil.copytree(source, HERE / kept)
             elif source.is_file():
                 shutil.copy(source, HERE / kept)
+                _without_folder(HERE / kept, name)
     pictures(HERE)
+
+
+def _without_folder(path, folder):
+    """Name files as seen from the folder of the nights, which is gone."""
+    path.write_text(path.read_text().replace(f"{folder}/", ""))
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def test_a_baseline_that_misses_its_target_is_given_up_and_the_gate_is_told_why(
     cell = night({}).cells[0]
     assert cell.trials[cell.final.trial].kind != "baseline"
     assert PlayedWork.held.why == (
-        "the baseline's configuration does not meet its targets any more: it loses 10.00 %, 0.25 % of FP32 are allowed"
+        "the baseline's configuration does not meet its targets: it loses 10.00 %, 0.25 % of FP32 are allowed"
     )
 
 

@@ -33,7 +33,7 @@ def why_given_up(trial: Trial | None, params: OptimizerParams) -> str:
     """
     if trial is None or trial.measurement is None:
         return "the baseline's configuration could not be tried with tonight's model and settings"
-    lost, what = _loss(trial), "the baseline's configuration does not meet its targets any more"
+    lost, what = _loss(trial), "the baseline's configuration does not meet its targets"
     if not meets_accuracy(lost, params):
         return f"{what}: it loses {100 * lost:.2f} %, {params.accuracy_loss:g} % of FP32 are allowed"
     latency = trial.measurement.latency
