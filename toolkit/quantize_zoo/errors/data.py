@@ -86,10 +86,32 @@ def adapter_failed(adapter: str, outputs: Iterable[str], cause: str) -> CellErro
     )
 
 
-def metric_not_scalar(metric: str) -> CellError:
-    """A metric without one number cannot be tuned."""
+def postprocessing_failed(identifier: str, cause: str) -> CellError:
+    """The checker's postprocessing does not take what the adapter made of the outputs."""
     return CellError(
-        f"metric {metric!r} gives no single number", where="accuracy checker", remedy="set calculate_mean for it"
+        f"postprocessing fails for sample {identifier!r}: {cause}",
+        where="accuracy checker",
+        remedy="correct 'postprocessing' of the dataset: its steps must be those of the adapter's task",
+    )
+
+
+def inputs_not_told_apart(identifier: str, cause: str) -> CellError:
+    """The launcher's configuration does not say which data of a sample an input takes."""
+    return CellError(
+        f"the model's inputs cannot be filled from sample {identifier!r}: {cause}",
+        where="accuracy checker",
+        remedy="say with 'inputs' of the launcher which data each input takes: name, type INPUT, and a value that "
+        "matches their file names",
+    )
+
+
+def metric_not_scalar(metric: str, values: Iterable[str]) -> CellError:
+    """A metric without one number cannot be tuned."""
+    listed = ", ".join(values)
+    return CellError(
+        f"metric {metric!r} gives no single number{f', but {listed}' if listed else ''}",
+        where="accuracy checker",
+        remedy="tune another metric, named with 'metric' in the model's YAML",
     )
 
 
