@@ -37,6 +37,7 @@ from quantize_zoo.scoring import (
     describe_environment,
     describe_execution,
     find_checker,
+    framework_note,
     hardware_target,
     mean_estimate,
     require_device,
@@ -237,6 +238,8 @@ class CellSession:
         if self._cell.scored_on_cpu:
             device = self._cell.device.label
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
+        if note := framework_note(self._cell.model):
+            yield note
         bad = self._accuracy.bad_samples
         if bad:
             listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")

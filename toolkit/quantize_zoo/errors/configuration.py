@@ -122,6 +122,35 @@ def unknown_dataset(where: str, name: str, known: Iterable[str]) -> Configuratio
     )
 
 
+def unknown_checker_name(where: str, kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """The accuracy checker has no converter, adapter, metric, ... of this name."""
+    return ConfigurationError(f"the accuracy checker has no {kind} {name!r}", where=where, remedy=nearest(name, known))
+
+
+def data_missing(path: Path, where: str, key: str) -> ConfigurationError:
+    """A file or folder that the accuracy checker's configuration names is not there."""
+    return ConfigurationError(
+        f"{key}: there is no {path}",
+        where=where,
+        remedy="correct the path; a relative one starts at the accuracy checker's configuration, or where 'paths' or "
+        "DATA_DIR and ANNOTATIONS_DIR say",
+    )
+
+
+def other_framework(where: str, frameworks: Iterable[str]) -> ConfigurationError:
+    """The checker's configuration is for another framework than OpenVINO."""
+    return ConfigurationError(
+        f"the accuracy checker's configuration is for another framework: {', '.join(frameworks)}",
+        where=where,
+        remedy="add a launcher with 'framework: openvino', and see that layouts and names of outputs are OpenVINO's",
+    )
+
+
+def not_ready(where: str, what: str, remedy: str) -> ConfigurationError:
+    """Looking at a model and its data found what would end its cells."""
+    return ConfigurationError(what, where=where, remedy=remedy)
+
+
 def custom_evaluator(where: str) -> ConfigurationError:
     """The checker's configuration runs a program of its own instead of one model."""
     return ConfigurationError(

@@ -56,9 +56,13 @@ def inputs_unwritable(folder: Path, cause: str) -> CellError:
     )
 
 
-def dataset_unusable(cause: str) -> CellError:
-    """The annotation cannot be converted."""
-    return CellError(f"the dataset cannot be read: {cause}", where="dataset", remedy="check annotation_conversion")
+def dataset_unusable(cause: str, place: str = "") -> CellError:
+    """The annotation cannot be converted; ``place`` is the file and line at which the converter stopped."""
+    return CellError(
+        f"the dataset cannot be read: {f'{place}: ' if place else ''}{cause}",
+        where="dataset",
+        remedy="correct that line" if place else "check annotation_conversion",
+    )
 
 
 def no_images(folder: Path) -> CellError:
@@ -77,10 +81,10 @@ def not_an_image_model(problem: str) -> CellError:
     )
 
 
-def adapter_failed(adapter: str, outputs: Iterable[str], cause: str) -> CellError:
+def adapter_failed(adapter: str, outputs: Iterable[str], sample: str, cause: str) -> CellError:
     """The checker's adapter does not take the model's outputs."""
     return CellError(
-        f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}): {cause}",
+        f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}) for sample {sample!r}: {cause}",
         where="accuracy checker",
         remedy="name the adapter that fits, or its output options, in the accuracy checker's configuration",
     )
@@ -115,12 +119,13 @@ def metric_not_scalar(metric: str, values: Iterable[str]) -> CellError:
     )
 
 
-def metric_failed(metrics: Iterable[str], cause: str) -> CellError:
-    """The checker's metrics refuse the annotation or the prediction."""
+def metric_failed(metrics: Iterable[str], cause: str, sample: str = "") -> CellError:
+    """The checker's metrics refuse the annotation or the prediction, of all samples or of one."""
     return CellError(
-        f"computing the metrics ({', '.join(metrics)}) failed: {cause}",
+        f"computing the metrics ({', '.join(metrics)}) failed{f' for sample {sample!r}' if sample else ''}: {cause}",
         where="accuracy checker",
-        remedy="the annotation's task, the adapter's and the metric's must be the same",
+        remedy="the annotation's task, the adapter's and the metric's must be the same; where it is of one sample, see "
+        "that the file of its annotation can be read",
     )
 
 

@@ -4,14 +4,17 @@ from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
 from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
 from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
 from quantize_zoo.scoring.checker_config import (
-    OPENVINO_LAUNCHERS,
     checker_entry,
     checker_metrics,
+    framework_note,
+    framework_rank,
     merge_definitions,
+    place_in_entry,
     read_definitions,
     require_metric,
     with_prefixes,
 )
+from quantize_zoo.scoring.checker_parts import missing_files, unknown_keys, unknown_names
 from quantize_zoo.scoring.compilation import (
     Execution,
     accuracy_properties,
@@ -47,7 +50,6 @@ from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 
 __all__ = [
     "CLOCK_US",
-    "OPENVINO_LAUNCHERS",
     "OVERLAY_FOLDER",
     "AccuracyResult",
     "AccuracySession",
@@ -78,6 +80,8 @@ __all__ = [
     "describe_environment",
     "describe_execution",
     "find_checker",
+    "framework_note",
+    "framework_rank",
     "hardware_target",
     "input_shapes",
     "install_overlay",
@@ -89,8 +93,10 @@ __all__ = [
     "measure_in_turns",
     "measure_rounds",
     "merge_definitions",
+    "missing_files",
     "owner_of",
     "paired_loss",
+    "place_in_entry",
     "profile_layers",
     "profile_rounds",
     "read_answers",
@@ -106,6 +112,8 @@ __all__ = [
     "start_runtime",
     "summarize_compilations",
     "this_release",
+    "unknown_keys",
+    "unknown_names",
     "with_prefixes",
     "write_answers",
 ]

@@ -22,6 +22,7 @@ from PIL import Image
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
 from quantize_zoo.graph.states import Steps, is_stateful
+from quantize_zoo.scoring.annotation_faults import place_of
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
@@ -93,7 +94,8 @@ class AccuracySession:
                 raise errors.empty_dataset(where) from error
             raise errors.checker_configuration(where, str(error)) from error
         except Exception as error:  # converters raise what their file formats raise
-            raise errors.dataset_unusable(f"{type(error).__name__}: {error}") from error
+            place = place_of(error, dataset_config.get("annotation_conversion") or {})
+            raise errors.dataset_unusable(_cause(error), place) from error
         self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
         input_shapes(model)  # the launcher needs the number of dimensions
         try:
@@ -227,6 +229,13 @@ class AccuracySession:
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
 
+    def try_first(self, compiled: Any) -> None:
+        """Take the first sample through a compiled model, adapter, postprocessing and metrics; raises as ``score``."""
+        self._metrics.reset()
+        samples = self._samples[:1]
+        outputs = list(self._infer(compiled, samples))
+        self._update(0, *self._predict(samples[0], outputs))
+
     def answers(self, compiled: Any, metric: str, indices: Sequence[int] | None = None) -> Answers:
         """Return what a compiled model answers for these samples, for all by default; raises as ``score``."""
         return self.answers_of(self._infer(compiled, self._chosen(indices)), metric, indices)
@@ -349,7 +358,9 @@ class AccuracySession:
             try:
                 predicted = self._adapter.process(predicted, [sample.identifier], sample.meta)
             except Exception as error:  # adapters raise whatever indexing a wrong output raises
-                raise errors.adapter_failed(self._adapter_name, self._outputs, _cause(error)) from error
+                raise errors.adapter_failed(
+                    self._adapter_name, self._outputs, sample_name(sample.identifier), _cause(error)
+                ) from error
         try:
             processed: tuple[list[Any], list[Any]] = self._postprocessor.process_batch(
                 annotation, predicted, sample.meta
@@ -363,7 +374,9 @@ class AccuracySession:
         try:
             results, _ = self._metrics.update_metrics_on_batch([index], annotation, prediction)
         except Exception as error:  # metrics raise what indexing an annotation of another task raises
-            raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
+            names = [metric.name for metric in self._metrics.metrics]
+            sample = sample_name(annotation[0].identifier) if annotation and annotation[0] is not None else ""
+            raise errors.metric_failed(names, _cause(error), sample) from error
         return results
 
     def _evaluate(self, annotations: list[Any], predictions: list[Any]) -> dict[str, float]:

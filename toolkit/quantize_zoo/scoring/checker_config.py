@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
-from quantize_zoo.config.yaml_source import read_yaml
+from quantize_zoo.config.yaml_source import Key, read_yaml
 from quantize_zoo.scoring.checker import find_checker
 
 OPENVINO_LAUNCHERS = ("openvino", "dlsdk")
+# Of another framework, and its files are such that OpenVINO reads: scored by OpenVINO, which the report says.
+READ_BY_OPENVINO = ("onnx_runtime",)
 # The checker's path options, and the environment variables that it reads where an option is not given.
 PREFIX_VARIABLES = {
     "source": "DATA_DIR",
@@ -24,6 +27,16 @@ PREFIX_VARIABLES = {
 DEFINITIONS_VARIABLE = "DEFINITIONS_FILE"
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """An entry of the checker's configuration, and where its parts stand there: launchers and datasets by position."""
+
+    entry: dict[str, Any]
+    position: int
+    launchers: list[int]
+    datasets: list[int]
+
+
 def checker_entry(config: ModelConfig) -> dict[str, Any]:
     """Return the model's entry of the accuracy checker's configuration, completed from the definitions.
 
@@ -31,28 +44,84 @@ def checker_entry(config: ModelConfig) -> dict[str, Any]:
     first launcher is OpenVINO's if it has one; its first dataset is the one that is tuned on.
 
     Raises:
+        ConfigurationError: the configuration lacks what is needed, or is for another framework.
+
+    """
+    return _choose(config).entry
+
+
+def place_in_entry(config: ModelConfig) -> Callable[[Sequence[Key]], str]:
+    """Return a function that tells file and line of keys of the model's entry, as ``checker_entry`` returns it.
+
+    Raises:
         ConfigurationError: the configuration lacks what is needed.
 
     """
+    chosen = _choose(config)
+    inline = not isinstance(config.accuracy_checker, Path)
+    path = config.source if isinstance(config.accuracy_checker, dict) else config.accuracy_checker
+    if not path.is_file():
+        return lambda keys: config.location
+    source = read_yaml(path)
+    prefix: tuple[Key, ...] = (*(("accuracy_checker",) if inline else ()), "models", chosen.position)
+    order = {"launchers": chosen.launchers, "datasets": chosen.datasets}
+
+    def where(keys: Sequence[Key]) -> str:
+        positions = order.get(str(keys[0])) if len(keys) > 1 else None
+        if positions is None:
+            return source.where((*prefix, *keys))
+        return source.where((*prefix, keys[0], positions[int(keys[1])], *keys[2:]))
+
+    return where
+
+
+def framework_note(config: ModelConfig) -> str:
+    """Say that a configuration for another framework is scored by OpenVINO; nothing where it is OpenVINO's."""
+    framework = checker_entry(config)["launchers"][0].get("framework")
+    if framework not in READ_BY_OPENVINO:
+        return ""
+    return f"the accuracy checker's configuration is for {framework}; accuracy is scored by OpenVINO"
+
+
+def framework_rank(launcher: Any) -> int:
+    """Return how well a launcher of the checker's configuration suits: 0 is OpenVINO's, 2 not at all."""
+    framework = launcher.get("framework") if isinstance(launcher, Mapping) else None
+    if framework in OPENVINO_LAUNCHERS:
+        return 0
+    return 1 if framework in READ_BY_OPENVINO or framework is None else 2
+
+
+def _choose(config: ModelConfig) -> _Chosen:
     content, where = _content(config)
     if isinstance(content, dict) and "evaluations" in content:
         raise errors.custom_evaluator(where)
     models = content.get("models") if isinstance(content, dict) else None
     if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
         raise errors.checker_configuration(where, "it needs a list 'models' with one entry")
-    ranked = sorted(models, key=lambda model: (model.get("name") != config.name, not _openvino_launchers(model)))
-    entry = copy.deepcopy(ranked[0])
+    position = min(range(len(models)), key=lambda each: (models[each].get("name") != config.name, _rank(models[each])))
+    entry = copy.deepcopy(models[position])
     for key in ("launchers", "datasets"):
         if not isinstance(entry.get(key), list) or not entry[key] or not isinstance(entry[key][0], dict):
             raise errors.checker_configuration(where, f"models[0] needs a list {key!r} with one entry")
-    entry["launchers"].sort(key=lambda launcher: launcher.get("framework") not in OPENVINO_LAUNCHERS)
+    launchers = sorted(range(len(entry["launchers"])), key=lambda each: framework_rank(entry["launchers"][each]))
+    entry["launchers"] = [entry["launchers"][each] for each in launchers]
+    if framework_rank(entry["launchers"][0]) > 1:
+        found = [str(each.get("framework")) for each in entry["launchers"] if isinstance(each, dict)]
+        raise errors.other_framework(where, found)
     entry = _with_definitions(entry, config, content)
     names = [str(dataset.get("name")) for dataset in entry["datasets"]]
+    datasets = list(range(len(names)))
     if config.dataset is not None:
         if config.dataset not in names:
             raise errors.unknown_dataset(f"{config.location}: dataset", config.dataset, names)
-        entry["datasets"].insert(0, entry["datasets"].pop(names.index(config.dataset)))
-    return entry
+        datasets.insert(0, datasets.pop(names.index(config.dataset)))
+        entry["datasets"] = [entry["datasets"][each] for each in datasets]
+    return _Chosen(entry, position, launchers, datasets)
+
+
+def _rank(model: Mapping[str, Any]) -> int:
+    launchers = model.get("launchers")
+    return min((framework_rank(each) for each in launchers), default=2) if isinstance(launchers, list) else 2
 
 
 def checker_metrics(config: ModelConfig) -> list[str]:
@@ -138,9 +207,3 @@ def _with_definitions(entry: dict[str, Any], config: ModelConfig, content: Mappi
     if path is None and content.get("global_definitions"):
         path = config.data_folder / str(content["global_definitions"])
     return merge_definitions(entry, read_definitions(path, config.location))
-
-
-def _openvino_launchers(model: Mapping[str, Any]) -> list[Any]:
-    launchers = model.get("launchers")
-    listed = launchers if isinstance(launchers, list) else []
-    return [each for each in listed if isinstance(each, dict) and each.get("framework") in OPENVINO_LAUNCHERS]

@@ -137,7 +137,8 @@ class InputFitter:
             self._launcher.inputs,
             self._launcher.input_shape,
             self._fit,
-            self._launcher.default_layout,
+            # Not a key of the checker's, whose launcher guesses; init writes it where a guess would be wrong.
+            config.get("default_layout", self._launcher.default_layout),
             network_input_mapping=self._launcher.nodel_input_mapping,
         )
         self._feeder.update_layout_configuration(self._launcher.layout_mapping)
