@@ -1,6 +1,7 @@
 """The accuracy checker's own evaluator, with its own launcher: what a session's values are held against."""
 
 import contextlib
+import copy
 
 import numpy as np
 
@@ -17,6 +18,21 @@ def evaluate(config):
 def evaluate_metrics(config):
     """Let the checker evaluate a model's YAML at f32; return of each metric the names of its values, and the values."""
     return _metrics(_process(config))
+
+
+def evaluate_custom(evaluation, folder):
+    """Let a custom evaluator run whole; return of each metric the names of its values, and the values."""
+    checker = find_checker()
+    content = {"evaluations": [copy.deepcopy(evaluation)]}
+    prefixes = {"source": folder, "annotations": folder, "models": folder}
+    checker.module("config").ConfigReader._merge_paths_with_prefixes(prefixes, content, "evaluations")
+    launcher = content["evaluations"][0]["module_config"]["launchers"][0]
+    launcher |= {"device": "CPU", "_inference_precision_hint": "FP32"}
+    with _without_property_of_former_releases(checker.module("launcher.openvino_launcher")):
+        module = checker.module("evaluators.module_evaluator")
+        evaluator = module.ModuleEvaluator.from_configs(content["evaluations"][0])
+    evaluator.process_dataset()
+    return _metrics(evaluator)
 
 
 def _metrics(evaluator):

@@ -15,13 +15,13 @@ from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.graph import make_canonical, read_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
-    AccuracySession,
     checker_entry,
     compile_for_accuracy,
     find_checker,
     framework_note,
     hardware_target,
     missing_files,
+    open_session,
     place_in_entry,
     unknown_keys,
     unknown_names,
@@ -74,7 +74,7 @@ def _faults(
         yield errors.not_ready(_line_of_model(config), error.what, error.remedy)
         return
     try:
-        session = AccuracySession(find_checker(), config, model, first=1)
+        session = open_session(find_checker(), config, model, first=1)
         session.try_first(compile_for_accuracy(model, _AT_F32))
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")

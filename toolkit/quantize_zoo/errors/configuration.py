@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from quantize_zoo.errors.kinds import ConfigurationError, nearest
@@ -151,12 +151,22 @@ def not_ready(where: str, what: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(what, where=where, remedy=remedy)
 
 
-def custom_evaluator(where: str) -> ConfigurationError:
-    """The checker's configuration runs a program of its own instead of one model."""
+def custom_evaluator(where: str, module: str) -> ConfigurationError:
+    """A custom evaluator of the checker's whose networks cannot be told apart or exchanged."""
     return ConfigurationError(
-        "the accuracy checker's configuration has 'evaluations': a custom evaluator, which runs models of its own",
+        f"the custom evaluator {module} does not say which parts run its networks, so that none can be exchanged",
         where=where,
         remedy="describe the one model to quantize under 'models', with launchers and datasets",
+    )
+
+
+def network_not_named(where: str, files: Mapping[str, object]) -> ConfigurationError:
+    """A custom evaluator has several networks, and it is not clear which of them is the model."""
+    listed = ", ".join(f"{name} ({file or 'without a file'})" for name, file in files.items()) or "none"
+    return ConfigurationError(
+        f"network_info has the networks {listed}, and not one of them is the model to quantize",
+        where=where,
+        remedy="name the files of all others with 'model', and leave it out for the one that is quantized",
     )
 
 

@@ -129,6 +129,33 @@ def metric_failed(metrics: Iterable[str], cause: str, sample: str = "") -> CellE
     )
 
 
+def evaluator_failed(module: str, cause: str) -> CellError:
+    """A custom evaluator of the checker's does not get through its data."""
+    return CellError(
+        f"the custom evaluator {module} failed: {cause}",
+        where="accuracy checker",
+        remedy="see that it runs with the accuracy checker's own command, on the same networks and data",
+    )
+
+
+def network_never_run(module: str) -> CellError:
+    """A custom evaluator reads all samples without ever asking the model to be quantized."""
+    return CellError(
+        f"the custom evaluator {module} never runs the network to quantize on these data",
+        where="accuracy checker",
+        remedy="see that its data are enough, such as num_processing_frames frames for a decoder",
+    )
+
+
+def evaluator_needs_the_network(module: str) -> CellError:
+    """Another interpreter cannot stand in for a network that a custom evaluator runs."""
+    return CellError(
+        f"the custom evaluator {module} runs the network itself, so that it cannot be scored under another release",
+        where="runtimes",
+        remedy="take 'runtimes' out of the matrix, or compare the model on data of its own",
+    )
+
+
 def metric_not_a_number(metric: str, value: float, samples: str) -> CellError:
     """The tuned metric of a finished model is NaN or infinite."""
     return CellError(

@@ -46,6 +46,7 @@ from quantize_zoo.scoring.releases import Interpreters, Release, this_release
 from quantize_zoo.scoring.replicates import Replicates, replicated_difference
 from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
+from quantize_zoo.scoring.session import open_session
 from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "measure_rounds",
     "merge_definitions",
     "missing_files",
+    "open_session",
     "owner_of",
     "paired_loss",
     "place_in_entry",

@@ -97,6 +97,7 @@ class AccuracySession:
             place = place_of(error, dataset_config.get("annotation_conversion") or {})
             raise errors.dataset_unusable(_cause(error), place) from error
         self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
+        self._metrics_config = dataset_config.get("metrics")
         input_shapes(model)  # the launcher needs the number of dimensions
         try:
             self._fitter = InputFitter(checker, launcher_config, model)
@@ -196,8 +197,9 @@ class AccuracySession:
         return read_through(self._samples, self._inputs)
 
     def score(self, compiled: Any, indices: Sequence[int] | None = None, watch: Watch | None = None) -> AccuracyResult:
-        """Score a compiled model on these samples, on all by default.
+        """Score a compiled model on these samples, on all by default; values of samples are in the order of these.
 
+        Metrics are told of samples in the dataset's order, on which some depend (videos), unless they are watched.
         Adapter and metrics run while the next samples are inferred: on models that take longer than they do, they
         cost nothing.
 
@@ -205,11 +207,15 @@ class AccuracySession:
             CellError: inference fails, an output is NaN, the adapter does not fit, or a metric is not a single number.
 
         """
-        self._metrics.reset()
+        self._begin_pass()
         annotations: list[Any] = []
         predictions: list[Any] = []
         per_sample: dict[str, list[Any]] = {}
         samples = self._chosen(indices)
+        order = np.argsort([sample.index for sample in samples], kind="stable")
+        if watch is not None:
+            order = np.arange(len(samples))
+        samples = [samples[position] for position in order]
         count = 0
         outputs = self._infer(compiled, samples)
         for sample in samples:
@@ -227,11 +233,13 @@ class AccuracySession:
                 break
         metrics = self._evaluate(annotations, predictions) if count == len(samples) else {}
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
-        return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
+        as_asked = np.argsort(order[:count], kind="stable")
+        found = {name: values[as_asked] for name, values in kept.items() if values is not None}
+        return AccuracyResult(metrics, found, count)
 
     def try_first(self, compiled: Any) -> None:
         """Take the first sample through a compiled model, adapter, postprocessing and metrics; raises as ``score``."""
-        self._metrics.reset()
+        self._begin_pass()
         samples = self._samples[:1]
         outputs = list(self._infer(compiled, samples))
         self._update(0, *self._predict(samples[0], outputs))
@@ -245,7 +253,7 @@ class AccuracySession:
     ) -> Answers:
         """Return the same of outputs, one inference after the other, wherever they were inferred."""
         samples = self._chosen(indices)
-        self._metrics.reset()
+        self._begin_pass()
         pairs: list[tuple[Any, Any]] = []
         digests, texts, values, confidences = [], [], [], []
         inferred = iter(outputs)
@@ -292,8 +300,12 @@ class AccuracySession:
 
         return replace(answers, replicates=replicate(metric_of, units))
 
+    def _begin_pass(self) -> None:
+        """Take new metrics: some of the checker's keep the last sample of a pass when they are reset."""
+        self._metrics = type(self._metrics)(copy.deepcopy(self._metrics_config), self._metrics.dataset)
+
     def _metric_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
-        self._metrics.reset()
+        self._begin_pass()
         annotations, predictions = [each for each, _ in pairs], [each for _, each in pairs]
         function = next(each.metric_fn for each in self._metrics.metrics if each.name == metric)
         try:

@@ -24,6 +24,7 @@ PREFIX_VARIABLES = {
     "models": "MODELS_DIR",
     "model_attributes": "MODEL_ATTRIBUTES_DIR",
 }
+_MODELS, _EVALUATIONS = "models", "evaluations"  # the checker's two kinds of configurations
 DEFINITIONS_VARIABLE = "DEFINITIONS_FILE"
 
 
@@ -63,7 +64,10 @@ def place_in_entry(config: ModelConfig) -> Callable[[Sequence[Key]], str]:
     if not path.is_file():
         return lambda keys: config.location
     source = read_yaml(path)
-    prefix: tuple[Key, ...] = (*(("accuracy_checker",) if inline else ()), "models", chosen.position)
+    entries = (
+        (_EVALUATIONS, chosen.position, "module_config") if "evaluation" in chosen.entry else (_MODELS, chosen.position)
+    )
+    prefix: tuple[Key, ...] = (*(("accuracy_checker",) if inline else ()), *entries)
     order = {"launchers": chosen.launchers, "datasets": chosen.datasets}
 
     def where(keys: Sequence[Key]) -> str:
@@ -93,16 +97,17 @@ def framework_rank(launcher: Any) -> int:
 
 def _choose(config: ModelConfig) -> _Chosen:
     content, where = _content(config)
-    if isinstance(content, dict) and "evaluations" in content:
-        raise errors.custom_evaluator(where)
-    models = content.get("models") if isinstance(content, dict) else None
+    kind = _EVALUATIONS if isinstance(content, dict) and _EVALUATIONS in content else _MODELS
+    models = content.get(kind) if isinstance(content, dict) else None
     if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
-        raise errors.checker_configuration(where, "it needs a list 'models' with one entry")
+        raise errors.checker_configuration(where, f"it needs a list {kind!r} with one entry")
+    if kind == _EVALUATIONS:
+        models = [_as_entry(evaluation, where) for evaluation in models]
     position = min(range(len(models)), key=lambda each: (models[each].get("name") != config.name, _rank(models[each])))
     entry = copy.deepcopy(models[position])
     for key in ("launchers", "datasets"):
         if not isinstance(entry.get(key), list) or not entry[key] or not isinstance(entry[key][0], dict):
-            raise errors.checker_configuration(where, f"models[0] needs a list {key!r} with one entry")
+            raise errors.checker_configuration(where, f"{kind}[{position}] needs a list {key!r} with one entry")
     launchers = sorted(range(len(entry["launchers"])), key=lambda each: framework_rank(entry["launchers"][each]))
     entry["launchers"] = [entry["launchers"][each] for each in launchers]
     if framework_rank(entry["launchers"][0]) > 1:
@@ -117,6 +122,16 @@ def _choose(config: ModelConfig) -> _Chosen:
         datasets.insert(0, datasets.pop(names.index(config.dataset)))
         entry["datasets"] = [entry["datasets"][each] for each in datasets]
     return _Chosen(entry, position, launchers, datasets)
+
+
+def _as_entry(evaluation: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a custom evaluator's entry like a model's: launchers and datasets, and the rest as ``evaluation``."""
+    settings = evaluation.get("module_config")
+    if not isinstance(evaluation.get("module"), str) or not isinstance(settings, dict):
+        raise errors.checker_configuration(where, "each of 'evaluations' needs 'module' and 'module_config'")
+    rest = {key: value for key, value in settings.items() if key not in ("launchers", "datasets")}
+    parts = {key: settings.get(key) for key in ("launchers", "datasets")}
+    return {"name": evaluation.get("name"), **parts, "evaluation": {**evaluation, "module_config": rest}}
 
 
 def _rank(model: Mapping[str, Any]) -> int:
@@ -165,9 +180,11 @@ def with_prefixes(entry: dict[str, Any], config: ModelConfig) -> dict[str, Any]:
         name: Path(given.get(name) or os.environ.get(variable) or config.data_folder)
         for name, variable in PREFIX_VARIABLES.items()
     }
-    content = {"models": [copy.deepcopy(entry)]}
-    find_checker().module("config").ConfigReader._merge_paths_with_prefixes(prefixes, content)
-    resolved: dict[str, Any] = content["models"][0]
+    resolved = copy.deepcopy(entry)
+    reader = find_checker().module("config").ConfigReader
+    reader._merge_paths_with_prefixes(prefixes, {_MODELS: [resolved]})
+    if "evaluation" in resolved:
+        reader._merge_paths_with_prefixes(prefixes, {_EVALUATIONS: [resolved["evaluation"]]}, _EVALUATIONS)
     return resolved
 
 

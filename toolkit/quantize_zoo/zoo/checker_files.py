@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quantize_zoo.config.yaml_source import read_yaml
-from quantize_zoo.scoring import framework_rank, merge_definitions, unknown_names
+from quantize_zoo.scoring import find_checker, framework_rank, merge_definitions, unknown_names
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
     """
     source = read_yaml(path)
     content = source.data if isinstance(source.data, dict) else {}
-    for evaluation in content.get("evaluations") or ():
-        module = evaluation.get("module", "unknown") if isinstance(evaluation, dict) else "unknown"
-        yield Finding(f"{path}:1", str(_name(evaluation)), f"custom evaluator {str(module).rsplit('.', 1)[-1]}")
+    for number, evaluation in enumerate(content.get("evaluations") or ()):
+        where = source.where(("evaluations", number))
+        yield Finding(where, str(_name(evaluation)), next(_problems_of_evaluator(evaluation), ""))
     for number, entry in enumerate(content.get("models") or ()):
         where = source.where(("models", number))
         if not isinstance(entry, dict):
@@ -56,6 +56,24 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
 
 def _name(entry: Any) -> str:
     return str(entry.get("name", "unknown")) if isinstance(entry, dict) else "unknown"
+
+
+def _problems_of_evaluator(evaluation: Any) -> Iterator[str]:
+    """Yield what is wrong with a custom evaluator; it can be scored where the checker's own base class runs it."""
+    module = evaluation.get("module") if isinstance(evaluation, dict) else None
+    if not isinstance(module, str) or not isinstance(evaluation.get("module_config"), dict):
+        yield "the entry names no module and module_config"
+        return
+    checker = find_checker()
+    base = checker.module("evaluators.custom_evaluators.base_custom_evaluator").BaseCustomEvaluator
+    name = module.rsplit(".", 1)[-1]
+    try:
+        evaluator = checker.module("evaluators.module_evaluator").load_module(module, evaluation.get("python_path"))
+    except Exception as error:  # a module that is not there, or lacks one of its own
+        yield f"custom evaluator {name}: {type(error).__name__}: {error}"
+        return
+    if not issubclass(evaluator, base):
+        yield f"custom evaluator {name}"
 
 
 def _problems(entry: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
