@@ -46,7 +46,7 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
         write_together(folder, documents)
         if newest:
             point(folder.parent / "latest", folder.name)
-        if path := os.environ.get(SUMMARY_VARIABLE):
+        if newest and (path := os.environ.get(SUMMARY_VARIABLE)):
             with Path(path).open("a", encoding="utf-8") as stream:
                 stream.write(summary)
     except OSError as error:
