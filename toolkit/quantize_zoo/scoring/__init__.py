@@ -18,6 +18,7 @@ from quantize_zoo.scoring.checker_parts import missing_files, unknown_keys, unkn
 from quantize_zoo.scoring.compilation import (
     Execution,
     accuracy_properties,
+    compile_again,
     compile_for_accuracy,
     compile_for_latency,
     describe_execution,
@@ -36,14 +37,14 @@ from quantize_zoo.scoring.images import read_images
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
-    measure_compilations,
+    measure_finally,
     measure_in_turns,
     summarize_compilations,
 )
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
-from quantize_zoo.scoring.replicates import Replicates, replicated_difference
+from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
 from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
 from quantize_zoo.scoring.session import open_session
@@ -76,6 +77,7 @@ __all__ = [
     "available_instruction_sets",
     "checker_entry",
     "checker_metrics",
+    "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
     "describe_environment",
@@ -90,7 +92,7 @@ __all__ = [
     "latency_properties",
     "location_estimate",
     "mean_estimate",
-    "measure_compilations",
+    "measure_finally",
     "measure_in_turns",
     "measure_rounds",
     "merge_definitions",
@@ -106,6 +108,7 @@ __all__ = [
     "read_definitions",
     "read_images",
     "replicated_difference",
+    "replicated_loss",
     "require_device",
     "require_metric",
     "shape_text",

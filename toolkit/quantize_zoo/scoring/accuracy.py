@@ -304,6 +304,18 @@ class AccuracySession:
         """Take new metrics: some of the checker's keep the last sample of a pass when they are reset."""
         self._metrics = type(self._metrics)(copy.deepcopy(self._metrics_config), self._metrics.dataset)
 
+    def part(self, answers: Answers, chosen: Sequence[int]) -> Answers:
+        """Return the answers for these samples, with the metric on them, and its replicates where it has such.
+
+        Raises:
+            CellError: the metric cannot be computed.
+
+        """
+        some = answers.only(sorted(chosen))  # some metrics depend on the order, which is the dataset's in a pass
+        if some.values is not None or not some.pairs:
+            return some
+        return self.replicated(replace(some, metrics={some.metric: self._metric_of(some.pairs, some.metric)}))
+
     def _metric_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
         self._begin_pass()
         annotations, predictions = [each for each, _ in pairs], [each for _, each in pairs]
