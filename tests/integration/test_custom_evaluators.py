@@ -168,3 +168,12 @@ def test_it_must_be_clear_which_network_is_quantized(tmp_path, names):
     (tmp_path / "checker.yml").write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigurationError, match=re.escape("not one of them is the model to quantize")):
         open_session(find_checker(), config, read_model(config.model))
+
+
+def test_an_evaluator_that_keeps_its_networks_is_refused_before_a_run(tmp_path, quantize_zoo):
+    evaluation = actions(tmp_path)
+    evaluation["module"] = "custom_evaluators.mtcnn_evaluator.MTCNNEvaluator"
+    config_of(evaluation, tmp_path, "decoder", "clip_accuracy")
+    status, out, err = quantize_zoo("check", "--fast", tmp_path / "matrix.yml")
+    assert (status, out) == (2, "")
+    assert "no network can be exchanged: custom evaluator MTCNNEvaluator" in err

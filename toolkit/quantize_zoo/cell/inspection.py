@@ -17,6 +17,7 @@ from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
     checker_entry,
     compile_for_accuracy,
+    evaluator_problem,
     find_checker,
     framework_note,
     hardware_target,
@@ -52,6 +53,8 @@ def inspect_model(config: ModelConfig, devices: Iterable[str], *, fast: bool) ->
     entry, where = with_prefixes(checker_entry(config), config), place_in_entry(config)
     note = framework_note(config)
     wrong = [*unknown_names(entry, where), *unknown_keys(entry, where)]
+    if "evaluation" in entry and (problem := evaluator_problem(entry["evaluation"])):
+        wrong.append(errors.custom_evaluator(where(()), problem))
     if config.zoo_name is not None:
         return wrong, "; ".join(filter(None, [note, "its model and data are looked at when it is run"]))
     if not fast:

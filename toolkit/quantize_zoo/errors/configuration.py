@@ -151,10 +151,10 @@ def not_ready(where: str, what: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(what, where=where, remedy=remedy)
 
 
-def custom_evaluator(where: str, module: str) -> ConfigurationError:
-    """A custom evaluator of the checker's whose networks cannot be told apart or exchanged."""
+def custom_evaluator(where: str, problem: str) -> ConfigurationError:
+    """A custom evaluator of the checker's whose networks cannot be exchanged; ``problem`` names it and says why."""
     return ConfigurationError(
-        f"the custom evaluator {module} does not say which parts run its networks, so that none can be exchanged",
+        f"no network can be exchanged: {problem}",
         where=where,
         remedy="describe the one model to quantize under 'models', with launchers and datasets",
     )

@@ -25,6 +25,7 @@ from quantize_zoo.scoring.compilation import (
     latency_properties,
 )
 from quantize_zoo.scoring.contents import Contents
+from quantize_zoo.scoring.custom_session import evaluator_problem
 from quantize_zoo.scoring.devices import (
     available_devices,
     available_instruction_sets,
@@ -82,6 +83,7 @@ __all__ = [
     "compile_for_latency",
     "describe_environment",
     "describe_execution",
+    "evaluator_problem",
     "find_checker",
     "framework_note",
     "framework_rank",

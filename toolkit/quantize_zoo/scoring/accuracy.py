@@ -25,7 +25,8 @@ from quantize_zoo.graph.states import Steps, is_stateful
 from quantize_zoo.scoring.annotation_faults import place_of
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
-from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
+from quantize_zoo.scoring.checker_config import checker_entry, place_in_entry, with_prefixes
+from quantize_zoo.scoring.checker_parts import unknown_names
 from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
 from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter
@@ -85,6 +86,9 @@ class AccuracySession:
         where = f"{config.location}: accuracy_checker"
         evaluator = checker.module("evaluators.quantization_model_evaluator")
         config_error = checker.module("config").ConfigError
+        locate = place_in_entry(config) if dataset == 0 else lambda _: where
+        for unknown in unknown_names({**resolved, "datasets": [dataset_config]}, locate):
+            raise unknown
         try:
             parts = evaluator.create_dataset_attributes([dataset_config], "")
         except config_error as error:

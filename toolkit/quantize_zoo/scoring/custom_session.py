@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from quantize_zoo.config import DeviceSpec, ModelConfig
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
 from quantize_zoo.scoring.answers import Answers
-from quantize_zoo.scoring.checker import Checker
+from quantize_zoo.scoring.checker import Checker, find_checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
 from quantize_zoo.scoring.compilation import compile_for_accuracy
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputArrays, InputBudget
@@ -30,6 +32,7 @@ from quantize_zoo.scoring.launcher import CheckerCore, core_in_place
 from quantize_zoo.scoring.metric_values import values_of
 from quantize_zoo.scoring.preprocessing import Sample, sample_name
 
+_NETWORKS = "_part_by_name"  # where the checker's base class keeps the parts that run networks
 _OTHER_NETWORKS = DeviceSpec(device="CPU", inference_precision="f32")
 
 
@@ -125,6 +128,8 @@ class CustomSession(AccuracySession):
     def _create(self, checker: Checker, config: ModelConfig, entry: Mapping[str, Any], dataset: int) -> tuple[Any, Any]:
         """Return the evaluator with its data, and its part that runs the named network."""
         evaluation = copy.deepcopy(entry["evaluation"])
+        if problem := evaluator_problem(evaluation):
+            raise errors.custom_evaluator(self._where, problem)
         settings = evaluation["module_config"]
         networks = settings.setdefault("network_info", {})
         name = _named_network(networks, config, self._where)
@@ -144,10 +149,10 @@ class CustomSession(AccuracySession):
         except Exception as error:  # evaluators raise what a missing file, key or name of a layer raises
             cause = f"{self._module}: {type(error).__name__}: {error}"
             raise errors.checker_configuration(self._where, cause) from error
-        parts = getattr(evaluator.model, "_part_by_name", None) or {}
+        parts = getattr(evaluator.model, _NETWORKS, None) or {}
         network = getattr(evaluator.model, name, parts.get(name))
         if not hasattr(network, "load_network") or evaluator.metric_executor is None:
-            raise errors.custom_evaluator(self._where, self._module)
+            raise errors.custom_evaluator(self._where, f"custom evaluator {self._module}, which has no part {name!r}")
         return evaluator, network
 
     def _run(self, tap: _Tap, indices: Sequence[int]) -> list[tuple[Any, Any]]:
@@ -180,6 +185,27 @@ class CustomSession(AccuracySession):
         if self._metric in values and self._metric not in values[self._metric]:
             raise errors.metric_not_scalar(self._metric, values[self._metric])
         return {name: value for each in values.values() for name, value in each.items()}
+
+
+def evaluator_problem(evaluation: Mapping[str, Any]) -> str:
+    """Say why a custom evaluator cannot be wrapped, as far as can be told without running it; nothing if it can.
+
+    Its networks are exchanged where the checker's own base class knows them by name. MTCNN's stages and what runs whole
+    pipelines (Stable Diffusion, Whisper, CLIP) keep theirs for themselves.
+    """
+    module, settings = evaluation.get("module"), evaluation.get("module_config")
+    if not isinstance(module, str) or not isinstance(settings, Mapping):
+        return "the entry names no module and module_config"
+    name = module.rsplit(".", 1)[-1]
+    if not isinstance(settings.get("network_info", {}), Mapping):
+        return f"custom evaluator {name}, whose network_info names no networks"
+    load = find_checker().module("evaluators.module_evaluator").load_module
+    try:
+        evaluator = load(module, evaluation.get("python_path"))
+        source = inspect.getsource(sys.modules[evaluator.__module__])
+    except Exception as error:  # a module that is not there, or lacks one of its own
+        return f"custom evaluator {name}: {type(error).__name__}: {error}"
+    return "" if _NETWORKS in source else f"custom evaluator {name}, which does not tell its networks apart"
 
 
 def _named_network(networks: Mapping[str, Any], config: ModelConfig, where: str) -> str:

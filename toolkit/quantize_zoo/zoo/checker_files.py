@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quantize_zoo.config.yaml_source import read_yaml
-from quantize_zoo.scoring import find_checker, framework_rank, merge_definitions, unknown_names
+from quantize_zoo.scoring import evaluator_problem, framework_rank, merge_definitions, unknown_names
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
     content = source.data if isinstance(source.data, dict) else {}
     for number, evaluation in enumerate(content.get("evaluations") or ()):
         where = source.where(("evaluations", number))
-        yield Finding(where, str(_name(evaluation)), next(_problems_of_evaluator(evaluation), ""))
+        problem = evaluator_problem(evaluation) if isinstance(evaluation, dict) else "the entry is no mapping"
+        yield Finding(where, str(_name(evaluation)), problem)
     for number, entry in enumerate(content.get("models") or ()):
         where = source.where(("models", number))
         if not isinstance(entry, dict):
@@ -56,24 +57,6 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
 
 def _name(entry: Any) -> str:
     return str(entry.get("name", "unknown")) if isinstance(entry, dict) else "unknown"
-
-
-def _problems_of_evaluator(evaluation: Any) -> Iterator[str]:
-    """Yield what is wrong with a custom evaluator; it can be scored where the checker's own base class runs it."""
-    module = evaluation.get("module") if isinstance(evaluation, dict) else None
-    if not isinstance(module, str) or not isinstance(evaluation.get("module_config"), dict):
-        yield "the entry names no module and module_config"
-        return
-    checker = find_checker()
-    base = checker.module("evaluators.custom_evaluators.base_custom_evaluator").BaseCustomEvaluator
-    name = module.rsplit(".", 1)[-1]
-    try:
-        evaluator = checker.module("evaluators.module_evaluator").load_module(module, evaluation.get("python_path"))
-    except Exception as error:  # a module that is not there, or lacks one of its own
-        yield f"custom evaluator {name}: {type(error).__name__}: {error}"
-        return
-    if not issubclass(evaluator, base):
-        yield f"custom evaluator {name}"
 
 
 def _problems(entry: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
