@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from quantize_zoo import errors
 from quantize_zoo.commands.options import (
@@ -20,6 +18,7 @@ from quantize_zoo.commands.options import (
 )
 from quantize_zoo.commands.output import say, show, tell
 from quantize_zoo.commands.places import existing_store, make_folder, new_or_existing_store
+from quantize_zoo.commands.tables import Listing
 from quantize_zoo.config import GateConfig, cell_label, load_matrix
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import check_level, checks_a_cell
@@ -73,12 +72,13 @@ def show_baselines(
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("id", "cell", "accepted", "by", "run", "OpenVINO", "reason", "dropped")
+    headings = ["cell", "id", "accepted", "by", "run", "OpenVINO", "reason", "dropped"]
+    listed = []
     for row in rows:
         why = "; ".join(part for part in (row["reason"], row["expected_change"]) if part)
-        texts = [str(row["id"]), row["cell"], row["accepted_at"][:16], row["accepted_by"], row["run"], row["openvino"]]
-        table.add_row(*(escape(text) for text in [*texts, why, (row["dropped_at"] or "")[:16]]))
-    show(table)
+        texts = [row["cell"], str(row["id"]), row["accepted_at"][:16], row["accepted_by"], row["run"], row["openvino"]]
+        listed.append([*texts, why, (row["dropped_at"] or "")[:16]])
+    show(Listing(headings, listed, prose=frozenset({"reason", "OpenVINO"})))
 
 
 def drop(

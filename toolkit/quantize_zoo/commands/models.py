@@ -62,8 +62,8 @@ def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
         for finding in bad:
-            print(f"{finding.file}: {finding.model}: {finding.problem}")
-        print(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
+            say(f"{finding.file}: {finding.model}: {finding.problem}")
+        say(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
     if len(bad) == len(findings):
         raise typer.Exit(_NOTHING_USABLE)
 

@@ -10,24 +10,27 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from quantize_zoo.commands.tables import Listing, print_listing
 from quantize_zoo.config import Notify
 from quantize_zoo.report import RunReport, workflow_commands, write_reports
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.webhook import tell_webhook
 from quantize_zoo.report.wording import interval, latency_figures, percent
+from quantize_zoo.text.shown import shown_lines, visible
+
+_MOST_LINES = 20  # of one message
 
 
 def say(text: str) -> None:
     """Print a line on standard output."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    _print(text, Console())
 
 
 def tell(text: str) -> None:
     """Print a line on standard error, beside the progress."""
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    _print(text, Console(stderr=True))
 
 
 def tell_if_wrong(problem: str) -> None:
@@ -36,9 +39,9 @@ def tell_if_wrong(problem: str) -> None:
         tell(f"warning: notify: {problem}")
 
 
-def show(table: Table) -> None:
+def show(listing: Listing) -> None:
     """Print a table on standard output; as wide as it needs where that is no terminal."""
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_listing(listing, Console().width if sys.stdout.isatty() else None)
 
 
 def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify | None = None) -> NoReturn:
@@ -46,20 +49,27 @@ def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify 
     report = write_reports(report, folder, newest=report.newest)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in workflow_commands(report):
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)
     if as_json:
         print(json.dumps(json_value(report), allow_nan=False))
     else:
-        show(_table(report))
+        show(_listing(report))
     tell(f"report: {folder / 'index.html'}")
     if notify is not None:
         tell_if_wrong(tell_webhook(notify, report, folder / "index.html"))
     raise typer.Exit(report.exit_status)
 
 
-def _table(report: RunReport) -> Table:
+def _print(text: str, console: Console) -> None:
+    lines = shown_lines(text).splitlines()
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[: _MOST_LINES - 1], f"... and {len(lines) - _MOST_LINES + 1} more lines"]
+    console.print(Text("\n".join(lines)), soft_wrap=True)
+
+
+def _listing(report: RunReport) -> Listing:
     gate = ["baseline"] if any(cell.gate_status for cell in report.cells) else []
-    table = Table("cell", "verdict", *gate, "FP32", "INT8", "loss", "FP32 / INT8", title=f"run {report.run.id}")
+    rows: list[list[str]] = []
     for cell in report.cells:
         record, best = cell.record, cell.best
         if record.reference and best and best.measurement and best.score:
@@ -71,7 +81,6 @@ def _table(report: RunReport) -> Table:
             ]
         else:
             figures = ["", "", "", ""]
-        table.add_row(
-            escape(record.name), cell.verdict.target_status, *([cell.gate_status or ""] if gate else []), *figures
-        )
-    return table
+        rows.append([record.name, cell.verdict.target_status, *([cell.gate_status or ""] if gate else []), *figures])
+    headings = ["cell", "verdict", *gate, "FP32", "INT8", "loss", "FP32 / INT8"]
+    return Listing(headings, rows, f"run {report.run.id}")

@@ -96,5 +96,5 @@ def _import(package: str, origin: str) -> Checker:
         for name in ("evaluators.quantization_model_evaluator", "launcher.input_feeder", "config"):
             checker.module(name)
     except Exception as error:  # anything can go wrong while third-party modules are imported
-        raise errors.checker_broken(origin, f"{type(error).__name__}: {error}") from error
+        raise errors.checker_broken(origin, errors.described(error)) from error
     return Checker(package, origin, version)
