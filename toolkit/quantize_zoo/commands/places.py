@@ -48,10 +48,7 @@ def new_or_existing_store(store: str | None, reports: Path) -> Store:
 
 def existing_store(store: str | None, reports: Path) -> Store:
     """Open the store of earlier runs."""
-    url = store or default_store(reports)
-    if store is None and not (reports / "store.db").is_file():
-        raise errors.no_runs(url)
-    return Store(url)
+    return Store(store or default_store(reports), new=False)
 
 
 def cell_of(run: RunRecord, name: str) -> CellRecord:

@@ -85,9 +85,7 @@ def _frame(listing: Listing) -> int:
 def _columns(listing: Listing, rows: Sequence[Sequence[str]]) -> list[tuple[str, int, list[str]]]:
     """Return each column's heading, its width, and all of its texts."""
     texts = [[name, *(row[index] for row in rows)] for index, name in enumerate(listing.headings)]
-    return [
-        (name, max(map(cell_len, column)), column) for name, column in zip(listing.headings, texts, strict=True)
-    ]
+    return [(name, max(map(cell_len, column)), column) for name, column in zip(listing.headings, texts, strict=True)]
 
 
 def _longest_word(texts: Sequence[str]) -> int:

@@ -40,6 +40,11 @@ def internal_error(error: BaseException, log: Path | None) -> QuantizeZooError:
     return QuantizeZooError(f"unexpected {described(error)}; {kept}")
 
 
+def bad_usage(problem: str, command: str) -> ConfigurationError:
+    """The command line is not one that the command takes."""
+    return ConfigurationError(problem, remedy=f"see: {command} --help")
+
+
 def needs_dask() -> ConfigurationError:
     """Options of a cluster without asking for one."""
     return ConfigurationError(

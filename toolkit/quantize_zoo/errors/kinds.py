@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from quantize_zoo.text.shown import shown
 
-
 _PYBIND = "incompatible function arguments"
 
 

@@ -18,7 +18,7 @@ _LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 
 
 def visible(text: str) -> str:
-    """Return a text whose control characters are written out, as ``\\x1b``; lines and tabs stay.
+    r"""Return a text whose control characters are written out, as ``\x1b``; lines and tabs stay.
 
     What is left is well-formed in XML and UTF-8, and moves no cursor and no direction of writing.
     """
