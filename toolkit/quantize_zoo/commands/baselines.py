@@ -17,13 +17,13 @@ from quantize_zoo.commands.options import (
     StoreOption,
 )
 from quantize_zoo.commands.output import say, show, tell
-from quantize_zoo.commands.places import existing_store, make_folder, new_or_existing_store
+from quantize_zoo.commands.places import existing_store, new_or_existing_store
 from quantize_zoo.commands.tables import Listing
 from quantize_zoo.config import GateConfig, cell_label, load_matrix
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import check_level, checks_a_cell
 from quantize_zoo.matrix import accept as accept_cells
-from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines, unresolved
+from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines, read_exported, unresolved
 from quantize_zoo.report import report_of
 from quantize_zoo.report.acceptance import accepted_misses, left_out
 from quantize_zoo.report.place import DEFAULT_REPORTS
@@ -111,5 +111,5 @@ def import_from(
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Accept the baselines of a folder."""
-    make_folder(reports)
-    say(f"{import_baselines(new_or_existing_store(store, reports), reports, folder)} imported")
+    found = read_exported(folder)
+    say(f"{import_baselines(new_or_existing_store(store, reports), reports, folder, found)} imported")

@@ -34,7 +34,7 @@ from quantize_zoo.commands.options import (
     WorkersOption,
 )
 from quantize_zoo.commands.output import hand_over, tell, tell_if_wrong
-from quantize_zoo.commands.places import make_folder, matrix_at, new_or_existing_store
+from quantize_zoo.commands.places import matrix_at, new_or_existing_store
 from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
 from quantize_zoo.engines import (
     ROLES,
@@ -127,7 +127,6 @@ def run_matrix_in(
 ) -> tuple[RunReport, Path]:
     """Run a matrix here, or on a cluster; return its report and the folder where that belongs."""
     find_checker()
-    make_folder(reports)
     opened = new_or_existing_store(store, reports)
     command = shlex.join(["quantize-zoo", *sys.argv[1:]])
     engine = cluster or LocalEngine(reports / "statistics", reports / "inputs")

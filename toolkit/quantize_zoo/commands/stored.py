@@ -19,7 +19,7 @@ from quantize_zoo.commands.options import (
     StoreOption,
 )
 from quantize_zoo.commands.output import hand_over, say, show, tell
-from quantize_zoo.commands.places import cell_of, existing_store, make_folder, matrix_at
+from quantize_zoo.commands.places import cell_of, existing_store, matrix_at, writable
 from quantize_zoo.commands.tables import Listing
 from quantize_zoo.config import GateConfig
 from quantize_zoo.engines import LocalEngine
@@ -102,10 +102,10 @@ def export(
         raise errors.nothing_to_export(cell)
     number = chosen.final.trial if trial is None and chosen.final else trial or 0
     matrix = matrix_at(Path(record.matrix), [chosen.model], [chosen.device], {})
-    make_folder(output_dir)
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
-    written = export_trial(chosen, number, planned, engine, reports, output_dir)
+    with writable(output_dir):
+        written = export_trial(chosen, number, planned, engine, reports, output_dir)
     say(f"model: {written}")
 
 
@@ -126,12 +126,12 @@ def compare(
         raise errors.file_missing(baseline_python, "--baseline-python")
 
     def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:
-        make_folder(folder)
         engine = LocalEngine(reports / "statistics", reports / "inputs")
-        for each in compare_pairs(pairs, gate, engine, folder.absolute(), models_folder(reports), baseline_python):
-            interrupts.check()
-            tell(f"{each.cell}: compared")
-            yield each
+        with writable(folder):
+            for each in compare_pairs(pairs, gate, engine, folder.absolute(), models_folder(reports), baseline_python):
+                interrupts.check()
+                tell(f"{each.cell}: compared")
+                yield each
 
     if model is not None:
         matrix = matrix_at(model, [], devices or [], {})

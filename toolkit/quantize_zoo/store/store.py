@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
@@ -75,12 +76,14 @@ class Store:
         self.url = mask_url(url)
         self._secret_url = url
         self._engine = open_database(url, new=new)
+        # SQLite removes its log when the last connection is closed: also of a store that nobody closes.
+        self._close = weakref.finalize(self, self._engine.dispose)
         self._writing = for_writing(self._engine)
         self._end_dead_runs()
 
     def close(self) -> None:
         """Close the database."""
-        self._engine.dispose()
+        self._close()
 
     def start_run(
         self,
