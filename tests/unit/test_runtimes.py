@@ -90,10 +90,8 @@ def doubling(tmp_path):
 
 def test_what_a_process_writes_to_its_standard_error_does_not_stop_it(tmp_path, doubling):
     chatter = "os.write(2, b'warning: ' + b'x' * 100 + b'\\n')"
-    talks = (
-        f"import json\nloads = json.loads\njson.loads = lambda text: [{chatter} for _ in range(3000)] and loads(text)"
-    )
-    with start_runtime(interpreter(tmp_path, talks), limit=30) as process:
+    talks = f"json.loads = lambda text: [{chatter} for _ in range(3000)] and loads(text)"
+    with start_runtime(interpreter(tmp_path, "import json", "loads = json.loads", talks), limit=30) as process:
         process.load(doubling)
         (found,) = process.infer([{"x": np.ones((1, 8), np.float32)}])
     np.testing.assert_array_equal(next(iter(found.values())), np.full((1, 8), 2))
@@ -107,7 +105,7 @@ def test_of_much_that_a_process_wrote_before_it_ended_the_last_line_is_told(tmp_
 
 @pytest.mark.parametrize("line", ["'welcome'", "'[1]'", "'12'", "'{}'"])
 def test_a_process_that_answers_something_else_is_told(tmp_path, line):
-    with pytest.raises(CellError, match="running .* failed"), start_runtime(interpreter(tmp_path, f"print({line})")):
+    with pytest.raises(CellError, match=r"running .* failed"), start_runtime(interpreter(tmp_path, f"print({line})")):
         pass
 
 

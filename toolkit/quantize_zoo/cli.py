@@ -13,11 +13,10 @@ from quantize_zoo import errors, interrupts
 from quantize_zoo.commands import baselines, bisecting, machine, models, running, stored, waiving
 from quantize_zoo.commands.output import tell
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.text.tracebacks import keep_traceback
+from quantize_zoo.text.tracebacks import INTERNAL_ERROR, keep_traceback
 
 BAD_USAGE = 2
 CELL_FAILED = 3
-INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 _IN_ORDER = [
     "doctor", "init", "check", "run", "report", "trials", "export", "baseline", "waive", "compare", "bisect", "pot",
     "worker",

@@ -18,7 +18,7 @@ from quantize_zoo.report import RunReport, workflow_commands, write_reports
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.webhook import tell_webhook
 from quantize_zoo.report.wording import interval, latency_figures, percent
-from quantize_zoo.text.shown import shown_lines, visible
+from quantize_zoo.text.shown import shown_lines
 
 _MOST_LINES = 20  # of one message
 
@@ -49,7 +49,7 @@ def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify 
     report = write_reports(report, folder, newest=report.newest)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in workflow_commands(report):
-            print(visible(line), file=sys.stderr)
+            print(line, file=sys.stderr)
     if as_json:
         print(json.dumps(json_value(report), allow_nan=False))
     else:

@@ -6,6 +6,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: the exit status of a fault that is not the user's
+
 
 def keep_traceback(error: BaseException) -> Path | None:
     """Write the traceback into a file of the temporary folder; return that, None where it cannot be written."""
