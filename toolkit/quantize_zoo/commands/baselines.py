@@ -41,6 +41,7 @@ def accept(
     """Make a run's cells the baseline that later runs are held against."""
     opened = existing_store(store, reports)
     run = opened.load_run(run_id)
+    report_of(run, opened, reports)  # a store that does not tell all of it is refused before anything is written
     accepted = accept_cells(run, cells or [], reports, opened, reason=reason, expected_change=expected_change)
     names = [cell_label(each.model, each.device) for each in accepted]
     say(f"accepted: {', '.join(names)}")
