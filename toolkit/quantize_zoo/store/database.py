@@ -147,9 +147,9 @@ def checkpoint(engine: Engine) -> None:
 
 def first_line(error: Exception) -> str:
     """Return what a driver or a reader says, without the statement and the values that SQLAlchemy adds."""
-    if not isinstance(error, SQLAlchemyError | ValueError):
-        return errors.described(error)
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    if isinstance(error, SQLAlchemyError):
+        return next(iter(str(error).splitlines()), type(error).__name__)
+    return str(error) if isinstance(error, ValueError) else errors.described(error)
 
 
 def _read_json(text: str) -> Any:
