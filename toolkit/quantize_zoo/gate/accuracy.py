@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from quantize_zoo.gate.significance import FEWEST_FOR_STUDENT, corrected_student, permutation_of_signs, sign_test
-from quantize_zoo.scoring import Estimate, Replicates, paired_loss, replicated_difference
+from quantize_zoo.scoring import Estimate, Replicates, paired_loss, replicated_difference, replicated_loss
 
 AccuracyStatus = Literal["identical", "changed", "improved", "regressed", "inconclusive"]
 
@@ -94,8 +94,7 @@ def judge_accuracy(
     elif replicates is not None:
         difference, deviation, degrees = replicated_difference(baseline[0], candidate[0], *replicates)
         found = _replicated(abs(difference), deviation, degrees, replicates[0].samples)
-        half = float(stats.t.ppf(0.975, degrees)) * deviation / abs(baseline[0])
-        loss = Estimate(loss.value, loss.value - half, loss.value + half, "", replicates[0].samples)
+        loss = replicated_loss(baseline[0], candidate[0], *replicates, higher_is_better=higher_is_better)
     else:
         status: AccuracyStatus = "regressed" if loss.value > margin else "changed"
         return AccuracyVerdict(status, loss, margin, level, None, "no values of single samples: the metrics alone")
