@@ -15,7 +15,6 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
-from quantize_zoo.graph import content_hash
 from quantize_zoo.matrix.desk import Desk
 from quantize_zoo.matrix.export import write_configuration
 from quantize_zoo.matrix.incumbent import (
@@ -193,7 +192,6 @@ def finish(choice: Choice | None, desk: Desk) -> Choice | None:
 def _final(choice: Choice, desk: Desk) -> Final:
     best = choice.best
     model = _best_model(desk.cell)
-    answers = model.with_suffix(".npz")
     assert best.measurement is not None, "ranked trials have one"
     finished = desk.work.finish(best.option, best.measurement.accuracy.value, desk.night.folder / model)
     write_configuration(desk.night.folder / model, desk.cell, best)
@@ -204,13 +202,14 @@ def _final(choice: Choice, desk: Desk) -> Final:
         finished.holdout,
         choice.runner_up,
         finished.others,
-        answers.as_posix(),
+        model.with_suffix(".npz").as_posix(),
         finished.figures,
         finished.layers,
         finished.proof,
         finished.fp32_figures,
         finished.loss,
-        *(content_hash(desk.night.folder / each) for each in (model, answers)),
+        finished.model_hash,
+        finished.answers_hash,
     )
 
 
