@@ -183,12 +183,11 @@ def accepted(cell, number=1, **changes):
 
 
 def write_some_answers(path):
-    """Write what two models answered for two samples."""
+    """Write what two models answered for two samples, for a metric without values of single ones."""
     names, numbers = np.array(["a.png", "b.png"]), np.array([1, 2], dtype=np.uint64)
-    answers = Answers(
-        "accuracy@top1", {"accuracy@top1": 0.5}, names, numbers, np.array(["0", "1"]), np.array([0.0, 1.0])
-    )
-    contents = Contents(names, numbers, numbers, np.array(["0", "1"]), np.array([True, False]))
+    texts = np.array(["0", "1"])
+    answers = Answers("accuracy@top1", {"accuracy@top1": 0.5}, names, numbers, texts, None)
+    contents = Contents(names, numbers, numbers, texts, np.array([True, False]))
     write_answers(path, {"fp32": answers, "int8": answers}, contents)
 
 
