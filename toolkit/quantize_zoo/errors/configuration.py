@@ -20,9 +20,14 @@ def file_unreadable(path: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(f"cannot read {path}: {cause}", remedy="name a readable UTF-8 text file")
 
 
-def yaml_syntax(where: str, problem: str) -> ConfigurationError:
-    """The file is not YAML."""
-    return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy="correct the line named above")
+def yaml_syntax(where: str, problem: str, remedy: str = "correct the line named above") -> ConfigurationError:
+    """The file is not YAML, or makes more than plain values."""
+    return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy=remedy)
+
+
+def too_much(where: str, problem: str, remedy: str) -> ConfigurationError:
+    """A text is larger, deeper or has longer numbers than a configuration has."""
+    return ConfigurationError(f"beyond what is read: {problem}", where=where, remedy=remedy)
 
 
 def no_matrix_to_waive(path: Path) -> ConfigurationError:
@@ -49,9 +54,9 @@ def waiver_without_reason() -> ConfigurationError:
     return ConfigurationError("a waiver has a reason", where="--reason", remedy="say why, such as a ticket")
 
 
-def json_syntax(where: str, problem: str) -> ConfigurationError:
+def json_syntax(where: str, problem: str, remedy: str) -> ConfigurationError:
     """The file is not JSON, not even with comments."""
-    return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy="correct the line named above")
+    return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy=remedy)
 
 
 def pot_unsupported(where: str, what: str, remedy: str) -> ConfigurationError:
