@@ -16,6 +16,7 @@ from typer.rich_utils import rich_format_error
 from quantize_zoo import errors, interrupts
 from quantize_zoo.commands import baselines, bisecting, machine, models, running, stored, waiving
 from quantize_zoo.commands.output import tell
+from quantize_zoo.commands.places import require_texts
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 
 BAD_USAGE = 2
@@ -83,6 +84,7 @@ def main() -> None:
 def _status() -> int:
     """Run the command; an error is a message and an exit status."""
     try:
+        require_texts()
         return app(standalone_mode=False) or 0
     except QuantizeZooError as error:
         tell(f"error: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,29 @@ from quantize_zoo import errors
 from quantize_zoo.cell.nncf import require_nncf
 from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
 from quantize_zoo.report.place import default_store
+from quantize_zoo.scoring.checker_config import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
 from quantize_zoo.store import CellRecord, RunRecord, Store
+from quantize_zoo.text.paths import is_file, is_text
 from quantize_zoo.zoo import complete_matrix
+
+_VARIABLES = ("QUANTIZE_ZOO_STORE", DEFINITIONS_VARIABLE, *PREFIX_VARIABLES.values())
+
+
+def require_texts() -> None:
+    """Refuse arguments, variables and a working folder that are no text, which neither store nor report could hold.
+
+    Raises:
+        ConfigurationError: one is not UTF-8, or the working folder is gone.
+
+    """
+    try:
+        folder = str(Path.cwd())
+    except OSError as error:
+        raise errors.no_working_folder(error.strerror or str(error)) from error
+    variables = [(name, os.environ.get(name, "")) for name in _VARIABLES]
+    for what, text in (*(("argument", each) for each in sys.argv[1:]), *variables, ("working folder", folder)):
+        if not is_text(text):
+            raise errors.no_text(what, text)
 
 
 def matrix_at(
@@ -49,7 +71,7 @@ def new_or_existing_store(store: str | None, reports: Path) -> Store:
 def existing_store(store: str | None, reports: Path) -> Store:
     """Open the store of earlier runs."""
     url = store or default_store(reports)
-    if store is None and not (reports / "store.db").is_file():
+    if store is None and not is_file(reports / "store.db"):
         raise errors.no_runs(url)
     return Store(url)
 
