@@ -254,7 +254,7 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
             raise errors.file_missing(file, f"{source.where(keys)}: {'.'.join(keys)}")
     checker, hardware = named[("accuracy_checker",)], named[("compression", "hardware")]
     if hardware is not None:
-        load_hardware(hardware)  # so that another YAML is told now
+        _require_hardware(hardware, f"{source.where(('compression', 'hardware'))}: compression.hardware")
     # What the file leaves out stays unset, so that Open Model Zoo's own can take its place.
     changes: dict[str, Any] = {
         "source": source.path.resolve(),
@@ -268,6 +268,14 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
     if hardware is not None:
         changes["compression"] = config.compression.model_copy(update={"hardware": hardware})
     return config.model_copy(update=changes)
+
+
+def _require_hardware(path: Path, named_by: str) -> None:
+    """Refuse another YAML, which the cell would stumble upon."""
+    try:
+        load_hardware(path)
+    except errors.ConfigurationError as error:
+        raise errors.no_hardware(named_by, error) from error
 
 
 def _beside(folder: Path, named: object) -> Path | None:

@@ -103,10 +103,19 @@ def unknown_value(where: str, key: str, value: str, known: Iterable[str]) -> Con
     return ConfigurationError(f"{key}: unknown value {value!r}", where=where, remedy=nearest(value, known))
 
 
+def no_hardware(where: str, error: ConfigurationError) -> ConfigurationError:
+    """What should be a hardware configuration is another file."""
+    return ConfigurationError(
+        f"it names no hardware configuration: {error.where}: {error.what}", where=where, remedy=error.remedy
+    )
+
+
 def unknown_device(where: str, device: str, part: str, known: Iterable[str]) -> ConfigurationError:
     """A device that no plugin of OpenVINO has by name, on no machine."""
     within = f", in {device!r}" if part != device else ""
-    return ConfigurationError(f"OpenVINO has no device {part!r}{within}", where=where, remedy=nearest(part, known))
+    return ConfigurationError(
+        f"OpenVINO has no device {part!r}{within}", where=where, remedy=nearest(part.partition(".")[0], known)
+    )
 
 
 def missing_key(where: str, key: str) -> ConfigurationError:
