@@ -17,6 +17,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
+
+import typer
 
 from builders import model, parameter
 from quantize_zoo import cli
@@ -32,6 +35,7 @@ LINES = 20
 BYTES = 1_000_000_000
 STATUSES = (0, 2, 3)
 
+_APP = typer.main.get_command(cli.app)  # put together once, and not for every input
 _RUN = ("run", "net.yml", "--reports", "results")
 _WAIVED = ("--until", "2999-01-01", "--reason", "x")
 COMMANDS = (
@@ -143,7 +147,7 @@ class World:
             (self.folder / kind.file).write_text(text, encoding="utf-8", errors="surrogatepass")
         arguments = kind.command
         if name == "command line":
-            text = text.replace("\0", "")[:100_000]  # no argument has a NUL, or is much longer
+            text = text.replace("\0", "")[:1000]  # no argument has a NUL
             arguments = tuple(each.replace("{}", text) for each in rng.choice(COMMANDS))
         given = self.folder / kind.file if kind.file else text
         before = self.state()
@@ -182,13 +186,11 @@ def run(arguments, folder):
     """Run the command in this process; see ``call``."""
 
     def command(_):
-        old, sys.argv = sys.argv, ["quantize-zoo", *arguments]
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return ended.code or 0
-        finally:
-            sys.argv = old
+        with patch.object(sys, "argv", ["quantize-zoo", *arguments]), patch.object(cli, "app", _APP):
+            try:
+                cli.main()
+            except SystemExit as ended:
+                return ended.code or 0
 
     return call(command, None, folder)
 

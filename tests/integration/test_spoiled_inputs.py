@@ -12,7 +12,7 @@ from fuzzing import KINDS, World, attempts
 from quantize_zoo.text.from_yaml import parse_yaml
 from spoiling import FILES
 
-COUNT = 120  # of each kind; tests/benchmarks/fuzz.py takes as many as there is time for
+COUNT = 150  # of each kind; tests/benchmarks/fuzz.py takes as many as there is time for
 SEED = 22
 IN_YAML = sorted(name for name, kind in KINDS.items() if kind.file.endswith(".yml"))
 VALUES = st.recursive(

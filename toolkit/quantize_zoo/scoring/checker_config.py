@@ -118,10 +118,11 @@ def read_definitions(path: Path | None, named_by: str = "") -> dict[str, Any]:
     """
     if path is None:
         return {}
-    definitions: dict[str, Any] = read_yaml(path, named_by).data or {}
-    problem = definitions_problem(definitions)
+    content = read_yaml(path, named_by).data or {}
+    problem = definitions_problem(content)
     if problem:
         raise errors.checker_configuration(str(path), problem)
+    definitions = {key: value for key, value in content.items() if value is not None}
     find_checker().module("config").ConfigReader._prepare_global_configs(definitions)
     return definitions
 
