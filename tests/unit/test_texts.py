@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from quantize_zoo.config.json_source import read_json
 from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.text import from_yaml
 from quantize_zoo.text.documents import DEEPEST, LARGEST_TEXT, MOST_VALUES, LimitError, SyntaxProblemError, TextError
 from quantize_zoo.text.from_json import parse_json
 from quantize_zoo.text.from_yaml import parse_yaml
@@ -279,3 +281,16 @@ def test_the_file_and_the_line_are_named(tmp_path):
     path.write_bytes(b"\xff" * (LARGEST_TEXT + 1))
     with pytest.raises(ConfigurationError, match=r"big.json: beyond what is read: it has more than 524,288 bytes"):
         read_json(path)
+
+
+@pytest.mark.parametrize("parser", [yaml.SafeLoader, yaml.CSafeLoader])
+def test_both_of_pyyamls_parsers_say_the_same(monkeypatch, parser):
+    """The one in Python is taken where PyYAML was built without libyaml."""
+    monkeypatch.setattr(from_yaml, "_PARSER", parser)
+    for file in (Path(__file__).parents[2] / "model_zoo_configs").rglob("*.yml"):
+        assert parse_yaml(file.read_text()).data == yaml.safe_load(file.read_text())
+    text = "a: '5'\nb: \"5\"\nc: 5\nd: |\n  5\n<<: {e: 5}\n'<<': {f: 5}\n"
+    assert parse_yaml(text).data == {"a": "5", "b": "5", "c": 5, "d": "5\n", "e": 5, "<<": {"f": 5}}
+    for bad in ('"\\Uffffffff"', '"\\ud800"', "\x07", "[" * 2000, "%YAML 1." + "9" * 5000 + "\n---\n", "a\tb: \ud800"):
+        with pytest.raises(TextError):
+            parse_yaml(bad)
