@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from clusters import COMMAND
+from quantize_zoo import cli
+from quantize_zoo.scoring.checker_config import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
+from quantize_zoo.text.given import VARIABLES
 
 SCRIPT = [str(Path(sys.executable).with_name("quantize-zoo"))]
 
@@ -156,3 +159,43 @@ def test_a_path_that_no_file_system_takes_is_no_file(quantize_zoo, tmp_path, mon
     assert status == 2, err
     assert "unexpected" not in err
     assert not list(tmp_path.iterdir())
+
+
+HEAVY = {"bokeh", "scipy.stats", "hyperopt", "ruptures", "alembic", "sqlalchemy", "openvino", "numpy"}
+
+
+def loaded(*arguments):
+    """The modules that the command imports."""
+    command = [sys.executable, "-X", "importtime", "-m", "quantize_zoo", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return set(re.findall(r"^import time:[\s\d|]+\| +([\w.]+)$", done.stderr, re.MULTILINE))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["rnu"], ["--no-such-option"]], ids=" ".join)
+def test_help_and_mistyped_commands_wait_for_nothing(arguments):
+    found = loaded(*arguments)
+    assert "quantize_zoo.cli" in found
+    assert not found & HEAVY
+
+
+def test_a_mistyped_command_is_told_with_the_nearest_one():
+    done = subprocess.run([*COMMAND, "rnu"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Did you mean 'run'" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "trials", "check"])
+def test_commands_import_what_they_use_when_they_use_it(command):
+    found = loaded(command, "--help")
+    assert "quantize_zoo.store.store" in found or command == "check"
+    assert not found & {"bokeh", "scipy.stats", "hyperopt", "ruptures", "distributed"}
+
+
+@pytest.mark.parametrize("name", cli._COMMANDS)
+def test_list_of_commands_says_what_each_commands_own_help_does(name):
+    own = cli._loaded(name).help
+    assert own.replace("\n", " ").startswith(cli._COMMANDS[name][1].rstrip("."))
+
+
+def test_variables_that_name_files_are_all_looked_at():
+    assert {DEFINITIONS_VARIABLE, *PREFIX_VARIABLES.values()} < set(VARIABLES)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import openvino as ov
 
@@ -30,9 +31,10 @@ from quantize_zoo.scoring import (
     compile_for_latency,
     find_checker,
     mean_estimate,
-    measure_compilations,
+    measure_finally,
     paired_loss,
     profile_layers,
+    replicated_loss,
     write_answers,
 )
 from quantize_zoo.scoring.proof import LAST_BITS, PROVEN_SAMPLES, require_same_outputs
@@ -93,28 +95,32 @@ def finish_file(
     answers = {"fp32": bench.answers(fp32), "int8": bench.answers(candidate)}
     kept = {name: bench.accuracy.replicated(each) for name, each in answers.items()}
     write_answers(path.with_suffix(".npz"), kept, bench.contents)
+    scored = score_holdout(work, candidate, holdout)
+    if scored is not None and (loss := _loss(work, answers, holdout)) is not None:
+        scored = replace(scored, accuracy_loss=loss)
     return Finished(
         latency,
-        score_holdout(work, candidate, holdout),
+        scored,
         tuple(_score_other_datasets(work, candidate, budget)),
         measure_figures(bench, path),
         _profile(bench, fp32, candidate) if bench.measures_latency else (),
         proof,
         measure_figures(bench, work.cell.model.model),
-        _loss(work, answers),
+        _loss(work, answers, work.order),
     )
 
 
-def _loss(work: CellCandidates, answers: Mapping[str, Answers]) -> Estimate | None:
-    """Return the loss on the samples of the search, with its interval; None without values of single samples."""
-    metric = work.bench.metric
-    fp32, int8 = (answers[name].only(list(work.order)) for name in ("fp32", "int8"))
-    if fp32.values is None or int8.values is None:
+def _loss(work: CellCandidates, answers: Mapping[str, Answers], indices: Sequence[int]) -> Estimate | None:
+    """Return the loss on some samples, with its interval; None where none can be given."""
+    metric, higher = work.bench.metric, work.fp32.higher_is_better
+    fp32, int8 = (work.bench.accuracy.part(answers[name], list(indices)) for name in ("fp32", "int8"))
+    if fp32.values is not None and int8.values is not None:
+        values = fp32.values, int8.values
+        return paired_loss(fp32.metrics[metric], int8.metrics[metric], *values, higher_is_better=higher)
+    if fp32.replicates is None or int8.replicates is None:
         return None
-    return paired_loss(
-        fp32.metrics[metric], int8.metrics[metric], fp32.values, int8.values,
-        higher_is_better=work.fp32.higher_is_better,
-    )  # fmt: skip
+    replicates = fp32.replicates, int8.replicates
+    return replicated_loss(fp32.metrics[metric], int8.metrics[metric], *replicates, higher_is_better=higher)
 
 
 def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: tuple[int, ...]) -> ReferencePoint:
@@ -137,12 +143,10 @@ def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLat
     """Measure two models over several compilations of both; None without the cell's device."""
     if not bench.measures_latency:
         return None
-
-    def compile_both() -> tuple[Any, Any]:
-        one, other = (compile_for_latency(model, bench.device, bench.benchmark) for model in (reference, candidate))
-        return one, other
-
-    return measure_compilations(compile_both, bench.timed_samples(), bench.benchmark)
+    one, other = (
+        partial(compile_for_latency, model, bench.device, bench.benchmark) for model in (reference, candidate)
+    )
+    return measure_finally(one, other, bench.timed_samples(), bench.benchmark)
 
 
 def score_holdout(work: CellCandidates, candidate: ov.Model, holdout: tuple[int, ...]) -> Holdout | None:

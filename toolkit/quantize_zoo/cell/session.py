@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from quantize_zoo.scoring import (
     Estimate,
     InputBudget,
     Split,
+    compile_again,
     compile_for_accuracy,
     compile_for_latency,
     describe_environment,
@@ -130,7 +132,12 @@ class CellSession:
             measures_latency=not self._cell.scored_on_cpu,
             holdout=self._split.holdout,
         )
-        scored, fp32 = self._score_fp32(self._accuracy, self._split)
+        fp32_for_latency = compile_for_latency(self._model, self._device, params.benchmark)
+        scored, fp32 = self._score_fp32(
+            self._accuracy,
+            self._split,
+            compile_again(fp32_for_latency, self._model, self._device, params.benchmark),
+        )
         self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning)
         self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
@@ -142,7 +149,7 @@ class CellSession:
             metric=config.metric,
             accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
             metrics=dict(scored.metrics),
-            execution=describe_execution(fp32.for_latency),
+            execution=describe_execution(fp32_for_latency),
             environment=describe_environment(),
             checker=f"{self._checker.version}, {self._checker.origin}",
             samples=len(self._split.tuning),
@@ -216,10 +223,11 @@ class CellSession:
             Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build),
         )
 
-    def _score_fp32(self, accuracy: AccuracySession, split: Split) -> tuple[AccuracyResult, Fp32]:
+    def _score_fp32(
+        self, accuracy: AccuracySession, split: Split, again: Callable[[], Any]
+    ) -> tuple[AccuracyResult, Fp32]:
         """Score the FP32 model, or take what the configuration says of it."""
         config = self._cell.model
-        for_latency = compile_for_latency(self._model, self._device, config.optimizer.params.benchmark)
         for_accuracy = compile_for_accuracy(self._model, self._device)
         given = {metric.name: metric.baseline_value for metric in config.optimizer.params.metrics}
         scored = AccuracyResult(given, {}, 0)
@@ -229,7 +237,7 @@ class CellSession:
         if value == 0 or not np.isfinite(value):
             raise errors.fp32_metric_unusable(config.metric, value)
         better = accuracy.higher_is_better(config.metric)
-        return scored, Fp32(self._model, for_latency, for_accuracy, value, scored.per_sample.get(config.metric), better)
+        return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
     def _notes(self) -> Iterator[str]:
         samples = len(self._split.tuning)

@@ -113,3 +113,11 @@ def import_from(
     """Accept the baselines of a folder."""
     make_folder(reports)
     say(f"{import_baselines(new_or_existing_store(store, reports), reports, folder)} imported")
+
+
+app = typer.Typer(no_args_is_help=True, help="What later runs are held against.")
+app.command("accept")(accept)
+app.command("show")(show_baselines)
+app.command("drop")(drop)
+app.command("export")(export_to)
+app.command("import")(import_from)

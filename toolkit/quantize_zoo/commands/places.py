@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,9 @@ from quantize_zoo import errors
 from quantize_zoo.cell.nncf import require_nncf
 from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
 from quantize_zoo.report.place import default_store
-from quantize_zoo.scoring.checker_config import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
 from quantize_zoo.store import CellRecord, RunRecord, Store
-from quantize_zoo.text.paths import is_file, is_text
+from quantize_zoo.text.paths import is_file
 from quantize_zoo.zoo import complete_matrix
-
-_VARIABLES = ("QUANTIZE_ZOO_STORE", DEFINITIONS_VARIABLE, *PREFIX_VARIABLES.values())
-
-
-def require_texts() -> None:
-    """Refuse arguments, variables and a working folder that are no text, which neither store nor report could hold.
-
-    Raises:
-        ConfigurationError: one is not UTF-8, or the working folder is gone.
-
-    """
-    try:
-        folder = str(Path.cwd())
-    except OSError as error:
-        raise errors.no_working_folder(error.strerror or str(error)) from error
-    variables = [(name, os.environ.get(name, "")) for name in _VARIABLES]
-    for what, text in (*(("argument", each) for each in sys.argv[1:]), *variables, ("working folder", folder)):
-        if not is_text(text):
-            raise errors.no_text(what, text)
 
 
 def matrix_at(

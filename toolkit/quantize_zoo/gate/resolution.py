@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from quantize_zoo.gate.significance import FEWEST_FOR_STUDENT
 from quantize_zoo.scoring import Answers, replicated_difference
 
 WANTED = 1.5  # times the margin: the loss that a gate should find
-_FOUND = float(stats.norm.ppf(0.97))  # aimed at, since the spread is itself an estimate
+_FOUND = NormalDist().inv_cdf(0.97)  # aimed at, since the spread is itself an estimate
 _MOST_TIMES = 1e6  # as many samples
 
 
@@ -51,7 +52,7 @@ def resolve(fp32: Answers, int8: Answers, margin: float, level: float) -> Resolu
     if smallest(1.0) > WANTED * margin:
         if margin == 0 or smallest(_MOST_TIMES) > WANTED * margin:
             return Resolution(count, smallest(1.0), 0, margin)
-        times = float(optimize.brentq(lambda each: smallest(each) - WANTED * margin, 1.0, _MOST_TIMES))
+        times = float(scipy.optimize.brentq(lambda each: smallest(each) - WANTED * margin, 1.0, _MOST_TIMES))
     return Resolution(count, smallest(1.0), math.ceil(count * times), margin)
 
 
@@ -65,13 +66,13 @@ def _smallest(
             return None
         pair = fp32.metrics[int8.metric], int8.metrics[int8.metric]
         _, deviation, degrees = replicated_difference(*pair, fp32.replicates, int8.replicates)
-        wanted = float(stats.t.isf(level, degrees))
+        wanted = float(scipy.stats.t.isf(level, degrees))
         # The deviation by which a difference is divided is one of few groups, and varies from dataset to dataset.
         return _by_deviation(deviation / metric, margin, wanted, math.sqrt(1 + wanted**2 / (2 * degrees)))
     differences = fp32.values - int8.values
     if not np.isin([fp32.values, int8.values], (0.0, 1.0)).all():
         spread = float(differences.std(ddof=1)) / math.sqrt(count) / metric if count > 1 else 0.0
-        return _by_deviation(spread, margin, float(stats.norm.isf(level)))
+        return _by_deviation(spread, margin, float(scipy.stats.norm.isf(level)))
     falls = None
     if fp32.confidences is not None and int8.confidences is not None and count >= FEWEST_FOR_STUDENT:
         falls = _spread_of_scores(fp32.confidences, int8.confidences)
@@ -103,7 +104,7 @@ def _of_answers(
     ``scores`` is the relative standard deviation of the mean fall of the right class's score, if there is one; it is
     taken to fall by the share that is lost.
     """
-    wanted = float(stats.norm.isf(level if scores is None else level / 2))
+    wanted = float(scipy.stats.norm.isf(level if scores is None else level / 2))
 
     def smallest(times: float) -> float:
         samples = count * times
@@ -118,6 +119,6 @@ def _of_answers(
         top = 1.0
         while missing(top) > 0:
             top *= 2
-        return float(optimize.brentq(missing, 1e-12, top)) if missing(1e-12) > 0 else 1e-12
+        return float(scipy.optimize.brentq(missing, 1e-12, top)) if missing(1e-12) > 0 else 1e-12
 
     return smallest

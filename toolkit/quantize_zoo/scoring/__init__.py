@@ -15,6 +15,7 @@ from quantize_zoo.scoring.checker_config import (
 from quantize_zoo.scoring.compilation import (
     Execution,
     accuracy_properties,
+    compile_again,
     compile_for_accuracy,
     compile_for_latency,
     describe_execution,
@@ -33,14 +34,14 @@ from quantize_zoo.scoring.images import read_images
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
-    measure_compilations,
+    measure_finally,
     measure_in_turns,
     summarize_compilations,
 )
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
-from quantize_zoo.scoring.replicates import Replicates, replicated_difference
+from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
 from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
 from quantize_zoo.scoring.split import Split, split_samples, split_sequences
@@ -73,6 +74,7 @@ __all__ = [
     "available_instruction_sets",
     "checker_entry",
     "checker_metrics",
+    "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
     "describe_environment",
@@ -85,7 +87,7 @@ __all__ = [
     "latency_properties",
     "location_estimate",
     "mean_estimate",
-    "measure_compilations",
+    "measure_finally",
     "measure_in_turns",
     "measure_rounds",
     "merge_definitions",
@@ -98,6 +100,7 @@ __all__ = [
     "read_definitions",
     "read_images",
     "replicated_difference",
+    "replicated_loss",
     "require_device",
     "require_metric",
     "shape_text",

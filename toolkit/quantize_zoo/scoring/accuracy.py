@@ -271,6 +271,18 @@ class AccuracySession:
 
         return replace(answers, replicates=replicate(metric_of, units))
 
+    def part(self, answers: Answers, chosen: Sequence[int]) -> Answers:
+        """Return the answers for these samples, with the metric on them, and its replicates where it has such.
+
+        Raises:
+            CellError: the metric cannot be computed.
+
+        """
+        some = answers.only(chosen)
+        if some.values is not None or not some.pairs:
+            return some
+        return self.replicated(replace(some, metrics={some.metric: self._metric_of(some.pairs, some.metric)}))
+
     def _metric_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
         self._metrics.reset()
         annotations, predictions = [each for each, _ in pairs], [each for _, each in pairs]

@@ -64,7 +64,7 @@ class Answers:
         )
 
     def only(self, chosen: Sequence[int]) -> Answers:
-        """Return the answers for these samples; metrics only where they are means of single samples."""
+        """Return the answers for these samples; metrics only where they are means of single samples, no replicates."""
         values = None if self.values is None else self.values[chosen]
         return Answers(
             metric=self.metric,
@@ -74,6 +74,7 @@ class Answers:
             texts=self.texts[chosen],
             values=values,
             confidences=None if self.confidences is None else self.confidences[chosen],
+            pairs=tuple(self.pairs[index] for index in chosen) if self.pairs else (),
         )
 
 

@@ -5,15 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def is_text(name: str) -> bool:
-    """Tell whether a name from the operating system is UTF-8; bytes that are not come in as surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def is_file(path: Path) -> bool:
     """Tell whether there is such a file; there is none under a name that is too long, or not to be looked at."""
     try:
