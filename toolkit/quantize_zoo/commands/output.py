@@ -56,7 +56,7 @@ def _listing(report: RunReport) -> Listing:
             figures = [
                 interval(record.reference.accuracy, 4),
                 interval(best.measurement.accuracy, 4),
-                percent_interval(cell.loss),
+                percent_interval(cell.loss) if cell.loss else "",
                 latency_figures(cell.latency)[2],
             ]
         else:
