@@ -2,7 +2,7 @@
 
 from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
 from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
-from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
+from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, install_overlay
 from quantize_zoo.scoring.checker_config import (
     checker_entry,
     checker_metrics,
@@ -85,6 +85,7 @@ __all__ = [
     "describe_execution",
     "evaluator_problem",
     "find_checker",
+    "find_overlay",
     "framework_note",
     "framework_rank",
     "hardware_target",

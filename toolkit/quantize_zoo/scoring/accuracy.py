@@ -23,6 +23,7 @@ from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
 from quantize_zoo.graph.states import Steps, is_stateful
 from quantize_zoo.scoring.annotation_faults import place_of
+from quantize_zoo.scoring.annotations import LabelledOnce
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, place_in_entry, with_prefixes
@@ -86,11 +87,14 @@ class AccuracySession:
         where = f"{config.location}: accuracy_checker"
         evaluator = checker.module("evaluators.quantization_model_evaluator")
         config_error = checker.module("config").ConfigError
+        input_shapes(model)  # the launcher needs the number of dimensions
         locate = place_in_entry(config) if dataset == 0 else lambda _: where
         for unknown in unknown_names({**resolved, "datasets": [dataset_config]}, locate):
             raise unknown
+        labelled_once = LabelledOnce(evaluator)
         try:
-            parts = evaluator.create_dataset_attributes([dataset_config], "")
+            with labelled_once:
+                parts = evaluator.create_dataset_attributes([dataset_config], "")
         except config_error as error:
             # The checker has one message for an annotation that is not named and for one without samples.
             named = "annotation" in dataset_config or "annotation_conversion" in dataset_config
@@ -100,9 +104,9 @@ class AccuracySession:
         except Exception as error:  # converters raise what their file formats raise
             place = place_of(error, dataset_config.get("annotation_conversion") or {})
             raise errors.dataset_unusable(_cause(error), place) from error
+        labelled_once.require()
         self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
         self._metrics_config = dataset_config.get("metrics")
-        input_shapes(model)  # the launcher needs the number of dimensions
         try:
             self._fitter = InputFitter(checker, launcher_config, model)
         except DoesNotFitError as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.scoring import evaluator_problem, framework_rank, merge_definitions, unknown_names
+from quantize_zoo.scoring.checker_shapes import entry_problem
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
     """
     source = read_yaml(path)
     content = source.data if isinstance(source.data, dict) else {}
-    for number, evaluation in enumerate(content.get("evaluations") or ()):
+    for number, evaluation in enumerate(_listed(content, "evaluations")):
         where = source.where(("evaluations", number))
         problem = evaluator_problem(evaluation) if isinstance(evaluation, dict) else "the entry is no mapping"
         yield Finding(where, str(_name(evaluation)), problem)
-    for number, entry in enumerate(content.get("models") or ()):
+    for number, entry in enumerate(_listed(content, "models")):
         where = source.where(("models", number))
         if not isinstance(entry, dict):
             yield Finding(where, "unknown", "the entry is no mapping")
@@ -55,17 +56,21 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
         yield Finding(where, str(_name(entry)), next(_problems(entry, definitions), ""))
 
 
+def _listed(content: dict[str, Any], key: str) -> list[Any]:
+    value = content.get(key)
+    return value if isinstance(value, list) else []
+
+
 def _name(entry: Any) -> str:
     return str(entry.get("name", "unknown")) if isinstance(entry, dict) else "unknown"
 
 
 def _problems(entry: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
-    launchers, datasets = entry.get("launchers"), entry.get("datasets")
-    for key, value in (("launchers", launchers), ("datasets", datasets)):
-        if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
-            yield f"no list {key!r}"
-            return
-    ranked = sorted(launchers or (), key=framework_rank)
+    problem = entry_problem(entry, "the entry")
+    if problem:
+        yield problem
+        return
+    ranked = sorted(entry["launchers"], key=framework_rank)
     if framework_rank(ranked[0]) > 1:
         yield f"another framework: {', '.join(str(each.get('framework')) for each in ranked)}"
         return
