@@ -5,6 +5,8 @@ import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
+import pytest
+
 OWN = """
 import pytest
 
