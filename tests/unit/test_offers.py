@@ -148,7 +148,7 @@ def test_cells_that_were_not_asked_for_are_not_told(quantize_zoo, reports):
 def test_only_what_can_regress_is_waived(quantize_zoo, zoo, tmp_path):
     matrix = tmp_path / "matrix.yml"
     matrix.write_text(f"models: [{zoo / 'embedded' / 'digits-resnet.yml'}]\ndevices: [CPU]\n")
-    arguments = ("--until", "2026-12-31", "--reason", "known", "--matrix", matrix)
+    arguments = ("--until", "2999-12-31", "--reason", "known", "--matrix", matrix)
     assert quantize_zoo("waive", "digits-resnet-CPU", "data samples", *arguments)[0] == 2
     assert quantize_zoo("waive", "digits-resnet-CPU", "search size", *arguments)[0] == 0
     assert load_matrix(matrix).waivers[0].check == "search size"
@@ -160,5 +160,6 @@ def test_the_offered_waiver_is_one_that_is_taken(quantize_zoo, zoo, tmp_path):
     cell = cell_record([trial(0, 0.0, 1.5)], final(0, 1.5), model="digits-resnet")
     slower = Check("search", "compile time", "tonight's best", "regressed", "6 % more")
     _, waive = offered(slower, find_place(str(matrix), Path("reports"), ""), cell)
-    assert quantize_zoo(*shlex.split(waive)[1:])[0] == 0
+    still_ahead = waive.replace("2026-01-15", "2999-01-15")  # the run was long ago
+    assert quantize_zoo(*shlex.split(still_ahead)[1:])[0] == 0
     assert load_matrix(matrix).waivers[0].check == "search compile time"

@@ -90,7 +90,9 @@ class ConsoleProgress:
         self._print(cell, f"gate: {result.status}")
         for check in result.checks:
             if check.status not in ("pass", "not compared"):
-                self._print(cell, f"{check.cause} {check.quantity}: {check.status}: {check.subject}: {check.text}")
+                status = f"{check.status}, waived" if check.waived else check.status
+                why = f"; {check.why}" if check.why else ""
+                self._print(cell, f"{check.cause} {check.quantity}: {status}: {check.subject}: {check.text}{why}")
 
     def cell_finished(self, cell: Cell, error: QuantizeZooError | None) -> None:
         """See ``RunObserver``."""

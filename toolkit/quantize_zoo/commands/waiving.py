@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +29,8 @@ def waive(
         raise errors.unknown_waived("cell", cell, cells)
     if check not in WAIVED_CHECKS:
         raise errors.unknown_waived("check", check, WAIVED_CHECKS)
+    if until.date() < datetime.now(timezone.utc).date():
+        raise errors.waiver_is_over(until.date())
     if not reason.strip():
         raise errors.waiver_without_reason()
     add_waiver(path, Waiver(cell=cell, check=check, reason=reason, until=until.date()))

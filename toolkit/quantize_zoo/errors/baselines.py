@@ -7,12 +7,12 @@ from pathlib import Path
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError
 
+RESTORE_BASELINE = "restore the file, or accept a new baseline"
+
 
 def model_vanished(path: Path) -> CellError:
     """A model that a comparison needs is not there."""
-    return CellError(
-        f"the model {path} is not there", where="gate", remedy="restore the file, or accept a new baseline"
-    )
+    return CellError(f"the model {path} is not there", where="gate", remedy=RESTORE_BASELINE)
 
 
 def answers_unreadable(path: Path, cause: str) -> CellError:
@@ -87,12 +87,14 @@ def baseline_damaged(path: Path) -> ConfigurationError:
     return ConfigurationError(
         f"{path} is missing or damaged: its content is not that of its name",
         where="baseline",
-        remedy="restore the file, or accept a new baseline",
+        remedy=RESTORE_BASELINE,
     )
 
 
 def bad_baseline_folder(folder: Path, cause: str) -> ConfigurationError:
     """An exported baseline cannot be read."""
     return ConfigurationError(
-        f"{folder} has no exported baselines: {cause}", where="baseline", remedy="name a folder of baseline export"
+        f"the exported baselines in {folder} cannot be read: {cause}",
+        where="baseline",
+        remedy="name a folder that baseline export wrote, or export them again",
     )

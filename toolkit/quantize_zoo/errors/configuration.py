@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 
 from quantize_zoo.errors.kinds import ConfigurationError, nearest
@@ -71,6 +72,11 @@ def unknown_waived(what: str, name: str, known: Iterable[str]) -> ConfigurationE
 def waiver_without_reason() -> ConfigurationError:
     """Whoever reads the report must know why."""
     return ConfigurationError("a waiver has a reason", where="--reason", remedy="say why, such as a ticket")
+
+
+def waiver_is_over(until: date) -> ConfigurationError:
+    """A waiver that never holds would be taken for one that does."""
+    return ConfigurationError(f"{until} is over", where="--until", remedy="name today or a later day")
 
 
 def json_syntax(where: str, problem: str, remedy: str) -> ConfigurationError:

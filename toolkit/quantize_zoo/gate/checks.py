@@ -137,7 +137,8 @@ def accuracy_check(
         text = f"{metric} is as before: every output{where} is the same"
     else:
         moved += f"{_interval_of(verdict.loss, gains=share < 0)}{where}"
-        text = f"{metric} {moved}, {count} answers changed ({verdict.test}"
+        answers = f", {count} answers changed" if count else ""  # a metric of the whole dataset has none of samples
+        text = f"{metric} {moved}{answers} ({verdict.test}"
         text += "" if verdict.p_value is None else f", p = {verdict.p_value:.2g}"
         text += ")"
     if verdict.more_samples is not None:

@@ -79,7 +79,7 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     except CellError as error:
         changed = file_change(content, tonight.source)
         if not changed or not (fp32.is_file() and int8.is_file()):
-            raise
+            raise CellError(error.what, where=error.where, remedy=errors.RESTORE_BASELINE) from error
         raise CellError(f"{changed}: {error.what}", where=error.where, remedy=error.remedy) from error
     stored = request.folder / content.answers
     before = read_answers(stored)
@@ -98,7 +98,8 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
 
     def against(path: Path, cause: Cause, subject: str, why: str = "", *, chosen: bool = False) -> Iterator[Check]:
         for check in model_checks(bench, request.terms, baseline, path, cause, subject, chosen=chosen):
-            yield replace(check, why=why or (model.why(check) if model else ""))
+            told = replace(check, why=why or (model.why(check) if model else ""))
+            yield _of_other_calibration(told, data) if data and not model else told
 
     checks = [
         *([data.check] if data else []),
@@ -124,6 +125,13 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     if request.best is not None:
         checks += growth(bench, request.terms, int8, request.model, "search", "tonight's best")
     return GateResult(request.baseline.id, request.baseline.accepted_at.isoformat(), tuple(checks), tuple(notes))
+
+
+def _of_other_calibration(check: Check, data: DataChange) -> Check:
+    """Take a loss of what was calibrated on other samples for one of the data, which nobody is woken for."""
+    if not data.calibration or check.quantity != "accuracy" or check.status != "regressed":
+        return check
+    return replace(check, status="data-changed", why=data.calibration)
 
 
 def _rebuilt_checks(

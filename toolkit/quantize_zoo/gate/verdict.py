@@ -178,7 +178,8 @@ def _holdout(cell: CellRecord, final: Final) -> TargetCheck:
     loss = final.holdout.accuracy_loss
     told = f"loses at least {_percent(surely)}"
     if surely <= 0:
-        told = f"need not lose anything: {_percent(loss.value)}, {_percent(surely)} at least"
+        told = "need not lose anything"
+    told += f": {_percent(loss.value)} [{100 * surely:.2f}, {100 * (math.nan if loss.high is None else loss.high):.2f}]"
     text = f"on samples that the search never saw the best {told}"
     # A loss that is no number has no surely.
     missed = not math.isnan(surely) and not meets_accuracy(surely, cell.params)

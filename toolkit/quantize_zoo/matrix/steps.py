@@ -236,7 +236,7 @@ def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
         result = desk.work.hold(request)
     except QuantizeZooError as error:
         desk.stop_if_asked()
-        check = Check("runtime", "accuracy", "the baseline", "failed", str(error))
+        check = Check("runtime", "accuracy", "the baseline", "failed", f"{error.what} ({error.where}); {error.remedy}")
         result = _result(baseline, check)
     except KeyboardInterrupt:
         _keep(replace(_result(baseline), interrupted=True), desk)

@@ -54,6 +54,8 @@ def _target(check: TargetCheck, *, required: bool) -> Case:
 def _check(check: Check) -> Case:
     """Return the case of a comparison; all of them but those that pass in silence have something to tell."""
     outcome, text = _OF_CHECK.get(check.status, "note"), f"{check.status}: {check.text}"
+    if check.why:
+        text += f"; {check.why}"
     if check.in_layers:
         text += f"; {check.in_layers}"
     if check.waived:

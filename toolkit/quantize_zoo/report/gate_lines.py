@@ -10,7 +10,7 @@ from quantize_zoo.report.offers import absent_text, accept_command, can_be_accep
 from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
 
 _MOVED = ("regressed", "changed", "improved", "waived")
-_NO_BASELINE = "it has no baseline; accept one with: quantize-zoo baseline accept"
+_NO_BASELINE = "it has no baseline"
 _CUT_SHORT = "the comparison with its baseline was interrupted"
 _NOT_REACHED = "it was interrupted before it was held against its baseline"
 _NOT_HELD = "it was not held against the baseline that it has"
@@ -65,7 +65,7 @@ def gate_lines(report: RunReport) -> list[Line]:
             not_held = _NOT_REACHED if cell.has_baseline else cell.verdict.reason
             lines.append(line("interrupted", _CUT_SHORT if cell.gate else not_held))
         if cell.gate_status == "new":
-            lines.append(line("new", _NOT_HELD if cell.has_baseline else _NO_BASELINE))
+            lines.append(line("new", _NOT_HELD if cell.has_baseline else _without_baseline(report, cell)))
         for trend in cell.trends:
             ago = trend.nights - trend.since
             moved = f"was {trend.before:.4g} and has been {trend.after:.4g} ({100 * trend.change:+.1f} %)"
@@ -73,6 +73,10 @@ def gate_lines(report: RunReport) -> list[Line]:
             lines.append(line("trend", told, trend.quantity))
     lines += [Line(cell.name, cell.status, absent_text(report, cell)) for cell in report.absent]
     return sorted(lines, key=lambda line: STATUS_ORDER.index(line.status))
+
+
+def _without_baseline(report: RunReport, cell: CellReport) -> str:
+    return f"{_NO_BASELINE}; accept one with: {accept_command(report, cell)}" if can_be_accepted(cell) else _NO_BASELINE
 
 
 def _kind(check: Check) -> str:

@@ -28,7 +28,7 @@ def render_junit(report: RunReport) -> str:
 def _suite(cell: CellReport) -> ET.Element:
     cases = cell_cases(cell)
     suite = ET.Element("testsuite", name=visible(cell.record.name), tests=str(len(cases)))
-    suite.set("time", f"{60 * cell.minutes:.3f}")
+    suite.set("time", f"{cell.seconds:.3f}")
     for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(name, str(sum(case.outcome == kind for case in cases)))
     for case in cases:

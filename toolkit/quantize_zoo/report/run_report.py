@@ -81,6 +81,13 @@ class CellReport:
     commits: CommitRange | None = None
 
     @property
+    def seconds(self) -> float:
+        """How long its steps took as far as that is stored: preparing, other tools, calibration and trials."""
+        prepared = self.record.reference.seconds if self.record.reference else 0.0
+        others = sum(point.seconds for point in self.record.references)
+        return prepared + others + (self.record.calibration_seconds or 0.0) + 60 * self.minutes
+
+    @property
     def latency(self) -> PairedLatency | None:
         """The best model's latency: measured again at the end, or the trial's own where the cell did not get there."""
         if self.record.final is not None:
