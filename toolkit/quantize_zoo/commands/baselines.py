@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from quantize_zoo import errors
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import (
     CellsOption,
     JsonOption,
@@ -16,7 +17,7 @@ from quantize_zoo.commands.options import (
     RunArgument,
     StoreOption,
 )
-from quantize_zoo.commands.output import say, show, tell
+from quantize_zoo.commands.output import show
 from quantize_zoo.commands.places import existing_store, new_or_existing_store
 from quantize_zoo.commands.tables import Listing
 from quantize_zoo.config import GateConfig, cell_label, load_matrix
@@ -114,3 +115,11 @@ def import_from(
     """Accept the baselines of a folder."""
     found = read_exported(folder)
     say(f"{import_baselines(new_or_existing_store(store, reports), reports, folder, found)} imported")
+
+
+app = typer.Typer(no_args_is_help=True, help="What later runs are held against.")
+app.command("accept")(accept)
+app.command("show")(show_baselines)
+app.command("drop")(drop)
+app.command("export")(export_to)
+app.command("import")(import_from)

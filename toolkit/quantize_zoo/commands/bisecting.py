@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import JsonOption, ReportsOption, StoreOption
-from quantize_zoo.commands.output import say, tell
 from quantize_zoo.commands.places import existing_store, matrix_at, writable
 from quantize_zoo.matrix import (
     Bisection,

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from quantize_zoo import __version__
+from quantize_zoo.commands.lines import say
 from quantize_zoo.commands.options import JsonOption
-from quantize_zoo.commands.output import say
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.scoring import (
     available_devices,

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument, SeedOption
-from quantize_zoo.commands.output import hand_over, say, tell
+from quantize_zoo.commands.output import hand_over
 from quantize_zoo.commands.places import matrix_at, writable
 from quantize_zoo.commands.running import run_matrix_in
 from quantize_zoo.config import load_pot, schema_path

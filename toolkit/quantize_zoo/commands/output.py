@@ -10,27 +10,14 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from quantize_zoo.commands.lines import tell
 from quantize_zoo.commands.tables import Listing, print_listing
 from quantize_zoo.config import Notify
 from quantize_zoo.report import RunReport, workflow_commands, write_reports
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.webhook import tell_webhook
-from quantize_zoo.report.wording import interval, latency_figures, percent
-from quantize_zoo.text.shown import shown_lines
-
-_MOST_LINES = 20  # of one message
-
-
-def say(text: str) -> None:
-    """Print a line on standard output."""
-    _print(text, Console())
-
-
-def tell(text: str) -> None:
-    """Print a line on standard error, beside the progress."""
-    _print(text, Console(stderr=True))
+from quantize_zoo.report.wording import interval, latency_figures, percent_interval
 
 
 def tell_if_wrong(problem: str) -> None:
@@ -60,13 +47,6 @@ def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify 
     raise typer.Exit(report.exit_status)
 
 
-def _print(text: str, console: Console) -> None:
-    lines = shown_lines(text).splitlines()
-    if len(lines) > _MOST_LINES:
-        lines = [*lines[: _MOST_LINES - 1], f"... and {len(lines) - _MOST_LINES + 1} more lines"]
-    console.print(Text("\n".join(lines)), soft_wrap=True)
-
-
 def _listing(report: RunReport) -> Listing:
     gate = ["baseline"] if any(cell.gate_status for cell in report.cells) else []
     rows: list[list[str]] = []
@@ -76,7 +56,7 @@ def _listing(report: RunReport) -> Listing:
             figures = [
                 interval(record.reference.accuracy, 4),
                 interval(best.measurement.accuracy, 4),
-                percent(best.score.accuracy_loss),
+                percent_interval(cell.loss) if cell.loss else "",
                 latency_figures(cell.latency)[2],
             ]
         else:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from quantize_zoo import errors
+from quantize_zoo.commands.lines import tell
 from quantize_zoo.commands.options import (
     CLUSTER,
     CacheOption,
@@ -33,7 +34,7 @@ from quantize_zoo.commands.options import (
     TlsKeyOption,
     WorkersOption,
 )
-from quantize_zoo.commands.output import hand_over, tell, tell_if_wrong
+from quantize_zoo.commands.output import hand_over, tell_if_wrong
 from quantize_zoo.commands.places import matrix_at, new_or_existing_store
 from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
 from quantize_zoo.engines import (

@@ -10,18 +10,19 @@ from typing import Annotated
 import typer
 
 from quantize_zoo import errors, interrupts
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import (
-    LARGEST,
     CellsOption,
     JsonOption,
     ReportsOption,
     RunArgument,
     StoreOption,
 )
-from quantize_zoo.commands.output import hand_over, say, show, tell
+from quantize_zoo.commands.output import hand_over, show
 from quantize_zoo.commands.places import cell_of, existing_store, matrix_at, writable
 from quantize_zoo.commands.tables import Listing
 from quantize_zoo.config import GateConfig
+from quantize_zoo.config.numbers import LARGEST
 from quantize_zoo.engines import LocalEngine
 from quantize_zoo.matrix import (
     Compared,
@@ -39,6 +40,7 @@ from quantize_zoo.report import make_run_report, report_of, write_reports
 from quantize_zoo.report.json_document import check_document, json_value
 from quantize_zoo.report.place import DEFAULT_REPORTS, find_place
 from quantize_zoo.report.wording import interval, latency_figures, optional, percent
+from quantize_zoo.text.paths import is_file
 from quantize_zoo.text.plain import json_text
 
 
@@ -122,7 +124,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two model files, or the best models of two runs, side by side on this machine."""
-    if baseline_python is not None and not baseline_python.is_file():
+    if baseline_python is not None and not is_file(baseline_python):
         raise errors.file_missing(baseline_python, "--baseline-python")
 
     def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:

@@ -15,8 +15,10 @@ from quantize_zoo import errors
 from quantize_zoo.config.compression import CompressionParams
 from quantize_zoo.config.json_source import read_json
 from quantize_zoo.config.model import OptimizerParams
+from quantize_zoo.config.numbers import Flag, ShareAboveZero
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
+from quantize_zoo.text.paths import is_file, is_folder
 
 _NO_MEANING = {
     "keep_uncompressed_weights": "weights are written at full precision; OpenVINO stores them as INT8 when it compiles",
@@ -61,7 +63,7 @@ class _Algorithm(Strict):
 class _Compression(Strict):
     target_device: str = "ANY"
     model_type: Literal["transformer"] | None = None
-    dump_intermediate_model: bool = False
+    dump_intermediate_model: Flag = False
     algorithms: tuple[_Algorithm, ...] = Field(min_length=1)
 
 
@@ -82,7 +84,7 @@ class Images(Strict):
 
     data_source: Path
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    central_fraction: float | None = Field(default=None, gt=0, le=1)
+    central_fraction: ShareAboveZero | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def load_pot(path: Path) -> PotJob:
     data = _without_meaning(source, source.data, (), warnings)
     file = validate(_File, ConfigSource(path, data, source.lines))
     for key, named in (("model", file.model.model), ("weights", file.model.weights)):
-        if named is not None and not named.is_file():
+        if named is not None and not is_file(named):
             raise errors.file_missing(named, f"{source.where(('model', key))}: model.{key}")
     target = _DEVICES.get(file.compression.target_device)
     if target is None:
@@ -234,7 +236,7 @@ def _engine(source: ConfigSource, engine: dict[str, Any]) -> Path | dict[str, An
     options = {key: value for key, value in engine.items() if key not in ("type", "name", *_NO_MEANING)}
     if kind == "simplified":
         images = validate(_ImagesEngine, ConfigSource(source.path, {"engine": options}, source.lines)).engine
-        if not images.data_source.is_dir():
+        if not is_folder(images.data_source):
             where = f"{source.where(('engine', 'data_source'))}: engine.data_source"
             raise errors.file_missing(images.data_source, where)
         return images
@@ -244,7 +246,7 @@ def _engine(source: ConfigSource, engine: dict[str, Any]) -> Path | dict[str, An
         )
     if "config" in options:
         configuration = Path(str(options["config"])).absolute()
-        if not configuration.is_file():
+        if not is_file(configuration):
             raise errors.file_missing(configuration, f"{source.where(('engine', 'config'))}: engine.config")
         return configuration
     return {"models": [{"name": "model", **options}]}

@@ -20,9 +20,24 @@ def file_unreadable(path: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(f"cannot read {path}: {cause}", remedy="name a readable UTF-8 text file")
 
 
-def yaml_syntax(where: str, problem: str) -> ConfigurationError:
-    """The file is not YAML."""
-    return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy="correct the line named above")
+def no_text(what: str, value: str) -> ConfigurationError:
+    """What the command is given is not UTF-8."""
+    return ConfigurationError(f"{value!a} is not UTF-8", where=what, remedy="rename it, or name a link to it")
+
+
+def no_working_folder(cause: str) -> ConfigurationError:
+    """Relative paths have nowhere to start."""
+    return ConfigurationError(f"the working folder cannot be found: {cause}", remedy="change to one that is there")
+
+
+def yaml_syntax(where: str, problem: str, remedy: str = "correct the line named above") -> ConfigurationError:
+    """The file is not YAML, or makes more than plain values."""
+    return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy=remedy)
+
+
+def too_much(where: str, problem: str, remedy: str) -> ConfigurationError:
+    """A text is larger, deeper or has longer numbers than a configuration has."""
+    return ConfigurationError(f"beyond what is read: {problem}", where=where, remedy=remedy)
 
 
 def no_matrix_to_waive(path: Path) -> ConfigurationError:
@@ -39,6 +54,15 @@ def matrix_unwritable(path: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(f"the matrix cannot be written: {cause}", where=str(path), remedy="make it writable")
 
 
+def matrix_not_kept(path: Path, cause: str) -> ConfigurationError:
+    """A waiver cannot be added so that all else stays as it is."""
+    return ConfigurationError(
+        f"the waiver cannot be added without changing the rest of the file: {cause}",
+        where=str(path),
+        remedy="add it by hand, below 'waivers:'",
+    )
+
+
 def unknown_waived(what: str, name: str, known: Iterable[str]) -> ConfigurationError:
     """A waiver names what the matrix does not have, or what is not checked."""
     return ConfigurationError(f"there is no {what} {name!r}", where=what.upper(), remedy=nearest(name, known))
@@ -49,9 +73,9 @@ def waiver_without_reason() -> ConfigurationError:
     return ConfigurationError("a waiver has a reason", where="--reason", remedy="say why, such as a ticket")
 
 
-def json_syntax(where: str, problem: str) -> ConfigurationError:
+def json_syntax(where: str, problem: str, remedy: str) -> ConfigurationError:
     """The file is not JSON, not even with comments."""
-    return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy="correct the line named above")
+    return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy=remedy)
 
 
 def pot_unsupported(where: str, what: str, remedy: str) -> ConfigurationError:
@@ -77,6 +101,21 @@ def bad_value(where: str, key: str, value: object, problem: str) -> Configuratio
 def unknown_value(where: str, key: str, value: str, known: Iterable[str]) -> ConfigurationError:
     """A name that is not among those that the key takes."""
     return ConfigurationError(f"{key}: unknown value {value!r}", where=where, remedy=nearest(value, known))
+
+
+def no_hardware(where: str, error: ConfigurationError) -> ConfigurationError:
+    """What should be a hardware configuration is another file."""
+    return ConfigurationError(
+        f"it names no hardware configuration: {error.where}: {error.what}", where=where, remedy=error.remedy
+    )
+
+
+def unknown_device(where: str, device: str, part: str, known: Iterable[str]) -> ConfigurationError:
+    """A device that no plugin of OpenVINO has by name, on no machine."""
+    within = f", in {device!r}" if part != device else ""
+    return ConfigurationError(
+        f"OpenVINO has no device {part!r}{within}", where=where, remedy=nearest(part.partition(".")[0], known)
+    )
 
 
 def missing_key(where: str, key: str) -> ConfigurationError:

@@ -13,6 +13,15 @@ def empty_dataset(where: str) -> CellError:
     return CellError("the dataset is empty: no annotated sample", where=where, remedy="check the annotation file")
 
 
+def two_labels(identifier: str, first: str, second: str) -> CellError:
+    """The annotation contradicts itself."""
+    return CellError(
+        f"sample {identifier!r} is annotated twice, with label {first} and with label {second}",
+        where="dataset",
+        remedy="correct the annotation file",
+    )
+
+
 def sample_unreadable(identifier: str, cause: str) -> CellError:
     """An annotated sample cannot be read or preprocessed."""
     return CellError(

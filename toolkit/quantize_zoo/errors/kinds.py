@@ -54,7 +54,8 @@ class WorkerDiedError(CellError):
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """Say what is known, the nearest name first if there is one."""
     names = sorted(known)
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    close = [name for name in names if name.lower() == wrong.lower()]
+    close = close or difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     listed = ", ".join(names) if names else "none"
     return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from quantize_zoo.gate.significance import FEWEST_FOR_STUDENT, corrected_student, permutation_of_signs, sign_test
 from quantize_zoo.scoring import Estimate, Replicates, paired_loss, replicated_difference, replicated_loss
@@ -145,7 +145,7 @@ def _replicated(difference: float, deviation: float, degrees: int, samples: int)
     if deviation == 0:
         return _Found(0.0 if difference > 0 else 1.0, "jackknife", (math.inf if difference > 0 else 0.0,), samples)
     score, test = difference / deviation, f"jackknife over {degrees + 1} groups of samples"
-    return _Found(float(stats.t.sf(score, degrees)), test, (score,), samples, degrees)
+    return _Found(float(scipy.stats.t.sf(score, degrees)), test, (score,), samples, degrees)
 
 
 def _more_samples(found: _Found, level: float) -> int | None:
@@ -153,5 +153,5 @@ def _more_samples(found: _Found, level: float) -> int | None:
     score = max(found.scores)
     if score <= 0:
         return None
-    wanted = float(stats.t.isf(level / len(found.scores), found.degrees)) / score
+    wanted = float(scipy.stats.t.isf(level / len(found.scores), found.degrees)) / score
     return max(1, math.ceil(found.samples * (wanted**2 - 1)))

@@ -22,6 +22,7 @@ from PIL import Image
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
 from quantize_zoo.graph.states import Steps, is_stateful
+from quantize_zoo.scoring.annotations import LabelledOnce
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
@@ -82,8 +83,10 @@ class AccuracySession:
         evaluator = checker.module("evaluators.quantization_model_evaluator")
         config_error = checker.module("config").ConfigError
         shapes = input_shapes(model)
+        labelled_once = LabelledOnce(evaluator)
         try:
-            parts = evaluator.create_dataset_attributes([dataset_config], "")
+            with labelled_once:
+                parts = evaluator.create_dataset_attributes([dataset_config], "")
         except config_error as error:
             # The checker has one message for an annotation that is not named and for one without samples.
             named = "annotation" in dataset_config or "annotation_conversion" in dataset_config
@@ -92,6 +95,7 @@ class AccuracySession:
             raise errors.checker_configuration(where, str(error)) from error
         except Exception as error:  # converters raise what their file formats raise
             raise errors.dataset_unusable(f"{type(error).__name__}: {error}") from error
+        labelled_once.require()
         adapter_config = launcher_config.get("adapter")
         try:
             self._adapter = checker.module("adapters").create_adapter(adapter_config) if adapter_config else None

@@ -12,6 +12,7 @@ from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
 from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.scoring.checker import find_checker
+from quantize_zoo.scoring.checker_shapes import definitions_problem, entry_problem
 
 OPENVINO_LAUNCHERS = ("openvino", "dlsdk")
 # The checker's path options, and the environment variables that it reads where an option is not given.
@@ -42,9 +43,9 @@ def checker_entry(config: ModelConfig) -> dict[str, Any]:
         raise errors.checker_configuration(where, "it needs a list 'models' with one entry")
     ranked = sorted(models, key=lambda model: (model.get("name") != config.name, not _openvino_launchers(model)))
     entry = copy.deepcopy(ranked[0])
-    for key in ("launchers", "datasets"):
-        if not isinstance(entry.get(key), list) or not entry[key] or not isinstance(entry[key][0], dict):
-            raise errors.checker_configuration(where, f"models[0] needs a list {key!r} with one entry")
+    problem = entry_problem(entry, f"models[{models.index(ranked[0])}]")
+    if problem:
+        raise errors.checker_configuration(where, problem)
     entry["launchers"].sort(key=lambda launcher: launcher.get("framework") not in OPENVINO_LAUNCHERS)
     entry = _with_definitions(entry, config, content)
     names = [str(dataset.get("name")) for dataset in entry["datasets"]]
@@ -62,22 +63,25 @@ def checker_metrics(config: ModelConfig) -> list[str]:
         ConfigurationError: the configuration lacks what is needed, a metric included.
 
     """
-    names = [metric_name(metric) for metric in checker_entry(config)["datasets"][0].get("metrics") or []]
-    if not names:
+    metrics = checker_entry(config)["datasets"][0].get("metrics") or []
+    names = [metric_name(metric) for metric in metrics if metric.keys() & {"name", "type"}]
+    if not names or len(names) < len(metrics):
         raise errors.checker_configuration(config.location, "models[0].datasets[0] names no metric")
     return names
 
 
 def require_metric(config: ModelConfig) -> None:
-    """Check that the tuned metric is one of the accuracy checker's.
+    """Check that the tuned metric, and those whose FP32 values are given, are the accuracy checker's.
 
     Raises:
         ConfigurationError: it is not, or the configuration lacks what is needed.
 
     """
     names = checker_metrics(config)
-    if config.metric not in names:
-        raise errors.unknown_metric(f"{config.location}: metric", config.metric, names)
+    baselines = [metric.name for metric in config.optimizer.params.metrics]
+    for key, metric in (("metric", config.metric), *(("optimizer.params.metrics", name) for name in baselines)):
+        if metric not in names:
+            raise errors.unknown_metric(f"{config.location}: {key}", metric, names)
 
 
 def metric_name(metric: Mapping[str, Any]) -> str:
@@ -97,7 +101,10 @@ def with_prefixes(entry: dict[str, Any], config: ModelConfig) -> dict[str, Any]:
         for name, variable in PREFIX_VARIABLES.items()
     }
     content = {"models": [copy.deepcopy(entry)]}
-    find_checker().module("config").ConfigReader._merge_paths_with_prefixes(prefixes, content)
+    try:
+        find_checker().module("config").ConfigReader._merge_paths_with_prefixes(prefixes, content)
+    except Exception as error:  # it takes for granted that there are paths where it needs them
+        raise errors.checker_configuration(config.location, f"{type(error).__name__}: {error}") from error
     resolved: dict[str, Any] = content["models"][0]
     return resolved
 
@@ -106,12 +113,16 @@ def read_definitions(path: Path | None, named_by: str = "") -> dict[str, Any]:
     """Read a file of definitions of datasets and launchers; without a path there are none.
 
     Raises:
-        ConfigurationError: the file cannot be read.
+        ConfigurationError: the file cannot be read, or is no such file.
 
     """
     if path is None:
         return {}
-    definitions: dict[str, Any] = read_yaml(path, named_by).data or {}
+    content = read_yaml(path, named_by).data or {}
+    problem = definitions_problem(content)
+    if problem:
+        raise errors.checker_configuration(str(path), problem)
+    definitions = {key: value for key, value in content.items() if value is not None}
     find_checker().module("config").ConfigReader._prepare_global_configs(definitions)
     return definitions
 

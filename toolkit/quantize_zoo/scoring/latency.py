@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams
@@ -156,7 +156,7 @@ def summarize_compilations(found: Sequence[NDArray[np.float64]], fewest: int) ->
 def _location(batch: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the trimmed means of a compilation's logarithms: microseconds of FP32 and candidate, and their ratio."""
     logs = np.log(1e6 * batch)
-    return np.asarray(stats.trim_mean(np.column_stack([logs, logs[:, 0] - logs[:, 1]]), _TRIMMED, axis=0))
+    return np.asarray(scipy.stats.trim_mean(np.column_stack([logs, logs[:, 0] - logs[:, 1]]), _TRIMMED, axis=0))
 
 
 def _batch(turns: _Turns, effort: _Effort) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from quantize_zoo.scoring.estimate import CONFIDENCE, Estimate
 
@@ -90,5 +90,5 @@ def replicated_loss(
     """Return the relative loss of the second, with Student's interval of the jackknife."""
     difference, deviation, degrees = replicated_difference(first, second, of_first, of_second)
     value = (1.0 if higher_is_better else -1.0) * difference / abs(first)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * deviation / abs(first)
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * deviation / abs(first)
     return Estimate(value, value - half, value + half, "", of_first.samples)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 _HIDDEN = "***"
 _SECRET = r"[\w.-]*(?:password|passwd|pwd|secret|token)[\w.-]*|odbc_connect"
@@ -49,6 +50,9 @@ def _without_password(found: re.Match[str]) -> str:
 
 
 def _parsed(url: str) -> URL | None:
+    from sqlalchemy.engine import make_url  # as long as all else that an error message needs
+    from sqlalchemy.exc import ArgumentError
+
     try:
         return make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number is a ValueError

@@ -9,6 +9,7 @@ from typing import Any
 
 from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.scoring import OPENVINO_LAUNCHERS, find_checker, merge_definitions
+from quantize_zoo.scoring.checker_shapes import entry_problem
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
     """
     source = read_yaml(path)
     content = source.data if isinstance(source.data, dict) else {}
-    for evaluation in content.get("evaluations") or ():
+    for evaluation in _listed(content, "evaluations"):
         module = evaluation.get("module", "unknown") if isinstance(evaluation, dict) else "unknown"
         yield Finding(f"{path}:1", str(_name(evaluation)), f"custom evaluator {str(module).rsplit('.', 1)[-1]}")
-    for number, entry in enumerate(content.get("models") or ()):
+    for number, entry in enumerate(_listed(content, "models")):
         where = source.where(("models", number))
         if not isinstance(entry, dict):
             yield Finding(where, "unknown", "the entry is no mapping")
@@ -54,18 +55,23 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
         yield Finding(where, str(_name(entry)), next(_problems(entry, definitions), ""))
 
 
+def _listed(content: dict[str, Any], key: str) -> list[Any]:
+    value = content.get(key)
+    return value if isinstance(value, list) else []
+
+
 def _name(entry: Any) -> str:
     return str(entry.get("name", "unknown")) if isinstance(entry, dict) else "unknown"
 
 
 def _problems(entry: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
-    launchers, datasets = entry.get("launchers"), entry.get("datasets")
-    for key, value in (("launchers", launchers), ("datasets", datasets)):
-        if not isinstance(value, list) or not value:
-            yield f"no list {key!r}"
-            return
-    frameworks = [str(launcher.get("framework")) for launcher in launchers or ()]
-    launcher = next((each for each in launchers or () if each.get("framework") in OPENVINO_LAUNCHERS), None)
+    problem = entry_problem(entry, "the entry")
+    if problem:
+        yield problem
+        return
+    launchers = entry["launchers"]
+    frameworks = [str(launcher.get("framework")) for launcher in launchers]
+    launcher = next((each for each in launchers if each.get("framework") in OPENVINO_LAUNCHERS), None)
     if launcher is None:
         yield f"another framework: {', '.join(frameworks)}"
         return
