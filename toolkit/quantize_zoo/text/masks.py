@@ -40,8 +40,8 @@ def mask_urls(text: str, url: str = "") -> str:
     """
     if url:
         text = text.replace(url, mask_url(url))
-    for secret in sorted(_secrets(url), key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+        for secret in sorted(_secrets(url), key=len, reverse=True):
+            text = text.replace(secret, _HIDDEN)
     return _CREDENTIALS.sub(_without_password, _PARAMETER.sub(rf"\1{_HIDDEN}", text))
 
 
