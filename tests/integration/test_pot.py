@@ -49,6 +49,25 @@ def test_default_quantization_writes_the_model_and_evaluates_it(pot):
     assert 0.9 < float(metrics["accuracy@top1"]) <= 1
 
 
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "my model", "x" * 300, "a\nb"])
+def test_whatever_a_model_is_called_its_files_are_in_the_folder(pot, name):
+    folder, status, _, err = pot([("MinMaxQuantization", {"stat_subset_size": 2})], "--name", name)
+    assert status == 0, err
+    (written,) = (folder / "out").glob("*.xml")
+    assert str(written.relative_to(folder)) in err
+    assert operations(written)
+
+
+def test_a_search_takes_a_model_whose_file_has_a_space_in_its_name(pot):
+    shutil.copy("net.xml", "my net.xml")
+    shutil.copy("net.bin", "my net.bin")
+    model = {"model": "my net.xml", "weights": "my net.bin"}
+    optimizer = {"name": "Tpe", "params": {**TPE, "max_trials": 1}}
+    folder, status, _, err = pot([("TunableQuantization", TUNABLE)], model=model, optimizer=optimizer)
+    assert status == 0, err
+    assert len(list((folder / "out").glob("my-net-*.xml"))) == 1
+
+
 def test_intermediate_model_is_the_quantized_one_before_bias_correction(pot):
     algorithms = [("MinMaxQuantization", {"stat_subset_size": 20}), ("FastBiasCorrection", {"stat_subset_size": 20})]
     folder, status, _, err = pot(algorithms, dump=True)

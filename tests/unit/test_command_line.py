@@ -1,5 +1,6 @@
 """The last net of the command line: whatever happens is a message and the right exit status."""
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ from clusters import COMMAND
 from quantize_zoo import cli
 from quantize_zoo.scoring.checker_config import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
 from quantize_zoo.text.given import VARIABLES
+from unit.test_gate_and_report import good
+from unit.test_offers import store_run
 
 SCRIPT = [str(Path(sys.executable).with_name("quantize-zoo"))]
 
@@ -61,6 +64,29 @@ def test_a_traceback_that_cannot_be_kept_is_not_shown(doctor_that):
     done = doctor_that("import tempfile; tempfile.tempdir = '/nowhere'; raise ValueError('x')")
     assert done.returncode == 70
     assert done.stderr.splitlines() == ["error: unexpected ValueError: x; the traceback could not be written to a file"]
+
+
+NAMELESS = """
+import os, pwd, sys
+
+def unknown(*_):
+    raise KeyError("getpwuid(): uid not found: 4242")
+
+pwd.getpwuid = unknown
+for name in ("HOME", "USER", "LOGNAME", "USERNAME", "LNAME"):
+    os.environ.pop(name, None)
+from quantize_zoo.cli import main
+main()
+"""
+
+
+def test_a_user_without_a_name_and_a_home_is_one_all_the_same(tmp_path):
+    store_run(tmp_path, good(), require_targets=False)
+    for command in (["accept"], ["show", "--json"]):
+        arguments = ["baseline", *command, "--reports", tmp_path / "reports"]
+        done = subprocess.run([sys.executable, "-c", NAMELESS, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["accepted_by"] == str(os.getuid())
 
 
 def test_a_library_that_cannot_be_loaded_is_no_regression(tmp_path):

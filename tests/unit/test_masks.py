@@ -63,6 +63,21 @@ def test_passwords_of_urls_in_a_text_are_masked(text, shown):
     assert mask_urls(text) == shown
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "host=x user=zoo password=s3cret", "postgresql//zoo:s3cret@host/db", "postgresql:/zoo:s3cret@host",
+        "postgresql://zoo:s3cret@[::1/db", "POSTGRESQL://zoo:s3cret@host:x/db", "postgresql://zoo:s3cret@host:99999999/db",
+        "postgresql://zoo:s3cret@host/db?password=s3cret&token=s3cret", "://zoo:s3cret@host", "zoo:s3cret@host",
+        "postgresql://zoo:s3\ncret@host/db", "jdbc:postgresql://host/db?user=zoo&password=s3cret",
+        "password=s3cret", "sqlite:///x.db?secret=s3cret",
+    ],
+)  # fmt: skip
+def test_of_no_odd_url_the_password_is_shown(url):
+    for text in (mask_url(url), str(errors.store_unusable(url, f"no such thing: {url}")), mask_urls(url, url)):
+        assert "s3" not in text or "s3cret" not in text.replace("\n", ""), text
+
+
 @pytest.mark.parametrize("written", ["p@ss", "p%40ss"])
 def test_secrets_of_a_url_are_masked_wherever_they_stand(written):
     url = "postgresql://zoo:p%40ss@host/db"

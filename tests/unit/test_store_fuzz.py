@@ -4,7 +4,7 @@ from store_fuzzing import fuzz
 from unit.test_gate_and_report import good
 from unit.test_offers import store_run
 
-COUNT = 300
+COUNT = 200
 
 
 def test_damage_is_told_in_a_few_lines_and_changes_nothing(tmp_path, quantize_zoo):

@@ -14,7 +14,7 @@ from typer.main import get_command
 from quantize_zoo import errors, interrupts
 from quantize_zoo.commands.lines import tell
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.text.given import require_texts
+from quantize_zoo.text.given import give_home, require_texts
 from quantize_zoo.text.tracebacks import INTERNAL_ERROR, keep_traceback
 
 BAD_USAGE = 2
@@ -94,6 +94,7 @@ def _status() -> int:
     """Run the command; an error is a message and an exit status."""
     try:
         require_texts()
+        give_home()
         return app(standalone_mode=False) or 0
     except QuantizeZooError as error:
         tell(f"error: {error}")

@@ -279,7 +279,8 @@ class Store:
 
         """
         with self._read() as session:
-            known = list(session.scalars(select(Run.id).order_by(Run.started_at)))
+            query = select(Run.id).where(Run.id.is_not(None)).order_by(Run.started_at)  # SQLite takes a key of NULL
+            known = list(session.scalars(query))
             if not known:
                 raise errors.no_runs(self.url)
             if run_id is not None and run_id not in known:

@@ -13,6 +13,8 @@ VARIABLES = (
     "QUANTIZE_ZOO_STORE", "DEFINITIONS_FILE", "DATA_DIR", "ANNOTATIONS_DIR", "MODELS_DIR", "MODEL_ATTRIBUTES_DIR",
 )  # fmt: skip
 
+_NO_HOME = "/nonexistent"  # as Debian says it of users that have none
+
 
 def require_texts() -> None:
     """Refuse what is no text, which neither a store nor a report could hold.
@@ -29,6 +31,17 @@ def require_texts() -> None:
     for what, text in (*(("argument", each) for each in sys.argv[1:]), *variables, ("working folder", folder)):
         if not _is_text(text):
             raise errors.no_text(what, text)
+
+
+def give_home() -> None:
+    """Give a user without an entry in the system's list, as in a container, a home folder that is not there.
+
+    Without any, OpenVINO cannot even be imported.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = _NO_HOME
 
 
 def _is_text(given: str) -> bool:

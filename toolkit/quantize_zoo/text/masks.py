@@ -28,7 +28,7 @@ def mask_url(url: str) -> str:
     """
     if _parsed(url) is None:
         start, colon, _ = url.partition(":")
-        return f"{start}:{_HIDDEN}" if colon else url
+        return f"{start}:{_HIDDEN}" if colon else _PARAMETER.sub(rf"\1{_HIDDEN}", url)
     # Not SQLAlchemy's render_as_string: of a password that contains an @ it shows what follows that.
     return _WHOLE_CREDENTIALS.sub(rf"\1{_HIDDEN}@", _PARAMETER.sub(rf"\1{_HIDDEN}", url))
 
@@ -38,8 +38,10 @@ def mask_urls(text: str, url: str = "") -> str:
 
     The secrets of ``url`` are masked wherever they stand in the text.
     """
-    for secret in sorted(_secrets(url), key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+    if url:
+        text = text.replace(url, mask_url(url))
+        for secret in sorted(_secrets(url), key=len, reverse=True):
+            text = text.replace(secret, _HIDDEN)
     return _CREDENTIALS.sub(_without_password, _PARAMETER.sub(rf"\1{_HIDDEN}", text))
 
 
