@@ -57,6 +57,28 @@ def test_an_internal_error_is_one_line_and_a_file_with_the_traceback(does, told,
     log.unlink()
 
 
+def test_a_traceback_that_cannot_be_kept_is_not_shown(doctor_that):
+    done = doctor_that("import tempfile; tempfile.tempdir = '/nowhere'; raise ValueError('x')")
+    assert done.returncode == 70
+    assert done.stderr.splitlines() == ["error: unexpected ValueError: x; the traceback could not be written to a file"]
+
+
+def test_a_library_that_cannot_be_loaded_is_no_regression(tmp_path):
+    (tmp_path / "typer.py").write_text("raise ImportError('libfoo.so: cannot open shared object file')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([*COMMAND, "doctor"], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 70
+    assert "error: quantize-zoo cannot be loaded: ImportError: libfoo.so" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_long_and_hostile_value_on_the_command_line_is_cut_and_written_out(quantize_zoo):
+    status, out, err = quantize_zoo("run", "--seed", "\x1b[31m" + "x" * 5000)
+    assert (status, out) == (2, "")
+    assert len(err) < 1000
+    assert "\x1b" not in err
+
+
 def test_a_reader_that_goes_is_no_regression(doctor_that):
     done = doctor_that("raise BrokenPipeError(32, 'Broken pipe')")
     assert done.returncode == 128 + signal.SIGPIPE

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
-import traceback
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
-from typer.rich_utils import rich_format_error
 
 from quantize_zoo import errors, interrupts
+from quantize_zoo.commands.lines import tell
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.text.given import require_texts
+from quantize_zoo.text.tracebacks import INTERNAL_ERROR, keep_traceback
 
 BAD_USAGE = 2
 CELL_FAILED = 3
-INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 # In the order in which they are used: the function behind each, and what its help begins with.
 _COMMANDS = {
     "doctor": ("machine.doctor", "Tell what this machine has, and how to get what is missing."),
@@ -99,28 +96,23 @@ def _status() -> int:
         require_texts()
         return app(standalone_mode=False) or 0
     except QuantizeZooError as error:
-        _tell(f"error: {error}")
+        tell(f"error: {error}")
         return BAD_USAGE if isinstance(error, ConfigurationError) else CELL_FAILED
     except _UsageError as error:
-        rich_format_error(cast("Any", error))
+        problem, used = _told(error)
+        if problem:  # without arguments there is none, and the help was printed
+            tell(f"error: {errors.bad_usage(problem, used)}")
         return BAD_USAGE
     except (Exception, SystemExit) as error:  # a library's SystemExit(1) is no regression either
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             return 128 + signal.SIGPIPE  # nobody reads on, as below | head
         if interrupts.asked() is None:
             cause = error.__cause__ if isinstance(error, typer.Abort) else error  # so Typer tells an EOFError
-            _tell(f"error: {errors.internal_error(cause or error, _traceback_file(error))}")
+            tell(f"error: {errors.internal_error(cause or error, keep_traceback(error))}")
         return INTERNAL_ERROR
 
 
-def _tell(text: str) -> None:
-    from quantize_zoo.commands.output import tell
-
-    tell(text)
-
-
-def _traceback_file(error: BaseException) -> Path:
-    """Write the traceback into a file of the temporary folder."""
-    with tempfile.NamedTemporaryFile("w", prefix="quantize-zoo-", suffix=".log", delete=False) as stream:
-        traceback.print_exception(error, file=stream)
-    return Path(stream.name)
+def _told(error: Exception) -> tuple[str, str]:
+    """Return what click says is wrong with the command line, and the command whose help tells how it is used."""
+    usage = cast("Any", error)
+    return usage.format_message(), usage.ctx.command_path if usage.ctx else "quantize-zoo"

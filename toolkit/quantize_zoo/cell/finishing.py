@@ -17,7 +17,7 @@ from quantize_zoo.cell.nncf import quantize_with_nncf
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate.bench import Bench, measure_figures
-from quantize_zoo.graph import read_model, save_model
+from quantize_zoo.graph import content_hash, read_model, save_model
 from quantize_zoo.quantization import Samples
 from quantize_zoo.scoring import (
     AccuracySession,
@@ -94,7 +94,8 @@ def finish_file(
     latency = confirm(bench, fp32, candidate)
     answers = {"fp32": bench.answers(fp32), "int8": bench.answers(candidate)}
     kept = {name: bench.accuracy.replicated(each) for name, each in answers.items()}
-    write_answers(path.with_suffix(".npz"), kept, bench.contents)
+    answered = path.with_suffix(".npz")
+    write_answers(answered, kept, bench.contents)
     scored = score_holdout(work, candidate, holdout)
     if scored is not None and (loss := _loss(work, answers, holdout)) is not None:
         scored = replace(scored, accuracy_loss=loss)
@@ -107,6 +108,8 @@ def finish_file(
         proof,
         measure_figures(bench, work.cell.model.model),
         _loss(work, answers, work.order),
+        content_hash(path),
+        content_hash(answered),
     )
 
 

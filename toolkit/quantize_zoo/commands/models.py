@@ -9,13 +9,15 @@ from typing import Annotated
 
 import typer
 
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument, SeedOption
-from quantize_zoo.commands.output import hand_over, say, tell
-from quantize_zoo.commands.places import make_folder, matrix_at
+from quantize_zoo.commands.output import hand_over
+from quantize_zoo.commands.places import matrix_at, writable
 from quantize_zoo.commands.running import run_matrix_in
 from quantize_zoo.config import load_pot, schema_path
 from quantize_zoo.matrix import copy_model, expand, pot_matrix, quantize_once
 from quantize_zoo.scoring import read_definitions
+from quantize_zoo.text.slugs import slug
 from quantize_zoo.zoo import (
     Finding,
     check_checker_file,
@@ -62,8 +64,8 @@ def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
         for finding in bad:
-            print(f"{finding.file}: {finding.model}: {finding.problem}")
-        print(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
+            say(f"{finding.file}: {finding.model}: {finding.problem}")
+        say(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
     if len(bad) == len(findings):
         raise typer.Exit(_NOTHING_USABLE)
 
@@ -77,13 +79,14 @@ def pot(
 ) -> None:
     """Run a configuration file of POT as it is."""
     job = load_pot(config)
-    job = replace(job, name=name or job.name)
+    job = replace(job, name=slug(name or job.name))  # of a model's file, which may be called anything
     for warning in job.warnings:
         tell(f"warning: {warning}")
-    make_folder(output_dir)
     if job.optimizer is None:
-        for metric, value in quantize_once(job, output_dir, evaluate=evaluate).items():
-            print(f"{metric}: {value}")
+        with writable(output_dir):
+            metrics = quantize_once(job, output_dir, evaluate=evaluate)
+        for metric, value in metrics.items():
+            say(f"{metric}: {value}")
         tell(f"model: {output_dir / job.name}.xml")
     else:
         rendered, folder = run_matrix_in(output_dir / "reports", pot_matrix(job), None, seed)

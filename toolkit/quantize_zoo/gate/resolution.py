@@ -68,11 +68,15 @@ def _smallest(
         _, deviation, degrees = replicated_difference(*pair, fp32.replicates, int8.replicates)
         wanted = float(scipy.stats.t.isf(level, degrees))
         # The deviation by which a difference is divided is one of few groups, and varies from dataset to dataset.
-        return _by_deviation(deviation / metric, margin, wanted, math.sqrt(1 + wanted**2 / (2 * degrees)))
+        return _by_deviation(deviation / metric, margin, wanted, lambda _: math.sqrt(1 + wanted**2 / (2 * degrees)))
     differences = fp32.values - int8.values
     if not np.isin([fp32.values, int8.values], (0.0, 1.0)).all():
         spread = float(differences.std(ddof=1)) / math.sqrt(count) / metric if count > 1 else 0.0
-        return _by_deviation(spread, margin, float(scipy.stats.norm.isf(level)))
+        wanted, excess = float(scipy.stats.norm.isf(level)), float(scipy.stats.kurtosis(differences)) + 2
+        # So does that of samples of which a few differ by much more than others.
+        return _by_deviation(
+            spread, margin, wanted, lambda times: math.sqrt(1 + wanted**2 * max(0.0, excess) / (4 * count * times))
+        )
     falls = None
     if fp32.confidences is not None and int8.confidences is not None and count >= FEWEST_FOR_STUDENT:
         falls = _spread_of_scores(fp32.confidences, int8.confidences)
@@ -84,16 +88,21 @@ def _spread_of_scores(fp32: NDArray[np.float64], int8: NDArray[np.float64]) -> f
 
 
 def _by_deviation(
-    deviation: float, margin: float, wanted: float, varies: float = 1.0
+    deviation: float, margin: float, wanted: float, varies: Callable[[float], float]
 ) -> Callable[[float], float] | None:
     """Take a loss whose standard deviation is known; models that do not differ tell nothing of it.
 
-    Its score, which is to reach ``wanted``, has a standard deviation of its own, ``varies``.
+    Its score, which is to reach ``wanted``, has a standard deviation of its own, ``varies``, by how many times the
+    samples there are.
     """
     if deviation == 0:
         return None
-    significant = (wanted + _FOUND * varies) * deviation
-    return lambda times: max(margin + _FOUND * deviation / times**0.5, significant / times**0.5)
+
+    def smallest(times: float) -> float:
+        significant = (wanted + _FOUND * varies(times)) * deviation
+        return float(max(margin + _FOUND * deviation / times**0.5, significant / times**0.5))
+
+    return smallest
 
 
 def _of_answers(

@@ -40,11 +40,7 @@ def make_canonical(source: Path, shapes: Shapes, target: Path) -> None:
         raise errors.no_ports(source, "input" if model.outputs else "output")
     _reshape(model, shapes)
     with_own_names(model)
-    # Beside its place, so that what was killed half-way is not taken for a model.
-    draft = target.with_name(f".{target.name}")
-    save_model(model, draft)
-    draft.with_suffix(".bin").replace(target.with_suffix(".bin"))
-    draft.replace(target)
+    save_model(model, target)
 
 
 def with_own_names(model: ov.Model) -> ov.Model:

@@ -17,6 +17,7 @@ from quantize_zoo.report import offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.groups import grouped
 from quantize_zoo.report.run_report import CellReport, RunReport
+from quantize_zoo.text.shown import visible
 from quantize_zoo.text.slugs import slug
 
 _TEMPLATES = "quantize_zoo.report"
@@ -90,7 +91,7 @@ def page_path(cell: CellReport) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=_clean,
     )  # fmt: skip
     environment.filters.update(
         interval=wording.interval,
@@ -107,6 +108,11 @@ def _environment() -> Environment:
     )
     environment.tests["is_number"] = wording.is_number
     return environment
+
+
+def _clean(value: object) -> object:
+    """Return what a page shows without control characters; markup is this program's own."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _policy(script: str) -> str:

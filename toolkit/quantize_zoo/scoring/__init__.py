@@ -2,7 +2,7 @@
 
 from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
 from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
-from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
+from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, install_overlay
 from quantize_zoo.scoring.checker_config import (
     OPENVINO_LAUNCHERS,
     checker_entry,
@@ -49,7 +49,6 @@ from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 __all__ = [
     "CLOCK_US",
     "OPENVINO_LAUNCHERS",
-    "OVERLAY_FOLDER",
     "AccuracyResult",
     "AccuracySession",
     "Answers",
@@ -80,6 +79,7 @@ __all__ = [
     "describe_environment",
     "describe_execution",
     "find_checker",
+    "find_overlay",
     "hardware_target",
     "input_shapes",
     "install_overlay",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+from quantize_zoo.quantization.arrays import arrays_of, write_arrays
 from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.replicates import Replicates
 
@@ -125,10 +126,9 @@ def write_answers(path: Path, answers: Mapping[str, Answers], contents: Contents
             arrays[f"{name}.replicates"] = each.replicates.values
             arrays[f"{name}.replicate_sizes"] = each.replicates.sizes
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **arrays)
+        write_arrays(path, arrays, np.savez_compressed)
     except OSError as error:
-        raise errors.model_export_failed(path, str(error)) from error
+        raise errors.model_export_failed(path, errors.message_of(error)) from error
 
 
 def read_answers(path: Path) -> dict[str, Answers]:
@@ -139,10 +139,10 @@ def read_answers(path: Path) -> dict[str, Answers]:
 
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with arrays_of(path) as stored:
             names = sorted({key.split(".")[0] for key in stored.files} - {_CONTENTS})
             return {name: _answers(stored, name) for name in names}
-    except (OSError, ValueError, KeyError) as error:
+    except ValueError as error:
         raise errors.answers_unreadable(path, str(error)) from error
 
 
@@ -154,11 +154,11 @@ def read_contents(path: Path) -> Contents | None:
 
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with arrays_of(path) as stored:
             if f"{_CONTENTS}.identifiers" not in stored.files:
                 return None
             return Contents(**{each.name: stored[f"{_CONTENTS}.{each.name}"] for each in fields(Contents)})
-    except (OSError, ValueError, KeyError) as error:
+    except ValueError as error:
         raise errors.answers_unreadable(path, str(error)) from error
 
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 _HIDDEN = "***"
 _SECRET = r"[\w.-]*(?:password|passwd|pwd|secret|token)[\w.-]*|odbc_connect"
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
-_PARAMETER = re.compile(rf"([?&;](?:{_SECRET})=)[^&;#\s'\"]+", re.IGNORECASE)
-# A password may itself contain an @, so the last one ends it; in quotes it may contain spaces, too.
+_PARAMETER = re.compile(rf"((?:[?&;]|(?<![\w.-]))(?:{_SECRET})=)[^&;#\s'\"]+", re.IGNORECASE)
+# A password may itself contain an @, so the last one ends it; in quotes it may contain spaces, too. A scheme is looked
+# for where a word begins only: what has none takes linear time.
 _CREDENTIALS = re.compile(
-    r"""(['"])?((?:--[\w-]+=)?[a-z][\w.+-]*://[^\s:/'"]*:)(?(1)(?:(?!\1).)*@|\S*@)""", re.IGNORECASE
+    r"""(['"])?((?:--[\w-]+=)?(?<![\w.+])[a-z][\w.+-]*://[^\s:/'"]*:)(?(1)(?:(?!\1).)*@|\S*@)""", re.IGNORECASE
 )
 _WHOLE_CREDENTIALS = re.compile(r"(://[^:/]*:).*@", re.DOTALL)
 
