@@ -117,6 +117,7 @@ class World:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.reset()
+        run(("check", "net.yml"), folder)  # so that no attempt waits until the checker is imported
 
     def reset(self):
         for each in self.folder.iterdir():
@@ -147,7 +148,7 @@ class World:
             (self.folder / kind.file).write_text(text, encoding="utf-8", errors="surrogatepass")
         arguments = kind.command
         if name == "command line":
-            text = text.replace("\0", "")[:1000]  # no argument has a NUL
+            text = text.replace("\0", "")[:100_000]  # no argument has a NUL, or is much longer
             arguments = tuple(each.replace("{}", text) for each in rng.choice(COMMANDS))
         given = self.folder / kind.file if kind.file else text
         before = self.state()
