@@ -52,7 +52,8 @@ COMMANDS = (
     ("compare", "{}", "net.xml", "--model", "none.yml"), ("compare", "none.xml", "net.xml", "--model", "{}"),
     ("compare", "{}", "latest"), ("report", "{}"), ("trials", "{}"), ("export", "{}"),
     ("export", "net-CPU", "--trial", "{}"), ("baseline", "show", "--json", "{}"),
-    ("baseline", "accept", "--cells", "{}"),
+    ("baseline", "accept", "--cells", "{}"), ("baseline", "import", "{}"), ("baseline", "drop", "{}"),
+    ("bisect", "{}", "--from", "2025.0", "--to", "2026.0"), ("bisect", "net-CPU", "--from", "{}", "--to", "2026.0"),
 )  # fmt: skip
 
 
@@ -84,6 +85,10 @@ class Attempt:
         return "taken" if self.status == 0 or "cannot write reports to results" in self.message else "clean"
 
 
+def _with_tls(path):
+    return ClusterOptions("tls://127.0.0.1:8786", None, None, path, path, path)
+
+
 KINDS = {
     "matrix": Kind("matrix.yml", ("check", "matrix.yml")),
     "model": Kind("net.yml", ("check", "net.yml")),
@@ -102,6 +107,7 @@ KINDS = {
         "scheduler.json", read=lambda path: find_scheduler(ClusterOptions(scheduler_file=path, insecure=True))
     ),
     "scheduler's address": Kind(read=lambda text: find_scheduler(ClusterOptions(scheduler=text, insecure=True))),
+    "TLS files": Kind(read=lambda text: find_scheduler(_with_tls(Path(text)))),
     "command line": Kind(),
 }
 
@@ -146,9 +152,10 @@ class World:
             text = mutate(original, rng) if kind.file else rng.choice(VALUES)
         if kind.file:
             (self.folder / kind.file).write_text(text, encoding="utf-8", errors="surrogatepass")
+        else:
+            text = text.replace("\0", "")[:100_000]  # no argument has a NUL, or is much longer
         arguments = kind.command
         if name == "command line":
-            text = text.replace("\0", "")[:100_000]  # no argument has a NUL, or is much longer
             arguments = tuple(each.replace("{}", text) for each in rng.choice(COMMANDS))
         given = self.folder / kind.file if kind.file else text
         before = self.state()
