@@ -20,7 +20,6 @@ from quantize_zoo.gate.bench import Bench, measure_figures
 from quantize_zoo.graph import content_hash, read_model, save_model
 from quantize_zoo.quantization import Samples
 from quantize_zoo.scoring import (
-    AccuracySession,
     Answers,
     Estimate,
     InputBudget,
@@ -32,12 +31,13 @@ from quantize_zoo.scoring import (
     find_checker,
     mean_estimate,
     measure_finally,
+    open_session,
     paired_loss,
     profile_layers,
     replicated_loss,
     write_answers,
 )
-from quantize_zoo.scoring.proof import LAST_BITS, PROVEN_SAMPLES, require_same_outputs
+from quantize_zoo.scoring.proof import LAST_BITS, PROVEN_SAMPLES, SUMMED_OTHERWISE, require_same_outputs
 from quantize_zoo.store import Holdout, OtherMetric, Proof, ReferencePoint
 
 
@@ -75,7 +75,8 @@ def prove(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float
     samples = bench.accuracy.inputs(work.order[:PROVEN_SAMPLES])
     written, repeats = require_same_outputs(candidate, path, bench.device, samples)
     value = bench.accuracy.score(written, work.order).metrics[metric]
-    if accuracy is not None and value != accuracy and (repeats or not math.isclose(value, accuracy, rel_tol=LAST_BITS)):
+    tolerance = SUMMED_OTHERWISE if repeats else LAST_BITS
+    if accuracy is not None and not math.isclose(value, accuracy, rel_tol=tolerance):
         raise errors.file_computes_otherwise(path, metric, f"{accuracy!r} in the trial", f"{value!r} of the file")
     return Proof(len(samples), value, repeats, time.perf_counter() - start)
 
@@ -184,7 +185,7 @@ def _score_other_datasets(work: CellCandidates, candidate: ov.Model, budget: Inp
     config, fp32 = work.cell.model, work.fp32.model
     datasets = checker_entry(config)["datasets"]
     for number in range(1, len(datasets)):
-        session = AccuracySession(find_checker(), config, fp32, budget, number)
+        session = open_session(find_checker(), config, fp32, budget, number)
         before, after = (
             session.score(compile_for_accuracy(model, work.bench.device)).metrics for model in (fp32, candidate)
         )

@@ -39,8 +39,10 @@ from quantize_zoo.scoring import (
     describe_environment,
     describe_execution,
     find_checker,
+    framework_note,
     hardware_target,
     mean_estimate,
+    open_session,
     require_device,
     split_samples,
     split_sequences,
@@ -102,7 +104,7 @@ class CellSession:
             params.compatibility,
         )
         self._checker = find_checker()
-        self._accuracy = AccuracySession(self._checker, config, self._model, self._budget)
+        self._accuracy = open_session(self._checker, config, self._model, self._budget)
         self._fingerprint = self._accuracy.fingerprint()  # reads every input, so once
         if (sequences := self._accuracy.sequences) is not None:
             self._split = split_sequences(sequences, params.holdout, params.eval_subset_size)
@@ -245,6 +247,8 @@ class CellSession:
         if self._cell.scored_on_cpu:
             device = self._cell.device.label
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
+        if note := framework_note(self._cell.model):
+            yield note
         bad = self._accuracy.bad_samples
         if bad:
             listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
@@ -255,7 +259,7 @@ class CellSession:
             yield f"states go on along {len(set(sequences))} sequences; intervals take their steps for independent"
         timed = self._work.bench.timed_indices
         if len(timed) > 1 and self._work.bench.measures_latency:
-            yield f"latency is that of {len(timed)} samples: {_shapes_text(self._accuracy.inputs(timed))}"
+            yield f"latency is that of {len(timed)} samples: {_shapes_text(self._work.bench.timed_inputs())}"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
         for name in self._untaken:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from quantize_zoo.errors.kinds import ConfigurationError, nearest
@@ -161,12 +161,51 @@ def unknown_dataset(where: str, name: str, known: Iterable[str]) -> Configuratio
     )
 
 
-def custom_evaluator(where: str) -> ConfigurationError:
-    """The checker's configuration runs a program of its own instead of one model."""
+def unknown_checker_name(where: str, kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """The accuracy checker has no converter, adapter, metric, ... of this name."""
+    return ConfigurationError(f"the accuracy checker has no {kind} {name!r}", where=where, remedy=nearest(name, known))
+
+
+def data_missing(path: Path, where: str, key: str) -> ConfigurationError:
+    """A file or folder that the accuracy checker's configuration names is not there."""
     return ConfigurationError(
-        "the accuracy checker's configuration has 'evaluations': a custom evaluator, which runs models of its own",
+        f"{key}: there is no {path}",
+        where=where,
+        remedy="correct the path; a relative one starts at the accuracy checker's configuration, or where 'paths' or "
+        "DATA_DIR and ANNOTATIONS_DIR say",
+    )
+
+
+def other_framework(where: str, frameworks: Iterable[str]) -> ConfigurationError:
+    """The checker's configuration is for another framework than OpenVINO."""
+    return ConfigurationError(
+        f"the accuracy checker's configuration is for another framework: {', '.join(frameworks)}",
+        where=where,
+        remedy="add a launcher with 'framework: openvino', and see that layouts and names of outputs are OpenVINO's",
+    )
+
+
+def not_ready(where: str, what: str, remedy: str) -> ConfigurationError:
+    """Looking at a model and its data found what would end its cells."""
+    return ConfigurationError(what, where=where, remedy=remedy)
+
+
+def custom_evaluator(where: str, problem: str) -> ConfigurationError:
+    """A custom evaluator of the checker's whose networks cannot be exchanged; ``problem`` names it and says why."""
+    return ConfigurationError(
+        f"no network can be exchanged: {problem}",
         where=where,
         remedy="describe the one model to quantize under 'models', with launchers and datasets",
+    )
+
+
+def network_not_named(where: str, files: Mapping[str, object]) -> ConfigurationError:
+    """A custom evaluator has several networks, and it is not clear which of them is the model."""
+    listed = ", ".join(f"{name} ({file or 'without a file'})" for name, file in files.items()) or "none"
+    return ConfigurationError(
+        f"network_info has the networks {listed}, and not one of them is the model to quantize",
+        where=where,
+        remedy="name the files of all others with 'model', and leave it out for the one that is quantized",
     )
 
 

@@ -30,6 +30,7 @@ from quantize_zoo.scoring import (
     checker_metrics,
     compile_for_accuracy,
     find_checker,
+    open_session,
     read_images,
     require_device,
 )
@@ -73,7 +74,7 @@ def quantize_once(job: PotJob, output: Path, *, evaluate: bool) -> dict[str, flo
 def _quantize(job: PotJob, model: ov.Model, output: Path, *, evaluate: bool) -> dict[str, float]:
     budget = InputBudget(output / "inputs", MatrixConfig.model_fields["input_memory_mb"].default * 1_000_000)
     session = (
-        None if isinstance(job.engine, Images) else AccuracySession(find_checker(), _model_config(job), model, budget)
+        None if isinstance(job.engine, Images) else open_session(find_checker(), _model_config(job), model, budget)
     )
 
     def samples(size: int | None) -> Samples:

@@ -4,14 +4,17 @@ from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
 from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
 from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, install_overlay
 from quantize_zoo.scoring.checker_config import (
-    OPENVINO_LAUNCHERS,
     checker_entry,
     checker_metrics,
+    framework_note,
+    framework_rank,
     merge_definitions,
+    place_in_entry,
     read_definitions,
     require_metric,
     with_prefixes,
 )
+from quantize_zoo.scoring.checker_parts import missing_files, unknown_keys, unknown_names
 from quantize_zoo.scoring.compilation import (
     Execution,
     accuracy_properties,
@@ -22,6 +25,7 @@ from quantize_zoo.scoring.compilation import (
     latency_properties,
 )
 from quantize_zoo.scoring.contents import Contents
+from quantize_zoo.scoring.custom_session import evaluator_problem
 from quantize_zoo.scoring.devices import (
     available_devices,
     available_instruction_sets,
@@ -44,11 +48,12 @@ from quantize_zoo.scoring.releases import Interpreters, Release, this_release
 from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
 from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
+from quantize_zoo.scoring.session import open_session
 from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 
 __all__ = [
     "CLOCK_US",
-    "OPENVINO_LAUNCHERS",
+    "OVERLAY_FOLDER",
     "AccuracyResult",
     "AccuracySession",
     "Answers",
@@ -78,8 +83,11 @@ __all__ = [
     "compile_for_latency",
     "describe_environment",
     "describe_execution",
+    "evaluator_problem",
     "find_checker",
     "find_overlay",
+    "framework_note",
+    "framework_rank",
     "hardware_target",
     "input_shapes",
     "install_overlay",
@@ -91,8 +99,11 @@ __all__ = [
     "measure_in_turns",
     "measure_rounds",
     "merge_definitions",
+    "missing_files",
+    "open_session",
     "owner_of",
     "paired_loss",
+    "place_in_entry",
     "profile_layers",
     "profile_rounds",
     "read_answers",
@@ -109,6 +120,8 @@ __all__ = [
     "start_runtime",
     "summarize_compilations",
     "this_release",
+    "unknown_keys",
+    "unknown_names",
     "with_prefixes",
     "write_answers",
 ]

@@ -79,11 +79,12 @@ class Answers:
         )
 
 
-def digest_of(outputs: Mapping[str, NDArray[Any]]) -> np.uint64:
-    """Return a hash of a sample's outputs."""
+def digest_of(inferences: Sequence[Mapping[str, NDArray[Any]]]) -> np.uint64:
+    """Return a hash of a sample's outputs, of all inferences that it takes."""
     digest = hashlib.blake2b(digest_size=8)
-    for name in sorted(outputs):
-        digest.update(np.ascontiguousarray(outputs[name]).tobytes())
+    for outputs in inferences:
+        for name in sorted(outputs):
+            digest.update(np.ascontiguousarray(outputs[name]).tobytes())
     number: np.uint64 = np.frombuffer(digest.digest(), dtype=np.uint64)[0]
     return number
 
