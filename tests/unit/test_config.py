@@ -210,6 +210,7 @@ def test_shipped_hardware_configuration_lists_symmetric_first(target):
         (("  algorithms:", "  target_device: cpu\n  algorithms:"), "'cpu'\n  -> did you mean 'CPU'"),
         (("  algorithms:", "  hardware: net.yml\n  algorithms:"), r"net.yml:6: compression.hardware: .*net.yml:1: key"),
         (("model: net.onnx", f"model: {'x' * 300}"), "no such file"),
+        (("metric: accuracy", "paths: {source: nowhere}"), "net.yml:4: paths.source: no such file: .*nowhere"),
         (("model: net.onnx", r'model: "net\0.onnx"'), r"character U\+0000 in a text"),
     ],
     ids=lambda value: value[1][-40:] if isinstance(value, tuple) else "",
