@@ -20,6 +20,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import typer
+from PIL import Image
 
 from builders import model, parameter
 from quantize_zoo import cli
@@ -99,6 +100,7 @@ KINDS = {
         ("waive", "net-CPU", "size", "--until", "2999-01-01", "--reason", "x", "--matrix", "waivers.yml"),
     ),
     "checker": Kind("checker.yml", ("check", "--fast", "net.yml")),
+    "checker with data": Kind("checker.yml", ("check", "net.yml")),
     "checker alone": Kind("checker.yml", ("check", "checker.yml", "--definitions", "definitions.yml")),
     "definitions": Kind("definitions.yml", ("check", "--fast", "net.yml")),
     "POT": Kind("pot.json", ("pot", "pot.json", "--output-dir", "results")),
@@ -134,6 +136,8 @@ class World:
         image = parameter((1, 3, 8, 8), "x")
         weights = ops.constant([[1.0] * 192] * 10, dtype="float32")
         flat = ops.reshape(image, ops.constant([1, 192], dtype="int64"), special_zero=False)
+        flat.set_friendly_name("flat")
+        Image.new("RGB", (8, 8)).save(self.folder / "images" / "0.png")
         save_model(model(ops.matmul(flat, weights, False, True), image), self.folder / "net.xml")
 
     def state(self):

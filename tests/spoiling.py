@@ -34,7 +34,7 @@ compression:
           preset: quantile
           max: {type: quantile, aggregator: mean, outlier_prob: 0.001, clipping_value: 6.0}
         activations: {bits: 8, mode: symmetric, granularity: pertensor}
-        ignored: {scope: [conv], operations: [{type: MatMul, attributes: {transpose_a: true}}], skip_model: false}
+        ignored: {scope: [flat], operations: [{type: MatMul, attributes: {transpose_a: true}}], skip_model: false}
     - {name: FastBiasCorrection, params: {threshold: 2.0}}
 optimizer:
   name: Tpe
