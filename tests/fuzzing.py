@@ -20,6 +20,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import typer
+from PIL import Image
 
 from builders import model, parameter
 from quantize_zoo import cli
@@ -52,7 +53,8 @@ COMMANDS = (
     ("compare", "{}", "net.xml", "--model", "none.yml"), ("compare", "none.xml", "net.xml", "--model", "{}"),
     ("compare", "{}", "latest"), ("report", "{}"), ("trials", "{}"), ("export", "{}"),
     ("export", "net-CPU", "--trial", "{}"), ("baseline", "show", "--json", "{}"),
-    ("baseline", "accept", "--cells", "{}"),
+    ("baseline", "accept", "--cells", "{}"), ("baseline", "import", "{}"), ("baseline", "drop", "{}"),
+    ("bisect", "{}", "--from", "2025.0", "--to", "2026.0"), ("bisect", "net-CPU", "--from", "{}", "--to", "2026.0"),
 )  # fmt: skip
 
 
@@ -84,6 +86,10 @@ class Attempt:
         return "taken" if self.status == 0 or "cannot write reports to results" in self.message else "clean"
 
 
+def _with_tls(path):
+    return ClusterOptions("tls://127.0.0.1:8786", None, None, path, path, path)
+
+
 KINDS = {
     "matrix": Kind("matrix.yml", ("check", "--fast", "matrix.yml")),
     "model": Kind("net.yml", ("check", "--fast", "net.yml")),
@@ -94,6 +100,7 @@ KINDS = {
         ("waive", "net-CPU", "size", "--until", "2999-01-01", "--reason", "x", "--matrix", "waivers.yml"),
     ),
     "checker": Kind("checker.yml", ("check", "--fast", "net.yml")),
+    "checker with data": Kind("checker.yml", ("check", "net.yml")),
     "checker alone": Kind("checker.yml", ("check", "checker.yml", "--definitions", "definitions.yml")),
     "definitions": Kind("definitions.yml", ("check", "--fast", "net.yml")),
     "POT": Kind("pot.json", ("pot", "pot.json", "--output-dir", "results")),
@@ -102,6 +109,7 @@ KINDS = {
         "scheduler.json", read=lambda path: find_scheduler(ClusterOptions(scheduler_file=path, insecure=True))
     ),
     "scheduler's address": Kind(read=lambda text: find_scheduler(ClusterOptions(scheduler=text, insecure=True))),
+    "TLS files": Kind(read=lambda text: find_scheduler(_with_tls(Path(text)))),
     "command line": Kind(),
 }
 
@@ -117,6 +125,7 @@ class World:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.reset()
+        run(("check", "net.yml"), folder)  # so that no attempt waits until the checker is imported
 
     def reset(self):
         for each in self.folder.iterdir():
@@ -127,6 +136,8 @@ class World:
         image = parameter((1, 3, 8, 8), "x")
         weights = ops.constant([[1.0] * 192] * 10, dtype="float32")
         flat = ops.reshape(image, ops.constant([1, 192], dtype="int64"), special_zero=False)
+        flat.set_friendly_name("flat")
+        Image.new("RGB", (8, 8)).save(self.folder / "images" / "0.png")
         save_model(model(ops.matmul(flat, weights, False, True), image), self.folder / "net.xml")
 
     def state(self):
@@ -145,9 +156,10 @@ class World:
             text = mutate(original, rng) if kind.file else rng.choice(VALUES)
         if kind.file:
             (self.folder / kind.file).write_text(text, encoding="utf-8", errors="surrogatepass")
+        else:
+            text = text.replace("\0", "")[:100_000]  # no argument has a NUL, or is much longer
         arguments = kind.command
         if name == "command line":
-            text = text.replace("\0", "")[:1000]  # no argument has a NUL
             arguments = tuple(each.replace("{}", text) for each in rng.choice(COMMANDS))
         given = self.folder / kind.file if kind.file else text
         before = self.state()

@@ -34,7 +34,7 @@ compression:
           preset: quantile
           max: {type: quantile, aggregator: mean, outlier_prob: 0.001, clipping_value: 6.0}
         activations: {bits: 8, mode: symmetric, granularity: pertensor}
-        ignored: {scope: [conv], operations: [{type: MatMul, attributes: {transpose_a: true}}], skip_model: false}
+        ignored: {scope: [flat], operations: [{type: MatMul, attributes: {transpose_a: true}}], skip_model: false}
     - {name: FastBiasCorrection, params: {threshold: 2.0}}
 optimizer:
   name: Tpe
@@ -198,6 +198,11 @@ def _swapped_value(text, rng):
     return _replaced(text, _SCALAR, rng, rng.choice(found)) if found else text
 
 
+def _key_as_value(text, rng):
+    found = [match[0] for match in _KEY.finditer(text)]
+    return _replaced(text, _SCALAR, rng, rng.choice(found)) if found else text
+
+
 def _replaced(text, pattern, rng, new):
     found = list(pattern.finditer(text))
     if not found:
@@ -288,6 +293,6 @@ def _places(data):
 
 PLAIN = (None, [], {}, "", 0, -1, 1e300, True, "x", [None], {"x": {}}, [[{}]], "x" * 300)
 MUTATIONS = (
-    _value, _value, _value, _two_values, _swapped_value, _key, _without_line, _repeated_line, _moved_line, _new_line,
-    _indented, _characters, _truncated, _structure, _structure, _bomb, _whole,
+    _value, _value, _value, _two_values, _swapped_value, _key_as_value, _key, _without_line, _repeated_line,
+    _moved_line, _new_line, _indented, _characters, _truncated, _structure, _structure, _bomb, _whole,
 )  # fmt: skip

@@ -129,6 +129,18 @@ def test_missing_annotation_file(small, run):
     cell_failed(run(), "labels.txt")
 
 
+def test_image_with_two_labels(small, run):
+    with (small.folder / "labels.txt").open("a") as labels:
+        labels.write("0003.png 1\n0003.png 2\n")
+    cell_failed(run(), "sample '0003.png' is annotated twice, with label ")
+
+
+def test_model_without_inputs(small, run):
+    use_model(small, model(ops.relu(ops.constant(np.ones((1, 10), np.float32)))))
+    small.edit("net.yml", lambda content: content.pop("input_shapes", None))
+    cell_failed(run(), "the model has no input")
+
+
 def test_unknown_converter(small, run):
     small.edit("accuracy-check.yml", lambda content: dataset(content)["annotation_conversion"].update(converter="x"))
     cell_failed(run(), "accuracy-check.yml:", "the accuracy checker has no annotation converter 'x'")

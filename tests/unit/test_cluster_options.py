@@ -1,5 +1,6 @@
 """How the command line names a cluster, and what is refused before anybody is asked."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,12 @@ def test_tls_files_and_tls_addresses_belong_together(certificates):
     refused("does not use TLS, for which files are given", scheduler=HERE, **tls(certificates))
     refused("uses TLS, for which no files are given", scheduler="tls://127.0.0.1:8786")
     assert find_scheduler(ClusterOptions("tls://10.0.0.1:8786", **tls(certificates))).tls.key.name == "key.pem"
+
+
+def test_pipes_and_devices_are_no_files(tmp_path):
+    """Of the one nothing ever comes, of the other without end."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        refused("a pipe or a device", scheduler_file=path)
+        refused("a pipe or a device", scheduler="tls://127.0.0.1:9", tls_ca_file=path, tls_cert=path, tls_key=path)

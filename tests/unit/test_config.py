@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,7 @@ def test_shipped_hardware_configuration_lists_symmetric_first(target):
         (("  algorithms:", "  target_device: cpu\n  algorithms:"), "'cpu'\n  -> did you mean 'CPU'"),
         (("  algorithms:", "  hardware: net.yml\n  algorithms:"), r"net.yml:6: compression.hardware: .*net.yml:1: key"),
         (("model: net.onnx", f"model: {'x' * 300}"), "no such file"),
+        (("metric: accuracy", "paths: {source: nowhere}"), "net.yml:4: paths.source: no such file: .*nowhere"),
         (("model: net.onnx", r'model: "net\0.onnx"'), r"character U\+0000 in a text"),
     ],
     ids=lambda value: value[1][-40:] if isinstance(value, tuple) else "",
@@ -294,3 +296,39 @@ def test_a_device_that_may_be_absent_is_none(write, device, below):
     matrix = load_matrix(write(f"models: [net.yml]\ndevices: [{json.dumps(device)}]\n", "all.yml"))
     assert [each.device for each in matrix.devices] == [device]
     assert devices_below(device) == below
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("name: TunableQuantization", "nam: TunableQuantization"), "key 'compression.algorithms.0.name' is missing"),
+        (("max_trials: 5", "metrics: [{name: baseline_value, baseline_value: x}]"), "valid number, not 'x'"),
+        (("algorithms:\n", "algorithms: x\n    #"), "algorithms: input should be a list, not 'x'"),
+        (("optimizer:", "paths: x\noptimizer:"), "paths: input should be a mapping, not 'x'"),
+        (("{models: []}", "[]"), "must be a path or"),
+    ],
+)  # fmt: skip
+def test_shapes_are_told_in_the_words_of_yaml(write, change, message):
+    text = MODEL.replace(*change)
+    with pytest.raises(ConfigurationError, match=message):
+        load_model_config(write(text[: text.index("    #")] + "optimizer: {}\n" if "    #" in text else text))
+
+
+@pytest.mark.parametrize("text", ["[]", "text", "5", "- a"])
+def test_a_file_that_is_no_mapping(write, text):
+    with pytest.raises(ConfigurationError, match="the file: input should be a mapping, not"):
+        load_matrix(write(text))
+
+
+def test_many_waivers_of_many_devices_are_read_at_once(write):
+    write(MODEL)
+    devices = ", ".join(f"GPU.{number}" for number in range(1000))
+    waiver = "{cell: net-GPU.999@x, check: size, reason: x, until: 2999-01-01}"
+    start = time.process_time()
+    matrix = load_matrix(
+        write(f"models: [net.yml]\ndevices: [{devices}]\nwaivers: [{', '.join([waiver] * 5000)}]\n", "all.yml")
+    )
+    assert (len(matrix.devices), len(matrix.waivers)) == (1000, 5000)
+    assert time.process_time() - start < 5
+    with pytest.raises(ConfigurationError, match="at most 1000 items"):
+        load_matrix(write(f"models: [net.yml]\ndevices: [{devices}, CPU]\n", "all.yml"))

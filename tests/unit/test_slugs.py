@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quantize_zoo.text.slugs import slug
+from quantize_zoo.config import ModelConfig
+from quantize_zoo.text.slugs import model_slug, slug
 
 # What a hostile matrix or command line has in it, and what differs in one character only.
 NAMES = st.text(st.sampled_from("ab-./\\ :\n\x00é%-[]@=,+_"), max_size=200) | st.text(max_size=200)
@@ -39,3 +40,14 @@ def test_no_two_texts_have_one_slug(names):
 def test_the_slug_of_a_slug_is_another_one_where_it_was_marked(name):
     """Else a cell could be called as the slug of another one, and take its page."""
     assert slug(name) == name or slug(slug(name)) != slug(name)
+
+
+@given(st.text() | st.from_regex(r"[@a\[_.-]{1,5}", fullmatch=True))
+def test_every_models_name_is_one_that_a_models_yaml_takes(name):
+    assert ModelConfig(name=model_slug(name), model="omz:x").name == model_slug(name)
+
+
+@pytest.mark.parametrize("name", ["my model", "a@b", "@x", "[{}]", "_a", "a+b=c,d", ""])
+def test_a_name_that_no_models_yaml_takes_gets_a_mark(name):
+    assert re.fullmatch(r"[A-Za-z0-9._-]*-?[0-9a-f]{8}", model_slug(name))
+    assert model_slug("net-1.0_a") == "net-1.0_a"

@@ -58,6 +58,11 @@ def is_on(device_label: str, planned: str) -> bool:
     return device_label == planned or device_label.startswith(f"{planned}{_CPU_MARK}")
 
 
+def planned_names(label: str) -> list[str]:
+    """Return what a stored cell or device may be called in a matrix: see ``is_on``."""
+    return [label, *(label[: found.start()] for found in re.finditer(_CPU_MARK, label))]
+
+
 def without_cpu(label: str) -> str:
     """Return what a matrix calls a cell, or a device, on whichever CPU model it ran."""
     return label.rpartition(_CPU_MARK)[0] or label

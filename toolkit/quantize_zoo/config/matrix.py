@@ -10,10 +10,10 @@ from pydantic import Field
 from quantize_zoo import errors
 from quantize_zoo.config.devices import PLUGINS, require_known_device, unknown_part
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
-from quantize_zoo.config.keys import first_twins, is_on
+from quantize_zoo.config.keys import first_twins, is_on, planned_names
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
 from quantize_zoo.config.notify import Notify
-from quantize_zoo.config.numbers import Flag, Megabytes, Minutes
+from quantize_zoo.config.numbers import MOST_DEVICES, MOST_MODELS, Flag, Megabytes, Minutes
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 from quantize_zoo.text.paths import is_file
@@ -26,8 +26,8 @@ ReferenceTool = Literal["nncf"]
 class MatrixFile(Strict):
     """A matrix as it is written: models are paths relative to the file."""
 
-    models: tuple[Path, ...] = Field(min_length=1)
-    devices: tuple[DeviceSpec, ...] = Field(min_length=1)
+    models: tuple[Path, ...] = Field(min_length=1, max_length=MOST_MODELS)
+    devices: tuple[DeviceSpec, ...] = Field(min_length=1, max_length=MOST_DEVICES)
     on_missing_device: OnMissingDevice = "skip"
     on_mixed_cpus: OnMixedCpus = Field(
         default="refuse",
@@ -175,15 +175,15 @@ def _require_names_of_their_own(devices: tuple[DeviceSpec, ...], source: ConfigS
 
 def _require_known_waivers(file: MatrixFile, source: ConfigSource, models: list[str]) -> None:
     """Refuse a waiver of a cell or a check that there is none of: it would never hold, and nobody would know."""
-    cells = [
+    cells = {
         device.key(model).label
         for device in file.devices
         for model in models
         if not device.models or model in device.models
-    ]
+    }
     for index, waiver in enumerate(file.waivers):
         where, key = source.where(("waivers", index)), f"waivers.{index}"
-        if not any(is_on(waiver.cell, cell) for cell in cells):
+        if cells.isdisjoint(planned_names(waiver.cell)):
             raise errors.unknown_value(where, f"{key}.cell", waiver.cell, cells)
         if waiver.check not in WAIVED_CHECKS:
             raise errors.unknown_value(where, f"{key}.check", waiver.check, WAIVED_CHECKS)

@@ -249,8 +249,10 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
         ("definitions",): _beside(folder, config.definitions),
         ("compression", "hardware"): _beside(folder, config.compression.hardware),
     }
+    prefixes = {name: folder / path for name, path in config.paths if path is not None}
+    named.update({("paths", name): path for name, path in prefixes.items()})
     for keys, file in named.items():
-        if file is not None and not is_file(file) and not (keys == ("model",) and is_folder(file)):
+        if file is not None and not is_file(file) and not (keys[0] in ("model", "paths") and is_folder(file)):
             raise errors.file_missing(file, f"{source.where(keys)}: {'.'.join(keys)}")
     checker, hardware = named[("accuracy_checker",)], named[("compression", "hardware")]
     if hardware is not None:
@@ -261,7 +263,7 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
         "model": named[("model",)] or config.model,
         "data_folder": checker.parent if checker else folder,
         "definitions": named[("definitions",)],
-        "paths": CheckerPaths(**{name: folder / path for name, path in config.paths if path is not None}),
+        "paths": CheckerPaths(**prefixes),
     }
     if checker is not None:
         changes["accuracy_checker"] = checker

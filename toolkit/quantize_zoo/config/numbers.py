@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 MOST_TRIALS = 1_000_000
 MOST_MINUTES = 525_600  # a year
+MOST_MODELS, MOST_DEVICES = 10_000, 1_000  # of a matrix
 MOST_WORKERS = 1024  # that this machine starts
 LARGEST = 2**31 - 1  # what a database's integer holds
 _MOST_PERCENT = 10_000

@@ -25,6 +25,8 @@ from quantize_zoo.text.paths import is_file
 
 __all__ = ["ConfigSource", "Key", "read_text", "read_yaml", "source_of", "validate"]
 
+# What pydantic calls by Python's names, and who writes YAML does not.
+_IN_PYTHON = re.compile(r"(a valid dictionary(?: or instance of \w+)?)|(?:valid )?tuple", re.IGNORECASE)
 _SECRET_KEY = "notify"
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -122,7 +124,10 @@ def _translate(schema: type[BaseModel], source: ConfigSource, detail: ErrorDetai
         return errors.unknown_value(where, key, value, _quoted(context["expected"]))
     if detail["type"] == "union_tag_invalid":
         return errors.unknown_value(where, f"{key}.name", str(context["tag"]), _quoted(context["expected_tags"]))
+    if detail["type"] == "union_tag_not_found":
+        return errors.missing_key(where, f"{key}.name")
     problem = detail["msg"].removeprefix("Value error, ")
+    problem = _IN_PYTHON.sub(lambda found: "a mapping" if found[1] else "list", problem)
     return errors.bad_value(where, key, value, problem[:1].lower() + problem[1:])
 
 
@@ -142,8 +147,10 @@ def _locate(schema: type[BaseModel], data: Any, location: Sequence[Key]) -> tupl
     fields: list[str] = list(schema.model_fields)
     for index, key in enumerate(location):
         members = _models(current)
-        if isinstance(data, dict) and data.get("name") == key and index and isinstance(location[index - 1], int):
-            current = next(member for member in members if member.__name__ == key)
+        tagged = isinstance(data, dict) and data.get("name") == key and index and isinstance(location[index - 1], int)
+        member = next((each for each in members if each.__name__ == key), None) if tagged else None
+        if member is not None:
+            current = member
             continue
         keys.append(key)
         if isinstance(key, str) and members:

@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from quantize_zoo import errors
-from quantize_zoo.text.documents import file_text
+from quantize_zoo.text.documents import LimitError, file_bytes, file_text
 from quantize_zoo.text.from_json import parse_json
 
 LatencyMode = Literal["master", "peer"]
@@ -136,9 +136,11 @@ def _tls_files(files: tuple[Path | None, Path | None, Path | None]) -> TlsFiles 
         raise errors.tls_incomplete()
     for path in (ca_file, cert, key):
         try:
-            content = path.read_bytes()
+            content = file_bytes(path)
         except OSError as error:
             raise errors.tls_unusable(str(path), error.strerror or str(error)) from error
+        except LimitError as error:
+            raise errors.tls_unusable(str(path), error.problem) from error
         if b"-----BEGIN " not in content:
             raise errors.tls_unusable(str(path), "it is not PEM")
     try:

@@ -35,6 +35,7 @@ from quantize_zoo.scoring import (
     require_device,
 )
 from quantize_zoo.scoring.proof import PROVEN_SAMPLES, require_same_outputs
+from quantize_zoo.text.slugs import model_slug
 
 
 def pot_matrix(job: PotJob) -> MatrixConfig:
@@ -120,7 +121,7 @@ def _model_config(job: PotJob) -> ModelConfig:
             "use the accuracy_checker engine",
         )
     changes: dict[str, Any] = {
-        "name": job.name,
+        "name": model_slug(job.name),
         "model": job.model,
         "accuracy_checker": job.engine,
         "metric": "",

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from quantize_zoo.text.paths import is_file
+
 _MOST_BYTES = 50_000_000  # larger files are not searched
 _SEPARATORS = re.compile(r"[\s,;]+")
 
@@ -24,7 +26,7 @@ def place_of(error: BaseException, conversion: Mapping[str, Any]) -> str:
         conversion: its part of the configuration, which names the files.
 
     """
-    lines = [(path, _lines(path)) for path in map(Path, filter(_is_path, conversion.values())) if path.is_file()]
+    lines = [(path, _lines(path)) for path in map(Path, filter(_is_path, conversion.values())) if is_file(path)]
     for value in _values(error):
         for path, numbered in lines:
             if value in numbered:

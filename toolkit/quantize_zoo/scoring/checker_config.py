@@ -14,6 +14,7 @@ from quantize_zoo.config import ModelConfig
 from quantize_zoo.config.yaml_source import Key, read_yaml
 from quantize_zoo.scoring.checker import find_checker
 from quantize_zoo.scoring.checker_shapes import definitions_problem, entry_problem
+from quantize_zoo.text.paths import is_file
 
 OPENVINO_LAUNCHERS = ("openvino", "dlsdk")
 # Of another framework, and its files are such that OpenVINO reads: scored by OpenVINO, which the report says.
@@ -62,7 +63,7 @@ def place_in_entry(config: ModelConfig) -> Callable[[Sequence[Key]], str]:
     chosen = _choose(config)
     inline = not isinstance(config.accuracy_checker, Path)
     path = config.source if isinstance(config.accuracy_checker, dict) else config.accuracy_checker
-    if not path.is_file():
+    if not is_file(path):
         return lambda keys: config.location
     source = read_yaml(path)
     entries = (

@@ -15,6 +15,7 @@ from quantize_zoo import errors
 from quantize_zoo.config.yaml_source import Key
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.scoring.checker import find_checker
+from quantize_zoo.text.paths import is_there
 
 Where = Callable[[Sequence[Key]], str]  # file:line of keys of the entry
 
@@ -117,7 +118,7 @@ def missing_files(entry: Mapping[str, Any], where: Where) -> Iterator[Configurat
 
 
 def _missing(keys: tuple[Key, ...], value: Any, where: Where) -> Iterator[ConfigurationError]:
-    if isinstance(value, str | Path) and not Path(value).exists():
+    if isinstance(value, str | Path) and not is_there(Path(value)):
         yield errors.data_missing(Path(value), where(keys), str(keys[-1]))
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo.scoring.inputs import InputArrays
 from quantize_zoo.scoring.preprocessing import Sample, sample_name
+from quantize_zoo.text.paths import is_file
 
 # Where the checker's annotations say that their files lie; the masks of segmentation are not next to the images.
 _SOURCES = ("segmentation_masks_source", "additional_data_source", "data_source")
@@ -149,7 +150,7 @@ def _file_parts(name: str, value: object, folders: Sequence[str | Path]) -> tupl
     """Return a hash of the file's content that an annotation names, if it names one."""
     if "path" not in name or not isinstance(value, str | Path):
         return ()
-    found = next((place for folder in folders if (place := Path(folder, value)).is_file()), None)
+    found = next((place for folder in folders if is_file(place := Path(folder, value))), None)
     return () if found is None else (hashlib.sha256(found.read_bytes()).digest(),)
 
 

@@ -132,13 +132,18 @@ class InputFitter:
             self._launcher = module.OpenVINOLauncher(settings, delayed_model_loading=True)
             # It changes the shapes and types of what it loads.
             self._launcher.load_network(model.clone())
-        self._feeder = checker.module("launcher.input_feeder").InputFeeder(
+        feeders = checker.module("launcher.input_feeder")
+        # Not a key of the checker's, whose launcher guesses; init writes it where a guess would be wrong.
+        layout = config.get("default_layout", self._launcher.default_layout)
+        if not isinstance(layout, str) or layout not in feeders.LAYER_LAYOUT_TO_IMAGE_LAYOUT:
+            known = ", ".join(feeders.LAYER_LAYOUT_TO_IMAGE_LAYOUT)
+            raise checker.module("config").ConfigError(f"default_layout is one of {known}, not {layout!r}")
+        self._feeder = feeders.InputFeeder(
             self._launcher.config.get("inputs", []),
             self._launcher.inputs,
             self._launcher.input_shape,
             self._fit,
-            # Not a key of the checker's, whose launcher guesses; init writes it where a guess would be wrong.
-            config.get("default_layout", self._launcher.default_layout),
+            layout,
             network_input_mapping=self._launcher.nodel_input_mapping,
         )
         self._feeder.update_layout_configuration(self._launcher.layout_mapping)

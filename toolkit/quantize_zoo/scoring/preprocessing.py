@@ -97,8 +97,9 @@ def preprocess(
         except DoesNotFitError as error:
             name = fitter.tensor(error.name)
             raise errors.input_mismatch(name, shape_text(shapes[name]), str(error.given)) from error
-        except config_error as error:
-            raise errors.inputs_not_told_apart(sample_name(identifier), str(error)) from error
+        except Exception as error:  # the feeder takes for granted that values are texts and layouts known
+            cause = str(error) if isinstance(error, config_error) else f"{type(error).__name__}: {error}"
+            raise errors.inputs_not_told_apart(sample_name(identifier), cause) from error
         for each in filled:
             for name, shape in shapes.items():
                 if name not in each or not shape.compatible(ov.PartialShape(each[name].shape)):

@@ -7,8 +7,10 @@ it names, not a copy of it, so that neither depth nor aliases cost more than the
 
 from __future__ import annotations
 
+import errno
 import math
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,18 +106,26 @@ def require_size(size: int) -> None:
         raise LimitError(1, f"it has more than {LARGEST_TEXT:,} bytes", "name the right file")
 
 
-def file_text(path: Path) -> str:
-    """Return the text of a file, of which no more is read than a configuration has.
+def file_bytes(path: Path) -> bytes:
+    """Return the content of a file, of which no more is read than a configuration has.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
-        ValueError: it is not UTF-8, or larger (``LimitError``); or no file has such a name.
+        OSError: there is no such file, it cannot be read, or it is a pipe or a device, which may never end.
+        ValueError: it is larger (``LimitError``), or no file has such a name.
 
     """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, and no file", str(path))
     with path.open("rb") as stream:
         content = stream.read(LARGEST_TEXT + 1)
     require_size(len(content))
-    return content.decode("utf-8")
+    return content
+
+
+def file_text(path: Path) -> str:
+    """Return the text of a file; see ``file_bytes``. Of what is not UTF-8 it is a ValueError."""
+    return file_bytes(path).decode("utf-8")
 
 
 @dataclass

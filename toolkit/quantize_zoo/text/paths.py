@@ -19,3 +19,8 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is such a file or folder."""
+    return is_file(path) or is_folder(path)

@@ -16,7 +16,16 @@ def slug(name: str) -> str:
     replaced.
     """
     safe = re.sub(r"[^A-Za-z0-9._@=,+\[\]-]", "-", name)
-    safe = re.sub(r"^[.-]+", "-", safe).lstrip("-")
+    return _marked(re.sub(r"^[.-]+", "-", safe).lstrip("-"), name)
+
+
+def model_slug(name: str) -> str:
+    """Return a model's name for any text, as ``slug`` does, without what tells devices apart in names of cells."""
+    return _marked(re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-"), name)
+
+
+def _marked(safe: str, name: str) -> str:
+    """Return what is safe of a name, with a mark of its own where it was changed or could be another one's."""
     if safe == name and 0 < len(safe) <= LONGEST and not _looks_marked(safe):
         return safe
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK]
