@@ -62,7 +62,7 @@ def test_comments_and_trailing_commas_are_allowed(load):
 
 def test_text_that_looks_like_a_comment_inside_a_string_stays(load):
     engine = {"launchers": [], "datasets": [{"data_source": "http://host/*a*/"}]}
-    assert load({**TUNED, "engine": engine}).engine["models"][0]["datasets"] == engine["datasets"]
+    assert load({**TUNED, "engine": engine}).engine.config["models"][0]["datasets"] == engine["datasets"]
 
 
 def test_default_quantization_is_alignment_min_max_and_bias_correction(load):
@@ -136,7 +136,7 @@ def test_key_without_meaning_is_a_warning_that_says_what_replaces_it(load, part,
     [
         ({**TUNED, "extra": 1}, "pot.json:43: unknown key 'extra'"),
         ({**TUNED, "engine": {"config": "missing.yml"}}, "no such file"),
-        ({**TUNED, "engine": {"type": "data_free"}}, "engine.type: unknown value 'data_free'"),
+        ({**TUNED, "engine": {"type": "free"}}, "engine.type: unknown value 'free'"),
         ({**TUNED, "engine": {"type": "simplified", "data_source": "nowhere"}}, "no such file: nowhere"),
         ({**TUNED, "model": {"model": "missing.xml"}}, "pot.json:3: model.model: no such file"),
         (quantizing(("MinMaxQuantisation", {})), "did you mean 'MinMaxQuantization'"),

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.rich_utils import rich_format_error
 
 from quantize_zoo import errors, interrupts
-from quantize_zoo.commands import baselines, bisecting, machine, models, running, stored, waiving
+from quantize_zoo.commands import baselines, bisecting, machine, models, pot, running, stored, waiving
 from quantize_zoo.commands.output import tell
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 
@@ -56,7 +56,7 @@ app.command()(stored.trials)
 app.command()(stored.export)
 app.command()(stored.compare)
 app.command()(bisecting.bisect)
-app.command()(models.pot)
+app.command()(pot.pot)
 app.command()(waiving.waive)
 app.command()(running.worker)
 app.add_typer(baseline, name="baseline")

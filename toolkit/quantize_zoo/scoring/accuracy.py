@@ -100,6 +100,9 @@ class AccuracySession:
             cause = str(error) if isinstance(error, config_error) else f"{type(error).__name__}: {error}"
             raise errors.checker_configuration(f"{where}: launcher", cause) from error
         self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
+        unannotated = self._dataset.annotation_provider is None
+        if unannotated and not dataset_config.keys() & {"subset", "subset_file"}:  # then in the file system's order
+            self._dataset.create_data_list(sorted(self._dataset.identifiers))
         self._adapter_name = str(adapter_config)
         if self._adapter is not None:
             if self._dataset.metadata:  # else that of the adapter's own vocabulary stands, as in the checker

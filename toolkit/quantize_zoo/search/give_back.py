@@ -1,0 +1,131 @@
+"""POT's accuracy-aware quantization as a search: quantized layers are given back by rank until accuracy is met.
+
+The rank is that of the errors that single layers make. A layer whose return makes the accuracy worse is quantized again
+and comes last. Once the accuracy is met, each layer that was given back on the way is tried quantized again: what the
+target does not need costs speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+
+from quantize_zoo.config import GiveBack
+from quantize_zoo.quantization import ModelOption, without_quantization
+from quantize_zoo.search.evaluation import EvaluationPool
+from quantize_zoo.search.labels import option_of
+from quantize_zoo.search.loop import StagePlan, run_alone
+from quantize_zoo.search.objective import meets_accuracy
+from quantize_zoo.search.recorder import TrialRecorder
+from quantize_zoo.search.startup import whole_model_choices
+from quantize_zoo.search.trial import Trial
+
+Met = Callable[[Trial], bool]
+_Options = Generator[ModelOption, Trial, None]  # options to evaluate, each answered by its trial
+
+
+def change_whole_model(
+    plan: StagePlan, terms: GiveBack, recorder: TrialRecorder, pool: EvaluationPool
+) -> Iterator[Trial]:
+    """Yield the base's trial and, until one is accurate enough, those of the terms' changes of the whole model.
+
+    Raises:
+        CellError: the base option cannot be evaluated.
+
+    """
+    yield from _run(plan, recorder, pool, lambda _base, met: _changed(plan, terms, met))
+
+
+def give_back(plan: StagePlan, terms: GiveBack, recorder: TrialRecorder, pool: EvaluationPool) -> Iterator[Trial]:
+    """Yield the base's trial, those of layers given back until one is accurate enough, and of layers taken back.
+
+    Raises:
+        CellError: the base option cannot be evaluated.
+
+    """
+    quantized = (name for name, choice in plan.base.operations.items() if choice.quantize)
+    layers = sorted(quantized, key=lambda name: -plan.errors.get(name, 0.0))
+    yield from _run(plan, recorder, pool, lambda base, met: _given_back(base, layers, terms, met))
+
+
+def is_met(trials: Sequence[Trial], recorder: TrialRecorder) -> bool:
+    """Tell whether one of the trials is accurate enough."""
+    return any(
+        trial.score is not None and meets_accuracy(trial.score.accuracy_loss, recorder.params) for trial in trials
+    )
+
+
+def _run(
+    plan: StagePlan, recorder: TrialRecorder, pool: EvaluationPool, options: Callable[[Trial, Met], _Options]
+) -> Iterator[Trial]:
+    def met(trial: Trial) -> bool:
+        return is_met([trial], recorder)
+
+    (base,) = run_alone(recorder.draft("base", plan.number, plan.base), recorder, pool)
+    yield base
+    if met(base):
+        return
+    steps = options(base, met)
+    option = next(steps, None)
+    while option is not None:
+        (trial,) = run_alone(None, recorder, pool, recorder.draft("search", plan.number, option))
+        yield trial
+        try:
+            option = steps.send(trial)
+        except StopIteration:
+            return
+
+
+def _changed(plan: StagePlan, terms: GiveBack, met: Met) -> _Options:
+    for kind in terms.changes:
+        for name, choices in whole_model_choices(plan.space):
+            if _is_of(name, kind):
+                trial = yield option_of(plan.space, plan.base, choices)
+                if met(trial):
+                    return
+
+
+def _is_of(variable: str, kind: str) -> bool:
+    """Tell whether a variable is of a kind of change: the mode of activations, or what estimates ranges."""
+    return variable == kind if kind == "activations" else variable not in ("activations", "weights", "quantize")
+
+
+def _given_back(base: Trial, layers: Sequence[str], terms: GiveBack, met: Met) -> _Options:
+    """Always leave one layer quantized: without any the model is FP32's, which needs no search."""
+    given: list[str] = []
+    lost = _lost(base)
+    most = len(layers) if terms.most is None else terms.most
+    tried = 0
+    for keeps_all in (not terms.steps_back, True):
+        for name in [each for each in layers if each not in given]:
+            if tried == most or len(given) == len(layers) - 1:
+                return
+            tried += 1
+            trial = yield _without(base.option, (*given, name))
+            if _lost(trial) > lost and not keeps_all:
+                continue
+            given.append(name)
+            lost = _lost(trial)
+            if met(trial):
+                yield from _taken_back(base, given, met)
+                return
+
+
+def _taken_back(base: Trial, given: Sequence[str], met: Met) -> _Options:
+    """Quantize layers again, those with the smallest errors first; the last that was given back was needed."""
+    kept = list(given)
+    for name in reversed(given[:-1]):
+        fewer = [each for each in kept if each != name]
+        trial = yield _without(base.option, fewer)
+        if met(trial):
+            kept = fewer
+
+
+def _without(option: ModelOption, names: Sequence[str]) -> ModelOption:
+    changed = {name: without_quantization(option.operations[name]) for name in names}
+    return replace(option, operations={**option.operations, **changed})
+
+
+def _lost(trial: Trial) -> float:
+    """Return the accuracy that a trial loses; one that failed loses everything."""
+    return float("inf") if trial.score is None else trial.score.accuracy_loss
