@@ -12,10 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from builders import Alone
 from compare_nncf import controlled, interval, timed
 from searching import ZOO
 
+from builders import Alone
 from quantize_zoo.cell import Cell
 from quantize_zoo.cell.finishing import confirm
 from quantize_zoo.cell.session import CellSession
