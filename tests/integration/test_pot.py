@@ -155,9 +155,11 @@ def test_accuracy_aware_quantization_gives_layers_back_and_says_what_it_lost(pot
 @pytest.mark.parametrize(
     ("params", "fp32"),
     [
-        ({"drop_type": "relative"}, 1.0), ({"metrics": [{"name": "accuracy@top3", "baseline_value": 0.5}]}, 0.5), ({}, None),
+        ({"drop_type": "relative"}, 1.0),
+        ({"metrics": [{"name": "accuracy@top3", "baseline_value": 0.5}]}, 0.5),
+        ({}, None),
     ],
-)  # fmt: skip
+)
 def test_a_drop_is_a_share_of_the_fp32_models_metric(small, monkeypatch, params, fp32):
     monkeypatch.chdir(small.folder)
     algorithm = {"name": AWARE, "params": {"maximal_drop": 0.02, **params}}

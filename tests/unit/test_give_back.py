@@ -87,10 +87,17 @@ def test_at_most_so_many_layers_are_tried():
     assert not is_met(trials, kept)
 
 
-def test_one_layer_stays_quantized_whatever_is_lost():
+def test_fp32_itself_is_no_trial_whatever_is_lost():
     trials, kept = searched(dict.fromkeys(LAYERS, 0.5), {})
     assert max(len(left(trial)) for trial in trials) == len(LAYERS) - 1
     assert not is_met(trials, kept)
+
+
+def test_layers_are_quantized_from_nothing_where_the_last_one_was_the_harmful_one():
+    lost = {"op0": 0.0, "op1": 0.0, "op2": 0.0, "op3": 0.5}
+    trials, kept = searched(lost, {"op0": 0.9, "op1": 0.8, "op2": 0.7})
+    assert is_met(trials, kept)
+    assert left(best_trial(trials, PARAMS)) == {"op3"}
 
 
 def test_what_was_kept_back_comes_last_where_the_target_needs_it():

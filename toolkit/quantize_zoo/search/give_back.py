@@ -91,30 +91,35 @@ def _is_of(variable: str, kind: str) -> bool:
 
 
 def _given_back(base: Trial, layers: Sequence[str], terms: GiveBack, met: Met) -> _Options:
-    """Always leave one layer quantized: without any the model is FP32's, which needs no search."""
+    """Where no layer may stay quantized as it is, all are given back, which is FP32's model, and none is scored."""
     given: list[str] = []
     lost = _lost(base)
-    most = len(layers) if terms.most is None else terms.most
     tried = 0
     for keeps_all in (not terms.steps_back, True):
         for name in [each for each in layers if each not in given]:
-            if tried == most or len(given) == len(layers) - 1:
+            if tried == terms.most:
                 return
             tried += 1
+            if len(given) == len(layers) - 1:
+                yield from _taken_back(base, layers, met)
+                return
             trial = yield _without(base.option, (*given, name))
             if _lost(trial) > lost and not keeps_all:
                 continue
             given.append(name)
             lost = _lost(trial)
             if met(trial):
-                yield from _taken_back(base, given, met)
+                # The last that was given back was needed, as long as the others are.
+                yield from _taken_back(base, given, met, needed=name)
                 return
 
 
-def _taken_back(base: Trial, given: Sequence[str], met: Met) -> _Options:
-    """Quantize layers again, those with the smallest errors first; the last that was given back was needed."""
+def _taken_back(base: Trial, given: Sequence[str], met: Met, needed: str | None = None) -> _Options:
+    """Quantize layers again, those first that were given back last, which make the smallest errors."""
     kept = list(given)
-    for name in reversed(given[:-1]):
+    for name in reversed(given):
+        if name == needed:
+            continue
         fewer = [each for each in kept if each != name]
         trial = yield _without(base.option, fewer)
         if met(trial):
