@@ -19,11 +19,11 @@ from builders import Alone
 from quantize_zoo.cell import Cell
 from quantize_zoo.cell.finishing import confirm
 from quantize_zoo.cell.session import CellSession
-from quantize_zoo.config import DeviceSpec, load_pot
+from quantize_zoo.config import DeviceSpec, load_pot, search_stages
 from quantize_zoo.matrix import pot_matrix
-from quantize_zoo.quantization import quantization_ratio
+from quantize_zoo.quantization import derive_space, quantization_ratio
 from quantize_zoo.scoring import compile_for_accuracy
-from quantize_zoo.search import StagePlan, TrialRecorder, best_trial, give_back
+from quantize_zoo.search import StagePlan, TrialRecorder, best_trial, change_whole_model, give_back, is_met
 
 MODELS = ("digits-resnet", "digits-mobilenet", "digits-vit")
 DROPS = (0.005, 0.001, 0.0)
@@ -50,12 +50,20 @@ def open_job(model, drop, folder):
 
 
 def searched(session, prepared, config):
-    """Give layers back; return the best model, and how many of its operations are quantized."""
-    recorder = TrialRecorder(config.optimizer.params, prepared.reference.accuracy.value)
-    errors = session.calibrate(prepared.base).errors
-    plan = StagePlan(0, prepared.base, None, 10**6, prepared.reference.operation_types, errors)
-    trials = list(give_back(plan, config.give_back, recorder, Alone(session._work)))
-    best = best_trial(trials, config.optimizer.params)
+    """Search as a cell does; return the best model, and how many of its operations are quantized."""
+    recorder = TrialRecorder(config.optimizer.params, prepared.reference.accuracy.value, prunes=False)
+    stages = search_stages(config)
+    for number, stage in enumerate(stages):
+        best = best_trial(recorder.trials, config.optimizer.params)
+        base = prepared.base if best is None else best.option
+        errors = session.calibrate(base).errors
+        space = derive_space(prepared.placement, base, stage.compression)
+        plan = StagePlan(number, base, space, stage.until, prepared.reference.operation_types, errors)
+        by_rank = number == len(stages) - 1
+        list((give_back if by_rank else change_whole_model)(plan, config.give_back, recorder, Alone(session._work)))
+        if is_met(recorder.trials, recorder):
+            break
+    best = best_trial(recorder.trials, config.optimizer.params)
     return session._pipeline.build(best.option), quantization_ratio(best.option)
 
 

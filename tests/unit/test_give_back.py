@@ -1,5 +1,7 @@
 """Accuracy-aware quantization: layers are given back by rank, kept back where that helps, and taken back."""
 
+from dataclasses import replace
+
 import pytest
 
 from builders import SYMMETRIC, Alone, Scorer, option
@@ -8,7 +10,7 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.quantization import Branch, SearchSpace, Variable, preset_estimator
 from quantize_zoo.search import Built, StagePlan, TrialRecorder, best_trial, change_whole_model, give_back, is_met
 
-PARAMS = OptimizerParams(accuracy_loss=1.0, holdout=0, compatibility="pot", max_trials=1000)
+PARAMS = OptimizerParams(accuracy_loss=1.0, holdout=0, max_trials=1000)
 LAYERS = ("op0", "op1", "op2", "op3")
 BASE = option(*range(len(LAYERS)), total=len(LAYERS))
 
@@ -44,13 +46,19 @@ def plan(errors, space=None):
 
 
 def searched(lost, errors, terms=GiveBack(), fail=lambda names: None):  # noqa: B008 -- frozen
-    kept = TrialRecorder(PARAMS, 1.0)
+    kept = TrialRecorder(PARAMS, 1.0, prunes=False)
     return list(give_back(plan(errors), terms, kept, Alone(Lossy(lost, fail)))), kept
 
 
 def left(trial):
     """The layers that a trial leaves in floating point."""
     return {name for name, choice in trial.option.operations.items() if not choice.quantize}
+
+
+def test_no_trial_is_ended_early():
+    kept, lossy = TrialRecorder(PARAMS, 1.0, prunes=False), Lossy(dict.fromkeys(LAYERS, 0.03))
+    list(give_back(plan({}), GiveBack(), kept, Alone(lossy)))
+    assert not any(lossy.prune)
 
 
 def test_a_base_that_is_accurate_enough_is_all():
@@ -143,7 +151,19 @@ def whole_model_space():
 
 @pytest.mark.parametrize(("changes", "trials"), [((), 1), (("estimator",), 2), (("activations",), 1)])
 def test_the_whole_model_is_changed_in_what_the_terms_name(changes, trials):
-    kept = TrialRecorder(PARAMS, 1.0)
-    lossy = Lossy(dict.fromkeys(LAYERS, 0.004), preset="quantile")
+    kept = TrialRecorder(PARAMS, 1.0, prunes=False)
+    lossy = Lossy(dict.fromkeys(LAYERS, 0.004), preset="quantile")  # too much as the base is
     found = list(change_whole_model(plan({}, whole_model_space()), GiveBack(changes=changes), kept, Alone(lossy)))
     assert len(found) == trials
+
+
+@pytest.mark.parametrize(("changes", "trials"), [(("pipeline",), 3), (("estimator",), 1)])
+def test_steps_are_left_out_even_where_the_base_is_accurate_enough(changes, trials):
+    kept = TrialRecorder(PARAMS, 1.0, prunes=False)
+    space = whole_model_space()
+    steps = ("ActivationChannelAlignment", "FastBiasCorrection")
+    space = SearchSpace(space.operations, tuple(Variable(each, (Branch(True), Branch(False))) for each in steps))
+    planned = replace(plan({}, space), base=replace(BASE, steps=steps))
+    lossy = Lossy(dict.fromkeys(LAYERS, 0.0))
+    found = list(change_whole_model(planned, GiveBack(changes=changes), kept, Alone(lossy)))
+    assert [set(steps) - set(trial.option.steps) for trial in found] == [set(), {steps[0]}, {steps[1]}][:trials]

@@ -280,7 +280,7 @@ def test_accuracy_aware_quantization_is_default_quantization_and_a_search(load):
     assert names == ["ActivationChannelAlignment", "TunableQuantization", "FastBiasCorrection"]
     assert (job.is_search, job.optimizer) == (True, None)
     aware = job.accuracy_aware
-    assert (aware.maximal_drop, aware.drop_type, aware.give_back) == (0.01, "absolute", GiveBack())
+    assert (aware.maximal_drop, aware.drop_type, aware.give_back) == (0.01, "absolute", GiveBack(changes=("pipeline",)))
 
 
 def test_accuracy_aware_parameters_say_how_layers_are_given_back(load):

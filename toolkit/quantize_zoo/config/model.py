@@ -139,16 +139,20 @@ class Optimizer(Strict):
     params: OptimizerParams = OptimizerParams()
 
 
+WholeModelChange = Literal["pipeline", "activations", "estimator"]
+
+
 class GiveBack(Strict):
     """A search that gives quantized layers back, those with the largest errors first, until accuracy_loss is met.
 
     ``most`` is how many layers it tries at most, all but one by default. With ``steps_back`` a layer whose return makes
-    the accuracy worse is quantized again. ``changes`` are tried on the whole model before.
+    the accuracy worse is quantized again. ``changes`` are tried on the whole model before: without a step of the
+    pipeline, another mode of activations, other range estimators.
     """
 
     most: int | None = Field(default=None, ge=0)
     steps_back: bool = True
-    changes: tuple[Literal["activations", "estimator"], ...] = ()
+    changes: tuple[WholeModelChange, ...] = ()
 
 
 ZOO_PREFIX = "omz:"

@@ -177,7 +177,6 @@ def _searched(job: PotJob) -> ModelConfig:
     params = OptimizerParams(
         metrics=tuple(MetricBaseline(name=each.name, baseline_value=each.baseline_value) for each in known),
         holdout=0,
-        compatibility="pot",
         stages=_stages(aware),
         accuracy_loss=_percent(aware, config, job),
         latency_weight=0,  # the most accurate change of the whole model is what layers are given back of
@@ -191,6 +190,7 @@ def _stages(aware: AccuracyAware) -> tuple[StageParams, ...]:
     if not changes:
         return (layers,)
     scope: TuningScope = (
+        *(("pipeline",) if "pipeline" in changes else ()),
         *(("mode",) if "activations" in changes else ()),
         *(("range_estimator",) if "estimator" in changes else ()),
     )

@@ -86,7 +86,11 @@ def search(found: Start, desk: Desk) -> list[Trial]:
     """Make the trials; return all of the search, also those that it went on from, the best one first."""
     reference, params = found.reference, desk.params
     recorder = TrialRecorder(
-        params, reference.accuracy.value, found.trials, higher_is_better=reference.higher_is_better
+        params,
+        reference.accuracy.value,
+        found.trials,
+        higher_is_better=reference.higher_is_better,
+        prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
     )
     for trial in _trials(found, recorder, desk):
         desk.night.store.add_trial(desk.cell_id, trial)

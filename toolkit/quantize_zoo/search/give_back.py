@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from quantize_zoo.config import GiveBack
+from quantize_zoo.config.compression import PIPELINE_ORDER
+from quantize_zoo.config.model import WholeModelChange
 from quantize_zoo.quantization import ModelOption, without_quantization
 from quantize_zoo.search.evaluation import EvaluationPool
 from quantize_zoo.search.labels import option_of
@@ -27,13 +29,15 @@ _Options = Generator[ModelOption, Trial, None]  # options to evaluate, each answ
 def change_whole_model(
     plan: StagePlan, terms: GiveBack, recorder: TrialRecorder, pool: EvaluationPool
 ) -> Iterator[Trial]:
-    """Yield the base's trial and, until one is accurate enough, those of the terms' changes of the whole model.
+    """Yield the base's trial and those of the terms' changes of the whole model, until one is accurate enough.
+
+    Steps of the pipeline are left out in any case: that costs no speed, and may be more accurate.
 
     Raises:
         CellError: the base option cannot be evaluated.
 
     """
-    yield from _run(plan, recorder, pool, lambda _base, met: _changed(plan, terms, met))
+    yield from _run(plan, recorder, pool, lambda base, met: _changed(base, plan, terms, met))
 
 
 def give_back(plan: StagePlan, terms: GiveBack, recorder: TrialRecorder, pool: EvaluationPool) -> Iterator[Trial]:
@@ -63,8 +67,6 @@ def _run(
 
     (base,) = run_alone(recorder.draft("base", plan.number, plan.base), recorder, pool)
     yield base
-    if met(base):
-        return
     steps = options(base, met)
     option = next(steps, None)
     while option is not None:
@@ -76,22 +78,31 @@ def _run(
             return
 
 
-def _changed(plan: StagePlan, terms: GiveBack, met: Met) -> _Options:
-    for kind in terms.changes:
+def _changed(base: Trial, plan: StagePlan, terms: GiveBack, met: Met) -> _Options:
+    enough = met(base)
+    for change in terms.changes:
         for name, choices in whole_model_choices(plan.space):
-            if _is_of(name, kind):
-                trial = yield option_of(plan.space, plan.base, choices)
-                if met(trial):
-                    return
+            if not _is_of(name, change):
+                continue
+            if enough and change != "pipeline":
+                return
+            trial = yield option_of(plan.space, plan.base, choices)
+            enough = enough or met(trial)
 
 
-def _is_of(variable: str, kind: str) -> bool:
-    """Tell whether a variable is of a kind of change: the mode of activations, or what estimates ranges."""
-    return variable == kind if kind == "activations" else variable not in ("activations", "weights", "quantize")
+def _is_of(variable: str, change: WholeModelChange) -> bool:
+    """Tell whether a variable is of a kind of change: a step, the mode of activations, or what estimates ranges."""
+    if variable in PIPELINE_ORDER:
+        return change == "pipeline"
+    if variable in ("activations", "weights", "quantize"):
+        return variable == change
+    return change == "estimator"
 
 
 def _given_back(base: Trial, layers: Sequence[str], terms: GiveBack, met: Met) -> _Options:
     """Where no layer may stay quantized as it is, all are given back, which is FP32's model, and none is scored."""
+    if met(base):
+        return
     given: list[str] = []
     lost = _lost(base)
     tried = 0

@@ -15,7 +15,7 @@ from quantize_zoo.config.compression import (
     SmoothQuantParams,
     TunableQuantizationParams,
 )
-from quantize_zoo.config.model import GiveBack
+from quantize_zoo.config.model import GiveBack, WholeModelChange
 from quantize_zoo.config.pot.source import ignored
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, validate
@@ -97,9 +97,13 @@ class AccuracyAware(Strict):
     @property
     def give_back(self) -> GiveBack:
         """The search that it is here."""
-        mixed: tuple[Literal["activations"], ...] = ("activations",) if self.convert_to_mixed_preset else ()
-        tuned: tuple[Literal["estimator"], ...] = ("estimator",) if self.tune_hyperparams else ()
-        return GiveBack(most=self.max_iter_num, steps_back=self.use_prev_if_drop_increase, changes=(*mixed, *tuned))
+        wanted: dict[WholeModelChange, bool] = {
+            "pipeline": self.base_algorithm == "DefaultQuantization",  # a step that harms costs no speed to leave out
+            "activations": self.convert_to_mixed_preset,
+            "estimator": self.tune_hyperparams,
+        }
+        changes = tuple(change for change, is_wanted in wanted.items() if is_wanted)
+        return GiveBack(most=self.max_iter_num, steps_back=self.use_prev_if_drop_increase, changes=changes)
 
 
 _AWARE = frozenset(AccuracyAware.model_fields)
