@@ -145,8 +145,8 @@ def test_accuracy_aware_quantization_gives_layers_back_and_says_what_it_lost(pot
     (cell,) = results["cells"]
     quantized = [each["score"]["quantization_ratio"] for each in cell["trials"]]
     assert quantized[0] == 1
-    assert max(quantized[1:]) < 1
-    assert len(quantized) == 3
+    assert quantized[-2:] == sorted(set(quantized[-2:]), reverse=True) != quantized[:1], quantized
+    assert min(quantized) == quantized[-1] < 1
     assert cell["verdict"]["targets"][0]["status"] == "missed"
     assert "FakeQuantize" in operations(folder / "out" / "net.xml")
     assert "net-CPU" in out
