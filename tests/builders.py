@@ -23,7 +23,7 @@ from quantize_zoo.quantization import (
     preset_estimator,
     quantization_ratio,
 )
-from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
+from quantize_zoo.scoring import Answers, Contents, Environment, Estimate, Execution, PairedLatency, write_answers
 from quantize_zoo.search import Built, Measurement, Score, Scored, Seconds, Timed, Trial, evaluate
 from quantize_zoo.store import CellRecord, Final, Reference, StoredBaseline
 
@@ -180,6 +180,15 @@ def accepted(cell, number=1, **changes):
     """A finished cell as a stored baseline."""
     content = replace(baseline_content(cell, cell.reference, cell.final), accepted_by="me", **changes)
     return StoredBaseline(number, datetime(2026, 1, 1, tzinfo=timezone.utc), None, content)
+
+
+def write_some_answers(path):
+    """Write what two models answered for two samples, for a metric without values of single ones."""
+    names, numbers = np.array(["a.png", "b.png"]), np.array([1, 2], dtype=np.uint64)
+    texts = np.array(["0", "1"])
+    answers = Answers("accuracy@top1", {"accuracy@top1": 0.5}, names, numbers, texts, None)
+    contents = Contents(names, numbers, numbers, texts, np.array([True, False]))
+    write_answers(path, {"fp32": answers, "int8": answers}, contents)
 
 
 def compression(**params):

@@ -17,7 +17,8 @@ from quantize_zoo.graph import read_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization import Extremes, collect_statistics, derive_space
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
-from quantize_zoo.search import TpeSampler, base_choices
+from quantize_zoo.search import base_choices
+from quantize_zoo.search.sampler import TpeSampler
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
 

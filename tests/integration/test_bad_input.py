@@ -131,14 +131,14 @@ def test_missing_annotation_file(small, run):
 
 def test_unknown_converter(small, run):
     small.edit("accuracy-check.yml", lambda content: dataset(content)["annotation_conversion"].update(converter="x"))
-    cell_failed(run(), "the dataset cannot be read", "provider x")
+    cell_failed(run(), "accuracy-check.yml:", "the accuracy checker has no annotation converter 'x'")
 
 
 def test_unknown_adapter(small, run):
     small.edit(
         "accuracy-check.yml", lambda content: content["models"][0]["launchers"][0].update(adapter="clasification")
     )
-    cell_failed(run(), "clasification")
+    cell_failed(run(), "the accuracy checker has no adapter 'clasification'", "did you mean 'classification'")
 
 
 def test_adapter_that_does_not_fit(small, run):

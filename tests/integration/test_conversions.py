@@ -1,5 +1,7 @@
 """Converted once, written and read back: what is compared with is the model that a user would deploy."""
 
+from functools import partial
+
 import numpy as np
 import onnx
 import openvino as ov
@@ -8,7 +10,7 @@ from onnx import TensorProto, helper
 
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph import make_canonical, read_model, save_model
-from quantize_zoo.scoring import compile_for_latency, measure_compilations
+from quantize_zoo.scoring import compile_for_latency, measure_finally
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
 BENCHMARK = BenchmarkParams(duration_seconds=0.5)
@@ -47,10 +49,8 @@ def ratio(reference, candidate):
     """Time of the reference / time of the candidate, over several compilations of both."""
     sample = {"x": np.ones((STEPS, 1, INPUTS), np.float32)}
 
-    def compile_both():
-        return tuple(compile_for_latency(model, F32, BENCHMARK) for model in (reference, candidate))
-
-    return measure_compilations(compile_both, [sample], BENCHMARK).ratio
+    one, other = (partial(compile_for_latency, model, F32, BENCHMARK) for model in (reference, candidate))
+    return measure_finally(one, other, [sample], BENCHMARK).ratio
 
 
 @pytest.mark.parametrize("name", LAYERS)

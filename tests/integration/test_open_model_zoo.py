@@ -22,7 +22,6 @@ from quantize_zoo.zoo import check_checker_file, complete_model, definitions_fil
 from quantize_zoo.zoo.open_model_zoo import zoo_files
 
 SAMPLES = 100
-ONNX = "another framework: onnx_runtime"
 
 
 class StandInServer:
@@ -170,11 +169,12 @@ def test_every_accuracy_check_file_of_the_zoo_is_read(quantize_zoo):
 def test_unknown_adapter_is_found(tmp_path):
     shared = read_definitions(definitions_file())
     (path,) = (file for file in zoo_checker_files() if file.parent.name == "mobilenet-v2-pytorch")
-    assert [finding.problem for finding in check_checker_file(path, shared)] == [ONNX, ""]
+    # The first entry is onnx_runtime's, which OpenVINO scores.
+    assert [finding.problem for finding in check_checker_file(path, shared)] == ["", ""]
     broken = yaml.safe_load(path.read_text())
     broken["models"][1]["launchers"][0]["adapter"] = "classificatoin"
     (tmp_path / "accuracy-check.yml").write_text(yaml.safe_dump(broken))
-    (finding,) = (f for f in check_checker_file(tmp_path / "accuracy-check.yml", shared) if f.problem != ONNX)
+    (finding,) = (found for found in check_checker_file(tmp_path / "accuracy-check.yml", shared) if found.problem)
     assert finding.problem == "the accuracy checker has no adapter 'classificatoin'"
 
 

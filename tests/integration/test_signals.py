@@ -44,7 +44,7 @@ def interrupted(process, number, seconds=20):
     output, err = process.communicate(timeout=seconds)
     assert process.returncode == 128 + number, err + output
     assert err.count("interrupted by ") == 1, err
-    assert err.endswith(f"interrupted by {number.name}\n")
+    assert f"interrupted by {number.name}" in err.splitlines()  # other processes of a worker may still log after it
     assert "Traceback" not in err
     assert "Abort" not in err
     return err

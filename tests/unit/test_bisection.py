@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from datetime import datetime, timezone
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from quantize_zoo.gate.bisection import MOST_LOOKS, CheckName, Narrowed, bisect,
 from quantize_zoo.matrix import Step, baseline_of, limits_of
 from quantize_zoo.matrix.bisection import bisect_steps
 from quantize_zoo.report import Origin, answer_line, render_bisection, render_bisection_json
+from quantize_zoo.report.bisection import BisectionDocument
+from quantize_zoo.report.json_schema import BISECTION_SCHEMA_FILE, schema_text
 from unit.test_gate_and_report import good, run_record
 
 LATENCY = CheckName("runtime", "latency", "the baseline's INT8 model")
@@ -229,6 +232,18 @@ def test_document_has_both_verdicts_and_all_that_was_seen():
     assert steps["2025.4.0"]["looks"][0]["time_ratio"]["low"] == 1.2
     assert steps["2025.7.0"]["found"] is None
     assert answer["order"][:2] == ["2025.0.0", "2025.8.0"]
+
+
+def test_document_follows_the_published_schema():
+    text = BISECTION_SCHEMA_FILE.read_text()
+    assert text == schema_text(BisectionDocument), "run: python -m quantize_zoo.report.json_schema"
+    validator = jsonschema.Draft202012Validator(json.loads(text))
+    validator.check_schema(validator.schema)
+    found, _ = bisected(releases(4, broken=(2,)))
+    document = json.loads(render_bisection_json(found, ORIGIN))
+    validator.validate(document)
+    document["answers"][0].pop("good")
+    assert not validator.is_valid(document), "the schema takes anything"
 
 
 def test_page_tells_the_answer_and_escapes_what_others_wrote():

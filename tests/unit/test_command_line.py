@@ -1,5 +1,6 @@
 """The last net of the command line: whatever happens is a message and the right exit status."""
 
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from clusters import COMMAND
+from quantize_zoo import cli
+from quantize_zoo.scoring.checker_config import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
+from quantize_zoo.text.given import VARIABLES
 
 SCRIPT = [str(Path(sys.executable).with_name("quantize-zoo"))]
 
@@ -53,6 +57,28 @@ def test_an_internal_error_is_one_line_and_a_file_with_the_traceback(does, told,
     log.unlink()
 
 
+def test_a_traceback_that_cannot_be_kept_is_not_shown(doctor_that):
+    done = doctor_that("import tempfile; tempfile.tempdir = '/nowhere'; raise ValueError('x')")
+    assert done.returncode == 70
+    assert done.stderr.splitlines() == ["error: unexpected ValueError: x; the traceback could not be written to a file"]
+
+
+def test_a_library_that_cannot_be_loaded_is_no_regression(tmp_path):
+    (tmp_path / "typer.py").write_text("raise ImportError('libfoo.so: cannot open shared object file')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([*COMMAND, "doctor"], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 70
+    assert "error: quantize-zoo cannot be loaded: ImportError: libfoo.so" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_long_and_hostile_value_on_the_command_line_is_cut_and_written_out(quantize_zoo):
+    status, out, err = quantize_zoo("run", "--seed", "\x1b[31m" + "x" * 5000)
+    assert (status, out) == (2, "")
+    assert len(err) < 1000
+    assert "\x1b" not in err
+
+
 def test_a_reader_that_goes_is_no_regression(doctor_that):
     done = doctor_that("raise BrokenPipeError(32, 'Broken pipe')")
     assert done.returncode == 128 + signal.SIGPIPE
@@ -92,3 +118,106 @@ def test_help_says_what_the_program_is_for(quantize_zoo):
     names += ["compare", "bisect", "pot", "worker"]
     places = [re.search(rf"^\W*{name} ", out, flags=re.MULTILINE).start() for name in names]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("arguments", [["check", b"net\xff.yml"], ["run", "--reports", b"\xe9"], ["init", b"\x80"]])
+def test_an_argument_that_is_not_utf8_is_refused(quantize_zoo, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = quantize_zoo(*map(os.fsdecode, arguments))
+    assert status == 2
+    assert re.search(r"^error: argument: '.*\\udc.*' is not UTF-8\n  -> rename it", err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_working_folder_or_variable_that_is_not_utf8_is_refused(quantize_zoo, tmp_path, monkeypatch):
+    monkeypatch.setenv("QUANTIZE_ZOO_STORE", os.fsdecode(b"sqlite:///\xff.db"))
+    status, _, err = quantize_zoo("report")
+    assert (status, "QUANTIZE_ZOO_STORE: 'sqlite" in err) == (2, True)
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("QUANTIZE_ZOO_STORE")
+    status, _, err = quantize_zoo("check")
+    assert (status, "working folder: '" in err) == (2, True)
+
+
+def test_a_working_folder_that_is_gone_is_told(quantize_zoo, tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    status, _, err = quantize_zoo("check")
+    assert (status, "the working folder cannot be found" in err) == (2, True)
+
+
+@pytest.mark.parametrize("device", ["CPPU", "cpu", "AUTO:CPU,NOPE", "HETERO:CPU,", "", "@x"])
+def test_a_mistyped_device_is_no_device_that_is_absent(quantize_zoo, tmp_path, device):
+    status, _, err = quantize_zoo("run", "--devices", device, "--reports", tmp_path / "reports")
+    assert status == 2
+    assert "--devices: OpenVINO has no device" in err
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "x" * 300],
+        ["check", "--definitions", "x" * 300],
+        ["init", "x" * 300],
+        ["run", "x" * 300],
+        ["pot", "x" * 300],
+        ["report", "--reports", "x" * 300],
+        ["trials", "--reports", "x" * 300],
+        ["waive", "x", "size", "--until", "2999-01-01", "--reason", "x", "--matrix", "x" * 300],
+        ["compare", "x" * 300, "y", "--baseline-python", "x" * 300],
+        ["baseline", "show", "--reports", "x" * 300],
+        ["bisect", "x", "--matrix", "x" * 300],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_path_that_no_file_system_takes_is_no_file(quantize_zoo, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = quantize_zoo(*arguments)
+    assert status == 2, err
+    assert "unexpected" not in err
+    assert not list(tmp_path.iterdir())
+
+
+HEAVY = {"bokeh", "scipy.stats", "hyperopt", "ruptures", "alembic", "sqlalchemy", "openvino", "numpy"}
+
+
+def loaded(*arguments):
+    """The modules that the command imports."""
+    command = [sys.executable, "-X", "importtime", "-m", "quantize_zoo", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return set(re.findall(r"^import time:[\s\d|]+\| +([\w.]+)$", done.stderr, re.MULTILINE))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["rnu"], ["--no-such-option"]], ids=" ".join)
+def test_help_and_mistyped_commands_wait_for_nothing(arguments):
+    found = loaded(*arguments)
+    assert "quantize_zoo.cli" in found
+    assert not found & HEAVY
+
+
+def test_a_mistyped_command_is_told_with_the_nearest_one():
+    done = subprocess.run([*COMMAND, "rnu"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Did you mean 'run'" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "trials", "check"])
+def test_commands_import_what_they_use_when_they_use_it(command):
+    found = loaded(command, "--help")
+    assert "quantize_zoo.store.store" in found or command == "check"
+    assert not found & {"bokeh", "scipy.stats", "hyperopt", "ruptures", "distributed"}
+
+
+@pytest.mark.parametrize("name", cli._COMMANDS)
+def test_list_of_commands_says_what_each_commands_own_help_does(name):
+    own = cli._loaded(name).help
+    assert own.replace("\n", " ").startswith(cli._COMMANDS[name][1].rstrip("."))
+
+
+def test_variables_that_name_files_are_all_looked_at():
+    assert {DEFINITIONS_VARIABLE, *PREFIX_VARIABLES.values()} < set(VARIABLES)

@@ -1,11 +1,14 @@
 """What the YAML files may say, and how each mistake is told."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from quantize_zoo.config import DeviceSpec, hardware_path, load_hardware, load_matrix, load_model_config
+from quantize_zoo.config.devices import devices_below
+from quantize_zoo.config.json_schema import schema_text
 from quantize_zoo.errors import ConfigurationError
 
 MODEL = """\
@@ -173,3 +176,121 @@ def test_shipped_hardware_configuration_lists_symmetric_first(target):
     assert rule.weights[0].levels(weights=True) == 255
     assert rule.activations[0].levels(weights=False) == 256
     assert hardware.rule("Softmax") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("max_trials: 5", 'max_trials: "5"'), "valid integer, not '5'"),
+        (("max_trials: 5", "max_trials: true"), "valid integer, not True"),
+        (("max_trials: 5", "max_trials: 5.0"), r"valid integer, not 5\.0"),
+        (("max_trials: 5", "max_trials: 010"), "valid integer, not '010'"),
+        (("max_trials: 5", "max_trials: 1:30"), "valid integer, not '1:30'"),
+        (("max_trials: 5", "max_trials: !!int abc"), "'abc' is no !!int"),
+        (("max_trials: 5", "max_trials: 1000001"), "less than or equal to 1000000"),
+        (("max_trials: 5", "max_trials: " + "9" * 31), "a whole number of 31 digits"),
+        (("max_trials: 5", "max_minutes: .inf"), "write a finite number"),
+        (("max_trials: 5", "max_minutes: 1e300"), "less than or equal to 525600"),
+        (("max_trials: 5", "accuracy_weight: 1e300"), "less than or equal to 1000000"),
+        (("max_trials: 5", "latency_reduce: 1e-320"), r"greater than or equal to 0\.0001"),
+        (("max_trials: 5", "stop_on_target: 1"), "valid boolean, not 1"),
+        (("max_trials: 5", "benchmark: {batch_size: 100000}"), "less than or equal to 65536"),
+        (("max_trials: 5", "benchmark: {nthreads: 100000}"), "less than or equal to 4096"),
+        (("max_trials: 5", "benchmark: {duration_seconds: 1e9}"), "less than or equal to 3600"),
+        (("max_trials: 5", "metrics: [{name: accuracy, baseline_value: -1}]"), r"or equal to 0\.000000001"),
+        (("metric: accuracy", "input_shapes: {x: [1, 0]}"), r"at least one element, or is dynamic \(-1\), not 0"),
+        (("metric: accuracy", "metric: 2024"), "valid string"),
+        (("tuning_scope: [layer]", "weights: {bits: 9}"), "less than or equal to 8"),
+        (
+            ("tuning_scope: [layer]", "range_estimator: {max: {clipping_value: 1e39}}"),
+            "less than or equal to 10{30},",
+        ),
+        (("  algorithms:", "  target_device: ''\n  algorithms:"), "target_device: OpenVINO has no device ''"),
+        (("  algorithms:", "  target_device: cpu\n  algorithms:"), "'cpu'\n  -> did you mean 'CPU'"),
+        (("  algorithms:", "  hardware: net.yml\n  algorithms:"), r"net.yml:6: compression.hardware: .*net.yml:1: key"),
+        (("model: net.onnx", f"model: {'x' * 300}"), "no such file"),
+        (("model: net.onnx", r'model: "net\0.onnx"'), r"character U\+0000 in a text"),
+    ],
+    ids=lambda value: value[1][-40:] if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_values_beyond_what_makes_sense_are_refused(write, change, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load_matrix(write(MODEL.replace(*change)))
+
+
+@pytest.mark.parametrize("name", ["model", "matrix"])
+def test_every_number_of_a_file_has_a_range_in_the_json_schema(name):
+    unbounded = [path for path, node in nodes(json.loads(schema_text(name))) if is_unbounded_number(node)]
+    assert unbounded == []
+
+
+def nodes(node, at=""):
+    if isinstance(node, dict):
+        yield at, node
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from nodes(value, f"{at}/{key}")
+
+
+def is_unbounded_number(node):
+    is_number = node.get("type") in ("integer", "number")
+    bounded = node.keys() & {"minimum", "exclusiveMinimum"} and node.keys() & {"maximum", "exclusiveMaximum"}
+    return is_number and not bounded
+
+
+@pytest.mark.parametrize("until", ["0", "'0'", "1e9", "2999-02-30", "tomorrow", "null"])
+def test_a_waiver_ends_on_a_day(write, until):
+    write(MODEL)
+    text = (
+        f"models: [net.yml]\ndevices: [CPU]\nwaivers:\n  - {{cell: net-CPU, check: size, reason: x, until: {until}}}\n"
+    )
+    with pytest.raises(ConfigurationError, match=r"all.yml:4: waivers.0.until: "):
+        load_matrix(write(text, "all.yml"))
+
+
+@pytest.mark.parametrize(
+    ("device", "part", "nearest"),
+    [
+        ("CPPU", "CPPU", "CPU"),
+        ("cpu", "cpu", "CPU"),
+        ("gpu.1", "gpu.1", "GPU"),
+        ("AUTO:CPU,NOPE", "NOPE", ""),
+        ("HETERO:CPU,", "", ""),
+        ("CPU:GPU", "CPU:GPU", ""),
+        ("AUTO:AUTO", "AUTO", "AUTO"),
+        ("@x", "@x", ""),
+        ("", "", ""),
+        ("CPU[f32]", "CPU[f32]", ""),
+        ("CPU\n", "CPU\n", "CPU"),
+    ],
+)
+def test_a_device_that_no_plugin_has_by_name_is_a_mistake(write, device, part, nearest):
+    write(MODEL)
+    path = write(f"models: [net.yml]\ndevices:\n  - {json.dumps(device)}\n", "all.yml")
+    message = "at least 1 character" if not device else re.escape(f"OpenVINO has no device {part!r}")
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        load_matrix(path)
+    assert caught.value.where.startswith(f"{path}:3")
+    assert f"did you mean {nearest!r}" in caught.value.remedy if nearest else True
+    good = load_matrix(write("models: [net.yml]\ndevices: [CPU]\n", "all.yml"))
+    with pytest.raises(ConfigurationError, match=re.escape(f"--devices: OpenVINO has no device {part!r}")):
+        good.select([], [device])
+
+
+@pytest.mark.parametrize(
+    ("device", "below"),
+    [
+        ("GPU.1", ("GPU.1",)),
+        ("NPU.3720", ("NPU.3720",)),
+        ("AUTO", ()),
+        ("AUTO:-CPU", ()),
+        ("AUTO:GPU,-CPU,NPU", ("GPU", "NPU")),
+        ("MULTI:GPU(4),CPU", ("GPU", "CPU")),
+        ("HETERO:GPU.0,CPU", ("GPU.0", "CPU")),
+        ("BATCH:GPU(16)", ("GPU",)),
+    ],
+)
+def test_a_device_that_may_be_absent_is_none(write, device, below):
+    write(MODEL)
+    matrix = load_matrix(write(f"models: [net.yml]\ndevices: [{json.dumps(device)}]\n", "all.yml"))
+    assert [each.device for each in matrix.devices] == [device]
+    assert devices_below(device) == below

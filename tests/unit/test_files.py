@@ -13,7 +13,7 @@ import pytest
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.text import files
-from quantize_zoo.text.files import point, write_together, write_whole
+from quantize_zoo.text.files import copy_together, drafts_for, place, point, remove, write_together, write_whole
 from quantize_zoo.text.plain import json_text, plain
 
 
@@ -39,14 +39,14 @@ def test_an_interrupt_while_drafts_are_written_leaves_what_was_there(tmp_path, m
     folder = tmp_path / "run"
     if existed:
         write_together(folder, {"a": "old", "b": "old"})
-    written = files._write_through
+    written = files.Path.write_bytes
 
     def interrupted(path, content):
         if path.name == "b":
             raise KeyboardInterrupt
-        written(path, content)
+        return written(path, content)
 
-    monkeypatch.setattr(files, "_write_through", interrupted)
+    monkeypatch.setattr(files.Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_together(folder, {"a": "new", "b": "new"})
     found = {path.name: path.read_text() for path in folder.iterdir()} if folder.exists() else None
@@ -80,6 +80,32 @@ def test_a_signal_while_files_are_renamed_comes_after_the_last_one(tmp_path, num
     done = subprocess.run([sys.executable, "-c", RENAMED, tmp_path, str(int(number))], check=False)
     assert done.returncode == 128 + number
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_where_one_file_cannot_be_placed_none_is(tmp_path):
+    (tmp_path / "run" / "b").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        write_together(tmp_path / "run", {"cells/a": "a", "b": "b"})
+    assert [path.name for path in (tmp_path / "run").rglob("*")] == ["b"]
+
+
+def test_of_a_folder_that_could_not_be_filled_nothing_stays(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        copy_together(tmp_path / "x" / "y", {"a": tmp_path / "none"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_placed_can_be_taken_back_and_what_was_there_before_stays(tmp_path):
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "old").write_text("old")
+    with drafts_for(tmp_path / "to") as drafts:
+        (drafts / "sub").mkdir()
+        for name in ("old", "sub/new"):
+            (drafts / name).write_text("new")
+        new = place(drafts, tmp_path / "to", ["old", "sub/new"])
+    assert new == [tmp_path / "to" / "sub" / "new"]
+    remove(new)
+    assert [path.name for path in (tmp_path / "to").rglob("*")] == ["old"]
 
 
 def test_files_are_written_from_other_threads_too(tmp_path):

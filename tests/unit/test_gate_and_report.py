@@ -176,10 +176,11 @@ def test_reports_are_written_and_latest_points_to_them(tmp_path, monkeypatch):
     summary.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     report = make_run_report(run_record(good()))
-    for _ in range(2):
-        write_reports(report, tmp_path / "reports" / "20260101", newest=True)
+    for newest in (True, False, True):
+        write_reports(report, tmp_path / "reports" / "20260101", newest=newest)
     latest = tmp_path / "reports" / "latest"
     names = {"index.html", "cells", "benchmark.json", "results.json", "junit.xml", "summary.md", "assets"}
     assert {path.name for path in latest.iterdir()} == names
     assert summary.read_text().startswith("before\n## quantize-zoo")
+    assert summary.read_text().count("## quantize-zoo") == 2  # what a bisection looks at and an old run are no news
     assert sum(path.stat().st_size for path in (latest / "assets").iterdir()) > 500_000

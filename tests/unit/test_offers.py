@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import cell_record, final, reference, trial
+from builders import cell_record, final, reference, trial, write_some_answers
 from quantize_zoo.config import default_matrix_path, load_matrix
 from quantize_zoo.gate import Check
 from quantize_zoo.graph.files import content_hash
@@ -104,7 +104,7 @@ def store_run(folder, *cells, require_targets):
     model, answers = reports / "run" / "models" / "net.xml", reports / "run" / "models" / "net.npz"
     model.parent.mkdir(parents=True)
     model.write_text("model")
-    answers.write_text("answers")
+    write_some_answers(answers)
     for cell in cells:
         number = store.start_cell("run", model=cell.model, device="CPU", method="cold_start", params=cell.params)
         store.set_reference(number, reference(model_path=str(model), model_hash=content_hash(model)))
@@ -113,7 +113,8 @@ def store_run(folder, *cells, require_targets):
         if cell.final is None:
             store.end_cell(number, cell.status, cell.error)
         else:
-            store.set_final(number, replace(cell.final, model="models/net.xml", answers="models/net.npz"))
+            hashes = {"model_hash": content_hash(model), "answers_hash": content_hash(answers)}
+            store.set_final(number, replace(cell.final, model="models/net.xml", answers="models/net.npz", **hashes))
     store.finish_run("run", "interrupted")
     store.close()
     return reports

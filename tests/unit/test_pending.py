@@ -11,7 +11,8 @@ import pytest
 from builders import Scorer
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError
-from quantize_zoo.search import TpeSampler, base_choices, evaluate, run_stage
+from quantize_zoo.search import base_choices, evaluate, run_stage
+from quantize_zoo.search.sampler import TpeSampler
 from unit.test_search import plan, recorder, space, stage
 
 

@@ -33,7 +33,7 @@ class Pip:
 @pytest.fixture
 def pip(monkeypatch, tmp_path):
     played = Pip()
-    monkeypatch.setattr(releases, "_pip", played)
+    monkeypatch.setattr(releases, "run_pip", played)
     monkeypatch.setenv(releases.CACHE_VARIABLE, str(tmp_path / "cache"))
     return played
 

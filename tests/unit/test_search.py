@@ -16,7 +16,6 @@ from quantize_zoo.search import (
     Score,
     Scored,
     StagePlan,
-    TpeSampler,
     TrialRecorder,
     base_choices,
     best_trial,
@@ -28,6 +27,7 @@ from quantize_zoo.search import (
     run_stage,
     startup_choices,
 )
+from quantize_zoo.search.sampler import TpeSampler
 
 PARAMS = OptimizerParams(accuracy_loss=1.0, latency_reduce=1.2, max_trials=8)
 POT = PARAMS.model_copy(update={"compatibility": "pot"})

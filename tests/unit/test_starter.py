@@ -1,6 +1,7 @@
 """``init``: a YAML that `check` takes, with what can be seen of the model; and the JSON Schemas for editors."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -8,12 +9,13 @@ import pytest
 import yaml
 
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.config import schema_path
+from quantize_zoo.config import load_model_config, schema_path
 from quantize_zoo.config.json_schema import schema_text
-from quantize_zoo.errors import ConfigurationError
-from quantize_zoo.graph import save_model
+from quantize_zoo.errors import CellError, ConfigurationError
+from quantize_zoo.graph import make_canonical, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import find_checker
+from quantize_zoo.text.from_yaml import parse_yaml
 from quantize_zoo.zoo import write_starter
 from zoo import several_outputs
 
@@ -265,3 +267,63 @@ def test_a_model_file_that_yaml_takes_for_a_number_stays_a_name(folder):
     save_model(several_outputs(), folder / "123.xml")
     path = write_starter(folder / "123.xml", "schema.json")
     assert matrix_at(path, [], [], {}).models[0].name == "123"
+
+
+NAMES = (
+    "a: b", "a # b", "quo\"t'ed", "new\nline", "{x}", "{count} {outputs} {NUMBER}", "tab\there", "- x", "@x", "%TAG",
+    "a\u2028b", "a\x7fb", "yes", "1e5", "010", "null", "[a", "*a", "&a", "!a", "|", "---", "a:", " lead", "trail ",
+    "\\", "\x1b[31m", "\x85", "é\U0001f600", "x" * 200,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_any_name_is_the_one_that_the_starter_names(folder, name):
+    save_model(tokens_and_image("x"), folder / "net.xml")
+    (folder / "net.xml").rename(folder / f"{name}.xml")
+    (folder / "net.bin").rename(folder / f"{name}.bin")
+    config = load_model_config(write_starter(Path(f"{name}.xml"), "schema.json"))
+    assert config.model == folder.resolve() / f"{name}.xml"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_inputs_of_any_name_are_those_that_the_starter_names(folder, name, dtype):
+    save_model(tokens_and_image(name, dtype), folder / "net.xml")
+    names = {each.get_any_name() for each in ov.Core().read_model(folder / "net.xml").inputs}
+    content = parse_yaml(write_starter(folder / "net.xml", "schema.json").read_text()).data
+    launcher = content["accuracy_checker"]["models"][0]["launchers"][0]
+    assert {each["name"] for each in launcher["inputs"]} == names
+
+
+def tokens_and_image(name, dtype=np.float32):
+    """A model of two inputs with odd names, the second of a shape that is not an image's."""
+    inputs = [ops.parameter([1, size], dtype, name=f"{name}{size}") for size in (4, 5)]
+    for node, size in zip(inputs, (4, 5), strict=True):
+        node.get_output_tensor(0).set_names({f"{name}{size}"})
+    results = [ops.result(ops.relu(ops.convert(node, "f32"))) for node in inputs]
+    return ov.Model(results, inputs, "net")
+
+
+def test_outputs_without_dimensions_and_tensors_without_names(folder):
+    image = ops.parameter([1, 3, 8, 8], np.float32)
+    model = ov.Model([ops.result(ops.reduce_sum(image, np.array([0, 1, 2, 3]), False))], [image], "net")
+    for port in (*model.inputs, *model.outputs):
+        port.get_tensor().set_names(set())
+    save_model(model, folder / "net.xml")
+    assert matrix_at(write_starter(folder / "net.xml", "schema.json"), [], [], {}).models[0].metric == "mae"
+
+
+def test_a_model_without_inputs_has_nothing_to_start_from(folder):
+    save_model(
+        ov.Model([ops.result(ops.relu(ops.constant(np.ones((1, 3), np.float32))))], [], "net"), folder / "net.xml"
+    )
+    with pytest.raises(CellError, match="the model has no input"):
+        write_starter(folder / "net.xml", "schema.json")
+    with pytest.raises(CellError, match="the model has no input"):
+        make_canonical(folder / "net.xml", {}, folder / "canonical.xml")
+    assert not list(folder.glob("*.yml"))
+
+
+def test_a_name_that_is_too_long_is_no_file(folder):
+    with pytest.raises(ConfigurationError, match="no such file"):
+        write_starter(folder / ("x" * 300 + ".onnx"), "schema.json")

@@ -260,7 +260,7 @@ def test_password_of_the_store_is_neither_shown_nor_stored(postgresql):
     execute(postgresql, "DROP TABLE trials")
     with pytest.raises(CellError, match=r"cannot write to the store .*zoo:\*\*\*@") as write:
         store.add_trial(cell, trial(0, 0.0, 1.0))
-    with pytest.raises(CellError, match=r"cannot read the store .*zoo:\*\*\*@") as read:
+    with pytest.raises(ConfigurationError, match=r"cannot read the store .*zoo:\*\*\*@") as read:
         store.load_run()
     assert "s3cret" not in f"{write.value} {read.value}"
 
@@ -302,7 +302,7 @@ def test_damaged_trial_cannot_be_read(url):
     start_run(store)
     store.add_trial(start_cell(store), trial(0, 0.0, 1.0))
     execute(url, "UPDATE trials SET trial = '{}'")
-    with pytest.raises(CellError, match=r"cannot read the store .*\n.*restore a copy"):
+    with pytest.raises(ConfigurationError, match=r"cannot read the store .*trial 0.kind: .*\n.*restore a copy"):
         store.load_run()
 
 
@@ -311,7 +311,9 @@ def test_locked_store_cannot_be_read(postgresql):
     start_run(store)
     with closing(sa.create_engine(postgresql).connect()) as other:
         other.execute(sa.text("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"))
-        with pytest.raises(CellError, match=r"cannot read the store .*lock timeout\n.*wait until no other program"):
+        with pytest.raises(
+            ConfigurationError, match=r"cannot read the store .*lock timeout\n.*wait until no other program"
+        ):
             store.load_run()
 
 

@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from quantize_zoo.commands.places import matrix_at
+from quantize_zoo.text.from_yaml import parse_yaml
 
 MATRIX = """\
 # what the release team watches
@@ -70,3 +71,26 @@ def test_one_models_yaml_is_no_matrix(quantize_zoo, tmp_path, zoo):
     status, _, err = waive(quantize_zoo, zoo / "embedded" / "digits-resnet.yml")
     assert status == 2
     assert "it is no matrix" in err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x-known: &x {cell: digits-resnet-CPU, check: size, reason: 2024-02-31, until: 2999-01-01}",
+        "waivers: [{cell: digits-resnet-CPU, check: size, reason: 010, until: 2999-01-01}]",
+        "waivers: [{cell: digits-resnet-CPU, check: size, reason: 2024-02-31, until: 2999-01-01}]",
+        "waivers: [{cell: digits-resnet-CPU, check: size, reason: 0x_, until: 2999-01-01}]",
+        "waivers: [{cell: digits-resnet-CPU, check: size, reason: '\\e', until: 2999-01-01}]",
+    ],
+)
+def test_a_waiver_is_added_so_that_all_else_reads_as_before_or_not_at_all(quantize_zoo, matrix, line):
+    """What reads, here or elsewhere, as a number or a date without quotes."""
+    matrix.write_text(matrix.read_text() + line + "\n")
+    before = matrix.read_text()
+    status, _, err = waive(quantize_zoo, matrix)
+    if status == 0:
+        old, new = parse_yaml(before).data, parse_yaml(matrix.read_text()).data
+        assert new == {**old, "waivers": [*old["waivers"], new["waivers"][-1]]}
+    else:
+        assert (status, matrix.read_text()) == (2, before)
+        assert "unknown key 'x-known'" in err or "add it by hand" in err

@@ -220,14 +220,14 @@ def test_an_interrupted_report_leaves_no_half_and_no_draft(tmp_path, monkeypatch
     if older:
         write_reports(make_run_report(run_record(good())), folder, newest=True)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    through = files._write_through
+    through = files.Path.write_bytes
 
     def interrupted(path, content):
         if path.name == "junit.xml":
             raise KeyboardInterrupt
-        through(path, content)
+        return through(path, content)
 
-    monkeypatch.setattr(files, "_write_through", interrupted)
+    monkeypatch.setattr(files.Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_reports(make_run_report(run_record(*all_cells())), folder, newest=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

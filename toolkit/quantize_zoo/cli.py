@@ -4,67 +4,77 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
-import traceback
-from pathlib import Path
+from importlib import import_module
 from typing import Any, cast
 
 import typer
-from typer.core import TyperGroup
-from typer.rich_utils import rich_format_error
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from quantize_zoo import errors, interrupts
-from quantize_zoo.commands import baselines, bisecting, machine, models, pot, running, stored, waiving
-from quantize_zoo.commands.output import tell
+from quantize_zoo.commands.lines import tell
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
+from quantize_zoo.text.given import require_texts
+from quantize_zoo.text.tracebacks import INTERNAL_ERROR, keep_traceback
 
 BAD_USAGE = 2
 CELL_FAILED = 3
-INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
-_IN_ORDER = [
-    "doctor", "init", "check", "run", "report", "trials", "export", "baseline", "waive", "compare", "bisect", "pot",
-    "worker",
-]  # fmt: skip
+# In the order in which they are used: the function behind each, and what its help begins with.
+_COMMANDS = {
+    "doctor": ("machine.doctor", "Tell what this machine has, and how to get what is missing."),
+    "init": ("models.init", "Write a model's YAML to start from, by looking at the model."),
+    "check": ("models.check", "Validate a matrix and all that it names, or an accuracy-check.yml, without running."),
+    "run": ("running.run", "Tune, score and report every cell of a matrix."),
+    "report": ("stored.report", "Render a stored run again."),
+    "trials": ("stored.trials", "List the stored trials of a run's cells."),
+    "export": ("stored.export", "Write the best model of a cell, or any trial's, as IR."),
+    "baseline": ("baselines.app", "What later runs are held against."),
+    "waive": ("waiving.waive", "Write a waiver into a matrix: a known regression is no alarm until a date."),
+    "compare": ("stored.compare", "Compare two model files, or the best models of two runs, side by side."),
+    "bisect": ("bisecting.bisect", "Find the release or the commit that a regression came with."),
+    "pot": ("pot.pot", "Run a configuration of POT, or POT's command line, as it is."),
+    "worker": ("running.worker", "Be a worker of a Dask cluster that runs cells."),
+}
 # Typer has click inside and exports of its errors only this one.
 _UsageError = cast("type[Exception]", typer.BadParameter.__base__)
 
 
-class _InOrder(TyperGroup):
-    """Lists the commands in the order in which they are used; Typer puts groups at the end."""
+class _Commands(TyperGroup):
+    """Imports a command when it is called: all of them take seconds, which help and mistyped names do without."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names."""
-        return sorted(super().list_commands(ctx), key=_IN_ORDER.index)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=line) for name, (_, line) in _COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and _loaded(cast("str", name)), rest
+
+
+def _loaded(name: str) -> Any:
+    module, function = _COMMANDS[name][0].split(".")
+    found = getattr(import_module(f"quantize_zoo.commands.{module}"), function)
+    if isinstance(found, typer.Typer):
+        return get_command(found)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name)(found)
+    return get_command(alone)
 
 
 app = typer.Typer(
-    cls=_InOrder,
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Tune, score and report INT8 models of a whole zoo with OpenVINO.\n\n"
     "Start with 'quantize-zoo doctor', then 'quantize-zoo run'.",
 )
-baseline = typer.Typer(no_args_is_help=True, help="What later runs are held against.")
 
-app.command()(machine.doctor)
-app.command()(models.init)
-app.command()(models.check)
-app.command()(running.run)
-app.command()(stored.report)
-app.command()(stored.trials)
-app.command()(stored.export)
-app.command()(stored.compare)
-app.command()(bisecting.bisect)
-app.command()(pot.pot)
-app.command()(waiving.waive)
-app.command()(running.worker)
-app.add_typer(baseline, name="baseline")
-baseline.command("accept")(baselines.accept)
-baseline.command("show")(baselines.show_baselines)
-baseline.command("drop")(baselines.drop)
-baseline.command("export")(baselines.export_to)
-baseline.command("import")(baselines.import_from)
+
+@app.callback()
+def _group() -> None:
+    """Typer makes a group of what has a callback."""
 
 
 def main() -> None:
@@ -83,24 +93,26 @@ def main() -> None:
 def _status() -> int:
     """Run the command; an error is a message and an exit status."""
     try:
+        require_texts()
         return app(standalone_mode=False) or 0
     except QuantizeZooError as error:
         tell(f"error: {error}")
         return BAD_USAGE if isinstance(error, ConfigurationError) else CELL_FAILED
     except _UsageError as error:
-        rich_format_error(cast("Any", error))
+        problem, used = _told(error)
+        if problem:  # without arguments there is none, and the help was printed
+            tell(f"error: {errors.bad_usage(problem, used)}")
         return BAD_USAGE
     except (Exception, SystemExit) as error:  # a library's SystemExit(1) is no regression either
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             return 128 + signal.SIGPIPE  # nobody reads on, as below | head
         if interrupts.asked() is None:
             cause = error.__cause__ if isinstance(error, typer.Abort) else error  # so Typer tells an EOFError
-            tell(f"error: {errors.internal_error(cause or error, _traceback_file(error))}")
+            tell(f"error: {errors.internal_error(cause or error, keep_traceback(error))}")
         return INTERNAL_ERROR
 
 
-def _traceback_file(error: BaseException) -> Path:
-    """Write the traceback into a file of the temporary folder."""
-    with tempfile.NamedTemporaryFile("w", prefix="quantize-zoo-", suffix=".log", delete=False) as stream:
-        traceback.print_exception(error, file=stream)
-    return Path(stream.name)
+def _told(error: Exception) -> tuple[str, str]:
+    """Return what click says is wrong with the command line, and the command whose help tells how it is used."""
+    usage = cast("Any", error)
+    return usage.format_message(), usage.ctx.command_path if usage.ctx else "quantize-zoo"

@@ -6,6 +6,7 @@ remembered, since a library may swallow an exception.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -110,6 +111,7 @@ def tell(number: signal.Signals) -> int:
     global _told
     with _telling:
         if not _told:
+            logging.disable()  # what libraries tell while they are taken down
             with suppress(OSError):  # nobody may be listening
                 os.write(2, f"interrupted by {number.name}\n".encode())
         _told = True

@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import search_stages
@@ -16,6 +17,7 @@ from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import GateResult
 from quantize_zoo.search import Trial
 from quantize_zoo.store import Reference
+from quantize_zoo.text.shown import shown, shown_lines
 
 
 class ConsoleProgress:
@@ -56,9 +58,9 @@ class ConsoleProgress:
 
     def cell_started(self, cell: Cell, position: int, total: int) -> None:
         """See ``RunObserver``."""
-        task = self._live.add_task(escape(cell.key.label), total=_trials(cell), best="")
+        task = self._live.add_task(escape(shown(cell.key.label)), total=_trials(cell), best="")
         self._running[cell.key.label] = time.monotonic(), task
-        self._console.print(f"[{position + 1}/{total}] {cell.key.label}", markup=False, highlight=False)
+        self._console.print(Text(f"[{position + 1}/{total}] {shown(cell.key.label)}"), soft_wrap=True)
 
     def reference_scored(self, cell: Cell, reference: Reference) -> None:
         """See ``RunObserver``."""
@@ -102,7 +104,7 @@ class ConsoleProgress:
     def _print(self, cell: Cell, text: str) -> None:
         """Print below the cell's line; with its name where several are running."""
         name = f"{cell.key.label}: " if len(self._running) > 1 else ""
-        self._console.print(f"  {name}{text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(Text(f"  {shown_lines(f'{name}{text}')}"), soft_wrap=True)
 
 
 class Silent:

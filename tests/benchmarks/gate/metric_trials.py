@@ -244,7 +244,7 @@ def rates(nights, datasets, kinds):
             for number, (first, second) in enumerate(unchanged(draw, rng, samples, count)):
                 if relative_loss(first, second, higher) > MARGIN:  # nothing else is an alarm
                     beyond += 1
-                    if judged_quickly(first, second, higher, level):
+                    if judged(first, second, higher, level).status == "regressed":
                         alarms += 1
                         alarming.add(number // (cells * ACCURACIES))
             needed = needed_of(draw, rng, level)
@@ -275,15 +275,6 @@ def unchanged(draw, rng, samples, count):
         both = draw(rng, samples * size, 0.0)
         for number in range(size):
             yield tuple(each.part(slice(number * samples, (number + 1) * samples)) for each in both)
-
-
-def judged_quickly(first, second, higher, level):
-    """The same, without the interval of a loss that is clearly none: the bootstrap takes a tenth of a second."""
-    if first.values is not None and first.confidences is None:
-        falls = (1 if higher else -1) * (first.values - second.values)
-        if falls.sum() < 2 * np.linalg.norm(falls):  # two standard deviations are no alarm at any of these levels
-            return False
-    return judged(first, second, higher, level).status == "regressed"
 
 
 def needed_of(draw, rng, level):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import openvino as ov
 
@@ -16,10 +17,9 @@ from quantize_zoo.cell.nncf import quantize_with_nncf
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate.bench import Bench, measure_figures
-from quantize_zoo.graph import read_model, save_model
+from quantize_zoo.graph import content_hash, read_model, save_model
 from quantize_zoo.quantization import Samples
 from quantize_zoo.scoring import (
-    AccuracySession,
     Answers,
     Estimate,
     InputBudget,
@@ -30,12 +30,14 @@ from quantize_zoo.scoring import (
     compile_for_latency,
     find_checker,
     mean_estimate,
-    measure_compilations,
+    measure_finally,
+    open_session,
     paired_loss,
     profile_layers,
+    replicated_loss,
     write_answers,
 )
-from quantize_zoo.scoring.proof import LAST_BITS, PROVEN_SAMPLES, require_same_outputs
+from quantize_zoo.scoring.proof import LAST_BITS, PROVEN_SAMPLES, SUMMED_OTHERWISE, require_same_outputs
 from quantize_zoo.store import Holdout, OtherMetric, Proof, ReferencePoint
 
 
@@ -73,7 +75,8 @@ def prove(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float
     samples = bench.accuracy.inputs(work.order[:PROVEN_SAMPLES])
     written, repeats = require_same_outputs(candidate, path, bench.device, samples)
     value = bench.accuracy.score(written, work.order).metrics[metric]
-    if accuracy is not None and value != accuracy and (repeats or not math.isclose(value, accuracy, rel_tol=LAST_BITS)):
+    tolerance = SUMMED_OTHERWISE if repeats else LAST_BITS
+    if accuracy is not None and not math.isclose(value, accuracy, rel_tol=tolerance):
         raise errors.file_computes_otherwise(path, metric, f"{accuracy!r} in the trial", f"{value!r} of the file")
     return Proof(len(samples), value, repeats, time.perf_counter() - start)
 
@@ -92,29 +95,36 @@ def finish_file(
     latency = confirm(bench, fp32, candidate)
     answers = {"fp32": bench.answers(fp32), "int8": bench.answers(candidate)}
     kept = {name: bench.accuracy.replicated(each) for name, each in answers.items()}
-    write_answers(path.with_suffix(".npz"), kept, bench.contents)
+    answered = path.with_suffix(".npz")
+    write_answers(answered, kept, bench.contents)
+    scored = score_holdout(work, candidate, holdout)
+    if scored is not None and (loss := _loss(work, answers, holdout)) is not None:
+        scored = replace(scored, accuracy_loss=loss)
     return Finished(
         latency,
-        score_holdout(work, candidate, holdout),
+        scored,
         tuple(_score_other_datasets(work, candidate, budget)),
         measure_figures(bench, path),
         _profile(bench, fp32, candidate) if bench.measures_latency else (),
         proof,
         measure_figures(bench, work.cell.model.model),
-        _loss(work, answers),
+        _loss(work, answers, work.order),
+        content_hash(path),
+        content_hash(answered),
     )
 
 
-def _loss(work: CellCandidates, answers: Mapping[str, Answers]) -> Estimate | None:
-    """Return the loss on the samples of the search, with its interval; None without values of single samples."""
-    metric = work.bench.metric
-    fp32, int8 = (answers[name].only(list(work.order)) for name in ("fp32", "int8"))
-    if fp32.values is None or int8.values is None:
+def _loss(work: CellCandidates, answers: Mapping[str, Answers], indices: Sequence[int]) -> Estimate | None:
+    """Return the loss on some samples, with its interval; None where none can be given."""
+    metric, higher = work.bench.metric, work.fp32.higher_is_better
+    fp32, int8 = (work.bench.accuracy.part(answers[name], list(indices)) for name in ("fp32", "int8"))
+    if fp32.values is not None and int8.values is not None:
+        values = fp32.values, int8.values
+        return paired_loss(fp32.metrics[metric], int8.metrics[metric], *values, higher_is_better=higher)
+    if fp32.replicates is None or int8.replicates is None:
         return None
-    return paired_loss(
-        fp32.metrics[metric], int8.metrics[metric], fp32.values, int8.values,
-        higher_is_better=work.fp32.higher_is_better,
-    )  # fmt: skip
+    replicates = fp32.replicates, int8.replicates
+    return replicated_loss(fp32.metrics[metric], int8.metrics[metric], *replicates, higher_is_better=higher)
 
 
 def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: tuple[int, ...]) -> ReferencePoint:
@@ -137,12 +147,10 @@ def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLat
     """Measure two models over several compilations of both; None without the cell's device."""
     if not bench.measures_latency:
         return None
-
-    def compile_both() -> tuple[Any, Any]:
-        one, other = (compile_for_latency(model, bench.device, bench.benchmark) for model in (reference, candidate))
-        return one, other
-
-    return measure_compilations(compile_both, bench.timed_samples(), bench.benchmark)
+    one, other = (
+        partial(compile_for_latency, model, bench.device, bench.benchmark) for model in (reference, candidate)
+    )
+    return measure_finally(one, other, bench.timed_samples(), bench.benchmark)
 
 
 def score_holdout(work: CellCandidates, candidate: ov.Model, holdout: tuple[int, ...]) -> Holdout | None:
@@ -177,7 +185,7 @@ def _score_other_datasets(work: CellCandidates, candidate: ov.Model, budget: Inp
     config, fp32 = work.cell.model, work.fp32.model
     datasets = checker_entry(config)["datasets"]
     for number in range(1, len(datasets)):
-        session = AccuracySession(find_checker(), config, fp32, budget, number)
+        session = open_session(find_checker(), config, fp32, budget, number)
         before, after = (
             session.score(compile_for_accuracy(model, work.bench.device)).metrics for model in (fp32, candidate)
         )

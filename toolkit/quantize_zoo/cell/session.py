@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,13 +33,16 @@ from quantize_zoo.scoring import (
     Estimate,
     InputBudget,
     Split,
+    compile_again,
     compile_for_accuracy,
     compile_for_latency,
     describe_environment,
     describe_execution,
     find_checker,
+    framework_note,
     hardware_target,
     mean_estimate,
+    open_session,
     require_device,
     split_samples,
     split_sequences,
@@ -100,7 +104,7 @@ class CellSession:
             params.compatibility,
         )
         self._checker = find_checker()
-        self._accuracy = AccuracySession(self._checker, config, self._model, self._budget)
+        self._accuracy = open_session(self._checker, config, self._model, self._budget)
         self._fingerprint = self._accuracy.fingerprint()  # reads every input, so once
         if (sequences := self._accuracy.sequences) is not None:
             self._split = split_sequences(sequences, params.holdout, params.eval_subset_size)
@@ -130,7 +134,12 @@ class CellSession:
             measures_latency=not self._cell.scored_on_cpu,
             holdout=self._split.holdout,
         )
-        scored, fp32 = self._score_fp32(self._accuracy, self._split)
+        fp32_for_latency = compile_for_latency(self._model, self._device, params.benchmark)
+        scored, fp32 = self._score_fp32(
+            self._accuracy,
+            self._split,
+            compile_again(fp32_for_latency, self._model, self._device, params.benchmark),
+        )
         self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning)
         self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
@@ -142,7 +151,7 @@ class CellSession:
             metric=config.metric,
             accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
             metrics=dict(scored.metrics),
-            execution=describe_execution(fp32.for_latency),
+            execution=describe_execution(fp32_for_latency),
             environment=describe_environment(),
             checker=f"{self._checker.version}, {self._checker.origin}",
             samples=len(self._split.tuning),
@@ -216,10 +225,11 @@ class CellSession:
             Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build),
         )
 
-    def _score_fp32(self, accuracy: AccuracySession, split: Split) -> tuple[AccuracyResult, Fp32]:
+    def _score_fp32(
+        self, accuracy: AccuracySession, split: Split, again: Callable[[], Any]
+    ) -> tuple[AccuracyResult, Fp32]:
         """Score the FP32 model, or take what the configuration says of it."""
         config = self._cell.model
-        for_latency = compile_for_latency(self._model, self._device, config.optimizer.params.benchmark)
         for_accuracy = compile_for_accuracy(self._model, self._device)
         given = {metric.name: metric.baseline_value for metric in config.optimizer.params.metrics}
         scored = AccuracyResult(given, {}, 0)
@@ -229,7 +239,7 @@ class CellSession:
         if value == 0 or not np.isfinite(value):
             raise errors.fp32_metric_unusable(config.metric, value)
         better = accuracy.higher_is_better(config.metric)
-        return scored, Fp32(self._model, for_latency, for_accuracy, value, scored.per_sample.get(config.metric), better)
+        return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
     def _notes(self) -> Iterator[str]:
         samples = len(self._split.tuning)
@@ -237,6 +247,8 @@ class CellSession:
         if self._cell.scored_on_cpu:
             device = self._cell.device.label
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
+        if note := framework_note(self._cell.model):
+            yield note
         bad = self._accuracy.bad_samples
         if bad:
             listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
@@ -247,7 +259,7 @@ class CellSession:
             yield f"states go on along {len(set(sequences))} sequences; intervals take their steps for independent"
         timed = self._work.bench.timed_indices
         if len(timed) > 1 and self._work.bench.measures_latency:
-            yield f"latency is that of {len(timed)} samples: {_shapes_text(self._accuracy.inputs(timed))}"
+            yield f"latency is that of {len(timed)} samples: {_shapes_text(self._work.bench.timed_inputs())}"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
         for name in self._untaken:

@@ -36,7 +36,8 @@ class Calibration:
 class Finished:
     """The best model's latency, measured independently of its trial, and its accuracy on other data than the search's.
 
-    ``latency`` is None without the cell's device, ``loss`` where the metric is not that of single samples.
+    ``latency`` is None without the cell's device, ``loss`` where the metric is not that of single samples. The hashes
+    are those of the files of the model and of its answers.
     """
 
     latency: PairedLatency | None
@@ -47,3 +48,5 @@ class Finished:
     proof: Proof | None = None
     fp32_figures: Figures | None = None
     loss: Estimate | None = None
+    model_hash: str = ""
+    answers_hash: str = ""

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from quantize_zoo import errors
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import (
     CellsOption,
     JsonOption,
@@ -18,13 +17,14 @@ from quantize_zoo.commands.options import (
     RunArgument,
     StoreOption,
 )
-from quantize_zoo.commands.output import say, show, tell
-from quantize_zoo.commands.places import existing_store, make_folder, new_or_existing_store
+from quantize_zoo.commands.output import show
+from quantize_zoo.commands.places import existing_store, new_or_existing_store
+from quantize_zoo.commands.tables import Listing
 from quantize_zoo.config import GateConfig, cell_label, load_matrix
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import check_level, checks_a_cell
 from quantize_zoo.matrix import accept as accept_cells
-from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines, unresolved
+from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines, read_exported, unresolved
 from quantize_zoo.report import report_of
 from quantize_zoo.report.acceptance import accepted_misses, left_out
 from quantize_zoo.report.place import DEFAULT_REPORTS
@@ -42,6 +42,7 @@ def accept(
     """Make a run's cells the baseline that later runs are held against."""
     opened = existing_store(store, reports)
     run = opened.load_run(run_id)
+    report_of(run, opened, reports)  # a store that does not tell all of it is refused before anything is written
     accepted = accept_cells(run, cells or [], reports, opened, reason=reason, expected_change=expected_change)
     names = [cell_label(each.model, each.device) for each in accepted]
     say(f"accepted: {', '.join(names)}")
@@ -73,12 +74,13 @@ def show_baselines(
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("id", "cell", "accepted", "by", "run", "OpenVINO", "reason", "dropped")
+    headings = ["cell", "id", "accepted", "by", "run", "OpenVINO", "reason", "dropped"]
+    listed = []
     for row in rows:
         why = "; ".join(part for part in (row["reason"], row["expected_change"]) if part)
-        texts = [str(row["id"]), row["cell"], row["accepted_at"][:16], row["accepted_by"], row["run"], row["openvino"]]
-        table.add_row(*(escape(text) for text in [*texts, why, (row["dropped_at"] or "")[:16]]))
-    show(table)
+        texts = [row["cell"], str(row["id"]), row["accepted_at"][:16], row["accepted_by"], row["run"], row["openvino"]]
+        listed.append([*texts, why, (row["dropped_at"] or "")[:16]])
+    show(Listing(headings, listed, prose=frozenset({"reason", "OpenVINO"})))
 
 
 def drop(
@@ -111,5 +113,13 @@ def import_from(
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Accept the baselines of a folder."""
-    make_folder(reports)
-    say(f"{import_baselines(new_or_existing_store(store, reports), reports, folder)} imported")
+    found = read_exported(folder)
+    say(f"{import_baselines(new_or_existing_store(store, reports), reports, folder, found)} imported")
+
+
+app = typer.Typer(no_args_is_help=True, help="What later runs are held against.")
+app.command("accept")(accept)
+app.command("show")(show_baselines)
+app.command("drop")(drop)
+app.command("export")(export_to)
+app.command("import")(import_from)

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import JsonOption, ReportsOption, StoreOption
-from quantize_zoo.commands.output import say, tell
-from quantize_zoo.commands.places import existing_store, make_folder, matrix_at
+from quantize_zoo.commands.places import existing_store, matrix_at, writable
 from quantize_zoo.matrix import (
     Bisection,
     CommitNights,
@@ -60,8 +60,8 @@ def bisect(
     folder, command = reports / bisected_as, shlex.join(["quantize-zoo", *sys.argv[1:]])
     ends = first, last
     if over == "openvino":
-        make_folder(reports)
-        found = bisect_releases(loaded, planned, baseline, ends, reports, folder, tell)
+        with writable(reports):
+            found = bisect_releases(loaded, planned, baseline, ends, reports, folder, tell)
     else:
         with ConsoleProgress(Console(stderr=True)) as progress:
             nights = CommitNights(

@@ -6,11 +6,9 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from quantize_zoo import __version__
+from quantize_zoo.commands.lines import say
 from quantize_zoo.commands.options import JsonOption
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.scoring import (
@@ -50,11 +48,10 @@ def doctor(install_checker: InstallOption = False, as_json: JsonOption = False) 
     if as_json:
         print(json.dumps(facts))
     else:
-        table = Table("what", "here", show_header=False, box=None)
+        width = max(map(len, facts))
         for name, value in facts.items():
             text = ", ".join(value) if isinstance(value, list) else "none" if value is None else str(value)
-            table.add_row(name, escape(text))
-        Console().print(table)
+            say(f"{name:{width}}  {text}")
     if problem is not None:
         raise problem
 

@@ -1,4 +1,4 @@
-"""What is done with a model and its files: ``init``, ``check``, ``pot``."""
+"""What is done with a model and its files: ``init``, ``check``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
+from quantize_zoo.cell.inspection import inspect_model
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument
-from quantize_zoo.commands.output import say
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.config import schema_path
+from quantize_zoo.config import MatrixConfig, schema_path
+from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.matrix import expand
 from quantize_zoo.scoring import read_definitions
 from quantize_zoo.zoo import (
@@ -39,19 +41,40 @@ def check(
     matrix: MatrixArgument = None,
     definitions: DefinitionsOption = None,
     open_model_zoo: Annotated[bool, typer.Option(help="Check every accuracy-check.yml of Open Model Zoo.")] = False,
+    fast: Annotated[bool, typer.Option(help="Look at the configuration alone, at no model and no data.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate a matrix and all that it names, or an accuracy-check.yml, without running."""
+    """Validate a matrix and all that it names, or an accuracy-check.yml, without running.
+
+    Of each model a sample is read and goes through the FP32 model, the adapter and the metrics.
+    """
     if open_model_zoo or (matrix is not None and is_checker_file(matrix)):
         files = list(zoo_checker_files()) if open_model_zoo or matrix is None else [matrix]
         shared = read_definitions(definitions or (definitions_file() if open_model_zoo else None))
         _tell_findings([each for file in files for each in check_checker_file(file, shared)], as_json=as_json)
         return
-    cells = [cell.key.label for cell in expand(matrix_at(matrix, [], [], {}, definitions))]
+    loaded = matrix_at(matrix, [], [], {}, definitions)
+    cells = [cell.key.label for cell in expand(loaded)]
+    _inspect(loaded, fast=fast)
     if as_json:
         print(json.dumps({"cells": cells}))
         return
     say(f"{len(cells)} cell{'' if len(cells) == 1 else 's'}: {', '.join(cells)}")
+
+
+def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
+    """Look at every model of a matrix; print all that is wrong, and end with exit status 2 if anything is."""
+    wrong: list[ConfigurationError] = []
+    for model in matrix.models:
+        devices = [spec.device for spec in matrix.devices if not spec.models or model.name in spec.models]
+        found, note = inspect_model(model, devices, fast=fast)
+        wrong += found
+        if note:
+            tell(f"{model.name}: {note}")
+    for error in wrong:
+        tell(f"error: {error}")
+    if wrong:
+        raise typer.Exit(_NOTHING_USABLE)
 
 
 def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
@@ -61,7 +84,7 @@ def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
         for finding in bad:
-            print(f"{finding.file}: {finding.model}: {finding.problem}")
-        print(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
+            say(f"{finding.file}: {finding.model}: {finding.problem}")
+        say(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
     if len(bad) == len(findings):
         raise typer.Exit(_NOTHING_USABLE)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-LARGEST = 2**31 - 1  # what a database's integer holds
+from quantize_zoo.config.numbers import LARGEST, MOST_MINUTES, MOST_TRIALS, MOST_WORKERS
+
 CLUSTER = "Dask"
-_LONGEST_MINUTES = 525_600  # a year
 
 
 def _number(value: float | None) -> float | None:
@@ -33,9 +33,9 @@ DefinitionsOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of the search.")]
-MaxTrialsOption = Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Trials a cell.")]
+MaxTrialsOption = Annotated[int | None, typer.Option(min=1, max=MOST_TRIALS, help="Trials a cell.")]
 MaxMinutesOption = Annotated[
-    float | None, typer.Option(min=0.01, max=_LONGEST_MINUTES, callback=_number, help="Minutes a cell.")
+    float | None, typer.Option(min=0.01, max=MOST_MINUTES, callback=_number, help="Minutes a cell.")
 ]
 SchedulerOption = Annotated[
     str | None, typer.Option(help="Address of a Dask scheduler, tcp://HOST:8786.", rich_help_panel=CLUSTER)
@@ -44,7 +44,8 @@ SchedulerFileOption = Annotated[
     Path | None, typer.Option(help="File that a Dask scheduler wrote.", rich_help_panel=CLUSTER)
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Start so many workers here instead.", rich_help_panel=CLUSTER)
+    int | None,
+    typer.Option(min=1, max=MOST_WORKERS, help="Start so many workers here instead.", rich_help_panel=CLUSTER),
 ]
 CacheOption = Annotated[
     int,

@@ -10,24 +10,14 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from quantize_zoo.commands.lines import tell
+from quantize_zoo.commands.tables import Listing, print_listing
 from quantize_zoo.config import Notify
 from quantize_zoo.report import RunReport, workflow_commands, write_reports
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.webhook import tell_webhook
-from quantize_zoo.report.wording import interval, latency_figures, percent
-
-
-def say(text: str) -> None:
-    """Print a line on standard output."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def tell(text: str) -> None:
-    """Print a line on standard error, beside the progress."""
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+from quantize_zoo.report.wording import interval, latency_figures, percent_interval
 
 
 def tell_if_wrong(problem: str) -> None:
@@ -36,9 +26,9 @@ def tell_if_wrong(problem: str) -> None:
         tell(f"warning: notify: {problem}")
 
 
-def show(table: Table) -> None:
+def show(listing: Listing) -> None:
     """Print a table on standard output; as wide as it needs where that is no terminal."""
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_listing(listing, Console().width if sys.stdout.isatty() else None)
 
 
 def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify | None = None) -> NoReturn:
@@ -50,28 +40,27 @@ def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify 
     if as_json:
         print(json.dumps(json_value(report), allow_nan=False))
     else:
-        show(_table(report))
+        show(_listing(report))
     tell(f"report: {folder / 'index.html'}")
     if notify is not None:
         tell_if_wrong(tell_webhook(notify, report, folder / "index.html"))
     raise typer.Exit(report.exit_status)
 
 
-def _table(report: RunReport) -> Table:
+def _listing(report: RunReport) -> Listing:
     gate = ["baseline"] if any(cell.gate_status for cell in report.cells) else []
-    table = Table("cell", "verdict", *gate, "FP32", "INT8", "loss", "FP32 / INT8", title=f"run {report.run.id}")
+    rows: list[list[str]] = []
     for cell in report.cells:
         record, best = cell.record, cell.best
         if record.reference and best and best.measurement and best.score:
             figures = [
                 interval(record.reference.accuracy, 4),
                 interval(best.measurement.accuracy, 4),
-                percent(best.score.accuracy_loss),
+                percent_interval(cell.loss) if cell.loss else "",
                 latency_figures(cell.latency)[2],
             ]
         else:
             figures = ["", "", "", ""]
-        table.add_row(
-            escape(record.name), cell.verdict.target_status, *([cell.gate_status or ""] if gate else []), *figures
-        )
-    return table
+        rows.append([record.name, cell.verdict.target_status, *([cell.gate_status or ""] if gate else []), *figures])
+    headings = ["cell", "verdict", *gate, "FP32", "INT8", "loss", "FP32 / INT8"]
+    return Listing(headings, rows, f"run {report.run.id}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from quantize_zoo.cell.nncf import require_nncf
 from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
 from quantize_zoo.report.place import default_store
 from quantize_zoo.store import CellRecord, RunRecord, Store
+from quantize_zoo.text.files import made
 from quantize_zoo.zoo import complete_matrix
 
 
@@ -31,27 +34,28 @@ def matrix_at(
     return matrix.with_optimizer(changes)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder for reports or models, and see that it can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.reports_unwritable(folder, str(error)) from error
-    if not os.access(folder, os.W_OK):
-        raise errors.reports_unwritable(folder, "permission denied")
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Make a folder for reports or models, and see that it can be written; what is refused meanwhile leaves none."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(made(folder))
+        except (OSError, ValueError) as error:
+            raise errors.reports_unwritable(folder, errors.message_of(error)) from error
+        if not os.access(folder, os.W_OK):
+            raise errors.reports_unwritable(folder, "permission denied")
+        yield
 
 
 def new_or_existing_store(store: str | None, reports: Path) -> Store:
-    """Open the store, which is made where there is none."""
-    return Store(store or default_store(reports))
+    """Open the store, which is made where there is none, and the folder for reports with it."""
+    with writable(reports):
+        return Store(store or default_store(reports))
 
 
 def existing_store(store: str | None, reports: Path) -> Store:
     """Open the store of earlier runs."""
-    url = store or default_store(reports)
-    if store is None and not (reports / "store.db").is_file():
-        raise errors.no_runs(url)
-    return Store(url)
+    return Store(store or default_store(reports), new=False)
 
 
 def cell_of(run: RunRecord, name: str) -> CellRecord:

@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import SeedOption
-from quantize_zoo.commands.output import hand_over, tell
-from quantize_zoo.commands.places import make_folder
+from quantize_zoo.commands.output import hand_over
+from quantize_zoo.commands.places import writable
 from quantize_zoo.commands.running import run_matrix_in
 from quantize_zoo.config import PotJob, PotOptions, load_pot, pot_of_options
 from quantize_zoo.config.pot import check_options
 from quantize_zoo.matrix import copy_model, pot_matrix, quantize_once, with_weights_beside
+from quantize_zoo.text.slugs import slug
 
 LogLevel = Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 _QUIET = ("CRITICAL", "ERROR")
@@ -106,7 +108,8 @@ def pot(
         raise typer.BadParameter("a configuration is named twice", param_hint="--config")
     check_options(options)
     job = pot_of_options(options) if options.config is None else load_pot(options.config, options)
-    _run(replace(job, name=name or job.name), output_dir, log_level, seed, direct=direct_dump, evaluate=evaluate)
+    job = replace(job, name=slug(name or job.name))  # of a model's file, which may be called anything
+    _run(job, output_dir, log_level, seed, direct=direct_dump, evaluate=evaluate)
 
 
 def _run(job: PotJob, output_dir: Path, log_level: LogLevel, seed: int, *, direct: bool, evaluate: bool) -> None:
@@ -116,18 +119,21 @@ def _run(job: PotJob, output_dir: Path, log_level: LogLevel, seed: int, *, direc
 
     for warning in job.warnings:
         warn(warning)
-    written = (output_dir / "optimized" if direct else output_dir) / f"{job.name}.xml"
-    make_folder(output_dir)
-    make_folder(written.parent)
-    job = with_weights_beside(job, output_dir / "model")
+    folder = output_dir / "optimized" if direct else output_dir
+    written = folder / f"{job.name}.xml"
     if not job.is_search:
-        for metric, value in quantize_once(job, written, evaluate=evaluate, tell=warn).items():
-            print(f"{metric}: {value}")
+        with writable(folder):
+            beside = with_weights_beside(job, output_dir / "model")
+            metrics = quantize_once(beside, written, evaluate=evaluate, tell=warn)
+        for metric, value in metrics.items():
+            say(f"{metric}: {value}")
         tell(f"model: {written}")
         return
-    rendered, folder = run_matrix_in(output_dir / "reports", pot_matrix(job), None, seed)
+    with writable(folder):
+        matrix = pot_matrix(with_weights_beside(job, output_dir / "model"))
+        rendered, reports = run_matrix_in(output_dir / "reports", matrix, None, seed)
     final = rendered.run.cells[0].final
     if final is not None:
-        copy_model(folder / final.model, written)
+        copy_model(reports / final.model, written)
         tell(f"model: {written}")
-    hand_over(rendered, folder, as_json=False)
+    hand_over(rendered, reports, as_json=False)

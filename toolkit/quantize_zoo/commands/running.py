@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from quantize_zoo import errors
+from quantize_zoo.commands.lines import tell
 from quantize_zoo.commands.options import (
     CLUSTER,
     CacheOption,
@@ -33,8 +34,8 @@ from quantize_zoo.commands.options import (
     TlsKeyOption,
     WorkersOption,
 )
-from quantize_zoo.commands.output import hand_over, tell, tell_if_wrong
-from quantize_zoo.commands.places import make_folder, matrix_at, new_or_existing_store
+from quantize_zoo.commands.output import hand_over, tell_if_wrong
+from quantize_zoo.commands.places import matrix_at, new_or_existing_store
 from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
 from quantize_zoo.engines import (
     ROLES,
@@ -127,7 +128,6 @@ def run_matrix_in(
 ) -> tuple[RunReport, Path]:
     """Run a matrix here, or on a cluster; return its report and the folder where that belongs."""
     find_checker()
-    make_folder(reports)
     opened = new_or_existing_store(store, reports)
     command = shlex.join(["quantize-zoo", *sys.argv[1:]])
     engine = cluster or LocalEngine(reports / "statistics", reports / "inputs")

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from quantize_zoo import errors, interrupts
+from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import (
-    LARGEST,
     CellsOption,
     JsonOption,
     ReportsOption,
     RunArgument,
     StoreOption,
 )
-from quantize_zoo.commands.output import hand_over, say, show, tell
-from quantize_zoo.commands.places import cell_of, existing_store, make_folder, matrix_at
+from quantize_zoo.commands.output import hand_over, show
+from quantize_zoo.commands.places import cell_of, existing_store, matrix_at, writable
+from quantize_zoo.commands.tables import Listing
 from quantize_zoo.config import GateConfig
+from quantize_zoo.config.numbers import LARGEST
 from quantize_zoo.engines import LocalEngine
 from quantize_zoo.matrix import (
     Compared,
@@ -40,6 +40,7 @@ from quantize_zoo.report import make_run_report, report_of, write_reports
 from quantize_zoo.report.json_document import check_document, json_value
 from quantize_zoo.report.place import DEFAULT_REPORTS, find_place
 from quantize_zoo.report.wording import interval, latency_figures, optional, percent
+from quantize_zoo.text.paths import is_file
 from quantize_zoo.text.plain import json_text
 
 
@@ -70,10 +71,11 @@ def trials(
         found = {each["name"]: each["trials"] for each in cells_of_run}
         print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))
         return
-    table = Table("cell", "trial", "accuracy", "loss", "FP32 / INT8", "quantized", "objective", "note")
+    headings = ["cell", "trial", "accuracy", "loss", "FP32 / INT8", "quantized", "objective", "note"]
+    rows: list[list[str]] = []
     for cell in chosen:
         for trial in cell.trials:
-            figures = [trial.failure or "ended early", "", "", "", ""]
+            figures, note = ["", "", "", "", ""], trial.failure or "ended early"
             if trial.measurement and trial.score:
                 figures = [
                     interval(trial.measurement.accuracy, 4),
@@ -82,9 +84,9 @@ def trials(
                     percent(trial.score.quantization_ratio),
                     optional(trial.loss, 2),
                 ]
-            note = "best" if cell.final and cell.final.trial == trial.number else ""
-            table.add_row(escape(cell.name), str(trial.number), *map(escape, figures), note)
-    show(table)
+                note = "best" if cell.final and cell.final.trial == trial.number else ""
+            rows.append([cell.name, str(trial.number), *figures, note])
+    show(Listing(headings, rows, prose=frozenset({"note"})))
 
 
 def export(
@@ -102,10 +104,10 @@ def export(
         raise errors.nothing_to_export(cell)
     number = chosen.final.trial if trial is None and chosen.final else trial or 0
     matrix = matrix_at(Path(record.matrix), [chosen.model], [chosen.device], {})
-    make_folder(output_dir)
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
-    written = export_trial(chosen, number, planned, engine, reports, output_dir)
+    with writable(output_dir):
+        written = export_trial(chosen, number, planned, engine, reports, output_dir)
     say(f"model: {written}")
 
 
@@ -122,16 +124,16 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two model files, or the best models of two runs, side by side on this machine."""
-    if baseline_python is not None and not baseline_python.is_file():
+    if baseline_python is not None and not is_file(baseline_python):
         raise errors.file_missing(baseline_python, "--baseline-python", beside=False)
 
     def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:
-        make_folder(folder)
         engine = LocalEngine(reports / "statistics", reports / "inputs")
-        for each in compare_pairs(pairs, gate, engine, folder.absolute(), models_folder(reports), baseline_python):
-            interrupts.check()
-            tell(f"{each.cell}: compared")
-            yield each
+        with writable(folder):
+            for each in compare_pairs(pairs, gate, engine, folder.absolute(), models_folder(reports), baseline_python):
+                interrupts.check()
+                tell(f"{each.cell}: compared")
+                yield each
 
     if model is not None:
         matrix = matrix_at(model, [], devices or [], {})
@@ -157,9 +159,8 @@ def _tell_comparison(found: list[Compared], *, as_json: bool) -> None:
     if as_json:
         print(json_text([{"cell": each.cell, "checks": list(map(check_document, each.checks))} for each in found]))
     else:
-        table = Table("cell", "check", "verdict", "found")
-        for compared in found:
-            for check in compared.checks:
-                table.add_row(escape(compared.cell), check.quantity, check.status, escape(check.text))
-        show(table)
+        rows = [
+            [compared.cell, check.quantity, check.status, check.text] for compared in found for check in compared.checks
+        ]
+        show(Listing(["cell", "check", "verdict", "found"], rows, prose=frozenset({"found"})))
     raise typer.Exit(1 if "regressed" in statuses else 3 if "failed" in statuses else 0)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from quantize_zoo import errors
-from quantize_zoo.commands.output import say
+from quantize_zoo.commands.lines import say
 from quantize_zoo.commands.places import matrix_at
 from quantize_zoo.config import WAIVED_CHECKS, Waiver, add_waiver, default_matrix_path
 from quantize_zoo.matrix import expand

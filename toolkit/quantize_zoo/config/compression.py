@@ -8,15 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from quantize_zoo.config.estimators import RangeEstimatorParams, TensorParams, WeightsParams
+from quantize_zoo.config.numbers import Flag, OutlierProbability, RelativeChange, Samples, Share
 from quantize_zoo.config.strict import Strict
 
 Preset = Literal["performance", "mixed", "accuracy"]
 SaturationFix = Literal["all", "first_layer", "no"]
 TuningScope = tuple[Literal["bits", "mode", "granularity", "layer", "range_estimator", "pipeline"], ...]
 EstimatorTuningScope = tuple[Literal["preset", "type", "aggregator", "outlier_prob"], ...]
-Positive = Annotated[int, Field(gt=0)]
-SubsetSize = Positive | None  # the first samples of the dataset; None is all of them
-OutlierProbability = Annotated[float, Field(gt=0, lt=0.5)]
+SubsetSize = Samples | None  # the first samples of the dataset; None is all of them
 DEFAULT_OUTLIER_PROB = 1e-4
 # The order in which the pipeline runs; what prepares the model comes before its statistics are collected.
 PIPELINE_ORDER = (
@@ -51,7 +50,7 @@ class Ignored(Strict):
 
     scope: tuple[str, ...] = ()
     operations: tuple[IgnoredOperations, ...] = ()
-    skip_model: bool = False
+    skip_model: Flag = False
 
 
 class TunableQuantizationParams(Strict):
@@ -85,14 +84,14 @@ class SmoothQuantParams(Strict):
     """Parameters of SmoothQuant; ``alpha`` is how much of the difficulty moves from activations to weights."""
 
     stat_subset_size: SubsetSize = 300
-    alpha: float = Field(default=0.5, ge=0, le=1)
+    alpha: Share = 0.5
 
 
 class BiasCorrectionParams(Strict):
     """Parameters of both bias corrections; a larger relative change than ``threshold`` is not applied."""
 
     stat_subset_size: SubsetSize = 300
-    threshold: float = Field(default=2.0, gt=0)
+    threshold: RelativeChange = 2.0
 
 
 class ActivationChannelAlignment(Strict):

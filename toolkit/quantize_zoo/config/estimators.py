@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from quantize_zoo.config.numbers import Bits, Border, OutlierProbability
 from quantize_zoo.config.strict import Strict
 
 StatisticType = Literal["min", "max", "abs_max", "quantile", "abs_quantile"]
@@ -23,8 +24,8 @@ class MinParams(Strict):
 
     type: MinType | None = None
     aggregator: Aggregator | None = None
-    outlier_prob: float | None = Field(default=None, gt=0, lt=0.5)
-    clipping_value: float | None = None
+    outlier_prob: OutlierProbability | None = None
+    clipping_value: Border | None = None
 
 
 class MaxParams(Strict):
@@ -32,8 +33,8 @@ class MaxParams(Strict):
 
     type: MaxType | None = None
     aggregator: Aggregator | None = None
-    outlier_prob: float | None = Field(default=None, gt=0, lt=0.5)
-    clipping_value: float | None = None
+    outlier_prob: OutlierProbability | None = None
+    clipping_value: Border | None = None
 
 
 class RangeEstimatorParams(Strict):
@@ -47,7 +48,7 @@ class RangeEstimatorParams(Strict):
 class TensorParams(Strict):
     """Overrides of the base option for all activations, or all weights."""
 
-    bits: int | None = Field(default=None, ge=2, le=8)
+    bits: Bits | None = None
     mode: Literal["symmetric", "asymmetric"] | None = None
     granularity: Literal["pertensor", "perchannel"] | None = None
     range_estimator: RangeEstimatorParams | None = None

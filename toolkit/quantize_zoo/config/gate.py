@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from quantize_zoo.config.numbers import Chance, Percent, PercentAboveZero
 from quantize_zoo.config.strict import Strict
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # What can regress: a quantity of a cause, or a quantity whatever the cause.
 _REGRESSING = {
     "runtime": ("accuracy", "latency"),
@@ -25,13 +29,13 @@ WAIVED_CHECKS = (
 class GateConfig(Strict):
     """Margins of the gate; what has no default is reported and gated only where the matrix names a limit."""
 
-    max_accuracy_drop: float = Field(default=0.5, ge=0)
-    max_latency_increase: float = Field(default=3.0, gt=0)
-    max_size_increase: float | None = Field(default=None, ge=0)
-    max_compile_time_increase: float | None = Field(default=None, ge=0)
-    max_memory_increase: float | None = Field(default=None, ge=0)
-    false_alarms_a_night: float = Field(
-        default=0.01, gt=0, lt=1, description="chance that a night without any change has an alarm"
+    max_accuracy_drop: Percent = 0.5
+    max_latency_increase: PercentAboveZero = 3.0
+    max_size_increase: Percent | None = None
+    max_compile_time_increase: Percent | None = None
+    max_memory_increase: Percent | None = None
+    false_alarms_a_night: Chance = Field(
+        default=0.01, description="chance that a night without any change has an alarm"
     )
 
 
@@ -41,7 +45,15 @@ class Waiver(Strict):
     cell: str
     check: str = Field(description="such as 'search latency', or 'latency' for that of any cause")
     reason: str = Field(min_length=1)
-    until: date
+    until: date = Field(description="a day, YYYY-MM-DD")
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: Any) -> Any:
+        """Refuse a number, which would be seconds since 1970."""
+        if not isinstance(value, date) and not (isinstance(value, str) and _DAY.fullmatch(value)):
+            raise ValueError("write a day as YYYY-MM-DD")
+        return value
 
 
 class Runtime(Strict):

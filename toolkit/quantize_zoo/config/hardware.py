@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from quantize_zoo.config.numbers import Bits
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import read_yaml, validate
 
@@ -17,7 +18,7 @@ Granularity = Literal["pertensor", "perchannel"]
 class QuantizationConfig(Strict):
     """How one tensor is quantized (qconfig)."""
 
-    bits: int = Field(ge=2, le=8)
+    bits: Bits
     mode: Mode
     granularity: Granularity
 

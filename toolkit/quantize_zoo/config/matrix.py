@@ -8,12 +8,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quantize_zoo import errors
+from quantize_zoo.config.devices import PLUGINS, require_known_device, unknown_part
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
 from quantize_zoo.config.notify import Notify
+from quantize_zoo.config.numbers import Flag, Megabytes, Minutes
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
+from quantize_zoo.text.paths import is_file
 
 OnMissingDevice = Literal["skip", "score_on_cpu", "fail"]
 OnMixedCpus = Literal["refuse", "split"]
@@ -30,11 +33,11 @@ class MatrixFile(Strict):
         default="refuse",
         description="a cluster with several CPU models: refuse it, or a cell for each model",
     )
-    require_targets: bool = False
+    require_targets: Flag = False
     references: tuple[ReferenceTool, ...] = ()
-    input_memory_mb: int = Field(default=2048, ge=0)
-    hang_minutes: float = Field(
-        default=30.0, gt=0, description="a step of a cell that takes longer, and much longer than others, is ended"
+    input_memory_mb: Megabytes = 2048
+    hang_minutes: Minutes = Field(
+        default=30.0, description="a step of a cell that takes longer, and much longer than others, is ended"
     )
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
@@ -70,7 +73,7 @@ class MatrixConfig(Strict):
         without plugin properties; else it is one that the matrix does not have.
 
         Raises:
-            ConfigurationError: the matrix has no such model.
+            ConfigurationError: the matrix has no such model, or OpenVINO no such device.
 
         """
         known = {model.name: model for model in self.models}
@@ -91,7 +94,12 @@ class MatrixConfig(Strict):
     def _devices_of(self, name: str) -> list[DeviceSpec]:
         by_label = [device for device in self.devices if is_on(name, device.label)]
         plain = {device.model_copy(update={"device_config": {}}).label: device for device in self.devices}
-        return by_label or [plain.get(name) or DeviceSpec(device=name)]
+        if by_label or name in plain:
+            return by_label or [plain[name]]
+        part = unknown_part(name)
+        if part is not None:
+            raise errors.unknown_device("--devices", name, part, {*PLUGINS, *(each.label for each in self.devices)})
+        return [DeviceSpec(device=name)]
 
     def with_definitions(self, definitions: Path) -> MatrixConfig:
         """Return the matrix with this file of the accuracy checker's definitions for every model."""
@@ -128,6 +136,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         models.append(model)
     known = [model.name for model in models]
     for index, device in enumerate(file.devices):
+        require_known_device(device.device, source, ("devices", index, "device"))
         for name in device.models:
             if name not in known:
                 raise errors.unknown_value(
@@ -183,6 +192,6 @@ def _require_known_waivers(file: MatrixFile, source: ConfigSource, models: list[
 def _beside(folder: Path, runtime: Runtime, source: ConfigSource, index: int) -> Runtime:
     """Resolve an interpreter's path; it is no link to be followed, since a virtual environment is known by its link."""
     python = folder / runtime.python
-    if not python.is_file():
+    if not is_file(python):
         raise errors.file_missing(python, f"{source.where(('runtimes', index, 'python'))}: runtimes.{index}.python")
     return runtime.model_copy(update={"python": python})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -18,9 +18,29 @@ from quantize_zoo.config.compression import (
     check_scopes,
     require_steps,
 )
+from quantize_zoo.config.devices import require_known_device
+from quantize_zoo.config.hardware import load_hardware
 from quantize_zoo.config.keys import CellKey
+from quantize_zoo.config.numbers import (
+    BatchSize,
+    Dimension,
+    Flag,
+    Metric,
+    Minutes,
+    Percent,
+    PropertyValue,
+    Samples,
+    Seconds,
+    ShareBelowOne,
+    ShareBetween,
+    SpeedRatio,
+    Threads,
+    Trials,
+    Weight,
+)
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
+from quantize_zoo.text.paths import is_file, is_folder
 
 TrialsLoadMethod = Literal["cold_start", "warm_start", "fine_tune", "eval"]
 InferencePrecision = Literal["f32", "bf16", "f16"]
@@ -29,7 +49,6 @@ InstructionSet = Literal[
     "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16", "AVX512_CORE_FP16",
     "AVX512_CORE_AMX",
 ]  # fmt: skip
-Positive = Annotated[int, Field(gt=0)]
 
 
 class DeviceSpec(Strict):
@@ -42,7 +61,7 @@ class DeviceSpec(Strict):
     device: str = Field(min_length=1)
     inference_precision: InferencePrecision | None = None
     isa: InstructionSet | None = None
-    device_config: dict[str, str | int | float | bool] = Field(default={})
+    device_config: dict[str, PropertyValue] = Field(default={})
     models: tuple[str, ...] = ()
 
     @model_validator(mode="before")
@@ -80,24 +99,24 @@ class DeviceSpec(Strict):
 class BenchmarkParams(Strict):
     """How latency is measured; the names are POT's."""
 
-    nthreads: Positive = 1
-    nstreams: Positive = 1
+    nthreads: Threads = 1
+    nstreams: Threads = 1
     api_type: Literal["sync", "async"] = "sync"
-    batch_size: Positive = 1
-    duration_seconds: float = Field(default=1.0, gt=0, description="time budget of one comparison with FP32")
+    batch_size: BatchSize = 1
+    duration_seconds: Seconds = Field(default=1.0, description="time budget of one comparison with FP32")
 
 
 class MetricBaseline(Strict):
     """The FP32 value of a metric, which spares evaluating the FP32 model."""
 
     name: str
-    baseline_value: float
+    baseline_value: Metric
 
 
 class StageParams(Strict):
     """A part of a search with a scope of its own; the first starts where the load method says, others at the best."""
 
-    max_trials: Positive
+    max_trials: Trials
     tuning_scope: TuningScope
     estimator_tuning_scope: EstimatorTuningScope = ()
 
@@ -114,21 +133,21 @@ class OptimizerParams(Strict):
     and corrects biases as POT did.
     """
 
-    max_trials: Positive = 60
-    max_minutes: float | None = Field(default=None, gt=0)
+    max_trials: Trials = 60
+    max_minutes: Minutes | None = None
     trials_load_method: TrialsLoadMethod = "cold_start"
     stages: tuple[StageParams, ...] = ()
-    stop_on_target: bool = False
-    eval_subset_size: Positive | None = None
-    holdout: float = Field(default=0.3, ge=0, lt=1)
+    stop_on_target: Flag = False
+    eval_subset_size: Samples | None = None
+    holdout: ShareBelowOne = 0.3
     metrics: tuple[MetricBaseline, ...] = ()
     compatibility: Literal["pot"] | None = None
-    accuracy_loss: float = Field(default=1.0, ge=0)
-    latency_reduce: float = Field(default=1.0, gt=0)
-    accuracy_weight: float = Field(default=1.0, ge=0)
-    latency_weight: float = Field(default=1.0, ge=0)
-    expected_quantization_ratio: float = Field(default=0.5, gt=0, lt=1)
-    quantization_ratio_weight: float = Field(default=0.0, ge=0)
+    accuracy_loss: Percent = 1.0
+    latency_reduce: SpeedRatio = 1.0
+    accuracy_weight: Weight = 1.0
+    latency_weight: Weight = 1.0
+    expected_quantization_ratio: ShareBetween = 0.5
+    quantization_ratio_weight: Weight = 0.0
     benchmark: BenchmarkParams = BenchmarkParams()
 
 
@@ -181,7 +200,7 @@ class ModelConfig(Strict):
     definitions: Path | None = None
     paths: CheckerPaths = CheckerPaths()
     dataset: str | None = None
-    input_shapes: dict[str, tuple[int, ...]] = Field(
+    input_shapes: dict[str, tuple[Dimension, ...]] = Field(
         default={}, description="shapes to deploy, by input, -1 for a dynamic dimension; by default the model's own"
     )
     metric: str = Field(default="", description="the one that is tuned; by default the dataset's first")
@@ -238,6 +257,7 @@ def load_model_config(path: Path, named_by: str = "") -> ModelConfig:
 def model_from_source(source: ConfigSource) -> ModelConfig:
     """Validate a model's YAML that was read already, and resolve its paths."""
     config = validate(ModelConfig, source)
+    require_known_device(config.compression.target_device, source, ("compression", "target_device"))
     folder = source.path.resolve().parent
     own_checker = "accuracy_checker" in config.model_fields_set
     named: dict[tuple[str, ...], Path | None] = {
@@ -247,9 +267,11 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
         ("compression", "hardware"): _beside(folder, config.compression.hardware),
     }
     for keys, file in named.items():
-        if file is not None and not file.is_file() and not (keys == ("model",) and file.is_dir()):
+        if file is not None and not is_file(file) and not (keys == ("model",) and is_folder(file)):
             raise errors.file_missing(file, f"{source.where(keys)}: {'.'.join(keys)}")
     checker, hardware = named[("accuracy_checker",)], named[("compression", "hardware")]
+    if hardware is not None:
+        _require_hardware(hardware, f"{source.where(('compression', 'hardware'))}: compression.hardware")
     # What the file leaves out stays unset, so that Open Model Zoo's own can take its place.
     changes: dict[str, Any] = {
         "source": source.path.resolve(),
@@ -263,6 +285,14 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
     if hardware is not None:
         changes["compression"] = config.compression.model_copy(update={"hardware": hardware})
     return config.model_copy(update=changes)
+
+
+def _require_hardware(path: Path, named_by: str) -> None:
+    """Refuse another YAML, which the cell would stumble upon."""
+    try:
+        load_hardware(path)
+    except errors.ConfigurationError as error:
+        raise errors.no_hardware(named_by, error) from error
 
 
 def _beside(folder: Path, named: object) -> Path | None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
 
 from quantize_zoo import errors
 from quantize_zoo.config.gate import Waiver
-from quantize_zoo.config.yaml_source import read_text, read_yaml
+from quantize_zoo.config.yaml_source import read_text, read_yaml, source_of
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.text.files import write_whole
+from quantize_zoo.text.from_yaml import parse_yaml
 
 _WIDTH = 120
 
@@ -32,7 +32,8 @@ def add_waiver(path: Path, waiver: Waiver) -> None:
     """Add a waiver to a matrix file; one of the same cell and check that is there already is replaced.
 
     Raises:
-        ConfigurationError: the file is one model's YAML, which has no waivers, or it cannot be read or written.
+        ConfigurationError: the file is one model's YAML, which has no waivers, or it cannot be read or written, or
+            not written without changing what else it says.
 
     """
     yaml = YAML()
@@ -42,24 +43,30 @@ def add_waiver(path: Path, waiver: Waiver) -> None:
     indented = re.search(r"^( *)- ", text, re.MULTILINE)
     offset = len(indented[1]) if indented else 0
     yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
+    source = source_of(path, text, parse_yaml, errors.yaml_syntax)
+    if not isinstance(source.data, dict) or "models" not in source.data:
+        raise errors.no_matrix_to_waive(path)
+    wanted = waiver.model_dump(mode="json", exclude_defaults=True)
+    added = CommentedMap(waiver.model_dump(exclude_defaults=True))  # whose date is one, which needs no quotes
+    added.fa.set_flow_style()
+    plain = source.data.get("waivers") or []
+    same = [index for index, each in enumerate(plain) if (each["cell"], each["check"]) == (waiver.cell, waiver.check)]
+    place = same[0] if same else len(plain)
     try:
         matrix = yaml.load(text)
-    except YAMLError as error:
-        raise errors.yaml_syntax(str(path), str(error)) from error
-    if not isinstance(matrix, CommentedMap) or "models" not in matrix:
-        raise errors.no_matrix_to_waive(path)
-    added = CommentedMap(waiver.model_dump(exclude_defaults=True))
-    added.fa.set_flow_style()
-    if not matrix.get("waivers"):
-        matrix["waivers"] = CommentedSeq()
-    listed = matrix["waivers"]
-    same = [index for index, each in enumerate(listed) if (each["cell"], each["check"]) == (waiver.cell, waiver.check)]
-    if same:
-        listed[same[0]] = added
-    else:
-        listed.append(added)
-    stream = io.StringIO()
-    yaml.dump(matrix, stream)
+        if not matrix.get("waivers"):
+            matrix["waivers"] = CommentedSeq()
+        if same:
+            matrix["waivers"][place] = added
+        else:
+            matrix["waivers"].append(added)
+        stream = io.StringIO()
+        yaml.dump(matrix, stream)
+        written = parse_yaml(stream.getvalue()).data
+    except Exception as error:  # it makes more of a text than plain values, and raises what that raises
+        raise errors.matrix_not_kept(path, type(error).__name__) from error
+    if written != {**source.data, "waivers": [*plain[:place], wanted, *plain[place + 1 :]]}:
+        raise errors.matrix_not_kept(path, "it would say something else")
     try:
         write_whole(path, stream.getvalue())
     except OSError as error:

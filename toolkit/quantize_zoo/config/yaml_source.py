@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from quantize_zoo import errors
+from quantize_zoo.text.documents import (
+    Document,
+    Key,
+    LimitError,
+    RepeatedKeyError,
+    TextError,
+    file_text,
+)
+from quantize_zoo.text.from_yaml import parse_yaml
+from quantize_zoo.text.paths import is_file
 
-Key = str | int
+__all__ = ["ConfigSource", "Key", "read_text", "read_yaml", "source_of", "validate"]
+
 _SECRET_KEY = "notify"
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -39,21 +49,34 @@ def read_yaml(path: Path, named_by: str = "") -> ConfigSource:
     """Read a YAML file.
 
     Raises:
-        ConfigurationError: the file is missing or unreadable, is not YAML, or has a key twice.
+        ConfigurationError: the file is missing or unreadable, is not YAML, has a key twice, or is beyond a limit.
 
     """
-    text = read_text(path, named_by)
+    return source_of(path, read_text(path, named_by), parse_yaml, errors.yaml_syntax)
+
+
+def source_of(
+    path: Path,
+    text: str,
+    parse: Callable[[str], Document],
+    syntax_error: Callable[[str, str, str], errors.ConfigurationError],
+) -> ConfigSource:
+    """Parse the text of a file; what is wrong with it names the file's line.
+
+    Raises:
+        ConfigurationError: it does not follow the syntax, has a key twice, or is beyond a limit.
+
+    """
     try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        lines = key_lines(path, node)
-        data = None if node is None else loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise errors.yaml_syntax(f"{path}:{line}", error.problem or str(error)) from error
-    except yaml.YAMLError as error:
-        raise errors.yaml_syntax(str(path), str(error)) from error
-    return ConfigSource(path, data, lines)
+        document = parse(text)
+    except TextError as error:
+        where = f"{path}:{error.line}"
+        if isinstance(error, RepeatedKeyError):
+            raise errors.duplicate_key(where, error.key) from error
+        if isinstance(error, LimitError):
+            raise errors.too_much(where, error.problem, error.remedy) from error
+        raise syntax_error(where, error.problem, error.remedy) from error
+    return ConfigSource(path, document.data, document.lines)
 
 
 def validate(schema: type[Schema], source: ConfigSource) -> Schema:
@@ -73,43 +96,17 @@ def read_text(path: Path, named_by: str = "") -> str:
     """Return a file's text.
 
     Raises:
-        ConfigurationError: the file is missing or unreadable.
+        ConfigurationError: the file is missing, unreadable, or larger than any configuration.
 
     """
-    if not path.is_file():
+    if not is_file(path):
         raise errors.file_missing(path, named_by)
     try:
-        return path.read_text(encoding="utf-8")
+        return file_text(path)
+    except LimitError as error:
+        raise errors.too_much(str(path), error.problem, error.remedy) from error
     except (OSError, UnicodeDecodeError) as error:
         raise errors.file_unreadable(path, str(error)) from error
-
-
-def key_lines(path: Path, node: yaml.Node | None) -> dict[tuple[Key, ...], int]:
-    """Return the line (from 1) of every key path below a node.
-
-    Raises:
-        ConfigurationError: a mapping has a key twice.
-
-    """
-    lines: dict[tuple[Key, ...], int] = {}
-    if node is not None:
-        _collect_lines(path, node, (), lines)
-    return lines
-
-
-def _collect_lines(path: Path, node: yaml.Node, keys: tuple[Key, ...], lines: dict[tuple[Key, ...], int]) -> None:
-    lines.setdefault(keys, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            child = (*keys, str(key_node.value))
-            line = key_node.start_mark.line + 1
-            if child in lines:
-                raise errors.duplicate_key(f"{path}:{line}", str(key_node.value))
-            lines[child] = line
-            _collect_lines(path, value_node, child, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _collect_lines(path, item, (*keys, index), lines)
 
 
 def _translate(schema: type[BaseModel], source: ConfigSource, detail: ErrorDetails) -> errors.ConfigurationError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from quantize_zoo import errors
+from quantize_zoo.text.documents import file_text
+from quantize_zoo.text.from_json import parse_json
 
 LatencyMode = Literal["master", "peer"]
 Role = Literal["accuracy", "latency"]
@@ -103,7 +104,7 @@ def require_safe(address: str, tls: TlsFiles | None, *, insecure: bool) -> None:
 
 def _address_in(file: Path) -> str:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file_text(file)).data
     except FileNotFoundError as error:
         raise errors.bad_scheduler_file(file, "there is no such file") from error
     except OSError as error:

@@ -194,7 +194,7 @@ def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, l
             reply = ("error", error)
         except Exception as error:  # nothing foresaw it; the log has the traceback, the user gets one line
             traceback.print_exc()
-            reply = ("error", errors.unexpected(f"{type(error).__name__}: {error}", log))
+            reply = ("error", errors.unexpected(error, log))
         try:
             connection.send(reply)
         except BrokenPipeError:

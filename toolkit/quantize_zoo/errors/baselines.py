@@ -78,10 +78,21 @@ def run_files_missing(path: Path) -> ConfigurationError:
 def baseline_changed(path: Path) -> ConfigurationError:
     """The model that a baseline is to have changed after the run."""
     return ConfigurationError(
-        f"{path} is not the model of the run any more", where="baseline", remedy="run the cell again, then accept it"
+        f"{path} is not the file of the run any more", where="baseline", remedy="run the cell again, then accept it"
+    )
+
+
+def baseline_damaged(path: Path) -> ConfigurationError:
+    """A file of a baseline is not what its name says."""
+    return ConfigurationError(
+        f"{path} is missing or damaged: its content is not that of its name",
+        where="baseline",
+        remedy="restore the file, or accept a new baseline",
     )
 
 
 def bad_baseline_folder(folder: Path, cause: str) -> ConfigurationError:
     """An exported baseline cannot be read."""
-    return ConfigurationError(f"{folder} has no exported baselines: {cause}", remedy="name a folder of baseline export")
+    return ConfigurationError(
+        f"{folder} has no exported baselines: {cause}", where="baseline", remedy="name a folder of baseline export"
+    )

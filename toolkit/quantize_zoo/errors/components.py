@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, DeviceUnavailableError
 
@@ -23,10 +24,19 @@ def checker_broken(origin: str, cause: str) -> ConfigurationError:
     )
 
 
-def checker_install_failed(cause: str) -> ConfigurationError:
+def checker_install_failed(folder: Path, cause: str) -> ConfigurationError:
     """The overlay could not be installed."""
     return ConfigurationError(
-        f"installing the accuracy checker failed: {cause}", remedy="check the network and the rights on the folder"
+        f"installing the accuracy checker into {folder} failed: {cause}",
+        remedy="check the network, the disk and the rights on the folder",
+    )
+
+
+def checker_install_refused(folders: Iterable[Path]) -> ConfigurationError:
+    """The overlay has no place."""
+    return ConfigurationError(
+        f"the accuracy checker cannot be installed: {' and '.join(map(str, folders))} cannot be written",
+        remedy="make one of them writable, or name a folder of yours with the environment variable PYTHONUSERBASE",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from quantize_zoo.errors.kinds import ConfigurationError, nearest
@@ -21,9 +21,24 @@ def file_unreadable(path: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(f"cannot read {path}: {cause}", remedy="name a readable UTF-8 text file")
 
 
-def yaml_syntax(where: str, problem: str) -> ConfigurationError:
-    """The file is not YAML."""
-    return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy="correct the line named above")
+def no_text(what: str, value: str) -> ConfigurationError:
+    """What the command is given is not UTF-8."""
+    return ConfigurationError(f"{value!a} is not UTF-8", where=what, remedy="rename it, or name a link to it")
+
+
+def no_working_folder(cause: str) -> ConfigurationError:
+    """Relative paths have nowhere to start."""
+    return ConfigurationError(f"the working folder cannot be found: {cause}", remedy="change to one that is there")
+
+
+def yaml_syntax(where: str, problem: str, remedy: str = "correct the line named above") -> ConfigurationError:
+    """The file is not YAML, or makes more than plain values."""
+    return ConfigurationError(f"YAML syntax error: {problem}", where=where, remedy=remedy)
+
+
+def too_much(where: str, problem: str, remedy: str) -> ConfigurationError:
+    """A text is larger, deeper or has longer numbers than a configuration has."""
+    return ConfigurationError(f"beyond what is read: {problem}", where=where, remedy=remedy)
 
 
 def no_matrix_to_waive(path: Path) -> ConfigurationError:
@@ -40,6 +55,15 @@ def matrix_unwritable(path: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(f"the matrix cannot be written: {cause}", where=str(path), remedy="make it writable")
 
 
+def matrix_not_kept(path: Path, cause: str) -> ConfigurationError:
+    """A waiver cannot be added so that all else stays as it is."""
+    return ConfigurationError(
+        f"the waiver cannot be added without changing the rest of the file: {cause}",
+        where=str(path),
+        remedy="add it by hand, below 'waivers:'",
+    )
+
+
 def unknown_waived(what: str, name: str, known: Iterable[str]) -> ConfigurationError:
     """A waiver names what the matrix does not have, or what is not checked."""
     return ConfigurationError(f"there is no {what} {name!r}", where=what.upper(), remedy=nearest(name, known))
@@ -50,9 +74,9 @@ def waiver_without_reason() -> ConfigurationError:
     return ConfigurationError("a waiver has a reason", where="--reason", remedy="say why, such as a ticket")
 
 
-def json_syntax(where: str, problem: str) -> ConfigurationError:
+def json_syntax(where: str, problem: str, remedy: str) -> ConfigurationError:
     """The file is not JSON, not even with comments."""
-    return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy="correct the line named above")
+    return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy=remedy)
 
 
 def not_a_pot_file(where: str, kind: str, remedy: str) -> ConfigurationError:
@@ -88,6 +112,21 @@ def bad_value(where: str, key: str, value: object, problem: str) -> Configuratio
 def unknown_value(where: str, key: str, value: str, known: Iterable[str]) -> ConfigurationError:
     """A name that is not among those that the key takes."""
     return ConfigurationError(f"{key}: unknown value {value!r}", where=where, remedy=nearest(value, known))
+
+
+def no_hardware(where: str, error: ConfigurationError) -> ConfigurationError:
+    """What should be a hardware configuration is another file."""
+    return ConfigurationError(
+        f"it names no hardware configuration: {error.where}: {error.what}", where=where, remedy=error.remedy
+    )
+
+
+def unknown_device(where: str, device: str, part: str, known: Iterable[str]) -> ConfigurationError:
+    """A device that no plugin of OpenVINO has by name, on no machine."""
+    within = f", in {device!r}" if part != device else ""
+    return ConfigurationError(
+        f"OpenVINO has no device {part!r}{within}", where=where, remedy=nearest(part.partition(".")[0], known)
+    )
 
 
 def missing_key(where: str, key: str) -> ConfigurationError:
@@ -133,12 +172,51 @@ def unknown_dataset(where: str, name: str, known: Iterable[str]) -> Configuratio
     )
 
 
-def custom_evaluator(where: str) -> ConfigurationError:
-    """The checker's configuration runs a program of its own instead of one model."""
+def unknown_checker_name(where: str, kind: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """The accuracy checker has no converter, adapter, metric, ... of this name."""
+    return ConfigurationError(f"the accuracy checker has no {kind} {name!r}", where=where, remedy=nearest(name, known))
+
+
+def data_missing(path: Path, where: str, key: str) -> ConfigurationError:
+    """A file or folder that the accuracy checker's configuration names is not there."""
     return ConfigurationError(
-        "the accuracy checker's configuration has 'evaluations': a custom evaluator, which runs models of its own",
+        f"{key}: there is no {path}",
+        where=where,
+        remedy="correct the path; a relative one starts at the accuracy checker's configuration, or where 'paths' or "
+        "DATA_DIR and ANNOTATIONS_DIR say",
+    )
+
+
+def other_framework(where: str, frameworks: Iterable[str]) -> ConfigurationError:
+    """The checker's configuration is for another framework than OpenVINO."""
+    return ConfigurationError(
+        f"the accuracy checker's configuration is for another framework: {', '.join(frameworks)}",
+        where=where,
+        remedy="add a launcher with 'framework: openvino', and see that layouts and names of outputs are OpenVINO's",
+    )
+
+
+def not_ready(where: str, what: str, remedy: str) -> ConfigurationError:
+    """Looking at a model and its data found what would end its cells."""
+    return ConfigurationError(what, where=where, remedy=remedy)
+
+
+def custom_evaluator(where: str, problem: str) -> ConfigurationError:
+    """A custom evaluator of the checker's whose networks cannot be exchanged; ``problem`` names it and says why."""
+    return ConfigurationError(
+        f"no network can be exchanged: {problem}",
         where=where,
         remedy="describe the one model to quantize under 'models', with launchers and datasets",
+    )
+
+
+def network_not_named(where: str, files: Mapping[str, object]) -> ConfigurationError:
+    """A custom evaluator has several networks, and it is not clear which of them is the model."""
+    listed = ", ".join(f"{name} ({file or 'without a file'})" for name, file in files.items()) or "none"
+    return ConfigurationError(
+        f"network_info has the networks {listed}, and not one of them is the model to quantize",
+        where=where,
+        remedy="name the files of all others with 'model', and leave it out for the one that is quantized",
     )
 
 

@@ -13,6 +13,15 @@ def empty_dataset(where: str) -> CellError:
     return CellError("the dataset is empty: no annotated sample", where=where, remedy="check the annotation file")
 
 
+def two_labels(identifier: str, first: str, second: str) -> CellError:
+    """The annotation contradicts itself."""
+    return CellError(
+        f"sample {identifier!r} is annotated twice, with label {first} and with label {second}",
+        where="dataset",
+        remedy="correct the annotation file",
+    )
+
+
 def sample_unreadable(identifier: str, cause: str) -> CellError:
     """An annotated sample cannot be read or preprocessed."""
     return CellError(
@@ -56,9 +65,13 @@ def inputs_unwritable(folder: Path, cause: str) -> CellError:
     )
 
 
-def dataset_unusable(cause: str) -> CellError:
-    """The annotation cannot be converted."""
-    return CellError(f"the dataset cannot be read: {cause}", where="dataset", remedy="check annotation_conversion")
+def dataset_unusable(cause: str, place: str = "") -> CellError:
+    """The annotation cannot be converted; ``place`` is the file and line at which the converter stopped."""
+    return CellError(
+        f"the dataset cannot be read: {f'{place}: ' if place else ''}{cause}",
+        where="dataset",
+        remedy="correct that line" if place else "check annotation_conversion",
+    )
 
 
 def no_images(folder: Path) -> CellError:
@@ -77,28 +90,78 @@ def not_an_image_model(problem: str) -> CellError:
     )
 
 
-def adapter_failed(adapter: str, outputs: Iterable[str], cause: str) -> CellError:
+def adapter_failed(adapter: str, outputs: Iterable[str], sample: str, cause: str) -> CellError:
     """The checker's adapter does not take the model's outputs."""
     return CellError(
-        f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}): {cause}",
+        f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}) for sample {sample!r}: {cause}",
         where="accuracy checker",
         remedy="name the adapter that fits, or its output options, in the accuracy checker's configuration",
     )
 
 
-def metric_not_scalar(metric: str) -> CellError:
-    """A metric without one number cannot be tuned."""
+def postprocessing_failed(identifier: str, cause: str) -> CellError:
+    """The checker's postprocessing does not take what the adapter made of the outputs."""
     return CellError(
-        f"metric {metric!r} gives no single number", where="accuracy checker", remedy="set calculate_mean for it"
+        f"postprocessing fails for sample {identifier!r}: {cause}",
+        where="accuracy checker",
+        remedy="correct 'postprocessing' of the dataset: its steps must be those of the adapter's task",
     )
 
 
-def metric_failed(metrics: Iterable[str], cause: str) -> CellError:
-    """The checker's metrics refuse the annotation or the prediction."""
+def inputs_not_told_apart(identifier: str, cause: str) -> CellError:
+    """The launcher's configuration does not say which data of a sample an input takes."""
     return CellError(
-        f"computing the metrics ({', '.join(metrics)}) failed: {cause}",
+        f"the model's inputs cannot be filled from sample {identifier!r}: {cause}",
         where="accuracy checker",
-        remedy="the annotation's task, the adapter's and the metric's must be the same",
+        remedy="say with 'inputs' of the launcher which data each input takes: name, type INPUT, and a value that "
+        "matches their file names",
+    )
+
+
+def metric_not_scalar(metric: str, values: Iterable[str]) -> CellError:
+    """A metric without one number cannot be tuned."""
+    listed = ", ".join(values)
+    return CellError(
+        f"metric {metric!r} gives no single number{f', but {listed}' if listed else ''}",
+        where="accuracy checker",
+        remedy="tune another metric, named with 'metric' in the model's YAML",
+    )
+
+
+def metric_failed(metrics: Iterable[str], cause: str, sample: str = "") -> CellError:
+    """The checker's metrics refuse the annotation or the prediction, of all samples or of one."""
+    return CellError(
+        f"computing the metrics ({', '.join(metrics)}) failed{f' for sample {sample!r}' if sample else ''}: {cause}",
+        where="accuracy checker",
+        remedy="the annotation's task, the adapter's and the metric's must be the same; where it is of one sample, see "
+        "that the file of its annotation can be read",
+    )
+
+
+def evaluator_failed(module: str, cause: str) -> CellError:
+    """A custom evaluator of the checker's does not get through its data."""
+    return CellError(
+        f"the custom evaluator {module} failed: {cause}",
+        where="accuracy checker",
+        remedy="see that it runs with the accuracy checker's own command, on the same networks and data",
+    )
+
+
+def network_never_run(module: str) -> CellError:
+    """A custom evaluator reads all samples without ever asking the model to be quantized."""
+    return CellError(
+        f"the custom evaluator {module} never runs the network to quantize on these data",
+        where="accuracy checker",
+        remedy="see that its data are enough, such as num_processing_frames frames for a decoder",
+    )
+
+
+def evaluator_needs_the_network(module: str) -> CellError:
+    """Another interpreter cannot stand in for a network that a custom evaluator runs."""
+    return CellError(
+        f"the custom evaluator {module} runs the network itself, so that it cannot be scored under another release",
+        where="runtimes",
+        remedy="take 'runtimes' out of the matrix, or compare the model on data of its own",
     )
 
 

@@ -10,7 +10,7 @@ from quantize_zoo.errors.kinds import (
     ConfigurationError,
     QuantizeZooError,
     WorkerDiedError,
-    message_of,
+    described,
     nearest,
 )
 
@@ -24,22 +24,25 @@ def worker_died(cause: str) -> WorkerDiedError:
     )
 
 
-def unexpected(description: str, log: Path | None = None) -> CellError:
-    """An error that no module foresaw, told without a traceback; the log has it."""
+def unexpected(error: BaseException, log: Path | None = None) -> CellError:
+    """An error that no module foresaw, told in one line and without a traceback; the log has it."""
     has_it = "the cell's log" if log is None else str(log)
     return CellError(
-        f"unexpected error: {description}",
+        f"unexpected error: {described(error)}",
         where="cell",
         remedy=f"please report it with {has_it}, which has the traceback",
     )
 
 
-def internal_error(error: BaseException, log: Path) -> QuantizeZooError:
+def internal_error(error: BaseException, log: Path | None) -> QuantizeZooError:
     """A fault of this program; what it was, in one line."""
-    told = message_of(error)
-    name = type(error).__name__
-    description = name if told in ("", name) else f"{name}: {told}"
-    return QuantizeZooError(f"unexpected {description}; the traceback is in {log}")
+    kept = "the traceback could not be written to a file" if log is None else f"the traceback is in {log}"
+    return QuantizeZooError(f"unexpected {described(error)}; {kept}")
+
+
+def bad_usage(problem: str, command: str) -> ConfigurationError:
+    """The command line is not one that the command takes."""
+    return ConfigurationError(problem, remedy=f"see: {command} --help")
 
 
 def needs_dask() -> ConfigurationError:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from quantize_zoo.text.shown import shown
+
+_PYBIND = "incompatible function arguments"
+
 
 class QuantizeZooError(Exception):
-    """A failure with its remedy; ``str()`` is the message for the terminal."""
+    """A failure with its remedy; ``str()`` is the message for the terminal.
+
+    Each of the texts is one line, without passwords and control characters, and of a length that people read.
+    """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        what, where, remedy = shown(what), shown(where), shown(remedy)
         super().__init__(what, where, remedy)
         self.what = what
         self.where = where
@@ -46,12 +54,28 @@ class WorkerDiedError(CellError):
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """Say what is known, the nearest name first if there is one."""
     names = sorted(known)
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    close = [name for name in names if name.lower() == wrong.lower()]
+    close = close or difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     listed = ", ".join(names) if names else "none"
     return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
 
 
 def message_of(error: BaseException) -> str:
-    """Return the last line of an OpenVINO error: the ones before it name the source that threw."""
+    """Return the line of a library's error that says what is wrong.
+
+    It is the last one of OpenVINO's: those before it name the source that threw. Where pybind refuses the arguments of
+    a call, it lists every signature and then the arguments' own texts; it is the first one there. An error of ours says
+    what is wrong.
+    """
+    if isinstance(error, QuantizeZooError):
+        return error.what
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return lines[0].partition(_PYBIND)[0] + _PYBIND if _PYBIND in lines[0] else lines[-1]
+
+
+def described(error: BaseException) -> str:
+    """Return the type of an error and what it says, in one line."""
+    told, name = message_of(error), type(error).__name__
+    return name if told == name else f"{name}: {told}"

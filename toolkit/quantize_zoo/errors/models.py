@@ -14,6 +14,11 @@ def model_unreadable(path: Path, cause: str) -> CellError:
     return CellError(f"OpenVINO cannot read the model: {cause}", where=str(path), remedy="export the model again")
 
 
+def no_ports(path: Path, kind: str) -> CellError:
+    """There is nothing to feed a model with, or nothing that it answers."""
+    return CellError(f"the model has no {kind}", where=str(path), remedy="export it with its inputs and outputs")
+
+
 def dynamic_rank(name: str) -> CellError:
     """Not even the number of dimensions of an input is known."""
     return CellError(

@@ -1,4 +1,7 @@
-"""The store and the folder of reports. The password of a store's URL is masked in all that is shown."""
+"""The store and the folder of reports. The password of a store's URL is masked in all that is shown.
+
+What to do follows from what the database says, for reading, writing and opening alike.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,32 @@ from pathlib import Path
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 from quantize_zoo.text.masks import mask_url, mask_urls
 
+# What databases say, in lower case, and what helps. The first that fits is told.
+_REMEDIES = {
+    ("locked", "lock timeout", "busy", "deadlock"): "wait until no other program holds it; then run again",
+    ("disk is full", "disk full", "no space left", "disk i/o error"): "free disk space; then run again",
+    ("readonly", "read-only", "permission denied", "unable to open"): "make the file and its folder writable, or name "
+    "another with --store",
+    ("refused", "timeout expired", "could not translate", "failed to resolve", "authentication"): "see that the server "
+    "runs and takes this user, or name another with --store",
+}
+
 
 def store_unusable(url: str, cause: str) -> ConfigurationError:
     """The store cannot be opened."""
     return ConfigurationError(
         f"cannot use the store {mask_url(url)}: {mask_urls(cause, url)}",
-        remedy="name another with --store, or move the file away",
+        where="--store",
+        remedy=_remedy(cause, "name another with --store, or move the file away"),
+    )
+
+
+def store_missing(url: str) -> ConfigurationError:
+    """Runs are to be read where there is no database."""
+    return ConfigurationError(
+        f"the store {mask_url(url)} has no run: there is no such database",
+        where="--store",
+        remedy="correct the URL, or run: quantize-zoo run",
     )
 
 
@@ -30,17 +53,24 @@ def store_write_failed(url: str, cause: str) -> CellError:
     return CellError(
         f"cannot write to the store {mask_url(url)}: {mask_urls(cause, url)}",
         where="store",
-        remedy="free disk space, or wait until no other program holds the store; then run again",
+        remedy=_remedy(cause, "free disk space, and see that it is a whole store that can be written; then run again"),
     )
 
 
-def store_read_failed(url: str, cause: str) -> CellError:
+def store_read_failed(url: str, cause: str) -> ConfigurationError:
     """The store does not give what is in it, e.g. because it is locked or damaged."""
-    return CellError(
+    return ConfigurationError(
         f"cannot read the store {mask_url(url)}: {mask_urls(cause, url)}",
         where="store",
-        remedy="wait until no other program holds it; if it is damaged, restore a copy or name another with --store",
+        remedy=_remedy(
+            cause, "it is damaged, or a later release wrote it: restore a copy, or name another with --store"
+        ),
     )
+
+
+def _remedy(cause: str, otherwise: str) -> str:
+    said = cause.lower()
+    return next((told for signs, told in _REMEDIES.items() if any(sign in said for sign in signs)), otherwise)
 
 
 def not_storable(name: str, cause: str) -> CellError:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from quantize_zoo.gate.significance import FEWEST_FOR_STUDENT, corrected_student, permutation_of_signs, sign_test
-from quantize_zoo.scoring import Estimate, Replicates, paired_loss, replicated_difference
+from quantize_zoo.scoring import Estimate, Replicates, paired_loss, replicated_difference, replicated_loss
 
 AccuracyStatus = Literal["identical", "changed", "improved", "regressed", "inconclusive"]
 
@@ -94,8 +94,7 @@ def judge_accuracy(
     elif replicates is not None:
         difference, deviation, degrees = replicated_difference(baseline[0], candidate[0], *replicates)
         found = _replicated(abs(difference), deviation, degrees, replicates[0].samples)
-        half = float(stats.t.ppf(0.975, degrees)) * deviation / abs(baseline[0])
-        loss = Estimate(loss.value, loss.value - half, loss.value + half, "", replicates[0].samples)
+        loss = replicated_loss(baseline[0], candidate[0], *replicates, higher_is_better=higher_is_better)
     else:
         status: AccuracyStatus = "regressed" if loss.value > margin else "changed"
         return AccuracyVerdict(status, loss, margin, level, None, "no values of single samples: the metrics alone")
@@ -146,7 +145,7 @@ def _replicated(difference: float, deviation: float, degrees: int, samples: int)
     if deviation == 0:
         return _Found(0.0 if difference > 0 else 1.0, "jackknife", (math.inf if difference > 0 else 0.0,), samples)
     score, test = difference / deviation, f"jackknife over {degrees + 1} groups of samples"
-    return _Found(float(stats.t.sf(score, degrees)), test, (score,), samples, degrees)
+    return _Found(float(scipy.stats.t.sf(score, degrees)), test, (score,), samples, degrees)
 
 
 def _more_samples(found: _Found, level: float) -> int | None:
@@ -154,5 +153,5 @@ def _more_samples(found: _Found, level: float) -> int | None:
     score = max(found.scores)
     if score <= 0:
         return None
-    wanted = float(stats.t.isf(level / len(found.scores), found.degrees)) / score
+    wanted = float(scipy.stats.t.isf(level / len(found.scores), found.degrees)) / score
     return max(1, math.ceil(found.samples * (wanted**2 - 1)))

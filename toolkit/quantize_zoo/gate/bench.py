@@ -110,7 +110,7 @@ class Bench:
             CellError: the model takes no other batch than its own.
 
         """
-        found = list(self.accuracy.inputs(self.timed_indices))
+        found = self.timed_inputs()
         batch = self.benchmark.batch_size
         if batch == 1:
             return found
@@ -118,9 +118,14 @@ class Bench:
             raise errors.batch_is_fixed(batch, ", ".join(f"{name} {shape}" for name, shape in self.inputs.items()))
         return [{**each, **{name: np.repeat(each[name], batch, axis=0) for name in self.batched}} for each in found]
 
+    def timed_inputs(self) -> list[Mapping[str, NDArray[Any]]]:
+        """The inputs of the inferences that latency is measured with."""
+        inputs = self.accuracy.inputs()
+        return [inputs[number] for number in self.timed_indices]
+
     @cached_property
     def timed_indices(self) -> tuple[int, ...]:
-        """The first sample where all have one shape; else a few of different sizes, see ``spread_of_sizes``."""
+        """The first inference where all have one shape; else a few of different sizes, see ``spread_of_sizes``."""
         return spread_of_sizes([each.values() for each in self.accuracy.inputs()])
 
 

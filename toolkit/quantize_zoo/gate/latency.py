@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from quantize_zoo.scoring import Estimate
 
@@ -74,9 +74,9 @@ def _look_until_clear(rounds: Iterator[float], margin: float, level: float, leni
         seen.append(observed)
         if len(seen) not in LOOKS:
             continue
-        mean, deviation = float(np.mean(seen)), float(stats.sem(seen))
+        mean, deviation = float(np.mean(seen)), float(scipy.stats.sem(seen))
         share = (level if mean > limit else lenient) / len(LOOKS)
-        half = float(stats.t.isf(share, len(seen) - 1)) * deviation
+        half = float(scipy.stats.t.isf(share, len(seen) - 1)) * deviation
         if mean - half > limit:
             return LatencyVerdict("regressed", _ratio(seen, mean, half), margin, level)
         if mean + half < limit:

@@ -194,12 +194,8 @@ class _Runner:
         save_model(read, path)
         self._process.load(Side(path, self._side.device, self._side.properties))
         return [
-            {
-                tensors[name]: value
-                for name, value in self._process.infer([sample])[0].items()
-                if np.issubdtype(value.dtype, np.floating)
-            }
-            for sample in samples
+            {tensors[name]: value for name, value in outputs.items() if np.issubdtype(value.dtype, np.floating)}
+            for outputs in self._process.infer(samples)
         ]
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from quantize_zoo.gate.significance import FEWEST_FOR_STUDENT
 from quantize_zoo.scoring import Answers, replicated_difference
 
 WANTED = 1.5  # times the margin: the loss that a gate should find
-_FOUND = float(stats.norm.ppf(0.97))  # aimed at, since the spread is itself an estimate
+_FOUND = NormalDist().inv_cdf(0.97)  # aimed at, since the spread is itself an estimate
 _MOST_TIMES = 1e6  # as many samples
 
 
@@ -51,7 +52,7 @@ def resolve(fp32: Answers, int8: Answers, margin: float, level: float) -> Resolu
     if smallest(1.0) > WANTED * margin:
         if margin == 0 or smallest(_MOST_TIMES) > WANTED * margin:
             return Resolution(count, smallest(1.0), 0, margin)
-        times = float(optimize.brentq(lambda each: smallest(each) - WANTED * margin, 1.0, _MOST_TIMES))
+        times = float(scipy.optimize.brentq(lambda each: smallest(each) - WANTED * margin, 1.0, _MOST_TIMES))
     return Resolution(count, smallest(1.0), math.ceil(count * times), margin)
 
 
@@ -65,13 +66,17 @@ def _smallest(
             return None
         pair = fp32.metrics[int8.metric], int8.metrics[int8.metric]
         _, deviation, degrees = replicated_difference(*pair, fp32.replicates, int8.replicates)
-        wanted = float(stats.t.isf(level, degrees))
+        wanted = float(scipy.stats.t.isf(level, degrees))
         # The deviation by which a difference is divided is one of few groups, and varies from dataset to dataset.
-        return _by_deviation(deviation / metric, margin, wanted, math.sqrt(1 + wanted**2 / (2 * degrees)))
+        return _by_deviation(deviation / metric, margin, wanted, lambda _: math.sqrt(1 + wanted**2 / (2 * degrees)))
     differences = fp32.values - int8.values
     if not np.isin([fp32.values, int8.values], (0.0, 1.0)).all():
         spread = float(differences.std(ddof=1)) / math.sqrt(count) / metric if count > 1 else 0.0
-        return _by_deviation(spread, margin, float(stats.norm.isf(level)))
+        wanted, excess = float(scipy.stats.norm.isf(level)), float(scipy.stats.kurtosis(differences)) + 2
+        # So does that of samples of which a few differ by much more than others.
+        return _by_deviation(
+            spread, margin, wanted, lambda times: math.sqrt(1 + wanted**2 * max(0.0, excess) / (4 * count * times))
+        )
     falls = None
     if fp32.confidences is not None and int8.confidences is not None and count >= FEWEST_FOR_STUDENT:
         falls = _spread_of_scores(fp32.confidences, int8.confidences)
@@ -83,16 +88,21 @@ def _spread_of_scores(fp32: NDArray[np.float64], int8: NDArray[np.float64]) -> f
 
 
 def _by_deviation(
-    deviation: float, margin: float, wanted: float, varies: float = 1.0
+    deviation: float, margin: float, wanted: float, varies: Callable[[float], float]
 ) -> Callable[[float], float] | None:
     """Take a loss whose standard deviation is known; models that do not differ tell nothing of it.
 
-    Its score, which is to reach ``wanted``, has a standard deviation of its own, ``varies``.
+    Its score, which is to reach ``wanted``, has a standard deviation of its own, ``varies``, by how many times the
+    samples there are.
     """
     if deviation == 0:
         return None
-    significant = (wanted + _FOUND * varies) * deviation
-    return lambda times: max(margin + _FOUND * deviation / times**0.5, significant / times**0.5)
+
+    def smallest(times: float) -> float:
+        significant = (wanted + _FOUND * varies(times)) * deviation
+        return float(max(margin + _FOUND * deviation / times**0.5, significant / times**0.5))
+
+    return smallest
 
 
 def _of_answers(
@@ -103,7 +113,7 @@ def _of_answers(
     ``scores`` is the relative standard deviation of the mean fall of the right class's score, if there is one; it is
     taken to fall by the share that is lost.
     """
-    wanted = float(stats.norm.isf(level if scores is None else level / 2))
+    wanted = float(scipy.stats.norm.isf(level if scores is None else level / 2))
 
     def smallest(times: float) -> float:
         samples = count * times
@@ -118,6 +128,6 @@ def _of_answers(
         top = 1.0
         while missing(top) > 0:
             top *= 2
-        return float(optimize.brentq(missing, 1e-12, top)) if missing(1e-12) > 0 else 1e-12
+        return float(scipy.optimize.brentq(missing, 1e-12, top)) if missing(1e-12) > 0 else 1e-12
 
     return smallest

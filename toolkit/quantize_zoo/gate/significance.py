@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 MOST_ENUMERATED = 20  # differences whose signs are all tried
 FEWEST_FOR_STUDENT = 30
@@ -22,7 +22,7 @@ def sign_test(differences: Values) -> float:
     lost, won = int((differences > 0).sum()), int((differences < 0).sum())
     if lost + won == 0:
         return 1.0
-    return float(stats.binomtest(lost, lost + won, 0.5, alternative="greater").pvalue)
+    return float(scipy.stats.binomtest(lost, lost + won, 0.5, alternative="greater").pvalue)
 
 
 def permutation_of_signs(differences: Values) -> float:
@@ -58,7 +58,7 @@ def corrected_student(differences: Values) -> tuple[float, float]:
     skewness, ratio = float(np.mean((differences - mean) ** 3)) / spread**3, mean / spread
     bent = ratio + skewness * ratio**2 / 3 + skewness**2 * ratio**3 / 27 + skewness / (6 * count)
     score = math.sqrt(count) * bent
-    return float(stats.t.sf(score, count - 1)), score
+    return float(scipy.stats.t.sf(score, count - 1)), score
 
 
 def _enumerated(sizes: Values, total: float) -> float:
@@ -81,7 +81,7 @@ def _saddlepoint(sizes: Values, total: float) -> float:
     top = 1.0
     while np.sum(sizes * np.tanh(top * sizes)) < aimed:
         top *= 2
-    point = optimize.brentq(lambda t: float(np.sum(sizes * np.tanh(t * sizes)) - aimed), 0.0, top, xtol=1e-14)
+    point = scipy.optimize.brentq(lambda t: float(np.sum(sizes * np.tanh(t * sizes)) - aimed), 0.0, top, xtol=1e-14)
     scaled = point * sizes
     cumulant = float(np.sum(np.logaddexp(scaled, -scaled) - math.log(2)))
     curvature = float(np.sum((sizes / np.cosh(np.minimum(scaled, 300.0))) ** 2))
@@ -89,8 +89,8 @@ def _saddlepoint(sizes: Values, total: float) -> float:
     factor = 2 / step * math.sinh(min(point * step / 2, 300.0)) if step else point
     width = factor * math.sqrt(curvature)
     if root < 1e-3 or width == 0:
-        return max(fewest, float(stats.norm.sf(root)))
-    found = float(stats.norm.sf(root)) + float(stats.norm.pdf(root)) * (1 / width - 1 / root)
+        return max(fewest, float(scipy.stats.norm.sf(root)))
+    found = float(scipy.stats.norm.sf(root)) + float(scipy.stats.norm.pdf(root)) * (1 / width - 1 / root)
     return min(1.0, max(fewest, found))
 
 

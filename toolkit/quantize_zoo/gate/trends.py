@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import ruptures
 
 FEWEST_NIGHTS = 10
 MOST_NIGHTS = 90
@@ -46,6 +45,8 @@ def find_trend(quantity: str, values: Sequence[float]) -> Trend | None:
     noise = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / np.sqrt(2)
     scaled = (recent - np.median(recent)) / (noise or float(np.std(recent)) / 4)
     penalty = 3 * np.log(len(recent)) + 6
+    import ruptures  # takes a sixth of a second
+
     search = ruptures.Pelt(model="l2", min_size=_SHORTEST_SEGMENT, jump=1).fit(scaled)
     points = search.predict(pen=penalty)[:-1]
     if not points:

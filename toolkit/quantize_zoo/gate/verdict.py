@@ -175,7 +175,11 @@ def _holdout(cell: CellRecord, final: Final) -> TargetCheck:
     if final.holdout is None or final.holdout.accuracy_loss.low is None:
         return TargetCheck("holdout accuracy", "not measured", "there is no interval of the loss on a holdout")
     surely = final.holdout.accuracy_loss.low
-    text = f"on samples that the search never saw the best loses at least {_percent(surely)}"
+    loss = final.holdout.accuracy_loss
+    told = f"loses at least {_percent(surely)}"
+    if surely <= 0:
+        told = f"need not lose anything: {_percent(loss.value)}, {_percent(surely)} at least"
+    text = f"on samples that the search never saw the best {told}"
     # A loss that is no number has no surely.
     missed = not math.isnan(surely) and not meets_accuracy(surely, cell.params)
     return TargetCheck("holdout accuracy", "missed" if missed else "met", text)

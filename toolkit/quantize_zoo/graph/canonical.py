@@ -32,17 +32,15 @@ def make_canonical(source: Path, shapes: Shapes, target: Path) -> None:
     """Convert a model, give it the shapes that are asked for and names of its own, and write it as IR.
 
     Raises:
-        CellError: it cannot be read, does not take the shapes, or cannot be written.
+        CellError: it cannot be read, has no inputs or no outputs, does not take the shapes, or cannot be written.
 
     """
     model = read_model(source)
+    if not model.inputs or not model.outputs:
+        raise errors.no_ports(source, "input" if model.outputs else "output")
     _reshape(model, shapes)
     with_own_names(model)
-    # Beside its place, so that what was killed half-way is not taken for a model.
-    draft = target.with_name(f".{target.name}")
-    save_model(model, draft)
-    draft.with_suffix(".bin").replace(target.with_suffix(".bin"))
-    draft.replace(target)
+    save_model(model, target)
 
 
 def with_own_names(model: ov.Model) -> ov.Model:

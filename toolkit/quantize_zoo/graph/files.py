@@ -9,6 +9,7 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
+from quantize_zoo.text.files import drafts_for, place
 
 
 def read_model(path: Path) -> ov.Model:
@@ -25,15 +26,16 @@ def read_model(path: Path) -> ov.Model:
 
 
 def save_model(model: ov.Model, path: Path) -> None:
-    """Write the IR (``.xml`` and ``.bin``) at full precision.
+    """Write the IR (``.xml`` and ``.bin``) at full precision; it appears whole, or not at all.
 
     Raises:
         CellError: it cannot be written.
 
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ov.save_model(model, path, compress_to_fp16=False)
+        with drafts_for(path.parent) as drafts:
+            ov.save_model(model, drafts / path.name, compress_to_fp16=False)
+            place(drafts, path.parent, [each.name for each in sorted(drafts.iterdir())])  # the weights first
     except Exception as error:
         raise errors.model_export_failed(path, errors.message_of(error)) from error
 

@@ -7,6 +7,7 @@ from quantize_zoo.matrix.baselines import (
     export_baselines,
     import_baselines,
     models_folder,
+    read_exported,
 )
 from quantize_zoo.matrix.bisection import Answer, Bisection, Over, Step, baseline_of, planned_cell
 from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits, limits_of
@@ -56,6 +57,7 @@ __all__ = [
     "planned_cell",
     "pot_matrix",
     "quantize_once",
+    "read_exported",
     "run_in",
     "unresolved",
     "with_comparison",

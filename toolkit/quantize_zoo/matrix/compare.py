@@ -20,6 +20,7 @@ from quantize_zoo.gate.files import FilesRequest
 from quantize_zoo.matrix.baselines import baseline_content
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
+from quantize_zoo.text.paths import is_file
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Pair:
 def pairs_of_files(matrix: MatrixConfig, baseline: Path, candidate: Path) -> list[Pair]:
     """Return the pair of two files on each device of a matrix with one model."""
     for path in (baseline, candidate):
-        if not path.is_file():
+        if not is_file(path):
             raise errors.file_missing(path, "compare", beside=False)
     return [Pair(cell, baseline, candidate) for cell in expand(matrix)]
 

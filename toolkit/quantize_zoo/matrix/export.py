@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,10 +18,11 @@ from quantize_zoo.matrix.start import identity_differences
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial
 from quantize_zoo.store import CellRecord
+from quantize_zoo.text.files import copy_together, write_whole
 from quantize_zoo.text.slugs import slug
 
 _OPTION = TypeAdapter(ModelOption)
-_SUFFIXES = (".xml", ".bin", ".yml")
+_SUFFIXES = (".bin", ".yml", ".xml")  # in the order of their appearance
 
 
 def export_trial(record: CellRecord, number: int, cell: Cell, engine: LocalEngine, reports: Path, folder: Path) -> Path:
@@ -71,10 +71,10 @@ def copy_model(model: Path, target: Path) -> None:
 
     """
     try:
-        for suffix in _SUFFIXES:
-            shutil.copyfile(model.with_suffix(suffix), target.with_suffix(suffix))
+        names = {target.with_suffix(suffix).name: model.with_suffix(suffix) for suffix in _SUFFIXES}
+        copy_together(target.parent, names)
     except OSError as error:
-        raise errors.model_export_failed(target, str(error)) from error
+        raise errors.model_export_failed(target, errors.message_of(error)) from error
 
 
 def write_configuration(model: Path, cell: Cell, trial: Trial) -> None:
@@ -92,6 +92,6 @@ def write_configuration(model: Path, cell: Cell, trial: Trial) -> None:
         **_OPTION.dump_python(trial.option, mode="json"),
     }
     try:
-        model.with_suffix(".yml").write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
+        write_whole(model.with_suffix(".yml"), yaml.safe_dump(configuration, sort_keys=False))
     except OSError as error:
-        raise errors.model_export_failed(model, str(error)) from error
+        raise errors.model_export_failed(model, errors.message_of(error)) from error

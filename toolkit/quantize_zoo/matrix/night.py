@@ -195,4 +195,4 @@ def _unforeseen(error: Exception, log: Path) -> QuantizeZooError:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
         traceback.print_exception(error, file=stream)
-    return errors.unexpected(f"{type(error).__name__}: {error}", log)
+    return errors.unexpected(error, log)

@@ -34,6 +34,7 @@ from quantize_zoo.scoring import (
     compile_for_accuracy,
     find_checker,
     make_noise,
+    open_session,
     read_images,
     require_device,
     require_metric,
@@ -160,7 +161,7 @@ def _calibration(job: PotJob, model: ov.Model, folder: Path, tell: Tell) -> Call
 
 def _session(job: PotJob, model: ov.Model, folder: Path, dataset: int) -> AccuracySession:
     budget = InputBudget(folder / "inputs", MatrixConfig.model_fields["input_memory_mb"].default * 1_000_000)
-    return AccuracySession(find_checker(), _model_config(job), model, budget, dataset)
+    return open_session(find_checker(), _model_config(job), model, budget, dataset)
 
 
 def _searched(job: PotJob) -> ModelConfig:

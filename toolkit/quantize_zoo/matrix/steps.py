@@ -222,6 +222,8 @@ def _final(choice: Choice, desk: Desk) -> Final:
         finished.proof,
         finished.fp32_figures,
         finished.loss,
+        finished.model_hash,
+        finished.answers_hash,
     )
 
 

@@ -6,15 +6,14 @@ Arrays only, never code: the file is read without pickle. One that cannot be rea
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from quantize_zoo.quantization.arrays import arrays_of, write_arrays
 from quantize_zoo.quantization.instrumentation import ChannelMean, Extremes, Request
 from quantize_zoo.quantization.statistics import ActivationStatistics, ExtremeValues
 
@@ -40,10 +39,7 @@ def write_statistics(path: Path, statistics: ActivationStatistics, requests: Ite
             arrays[f"{index}.smallest"] = values.smallest
             arrays[f"{index}.largest"] = values.largest
             arrays[f"{index}.sizes"] = values.sizes
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **arrays)  # type: ignore[arg-type]  # its allow_pickle is no array
-    partial.replace(path)
+    write_arrays(path, arrays)
 
 
 def read_statistics(path: Path, requests: Iterable[Request]) -> ActivationStatistics | None:
@@ -51,13 +47,13 @@ def read_statistics(path: Path, requests: Iterable[Request]) -> ActivationStatis
     extremes: dict[Extremes, ExtremeValues] = {}
     means = {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with arrays_of(path) as arrays:
             for index, request in enumerate(requests):
                 if isinstance(request, ChannelMean):
                     means[request] = arrays[f"{index}.means"]
                 else:
                     smallest, largest = arrays[f"{index}.smallest"], arrays[f"{index}.largest"]
                     extremes[request] = ExtremeValues(smallest, largest, arrays[f"{index}.sizes"])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+    except ValueError:
         return None
     return ActivationStatistics(extremes, means)

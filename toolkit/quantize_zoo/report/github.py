@@ -7,6 +7,7 @@ from quantize_zoo.report.gate_lines import gate_lines
 from quantize_zoo.report.groups import Group, grouped, line_of
 from quantize_zoo.report.overview import missed_targets
 from quantize_zoo.report.run_report import RunReport
+from quantize_zoo.text.shown import visible
 
 _LINES = 10  # of an annotation
 
@@ -31,6 +32,7 @@ def _annotation(group: Group) -> str:
 
 def _escape(text: str, *, value: bool = False) -> str:
     """Escape as GitHub's runner reads it: a property's value has two characters more."""
+    text = visible(text)
     for character in "%\r\n" + (":," if value else ""):
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -13,10 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from quantize_zoo.gate.layers import share_text
-from quantize_zoo.report import charts, offers, overview, wording
+from quantize_zoo.report import offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.groups import grouped
 from quantize_zoo.report.run_report import CellReport, RunReport
+from quantize_zoo.text.shown import visible
 from quantize_zoo.text.slugs import slug
 
 _TEMPLATES = "quantize_zoo.report"
@@ -46,6 +47,8 @@ def render_index(report: RunReport) -> str:
 
 def render_cell(report: RunReport, cell: CellReport) -> str:
     """Return the page of a cell."""
+    from quantize_zoo.report import charts  # Bokeh takes half a second, which what draws nothing does without
+
     script, divs = charts.cell_charts(cell) if cell.drawn else ("", {})
     return (
         _environment()
@@ -88,7 +91,7 @@ def page_path(cell: CellReport) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=_clean,
     )  # fmt: skip
     environment.filters.update(
         interval=wording.interval,
@@ -105,6 +108,11 @@ def _environment() -> Environment:
     )
     environment.tests["is_number"] = wording.is_number
     return environment
+
+
+def _clean(value: object) -> object:
+    """Return what a page shows without control characters; markup is this program's own."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _policy(script: str) -> str:

@@ -16,6 +16,7 @@ from quantize_zoo.report.wording import (
     percent_interval,
     repository,
 )
+from quantize_zoo.text.shown import shown
 
 LARGEST = 60_000  # bytes; GitHub's issues and comments take 65,536 characters, and the script adds some
 _LISTED = 24_000  # bytes of what is told before the table
@@ -32,7 +33,8 @@ _HEADER = (
 
 def render_markdown(report: RunReport) -> str:
     """Return the summary: all of it if that is small enough, else the worst, and what was cut."""
-    title = f"## quantize-zoo: run {report.run.id}, {report.run.status}\n\n{_escape(answer(report))}\n\n"
+    run = f"run {_escape(report.run.id)}, {_escape(report.run.status)}"
+    title = f"## quantize-zoo: {run}\n\n{_escape(answer(report))}\n\n"
     where = f"Commit {_escape(repository(report.run.repository))}\n" if report.run.repository else ""
     missed = [_group(group) for group in grouped(_missed(report))]
     told = [_group(group) for group in grouped(gate_lines(report))]
@@ -123,8 +125,7 @@ def _row(cell: CellReport) -> str:
 
 def _escape(text: str) -> str:
     """Neutralize what Markdown or the HTML in it would interpret; what is very long is cut."""
-    if len(text) > _LONGEST_LINE:
-        text = f"{text[:_LONGEST_LINE]}..."
+    text = shown(text, _LONGEST_LINE)
     for character in "&\\`*_[]<>|":
         text = text.replace(character, f"&#{ord(character)};" if character in "<>|&" else f"\\{character}")
-    return text.replace("\n", " ")
+    return text

@@ -11,6 +11,7 @@ from quantize_zoo.report.groups import who
 from quantize_zoo.report.overview import answer, tiles
 from quantize_zoo.report.run_report import RunReport
 from quantize_zoo.text.plain import plain
+from quantize_zoo.text.shown import visible
 
 SCHEMA_VERSION = 1
 _CAUSES = 10  # of a text; a chat is no report
@@ -53,7 +54,8 @@ def slack_text(report: RunReport, page: Path) -> str:
     if len(found) > _CAUSES:
         lines.append(f"and {len(found) - _CAUSES} more causes")
     url = run_url()
-    lines.append(f"<{url}|report of run {report.run.id}>" if url else f"report: {_escape(str(page.absolute()))}")
+    run = _escape(report.run.id)
+    lines.append(f"<{url}|report of run {run}>" if url else f"report: {_escape(str(page.absolute()))}")
     return "\n".join(lines)
 
 
@@ -74,4 +76,4 @@ def _line(finding: Finding) -> str:
 
 def _escape(text: str) -> str:
     """Escape what Slack's markup reads as its own."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

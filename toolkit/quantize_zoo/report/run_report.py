@@ -220,7 +220,7 @@ def described(error: Exception) -> tuple[str, str]:
     """Return what an error of ours says, and the file and line where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}: {error}", place
+    return errors.described(error), place
 
 
 def bare_report(cell: CellRecord, verdict: Verdict | None, error: QuantizeZooError) -> CellReport:

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from quantize_zoo import errors
-from quantize_zoo.report import charts
 from quantize_zoo.report.benchmark_json import render_benchmark
 from quantize_zoo.report.html import OVERVIEW_SCRIPT, overview_script, page_path, render_index
 from quantize_zoo.report.json_document import render_json
@@ -29,6 +28,8 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
         ConfigurationError: the folder cannot be written.
 
     """
+    from quantize_zoo.report import charts  # Bokeh takes half a second, which what draws nothing does without
+
     report, pages = sound_cells(report)
     summary = render_markdown(report)
     try:
@@ -45,7 +46,7 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
         write_together(folder, documents)
         if newest:
             point(folder.parent / "latest", folder.name)
-        if path := os.environ.get(SUMMARY_VARIABLE):
+        if newest and (path := os.environ.get(SUMMARY_VARIABLE)):
             with Path(path).open("a", encoding="utf-8") as stream:
                 stream.write(summary)
     except OSError as error:

@@ -2,25 +2,30 @@
 
 from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
 from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
-from quantize_zoo.scoring.checker import OVERLAY_FOLDER, Checker, find_checker, install_overlay
+from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, install_overlay
 from quantize_zoo.scoring.checker_config import (
-    OPENVINO_LAUNCHERS,
     checker_entry,
     checker_metrics,
+    framework_note,
+    framework_rank,
     merge_definitions,
+    place_in_entry,
     read_definitions,
     require_metric,
     with_prefixes,
 )
+from quantize_zoo.scoring.checker_parts import missing_files, unknown_keys, unknown_names
 from quantize_zoo.scoring.compilation import (
     Execution,
     accuracy_properties,
+    compile_again,
     compile_for_accuracy,
     compile_for_latency,
     describe_execution,
     latency_properties,
 )
 from quantize_zoo.scoring.contents import Contents
+from quantize_zoo.scoring.custom_session import evaluator_problem
 from quantize_zoo.scoring.devices import (
     available_devices,
     available_instruction_sets,
@@ -33,21 +38,21 @@ from quantize_zoo.scoring.images import make_noise, read_images
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
-    measure_compilations,
+    measure_finally,
     measure_in_turns,
     summarize_compilations,
 )
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
-from quantize_zoo.scoring.replicates import Replicates, replicated_difference
+from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
 from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
+from quantize_zoo.scoring.session import open_session
 from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 
 __all__ = [
     "CLOCK_US",
-    "OPENVINO_LAUNCHERS",
     "OVERLAY_FOLDER",
     "AccuracyResult",
     "AccuracySession",
@@ -73,11 +78,16 @@ __all__ = [
     "available_instruction_sets",
     "checker_entry",
     "checker_metrics",
+    "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
     "describe_environment",
     "describe_execution",
+    "evaluator_problem",
     "find_checker",
+    "find_overlay",
+    "framework_note",
+    "framework_rank",
     "hardware_target",
     "input_shapes",
     "install_overlay",
@@ -86,12 +96,15 @@ __all__ = [
     "location_estimate",
     "make_noise",
     "mean_estimate",
-    "measure_compilations",
+    "measure_finally",
     "measure_in_turns",
     "measure_rounds",
     "merge_definitions",
+    "missing_files",
+    "open_session",
     "owner_of",
     "paired_loss",
+    "place_in_entry",
     "profile_layers",
     "profile_rounds",
     "read_answers",
@@ -99,6 +112,7 @@ __all__ = [
     "read_definitions",
     "read_images",
     "replicated_difference",
+    "replicated_loss",
     "require_device",
     "require_metric",
     "shape_text",
@@ -107,6 +121,8 @@ __all__ = [
     "start_runtime",
     "summarize_compilations",
     "this_release",
+    "unknown_keys",
+    "unknown_names",
     "with_prefixes",
     "write_answers",
 ]

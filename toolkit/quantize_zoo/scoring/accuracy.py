@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,21 +22,20 @@ from PIL import Image
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
 from quantize_zoo.graph.states import Steps, is_stateful
+from quantize_zoo.scoring.annotation_faults import place_of
+from quantize_zoo.scoring.annotations import LabelledOnce
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
-from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
+from quantize_zoo.scoring.checker_config import checker_entry, place_in_entry, with_prefixes
+from quantize_zoo.scoring.checker_parts import unknown_names
 from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
-from quantize_zoo.scoring.preprocessing import (
-    Sample,
-    input_feeder,
-    input_shapes,
-    preprocess,
-    sample_name,
-    sequence_of,
-)
+from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter
+from quantize_zoo.scoring.metric_values import values_of
+from quantize_zoo.scoring.preprocessing import Sample, input_shapes, preprocess, sample_name, sequence_of
 from quantize_zoo.scoring.replicates import replicate
 
+Outputs = dict[str, NDArray[Any]]  # of one inference
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
 _REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
@@ -65,6 +64,7 @@ class AccuracySession:
         model: the FP32 model; all models scored later have its inputs and outputs.
         budget: how much memory the preprocessed inputs may take.
         dataset: the number of the dataset among the entry's; the first is the one that is tuned on.
+        first: read this many samples only.
 
     Raises:
         ConfigurationError: the checker refuses its configuration.
@@ -73,7 +73,13 @@ class AccuracySession:
     """
 
     def __init__(
-        self, checker: Checker, config: ModelConfig, model: ov.Model, budget: InputBudget = IN_MEMORY, dataset: int = 0
+        self,
+        checker: Checker,
+        config: ModelConfig,
+        model: ov.Model,
+        budget: InputBudget = IN_MEMORY,
+        dataset: int = 0,
+        first: int | None = None,
     ) -> None:
         resolved = with_prefixes(checker_entry(config), config)
         dataset_config = resolved["datasets"][dataset]
@@ -81,9 +87,14 @@ class AccuracySession:
         where = f"{config.location}: accuracy_checker"
         evaluator = checker.module("evaluators.quantization_model_evaluator")
         config_error = checker.module("config").ConfigError
-        shapes = input_shapes(model)
+        input_shapes(model)  # the launcher needs the number of dimensions
+        locate = place_in_entry(config) if dataset == 0 else lambda _: where
+        for unknown in unknown_names({**resolved, "datasets": [dataset_config]}, locate):
+            raise unknown
+        labelled_once = LabelledOnce(evaluator)
         try:
-            parts = evaluator.create_dataset_attributes([dataset_config], "")
+            with labelled_once:
+                parts = evaluator.create_dataset_attributes([dataset_config], "")
         except config_error as error:
             # The checker has one message for an annotation that is not named and for one without samples.
             named = "annotation" in dataset_config or "annotation_conversion" in dataset_config
@@ -91,27 +102,37 @@ class AccuracySession:
                 raise errors.empty_dataset(where) from error
             raise errors.checker_configuration(where, str(error)) from error
         except Exception as error:  # converters raise what their file formats raise
-            raise errors.dataset_unusable(f"{type(error).__name__}: {error}") from error
-        adapter_config = launcher_config.get("adapter")
-        try:
-            self._adapter = checker.module("adapters").create_adapter(adapter_config) if adapter_config else None
-            feeder = input_feeder(checker, launcher_config, shapes)
-        except Exception as error:  # the checker does not look whether there are mappings where it needs them
-            cause = str(error) if isinstance(error, config_error) else f"{type(error).__name__}: {error}"
-            raise errors.checker_configuration(f"{where}: launcher", cause) from error
+            place = place_of(error, dataset_config.get("annotation_conversion") or {})
+            raise errors.dataset_unusable(_cause(error), place) from error
+        labelled_once.require()
         self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
         unannotated = self._dataset.annotation_provider is None
         if unannotated and not dataset_config.keys() & {"subset", "subset_file"}:  # then in the file system's order
             self._dataset.create_data_list(sorted(self._dataset.identifiers))
+        self._metrics_config = dataset_config.get("metrics")
+        try:
+            self._fitter = InputFitter(checker, launcher_config, model)
+        except DoesNotFitError as error:
+            cause = f"input {error.name!r} does not take {error.given!r}: {error.cause}"
+            raise errors.checker_configuration(f"{where}: launcher", cause) from error
+        except Exception as error:  # the checker does not look whether there are mappings where it needs them
+            raise errors.checker_configuration(f"{where}: launcher", _cause_of(error, config_error)) from error
+        adapter_config = launcher_config.get("adapter")
+        try:
+            create = checker.module("adapters").create_adapter
+            self._adapter = create(adapter_config, None, self._dataset) if adapter_config else None
+        except Exception as error:  # adapters raise what the values of their parameters raise
+            raise errors.checker_configuration(f"{where}: adapter", _cause_of(error, config_error)) from error
         self._adapter_name = str(adapter_config)
         if self._adapter is not None:
-            if self._dataset.metadata:  # else that of the adapter's own vocabulary stands, as in the checker
-                self._adapter.label_map = self._dataset.metadata.get("label_map")
-            self._adapter.output_blob = self._adapter.output_blob or model.outputs[0].get_any_name()
+            self._fitter.prepare_adapter(self._adapter)
+        self._metric = config.metric
         self._outputs = [port.get_any_name() for port in model.outputs]
         self._stateful = is_stateful(model)
         skip = config.on_bad_sample == "skip"
-        data = preprocess(checker, self._dataset, self._preprocessor, feeder, model, budget, skip=skip)
+        data = preprocess(
+            checker, self._dataset, self._preprocessor, self._fitter, model, budget, skip=skip, first=first
+        )
         self._samples, self._inputs, self.bad_samples = data.samples, data.inputs, data.bad
         # Of each sample the sequence that it is a step of, for models with states; None where samples stand alone.
         self.sequences = _sequences(data.samples) if self._stateful else None
@@ -120,21 +141,25 @@ class AccuracySession:
         return len(self._samples)
 
     def inputs(self, indices: Sequence[int] | None = None) -> Sequence[Mapping[str, NDArray[Any]]]:
-        """Return the preprocessed inputs of these samples, of all by default; as ``Steps`` where states are carried."""
+        """Return the preprocessed inputs of these samples, of all by default: one for each inference that they take.
+
+        As ``Steps`` where states are carried.
+        """
         chosen = self._chosen(indices)
-        found = [self._inputs.get(sample.index) for sample in chosen]
+        found = [self._inputs.get(part) for sample in chosen for part in sample.parts]
         return found if self.sequences is None else Steps(found, self._continues(chosen))
 
     def _continues(self, samples: Sequence[Sample]) -> list[bool]:
-        """Tell of each sample whether it is the step after the one before it."""
+        """Tell of each inference whether it is the step after the one before it."""
         sequences = self.sequences
-        if sequences is None:
-            return [False] * len(samples)
-        follow = (
-            other.index == one.index + 1 and sequences[one.index] == sequences[other.index]
-            for one, other in itertools.pairwise(samples)
-        )
-        return [False, *follow][: len(samples)]
+        follow = [False] * len(samples)
+        if sequences is not None:
+            follow[1:] = [
+                other.index == one.index + 1 and sequences[one.index] == sequences[other.index]
+                for one, other in itertools.pairwise(samples)
+            ]
+        goes_on = zip(samples, follow, strict=True)
+        return [part > 0 or follows for sample, follows in goes_on for part in range(len(sample.parts))]
 
     def labels(self) -> list[Hashable | None]:
         """Return the label of every sample; None for annotations without a single one."""
@@ -183,8 +208,9 @@ class AccuracySession:
         return read_through(self._samples, self._inputs)
 
     def score(self, compiled: Any, indices: Sequence[int] | None = None, watch: Watch | None = None) -> AccuracyResult:
-        """Score a compiled model on these samples, on all by default.
+        """Score a compiled model on these samples, on all by default; values of samples are in the order of these.
 
+        Metrics are told of samples in the dataset's order, on which some depend (videos), unless they are watched.
         Adapter and metrics run while the next samples are inferred: on models that take longer than they do, they
         cost nothing.
 
@@ -192,15 +218,19 @@ class AccuracySession:
             CellError: inference fails, an output is NaN, the adapter does not fit, or a metric is not a single number.
 
         """
-        self._metrics.reset()
+        self._begin_pass()
         annotations: list[Any] = []
         predictions: list[Any] = []
         per_sample: dict[str, list[Any]] = {}
         samples = self._chosen(indices)
+        order = np.argsort([sample.index for sample in samples], kind="stable")
+        if watch is not None:
+            order = np.arange(len(samples))
+        samples = [samples[position] for position in order]
         count = 0
         outputs = self._infer(compiled, samples)
-        for sample, raw in zip(samples, outputs, strict=True):
-            annotation, prediction = self._predict(sample, raw)
+        for sample in samples:
+            annotation, prediction = self._predict(sample, _outputs_of(sample, outputs))
             results = self._update(count, annotation, prediction)
             values = {result.metric_name: result.result for result in results[count]}
             count += 1
@@ -214,7 +244,16 @@ class AccuracySession:
                 break
         metrics = self._evaluate(annotations, predictions) if count == len(samples) else {}
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
-        return AccuracyResult(metrics, {name: values for name, values in kept.items() if values is not None}, count)
+        as_asked = np.argsort(order[:count], kind="stable")
+        found = {name: values[as_asked] for name, values in kept.items() if values is not None}
+        return AccuracyResult(metrics, found, count)
+
+    def try_first(self, compiled: Any) -> None:
+        """Take the first sample through a compiled model, adapter, postprocessing and metrics; raises as ``score``."""
+        self._begin_pass()
+        samples = self._samples[:1]
+        outputs = list(self._infer(compiled, samples))
+        self._update(0, *self._predict(samples[0], outputs))
 
     def answers(self, compiled: Any, metric: str, indices: Sequence[int] | None = None) -> Answers:
         """Return what a compiled model answers for these samples, for all by default; raises as ``score``."""
@@ -223,18 +262,20 @@ class AccuracySession:
     def answers_of(
         self, outputs: Iterable[dict[str, NDArray[Any]]], metric: str, indices: Sequence[int] | None = None
     ) -> Answers:
-        """Return the same of outputs, sample by sample, wherever they were inferred."""
+        """Return the same of outputs, one inference after the other, wherever they were inferred."""
         samples = self._chosen(indices)
-        self._metrics.reset()
+        self._begin_pass()
         pairs: list[tuple[Any, Any]] = []
         digests, texts, values, confidences = [], [], [], []
-        for number, (sample, raw) in enumerate(zip(samples, outputs, strict=True)):
+        inferred = iter(outputs)
+        for number, sample in enumerate(samples):
+            raw = _outputs_of(sample, inferred)
             digests.append(digest_of(raw))
             annotation, prediction = self._predict(sample, raw)
             results = self._update(number, annotation, prediction)
             value = next((each.result for each in results[number] if each.metric_name == metric), None)
             values.append(value)
-            texts.append(text_of(prediction[0], float(value) if value is not None and np.ndim(value) == 0 else None))
+            texts.append(text_of(prediction[0], float(value) if value is not None and _is_single(value) else None))
             confidences.append(confidence_of(annotation[0], prediction[0]))
             pairs.append((annotation[0], prediction[0]))
         metrics = self._evaluate([each for each, _ in pairs], [each for _, each in pairs])
@@ -270,8 +311,24 @@ class AccuracySession:
 
         return replace(answers, replicates=replicate(metric_of, units))
 
+    def _begin_pass(self) -> None:
+        """Take new metrics: some of the checker's keep the last sample of a pass when they are reset."""
+        self._metrics = type(self._metrics)(copy.deepcopy(self._metrics_config), self._metrics.dataset)
+
+    def part(self, answers: Answers, chosen: Sequence[int]) -> Answers:
+        """Return the answers for these samples, with the metric on them, and its replicates where it has such.
+
+        Raises:
+            CellError: the metric cannot be computed.
+
+        """
+        some = answers.only(sorted(chosen))  # some metrics depend on the order, which is the dataset's in a pass
+        if some.values is not None or not some.pairs:
+            return some
+        return self.replicated(replace(some, metrics={some.metric: self._metric_of(some.pairs, some.metric)}))
+
     def _metric_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
-        self._metrics.reset()
+        self._begin_pass()
         annotations, predictions = [each for each, _ in pairs], [each for _, each in pairs]
         function = next(each.metric_fn for each in self._metrics.metrics if each.name == metric)
         try:
@@ -281,30 +338,43 @@ class AccuracySession:
             value = function(annotations, predictions)
         except Exception as error:
             raise errors.metric_failed([metric], _cause(error)) from error
-        return _scalar(metric, value, function.meta)
+        values = values_of(metric, value, function.meta)
+        if metric not in values:
+            raise errors.metric_not_scalar(metric, values)
+        return values[metric]
 
     def _chosen(self, indices: Sequence[int] | None) -> Sequence[Sample]:
         return self._samples if indices is None else [self._samples[index] for index in indices]
 
-    def _infer(self, compiled: Any, samples: Sequence[Sample]) -> Generator[dict[str, NDArray[Any]], None, None]:
-        """Yield the outputs sample by sample; requests for the next ones run meanwhile."""
+    def _infer(self, compiled: Any, samples: Sequence[Sample]) -> Generator[Outputs, None, None]:
+        """Yield the outputs of one inference after the other; requests for the next ones run meanwhile."""
         queue: Any = ()
         try:
             wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-            if self.sequences is not None:
+            carries = self._fitter.carries_states
+            if (
+                self.sequences is not None
+                or carries
+                or (self._stateful and any(len(each.parts) > 1 for each in samples))
+            ):
                 wanted = 1  # steps are taken in order
+            parts = [(part, part > sample.parts[0]) for sample in samples for part in sample.parts]
             goes_on = self._continues(samples)
             queue = ov.AsyncInferQueue(compiled, wanted)
-            for index in range(len(samples) + wanted):
+            for index in range(len(parts) + wanted):
                 request = queue[index % wanted]
                 raw = None
                 if index >= wanted:
                     request.wait()
                     raw = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)}
-                if index < len(samples):
+                if index < len(parts):
                     if self._stateful and not goes_on[index]:
                         request.reset_state()
-                    request.start_async(self._inputs.get(samples[index].index), share_inputs=True)
+                    position, later = parts[index]
+                    inputs = self._inputs.get(position)
+                    if carries and later and raw is not None:
+                        inputs = {**inputs, **self._fitter.next_states(raw)}
+                    request.start_async(inputs, share_inputs=True)
                 if raw is not None:
                     yield raw
         except RuntimeError as error:
@@ -313,19 +383,25 @@ class AccuracySession:
             for request in queue:
                 request.wait()
 
-    def _predict(self, sample: Sample, raw: dict[str, NDArray[Any]]) -> tuple[list[Any], list[Any]]:
-        for name, value in raw.items():
+    def _predict(self, sample: Sample, outputs: Sequence[Outputs]) -> tuple[list[Any], list[Any]]:
+        for name, value in ((name, value) for each in outputs for name, value in each.items()):
             if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
                 raise errors.outputs_not_numbers(name, sample_name(sample.identifier))
         annotation = [copy.deepcopy(sample.annotation)] if self._postprocessor.has_processors else [sample.annotation]
+        predicted = [self._fitter.named_for_adapters(each) for each in outputs]
+        if self._adapter is not None:
+            try:
+                predicted = self._adapter.process(predicted, [sample.identifier], sample.meta)
+            except Exception as error:  # adapters raise whatever indexing a wrong output raises
+                raise errors.adapter_failed(
+                    self._adapter_name, self._outputs, sample_name(sample.identifier), _cause(error)
+                ) from error
         try:
-            predicted = self._adapter.process([raw], [sample.identifier], sample.meta) if self._adapter else [raw]
             processed: tuple[list[Any], list[Any]] = self._postprocessor.process_batch(
                 annotation, predicted, sample.meta
             )
-        except Exception as error:  # adapters raise whatever indexing a wrong output raises
-            cause = f"{type(error).__name__}: {error}"
-            raise errors.adapter_failed(self._adapter_name, self._outputs, cause) from error
+        except Exception as error:  # postprocessors raise what another task's prediction or annotation raises
+            raise errors.postprocessing_failed(sample_name(sample.identifier), _cause(error)) from error
         _check_label(sample, processed[1][0])
         return processed
 
@@ -333,7 +409,9 @@ class AccuracySession:
         try:
             results, _ = self._metrics.update_metrics_on_batch([index], annotation, prediction)
         except Exception as error:  # metrics raise what indexing an annotation of another task raises
-            raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
+            names = [metric.name for metric in self._metrics.metrics]
+            sample = sample_name(annotation[0].identifier) if annotation and annotation[0] is not None else ""
+            raise errors.metric_failed(names, _cause(error), sample) from error
         return results
 
     def _evaluate(self, annotations: list[Any], predictions: list[Any]) -> dict[str, float]:
@@ -341,7 +419,15 @@ class AccuracySession:
             found = [result for _, result in self._metrics.iterate_metrics(annotations, predictions)]
         except Exception as error:
             raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
-        return {result.name: _scalar(result.name, result.evaluated_value, result.meta) for result in found}
+        values = {result.name: values_of(result.name, result.evaluated_value, result.meta) for result in found}
+        if self._metric in values and self._metric not in values[self._metric]:
+            raise errors.metric_not_scalar(self._metric, values[self._metric])
+        return {name: value for each in values.values() for name, value in each.items()}
+
+
+def _outputs_of(sample: Sample, outputs: Iterator[Outputs]) -> list[Outputs]:
+    """Take the outputs of one sample's inferences."""
+    return list(itertools.islice(outputs, len(sample.parts)))
 
 
 def _sequences(samples: Sequence[Sample]) -> list[Hashable] | None:
@@ -357,22 +443,21 @@ def _check_label(sample: Sample, prediction: Any) -> None:
         raise errors.label_out_of_range(sample_name(sample.identifier), int(label), np.size(scores))
 
 
+def _cause_of(error: Exception, config_error: type[Exception]) -> str:
+    """Return what is wrong; the checker's own errors say it in full."""
+    return str(error) if isinstance(error, config_error) else _cause(error)
+
+
 def _cause(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _scalar(name: str, value: Any, meta: Mapping[str, Any]) -> float:
-    """Return a metric's one number: of several named values the one called mean, of one for each class their mean."""
-    values = np.asarray(value, dtype=np.float64).reshape(-1)
-    names = [str(each) for each in meta.get("names", ())]
-    if values.size > 1 and len(names) == values.size and "mean" in names:
-        return float(values[names.index("mean")])
-    if values.size == 0 or (values.size > 1 and not meta.get("calculate_mean", True)):
-        raise errors.metric_not_scalar(name)
-    return float(values.mean())
+def _is_single(value: Any) -> bool:
+    """Tell whether a sample's value is one number, or none; NumPy does not take what some metrics keep of a sample."""
+    return value is None or np.isscalar(value) or (isinstance(value, np.ndarray) and value.ndim == 0)
 
 
 def _numbers(values: list[Any], count: int) -> NDArray[np.float64] | None:
-    if len(values) != count or any(np.ndim(value) != 0 for value in values):
+    if len(values) != count or not all(map(_is_single, values)):
         return None
     return np.asarray(values, dtype=np.float64)

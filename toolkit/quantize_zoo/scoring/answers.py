@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+from quantize_zoo.quantization.arrays import arrays_of, write_arrays
 from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.replicates import Replicates
 
@@ -64,7 +65,7 @@ class Answers:
         )
 
     def only(self, chosen: Sequence[int]) -> Answers:
-        """Return the answers for these samples; metrics only where they are means of single samples."""
+        """Return the answers for these samples; metrics only where they are means of single samples, no replicates."""
         values = None if self.values is None else self.values[chosen]
         return Answers(
             metric=self.metric,
@@ -74,14 +75,16 @@ class Answers:
             texts=self.texts[chosen],
             values=values,
             confidences=None if self.confidences is None else self.confidences[chosen],
+            pairs=tuple(self.pairs[index] for index in chosen) if self.pairs else (),
         )
 
 
-def digest_of(outputs: Mapping[str, NDArray[Any]]) -> np.uint64:
-    """Return a hash of a sample's outputs."""
+def digest_of(inferences: Sequence[Mapping[str, NDArray[Any]]]) -> np.uint64:
+    """Return a hash of a sample's outputs, of all inferences that it takes."""
     digest = hashlib.blake2b(digest_size=8)
-    for name in sorted(outputs):
-        digest.update(np.ascontiguousarray(outputs[name]).tobytes())
+    for outputs in inferences:
+        for name in sorted(outputs):
+            digest.update(np.ascontiguousarray(outputs[name]).tobytes())
     number: np.uint64 = np.frombuffer(digest.digest(), dtype=np.uint64)[0]
     return number
 
@@ -124,10 +127,9 @@ def write_answers(path: Path, answers: Mapping[str, Answers], contents: Contents
             arrays[f"{name}.replicates"] = each.replicates.values
             arrays[f"{name}.replicate_sizes"] = each.replicates.sizes
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **arrays)
+        write_arrays(path, arrays, np.savez_compressed)
     except OSError as error:
-        raise errors.model_export_failed(path, str(error)) from error
+        raise errors.model_export_failed(path, errors.message_of(error)) from error
 
 
 def read_answers(path: Path) -> dict[str, Answers]:
@@ -138,10 +140,10 @@ def read_answers(path: Path) -> dict[str, Answers]:
 
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with arrays_of(path) as stored:
             names = sorted({key.split(".")[0] for key in stored.files} - {_CONTENTS})
             return {name: _answers(stored, name) for name in names}
-    except (OSError, ValueError, KeyError) as error:
+    except ValueError as error:
         raise errors.answers_unreadable(path, str(error)) from error
 
 
@@ -153,11 +155,11 @@ def read_contents(path: Path) -> Contents | None:
 
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with arrays_of(path) as stored:
             if f"{_CONTENTS}.identifiers" not in stored.files:
                 return None
             return Contents(**{each.name: stored[f"{_CONTENTS}.{each.name}"] for each in fields(Contents)})
-    except (OSError, ValueError, KeyError) as error:
+    except ValueError as error:
         raise errors.answers_unreadable(path, str(error)) from error
 
 

@@ -1,14 +1,16 @@
 """OpenVINO's accuracy checker, wherever it is: an installed ``accuracy_checker``, openvino-dev's, or the overlay.
 
 The overlay is openvino-dev 2023.3.0, the last release with the checker, unpacked without its pinned dependencies into a
-folder of this Python environment, so that it runs on the current OpenVINO.
+folder of this Python environment, or of the user where the environment is another's, so that it runs on the current
+OpenVINO.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import subprocess
+import os
+import site
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +20,12 @@ from types import ModuleType
 import openvino as ov
 
 from quantize_zoo import errors
+from quantize_zoo.scoring.pip import pip_cause, run_pip
 
 OVERLAY_VERSION = "2023.3.0"
-OVERLAY_FOLDER = Path(sys.prefix) / "share" / "quantize-zoo" / f"openvino-dev-{OVERLAY_VERSION}"
+_SHARE = Path("share") / "quantize-zoo" / f"openvino-dev-{OVERLAY_VERSION}"
+OVERLAY_FOLDER = Path(sys.prefix) / _SHARE
+_CHECKER = Path("openvino", "tools", "accuracy_checker")
 
 
 @dataclass(frozen=True)
@@ -48,27 +53,48 @@ def find_checker() -> Checker:
         return _import("accuracy_checker", "installed accuracy_checker")
     if _installed_openvino_dev():
         return _import("openvino.tools.accuracy_checker", "installed openvino-dev")
-    if not (OVERLAY_FOLDER / "openvino" / "tools" / "accuracy_checker").is_dir():
+    overlay = find_overlay()
+    if overlay is None:
         raise errors.no_accuracy_checker()
-    _attach_overlay()
+    _attach_overlay(overlay)
     return _import("openvino.tools.accuracy_checker", f"overlay openvino-dev {OVERLAY_VERSION}")
 
 
-def install_overlay() -> None:
-    """Unpack openvino-dev 2023.3.0 into the overlay folder, with pip.
+def install_overlay() -> Path:
+    """Unpack openvino-dev 2023.3.0 into the first overlay folder that can be written, with pip; return the folder.
 
     Raises:
-        ConfigurationError: pip fails.
+        ConfigurationError: none can be written, or pip fails.
 
     """
+    folder = next((each for each in overlay_folders() if _can_be_made(each)), None)
+    if folder is None:
+        raise errors.checker_install_refused(overlay_folders())
     # The wheel is pure Python; its metadata exclude Pythons that came after it.
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--ignore-requires-python", "--upgrade", "--target", str(OVERLAY_FOLDER)]
-    result = subprocess.run([*command, f"openvino-dev=={OVERLAY_VERSION}"], capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        lines = [line for line in result.stderr.splitlines() if "ERROR" in line] or [f"pip exited {result.returncode}"]
-        raise errors.checker_install_failed(lines[-1])
+    done = run_pip(
+        "install", "--quiet", "--no-deps", "--ignore-requires-python", "--upgrade", "--target", str(folder),
+        f"openvino-dev=={OVERLAY_VERSION}",
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise errors.checker_install_failed(folder, pip_cause(done))
     find_checker.cache_clear()
+    return folder
+
+
+def overlay_folders() -> list[Path]:
+    """Return where an overlay may be: in this Python environment, or in the user's own folder."""
+    user = Path(site.getuserbase()) / _SHARE
+    return [OVERLAY_FOLDER, *([user] if user != OVERLAY_FOLDER else [])]
+
+
+def find_overlay() -> Path | None:
+    """Return the overlay that is installed; None if none is."""
+    return next((each for each in overlay_folders() if (each / _CHECKER).is_dir()), None)
+
+
+def _can_be_made(folder: Path) -> bool:
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _installed_openvino_dev() -> bool:
@@ -76,12 +102,12 @@ def _installed_openvino_dev() -> bool:
         return False
     spec = importlib.util.find_spec("openvino.tools.accuracy_checker")
     # An overlay that was attached before is found in the same way.
-    return spec is not None and not str(spec.origin).startswith(str(OVERLAY_FOLDER))
+    return spec is not None and not any(str(spec.origin).startswith(str(each)) for each in overlay_folders())
 
 
-def _attach_overlay() -> None:
+def _attach_overlay(folder: Path) -> None:
     tools = importlib.import_module("openvino.tools")
-    overlay = str(OVERLAY_FOLDER / "openvino" / "tools")
+    overlay = str((folder / _CHECKER).parent)
     if overlay not in tools.__path__:
         tools.__path__.append(overlay)
     # The checker imports openvino.runtime, which newer releases have merged into openvino.
@@ -96,5 +122,5 @@ def _import(package: str, origin: str) -> Checker:
         for name in ("evaluators.quantization_model_evaluator", "launcher.input_feeder", "config"):
             checker.module(name)
     except Exception as error:  # anything can go wrong while third-party modules are imported
-        raise errors.checker_broken(origin, f"{type(error).__name__}: {error}") from error
+        raise errors.checker_broken(origin, errors.described(error)) from error
     return Checker(package, origin, version)

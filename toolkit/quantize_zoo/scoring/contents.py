@@ -59,12 +59,14 @@ def read_through(samples: Sequence[Sample], inputs: InputArrays) -> tuple[Conten
         annotation = vars(sample.annotation) if sample.annotation is not None else {}
         known = [sample_name(sample.identifier), annotation]
         former.update(json.dumps(known, default=sample_name, sort_keys=True).encode())
-        digest, arrays = hashlib.blake2b(digest_size=8), inputs.get(sample.index)
-        for name in sorted(arrays):
-            former.update(name.encode() if one_shape else f"{name} {arrays[name].shape}".encode())
-            former.update(arrays[name].data)
-            digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-            digest.update(arrays[name].data)
+        digest = hashlib.blake2b(digest_size=8)
+        for name, array in (
+            (name, arrays[name]) for arrays in map(inputs.get, sample.parts) for name in sorted(arrays)
+        ):
+            former.update(name.encode() if one_shape else f"{name} {array.shape}".encode())
+            former.update(array.data)
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(array.data)
         digests.append((_number(digest.digest()), _annotation_digest(annotation, shared)))
     labels = [_label(sample) for sample in samples]
     columns = np.array(digests, dtype=np.uint64).reshape(-1, 2)

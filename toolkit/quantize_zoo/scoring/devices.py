@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec, InstructionSet
+from quantize_zoo.config.devices import devices_below
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.environment import cpu_flags
 
-_VIRTUAL = frozenset({"AUTO", "HETERO", "MULTI", "BATCH"})
 # The processor's flag without which oneDNN would run in less than the named set.
 _FLAGS: dict[InstructionSet, str] = {
     "SSE41": "sse4_1",
@@ -42,16 +42,12 @@ def require_device(spec: DeviceSpec) -> None:
     """
     if spec.isa is not None and spec.isa not in available_instruction_sets():
         raise errors.no_instruction_set(spec.isa, available_instruction_sets())
-    device, available = spec.device, available_devices()
-    virtual, _, listed = device.partition(":")
-    needed = listed.split(",") if virtual in _VIRTUAL and listed else [device] if virtual not in _VIRTUAL else []
-    for name in needed:
+    available = available_devices()
+    for name in devices_below(spec.device):
         if name not in available and not any(other.startswith(f"{name}.") for other in available):
             raise errors.device_unavailable(name, available)
 
 
 def hardware_target(device: str) -> str:
     """Return the name of a device's hardware configuration: ``GPU`` for ``GPU.1``, ``CPU`` for ``AUTO:CPU``."""
-    virtual, _, listed = device.partition(":")
-    first = listed.split(",")[0] if virtual in _VIRTUAL and listed else virtual
-    return "CPU" if first in _VIRTUAL else first.split(".")[0]
+    return next(iter(devices_below(device)), "CPU").partition(".")[0]

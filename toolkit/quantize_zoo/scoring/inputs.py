@@ -64,8 +64,8 @@ class InputArrays:
         """Whether some are in a file."""
         return self._file is not None
 
-    def append(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Keep the next sample's inputs.
+    def append(self, inputs: Mapping[str, NDArray[Any]]) -> int:
+        """Keep the inputs of one more inference; return their position.
 
         Raises:
             CellError: the disk is full.
@@ -74,16 +74,17 @@ class InputArrays:
         self._bytes += sum(value.nbytes for value in inputs.values())
         if self._bytes <= self._budget.memory_bytes:
             self._samples.append({name: value.copy() for name, value in inputs.items()})
-            return
+            return len(self._samples) - 1
         try:
             if self._file is None:
                 self._file = self._open()
             self._samples.append({name: _write(self._file, value) for name, value in inputs.items()})
         except OSError as error:
             raise errors.inputs_unwritable(self._budget.folder, error.strerror or str(error)) from error
+        return len(self._samples) - 1
 
     def get(self, index: int) -> dict[str, NDArray[Any]]:
-        """Return one sample's inputs, without copying."""
+        """Return the inputs at a position, without copying."""
         found = self._samples[index]
         return {name: self._read(each) if isinstance(each, _Stored) else each for name, each in found.items()}
 
@@ -95,7 +96,7 @@ class InputArrays:
         folder = self._budget.folder
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
-        expected = self._bytes * (self._count - len(self._samples)) // (len(self._samples) + 1)
+        expected = self._bytes * max(0, self._count - len(self._samples)) // (len(self._samples) + 1)
         if expected > free:
             raise errors.inputs_do_not_fit(folder, expected, free)
         file = tempfile.NamedTemporaryFile(dir=folder, prefix="inputs-", suffix=".bin")  # noqa: SIM115  # as long as this

@@ -11,35 +11,47 @@ in batches, and the interval is that of the batches, so that drift from one to t
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
 import openvino as ov
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams
 from quantize_zoo.scoring.compilation import request_with
-from quantize_zoo.scoring.estimate import Estimate, exponential, location_estimate
+from quantize_zoo.scoring.estimate import Estimate, exponential, two_stage_estimate
 
-TARGET_HALF_WIDTH = 0.01
-_BATCH_SECONDS = 0.025
-_MOST_PAIRS = 40  # of a batch
-_TRIMMED = 0.2  # of a batch's pairs, at either end
-_FIRST_LOOK = 12  # batches before the interval is looked at, and between looks
-_WARM_UP = 5
-_COMPILATIONS = 8
-_BATCHES_A_COMPILATION = 4
+TARGET_HALF_WIDTH = 0.02
+_WARM_UP, _WARM_UP_SECONDS = 5, 0.025  # turns, of which the first is always made
+_SMALL_MODEL = 8  # pairs that a trial's batch has at least, of one that memory moves
+_TRIMMED = 0.2  # of a compilation's pairs, at either end
 _SHARES = (0.01, *np.arange(1, 20) / 20, 0.99)  # of the inferences, for the distribution
 _ASYNC_ROUNDS = 4
 
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
+Compile = Callable[[], Any]  # returns a model compiled anew
 Turn = Callable[[], float]  # runs a model and returns the seconds of one inference
+_Turns = tuple[Turn, Turn]  # of FP32 and the candidate
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How many compilations are measured at least, and each for how long."""
+
+    compilations: int
+    seconds: float
+    pairs: int  # at most
+
+
+_TRIAL, _FINAL = _Effort(4, 0.02, 32), _Effort(8, 0.1, 160)
 
 
 @dataclass(frozen=True)
@@ -58,75 +70,82 @@ class PairedLatency:
     distribution: tuple[tuple[float, float, float], ...] = ()
 
 
-def measure_in_turns(reference: Any, candidate: Any, samples: Samples, benchmark: BenchmarkParams) -> PairedLatency:
-    """Measure two compiled models in turns, until the 95 % interval of the ratio is within 1 % either side.
-
-    The interval is looked at several times, so its true coverage is a little below 95 %.
-
-    Args:
-        reference: compiled FP32 model.
-        candidate: compiled candidate.
-        samples: the inputs of a turn, with the benchmark's batch size.
-        benchmark: api type, and ``duration_seconds`` as the time budget.
-
-    Raises:
-        CellError: inference fails.
-
-    """
-    try:
-        sides, pairs = _warmed(reference, candidate, samples, benchmark)
-        return _alternate(*sides, pairs, benchmark.duration_seconds)
-    except RuntimeError as error:
-        raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
-
-
-def measure_compilations(
-    compile_both: Callable[[], tuple[Any, Any]], samples: Samples, benchmark: BenchmarkParams
+def measure_in_turns(
+    reference: Compile, candidate: Compile, samples: Samples, benchmark: BenchmarkParams
 ) -> PairedLatency:
-    """Measure eight compilations of both sides in turns, each for a tenth of a second.
+    """Measure compilations of two models in turns, until the 95 % interval of the ratio is within 2 % either side.
 
-    Which memory a compilation gets moves a small model's time by percents, for as long as it is loaded; an interval of
-    one compilation does not know of that.
+    Four compilations at least, then as many more as their spread asks for and the time budget allows (Stein 1945, A
+    two-sample test for a linear hypothesis whose power is independent of the variance): the interval's coverage does
+    not suffer from looking twice, since its width is that of the first four.
 
     Args:
-        compile_both: compiles the FP32 model and the candidate.
+        reference: compiles the FP32 model once more.
+        candidate: compiles the candidate once more.
         samples: the inputs of a turn, with the benchmark's batch size.
-        benchmark: api type and streams.
+        benchmark: api type and streams, and ``duration_seconds`` as the time budget.
 
     Raises:
         CellError: compiling or inference fails.
 
     """
-    found = []
-    for _ in range(_COMPILATIONS):
-        both = compile_both()
-        try:
-            sides, pairs = _warmed(*both, samples, benchmark)
-            with _without_collection():
-                found.append([_batch(*sides, pairs) for _ in range(_BATCHES_A_COMPILATION)])
-        except RuntimeError as error:
-            raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
-    return summarize_compilations(found)
+    measured = _measure((reference, candidate), samples, benchmark, _TRIAL)
+    return replace(measured, distribution=())  # of a fifth of a second it tells little
 
 
-def _warmed(
-    reference: Any, candidate: Any, samples: Samples, benchmark: BenchmarkParams
-) -> tuple[tuple[Turn, Turn], int]:
-    """Return both sides' turns, warmed up, and how many pairs a batch has."""
-    sides = _turn(reference, samples, benchmark), _turn(candidate, samples, benchmark)
-    for _ in range(_WARM_UP):
-        seconds = sum(_timed(side) for side in sides)
-    return sides, min(_MOST_PAIRS, max(1, int(_BATCH_SECONDS / seconds)))
+def measure_finally(
+    reference: Compile, candidate: Compile, samples: Samples, benchmark: BenchmarkParams
+) -> PairedLatency:
+    """Measure what is reported of a finished model: ``measure_in_turns``, eight compilations at least, each longer."""
+    return _measure((reference, candidate), samples, benchmark, _FINAL)
 
 
-def summarize_compilations(found: Sequence[Sequence[NDArray[np.float64]]]) -> PairedLatency:
-    """Return the latency over compilations: for each its batches of seconds (pairs, 2), FP32 and candidate."""
-    each = [_summary(batches) for batches in found]
-    combined = _summarized(np.log([[one.reference_us.value, one.candidate_us.value, one.ratio.value] for one in each]))
-    quantiles = 1e6 * np.quantile(np.concatenate([batch for batches in found for batch in batches]), _SHARES, axis=0)
-    return replace(
-        combined,
-        compilations=tuple((one.reference_us.value, one.candidate_us.value) for one in each),
+def _measure(
+    sides: tuple[Compile, Compile], samples: Samples, benchmark: BenchmarkParams, effort: _Effort
+) -> PairedLatency:
+    started = time.perf_counter()
+    fewest = effort.compilations
+    compilations = _compilations(sides, samples, benchmark, effort)
+    try:
+        found = list(islice(compilations, fewest))
+        affordable = int(benchmark.duration_seconds * fewest / (time.perf_counter() - started))
+        wanted = math.ceil(fewest * (summarize_compilations(found, fewest).ratio.half_width / TARGET_HALF_WIDTH) ** 2)
+        found += islice(compilations, max(0, min(wanted, affordable) - fewest))
+    except RuntimeError as error:
+        raise errors.inference_failed("measuring latency", errors.message_of(error)) from error
+    return summarize_compilations(found, fewest)
+
+
+def _compilations(
+    sides: tuple[Compile, Compile], samples: Samples, benchmark: BenchmarkParams, effort: _Effort
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the seconds of one compilation of both sides after another (pairs, 2), without end."""
+    held = []
+    for number in count():
+        made = {side: _turn(sides[side](), samples, benchmark) for side in _order(number)}  # who is first has luck
+        turns = made[0], made[1]
+        batch = _batch(turns, effort)
+        if len(batch) >= _SMALL_MODEL:
+            held.append(turns)  # else the next compilations get the same memory
+        yield batch
+
+
+def summarize_compilations(found: Sequence[NDArray[np.float64]], fewest: int) -> PairedLatency:
+    """Return the latency over compilations: for each its seconds (pairs, 2), FP32 and candidate.
+
+    The first ``fewest`` tell how much compilations differ.
+    """
+    rows = np.array([_location(batch) for batch in found])
+    reference, candidate, ratio = (
+        exponential(two_stage_estimate(column, fewest, unit))
+        for column, unit in zip(rows.T, ("us", "us", "x"), strict=True)
+    )
+    quantiles = 1e6 * np.quantile(np.concatenate(found), _SHARES, axis=0)
+    return PairedLatency(
+        reference,
+        candidate,
+        ratio,
+        compilations=tuple((float(first), float(second)) for first, second in np.exp(rows[:, :2])),
         distribution=tuple(
             (float(share), float(first), float(second))
             for share, (first, second) in zip(_SHARES, quantiles, strict=True)
@@ -134,15 +153,30 @@ def summarize_compilations(found: Sequence[Sequence[NDArray[np.float64]]]) -> Pa
     )
 
 
-def _alternate(run_reference: Turn, run_candidate: Turn, pairs: int, budget_seconds: float) -> PairedLatency:
-    batches: list[NDArray[np.float64]] = []
-    deadline = time.perf_counter() + budget_seconds
+def _location(batch: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the trimmed means of a compilation's logarithms: microseconds of FP32 and candidate, and their ratio."""
+    logs = np.log(1e6 * batch)
+    return np.asarray(scipy.stats.trim_mean(np.column_stack([logs, logs[:, 0] - logs[:, 1]]), _TRIMMED, axis=0))
+
+
+def _batch(turns: _Turns, effort: _Effort) -> NDArray[np.float64]:
+    """Return the seconds of one compilation of both sides (pairs, 2)."""
     with _without_collection():
-        while True:
-            batches += [_batch(run_reference, run_candidate, pairs) for _ in range(_FIRST_LOOK)]
-            result = _summary(batches)
-            if result.ratio.half_width <= TARGET_HALF_WIDTH or time.perf_counter() >= deadline:
-                return result
+        warm_up_ends = time.perf_counter() + _WARM_UP_SECONDS
+        for _ in range(_WARM_UP):
+            seconds = sum(_timed(turn) for turn in turns)
+            if time.perf_counter() > warm_up_ends:
+                break
+        times = np.empty((min(effort.pairs, max(1, int(effort.seconds / seconds))), 2))
+        for index in range(len(times)):
+            for side in _order(index):
+                times[index, side] = turns[side]()
+    return times
+
+
+def _order(number: int) -> tuple[int, int]:
+    """Return which side goes first: they take turns in that, too."""
+    return (0, 1) if number % 2 == 0 else (1, 0)
 
 
 @contextmanager
@@ -154,33 +188,6 @@ def _without_collection() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
-
-
-def _batch(run_reference: Turn, run_candidate: Turn, pairs: int) -> NDArray[np.float64]:
-    """Return the seconds of both sides (pairs, 2)."""
-    times = np.empty((pairs, 2))
-    for index in range(pairs):
-        # The side that goes first alternates.
-        if index % 2 == 0:
-            times[index] = run_reference(), run_candidate()
-        else:
-            times[index, 1], times[index, 0] = run_candidate(), run_reference()
-    return times
-
-
-def _summary(batches: Sequence[NDArray[np.float64]]) -> PairedLatency:
-    """Return the latency of one compilation from its batches, each by the trimmed mean of its logarithms."""
-    logs = [np.log(1e6 * batch) for batch in batches]
-    with_ratio = (np.column_stack([each, each[:, 0] - each[:, 1]]) for each in logs)
-    return _summarized(np.array([stats.trim_mean(each, _TRIMMED, axis=0) for each in with_ratio]))
-
-
-def _summarized(rows: NDArray[np.float64]) -> PairedLatency:
-    """Return the latency from rows of logarithms: microseconds of FP32 and candidate, and their ratio."""
-    reference, candidate, ratio = (
-        exponential(location_estimate(column, unit)) for column, unit in zip(rows.T, ("us", "us", "x"), strict=True)
-    )
-    return PairedLatency(reference, candidate, ratio)
 
 
 def _timed(turn: Turn) -> float:

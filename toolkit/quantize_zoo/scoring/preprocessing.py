@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.inputs import InputArrays, InputBudget
+from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, Inputs
 
 _LISTED_BAD_SAMPLES = 5
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the checker needs to know of one preprocessed sample, and where its inputs are kept."""
+    """What the checker needs to know of one preprocessed sample, and where its inputs are kept.
+
+    A sample takes one inference, or several: tiles of a picture, windows of a sequence. ``parts`` are the positions of
+    their inputs.
+    """
 
     identifier: Any
     annotation: Any
     meta: list[dict[str, Any]]
     index: int
+    parts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,12 @@ def preprocess(
     checker: Checker,
     dataset: Any,
     preprocessor: Any,
-    feeder: Any,
+    fitter: InputFitter,
     model: ov.Model,
     budget: InputBudget,
     *,
     skip: bool,
+    first: int | None = None,
 ) -> PreparedData:
     """Read and preprocess every sample of the checker's dataset.
 
@@ -52,52 +59,84 @@ def preprocess(
         checker: where the accuracy checker is.
         dataset: the checker's.
         preprocessor: the checker's.
-        feeder: the checker's, see ``input_feeder``.
+        fitter: makes inputs of samples.
         model: takes the samples.
         budget: how much memory they may take.
         skip: leave out what cannot be read.
+        first: stop after this many samples.
 
     Raises:
         CellError: there is no sample, or one cannot be read or does not fit the model.
 
     """
     shapes = input_shapes(model)
-    dtypes = {port.get_any_name(): port.get_element_type().to_dtype() for port in model.inputs}
     extract = checker.module("utils").extract_image_representations
-    preprocessor.input_shapes = _lengths(shapes)
+    config_error = checker.module("config").ConfigError
+    preprocessor.input_shapes = fitter.shapes_for_preprocessing
     dataset.batch = 1
     if len(dataset) == 0:
         raise errors.empty_dataset("dataset")
-    arrays = InputArrays(len(dataset), budget)
+    count = len(dataset) if first is None else min(first, len(dataset))
+    arrays = InputArrays(count, budget)
+    states = _StatesOfFp32(model, fitter)
     samples: list[Sample] = []
     bad: list[str] = []
-    for index in range(len(dataset)):
+    for index in range(count):
         identifier = dataset.identifiers[index]
         try:
             _, annotations, data, identifiers = dataset[index]
             data = preprocessor.process(data, annotations)
             meta = extract(data, meta_only=True)
-            filled = feeder.fill_inputs(data)[0]
         except Exception as error:  # readers and preprocessors raise whatever their libraries raise
             if skip:
                 bad.append(sample_name(identifier))
                 continue
             raise errors.sample_unreadable(sample_name(identifier), str(error) or type(error).__name__) from error
-        inputs = {
-            name: _fitted(np.ascontiguousarray(value, dtype=dtypes[name]), shapes.get(name))
-            for name, value in filled.items()
-        }
-        for name, shape in shapes.items():
-            if name not in inputs or not shape.compatible(ov.PartialShape(inputs[name].shape)):
-                given = str(inputs[name].shape) if name in inputs else "absent"
-                raise errors.input_mismatch(name, shape_text(shape), given)
-        for each in meta:  # some adapters ask; the checker's launcher tells
-            each["input_shape"] = {name: inputs[name].shape for name in shapes}
-        arrays.append({name: inputs[name] for name in shapes})
-        samples.append(Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples)))
+        try:
+            filled = fitter.fit(data, meta)
+        except DoesNotFitError as error:
+            name = fitter.tensor(error.name)
+            raise errors.input_mismatch(name, shape_text(shapes[name]), str(error.given)) from error
+        except config_error as error:
+            raise errors.inputs_not_told_apart(sample_name(identifier), str(error)) from error
+        for each in filled:
+            for name, shape in shapes.items():
+                if name not in each or not shape.compatible(ov.PartialShape(each[name].shape)):
+                    given = str(each[name].shape) if name in each else "absent"
+                    raise errors.input_mismatch(name, shape_text(shape), given)
+        parts = tuple(arrays.append({name: each[name] for name in shapes}) for each in states.carried(filled))
+        samples.append(Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples), parts))
     if not samples:
         raise errors.all_samples_bad(bad[:_LISTED_BAD_SAMPLES])
     return PreparedData(tuple(samples), arrays, tuple(bad))
+
+
+class _StatesOfFp32:
+    """Puts the FP32 model's states into the steps of a sample, where outputs of a step are inputs of the next.
+
+    Candidates are scored with their own; ranges and latency are found with these.
+    """
+
+    def __init__(self, model: ov.Model, fitter: InputFitter) -> None:
+        self._model = model
+        self._fitter = fitter
+        self._compiled: Any = None
+
+    def carried(self, steps: list[Inputs]) -> Iterator[Inputs]:
+        """Yield the inputs of a sample's inferences."""
+        states: Inputs = {}
+        for number, step in enumerate(steps):
+            inputs = {**step, **states}
+            yield inputs
+            if self._fitter.carries_states and number + 1 < len(steps):
+                outputs = self._infer(inputs)
+                states = self._fitter.next_states(outputs)
+
+    def _infer(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+        if self._compiled is None:
+            self._compiled = core().compile_model(self._model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = self._compiled(inputs)
+        return {port.get_any_name(): found[number] for number, port in enumerate(self._model.outputs)}
 
 
 def input_shapes(model: ov.Model) -> dict[str, ov.PartialShape]:
@@ -119,37 +158,6 @@ def shape_text(shape: ov.PartialShape) -> str:
     if shape.is_static:
         return str(tuple(shape.to_shape()))
     return "(" + ", ".join(str(each) for each in shape) + ("," if len(shape) == 1 else "") + ")"
-
-
-def input_feeder(checker: Checker, launcher_config: dict[str, Any], shapes: Mapping[str, ov.PartialShape]) -> Any:
-    """Return the checker's object that fills inputs of these shapes as the launcher's configuration says.
-
-    Raises:
-        ConfigError: the checker's own, when that names an input that is not there.
-
-    """
-    lengths = _lengths(shapes)
-    return checker.module("launcher.input_feeder").InputFeeder(
-        launcher_config.get("inputs", []), lengths, lengths.__getitem__,
-        default_layout=launcher_config.get("default_layout", "NCHW"),
-    )  # fmt: skip
-
-
-def _lengths(shapes: Mapping[str, ov.PartialShape]) -> dict[str, tuple[int, ...]]:
-    """Return shapes as the checker writes them, -1 for what is dynamic."""
-    return {
-        name: tuple(-1 if each.is_dynamic else each.get_length() for each in shape) for name, shape in shapes.items()
-    }
-
-
-def _fitted(value: NDArray[Any], shape: ov.PartialShape | None) -> NDArray[Any]:
-    """Return data with as many dimensions as an input if they differ in leading ones of 1 only, as the checker does."""
-    if shape is None:
-        return value
-    surplus = value.ndim - len(shape)
-    if surplus > 0 and set(value.shape[:surplus]) == {1}:
-        return value.reshape(value.shape[surplus:])
-    return value.reshape((1,) * -surplus + value.shape)
 
 
 def sample_name(identifier: Any) -> str:

@@ -18,6 +18,7 @@ from quantize_zoo.scoring.compilation import compile_for_accuracy
 
 PROVEN_SAMPLES = 16  # whose outputs are compared
 LAST_BITS = 1e-5  # relative; of a device that does not repeat itself
+SUMMED_OTHERWISE = 1e-12  # relative; of a metric's mean over the same samples in another order
 
 Arrays = Mapping[str, NDArray[Any]]
 

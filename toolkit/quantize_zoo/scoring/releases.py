@@ -21,6 +21,7 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.scoring.pip import pip_cause, run_pip
 from quantize_zoo.scoring.runtimes import start_runtime
 
 CACHE_VARIABLE = "QUANTIZE_ZOO_OPENVINO_CACHE"
@@ -132,10 +133,10 @@ def _listed() -> list[Release]:
         ConfigurationError: it finds none, or there is no pip.
 
     """
-    done = _pip("index", "versions", _PACKAGE)
+    done = run_pip("index", "versions", _PACKAGE)
     told = re.search(r"^Available versions: (.*)$", done.stdout, re.MULTILINE)
     if done.returncode or told is None:
-        raise errors.index_silent(_cause(done))
+        raise errors.index_silent(pip_cause(done))
     return [found for text in told[1].split(",") if (found := Release.find(text.strip())) is not None]
 
 
@@ -158,21 +159,9 @@ def _make(release: Release) -> Path:
 def _install(release: Release, python: Path) -> None:
     # Of the two that are installed only OpenVINO is to differ; but the oldest releases take no NumPy 2.
     for packages in ([f"numpy=={version('numpy')}"], []):
-        done = _pip(
+        done = run_pip(
             "--python", str(python), "install", "--quiet", "--only-binary", ":all:", f"{_PACKAGE}=={release}", *packages
         )
         if done.returncode == 0:
             return
-    raise errors.environment_failed(str(release), _cause(done))
-
-
-def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-
-
-def _cause(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what pip says is wrong: its first error, which the network's may stand before, or its last line."""
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    told = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return next(iter(told), lines[-1] if lines else f"pip exited {done.returncode}")
+    raise errors.environment_failed(str(release), pip_cause(done))

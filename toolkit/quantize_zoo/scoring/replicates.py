@@ -12,7 +12,10 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
+
+from quantize_zoo.scoring.estimate import CONFIDENCE, Estimate
 
 MOST_GROUPS = 50
 # The groups of a dataset are the same for all models on all days, so that their replicates are pairs.
@@ -79,3 +82,13 @@ def replicated_difference(
     center = len(without) * difference - float(np.sum((1 - 1 / share) * without))
     variance = float(np.mean((pseudo - center) ** 2 / (share - 1)))
     return difference, float(np.sqrt(variance)), len(without) - 1
+
+
+def replicated_loss(
+    first: float, second: float, of_first: Replicates, of_second: Replicates, *, higher_is_better: bool
+) -> Estimate:
+    """Return the relative loss of the second, with Student's interval of the jackknife."""
+    difference, deviation, degrees = replicated_difference(first, second, of_first, of_second)
+    value = (1.0 if higher_is_better else -1.0) * difference / abs(first)
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * deviation / abs(first)
+    return Estimate(value, value - half, value + half, "", of_first.samples)

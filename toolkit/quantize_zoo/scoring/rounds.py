@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from quantize_zoo.scoring.profiling import WARM_UP, Profile, Times, executed_times
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Samples, Side, start_runtime
@@ -52,7 +52,7 @@ def measure_rounds(baseline: Side, candidate: Side, samples: Samples, *, cores: 
             seconds = float(np.median(turns(_FEWEST_TURNS).sum(axis=1)))
             count = int(np.clip(_ROUND_SECONDS / (2 * seconds), _FEWEST_TURNS, _MOST_TURNS))
             logs = np.log(turns(count))
-            yield float(stats.trim_mean(logs[:, 1] - logs[:, 0], _TRIMMED))
+            yield float(scipy.stats.trim_mean(logs[:, 1] - logs[:, 0], _TRIMMED))
 
 
 def profile_rounds(

@@ -32,6 +32,7 @@ class Worker:
         self._requests: dict[int, list[Any]] = {}
         self._fed: dict[int, list[dict[str, Any]]] = {}
         self._outputs: list[str] = []
+        self._inferring: Any = None
 
     def hello(self) -> dict[str, Any]:
         """Tell what this interpreter has."""
@@ -53,6 +54,7 @@ class Worker:
         compiled = self._core.compile_model(self._models[model], device, config)
         seconds = time.perf_counter() - started
         self._compiled[slot] = compiled
+        self._inferring = None
         self._outputs = [port.get_any_name() for port in compiled.outputs]
         return {"compile_s": seconds}
 
@@ -110,8 +112,13 @@ class Worker:
         return {"layers": layers, "averages": list(self._compiled[slot].get_property("EXECUTION_DEVICES")) == ["CPU"]}
 
     def infer(self, inputs: str, outputs: str, continues: list[bool]) -> dict[str, Any]:
-        """Infer sample by sample; write each output by the numbers of sample and output."""
-        request = self._compiled[0].create_infer_request()
+        """Infer sample by sample; write each output by the numbers of sample and output.
+
+        States go on from the samples of the call before where these do.
+        """
+        if self._inferring is None:
+            self._inferring = self._compiled[0].create_infer_request()
+        request = self._inferring
         found: dict[str, Any] = {}
         for index, sample in enumerate(_samples(inputs)):
             if not continues[index]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from quantize_zoo.scoring.profiling import Profile
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 _SCRIPT = Path(__file__).with_name("runtime_worker.py")
 ANSWER_SECONDS = 300.0  # a side that takes longer for one command hangs
+_BATCH = 32  # samples of a command
+_BATCH_BYTES = 64_000_000  # of their inputs, after which no other is added
+_READ = 65_536  # bytes at a time
+_TOLD = 8_192  # bytes that are kept of what a process tells beside its answers
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,16 @@ class Side:
 
 
 class RuntimeProcess:
-    """A process that runs the models of an interpreter, each in a slot; use ``start_runtime``."""
+    """A process that runs the models of an interpreter, each in a slot; use ``start_runtime``.
 
-    def __init__(self, python: Path, process: subprocess.Popen[str], limit: float) -> None:
+    Each command has a time limit of its own, and none is of more than a few samples.
+    """
+
+    def __init__(self, python: Path, process: subprocess.Popen[bytes], limit: float) -> None:
         self._python = python
         self._process = process
         self._limit = limit
+        self._answers, self._told = bytearray(), bytearray()  # what came of both streams, and was not used yet
         self.openvino = str(self._call("hello")["openvino"])
 
     def pin(self, cores: Sequence[int]) -> None:
@@ -82,16 +91,20 @@ class RuntimeProcess:
             found["averages"]
         )
 
-    def infer(self, samples: Samples) -> list[dict[str, NDArray[Any]]]:
-        """Return the outputs of each sample."""
-        with _stored(samples) as path, tempfile.TemporaryDirectory() as folder:
-            goes_on = [continues(samples, index) for index in range(len(samples))]
-            names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz", continues=goes_on)["names"]
-            with np.load(f"{folder}/outputs.npz", allow_pickle=False) as stored:
-                return [
-                    {name: stored[f"{index} {port}"] for port, name in enumerate(names)}
-                    for index in range(len(samples))
-                ]
+    def infer(self, samples: Samples) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield the outputs of each sample; no more than a batch of samples is in memory at a time.
+
+        Raises:
+            CellError: the model cannot be run, a batch takes longer than the limit, or the process is gone.
+
+        """
+        for first, batch in _batches(samples):
+            with _stored(batch) as path, tempfile.TemporaryDirectory() as folder:
+                goes_on = [continues(samples, index) for index in range(first, first + len(batch))]
+                names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz", continues=goes_on)["names"]
+                with np.load(f"{folder}/outputs.npz", allow_pickle=False) as stored:
+                    for index in range(len(batch)):
+                        yield {name: stored[f"{index} {port}"] for port, name in enumerate(names)}
 
     def peak_bytes(self) -> int:
         """Return the most memory that the process has had."""
@@ -99,23 +112,65 @@ class RuntimeProcess:
 
     def _call(self, command: str, **arguments: Any) -> dict[str, Any]:
         assert self._process.stdin is not None, "it is a pipe"
-        assert self._process.stdout is not None, "it is a pipe"
         try:
-            self._process.stdin.write(json.dumps([command, arguments]) + "\n")
+            self._process.stdin.write(json.dumps([command, arguments]).encode() + b"\n")
             self._process.stdin.flush()
-            readable, _, _ = select.select([self._process.stdout], [], [], self._limit)
-            if not readable:
-                raise errors.runtime_hangs(self._python, command, self._limit)
-            line = self._process.stdout.readline()
+            line = self._line(command)
         except BrokenPipeError:
-            line = ""
+            line = b""
         if not line:
-            raise errors.runtime_died(self._python, _cause(self._process))
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise errors.runtime_refused(str(arguments.get("model", command)), answer["error"])
-        found: dict[str, Any] = answer["ok"]
+            raise errors.runtime_died(self._python, self._cause())
+        try:
+            answer: dict[str, Any] = json.loads(line)
+            found: dict[str, Any] | None = answer.get("ok")
+        except (ValueError, AttributeError) as error:
+            raise errors.runtime_refused(str(self._python), f"it answers {line[:_TOLD]!r}") from error
+        if found is None:
+            raise errors.runtime_refused(str(arguments.get("model", command)), str(answer.get("error")))
         return found
+
+    def _line(self, command: str) -> bytes:
+        """Return the next line of the process's answers; empty if it has ended.
+
+        What it tells beside them is read meanwhile: nobody else does, and a process whose pipe is full waits for ever.
+        """
+        assert self._process.stdout is not None, "it is a pipe"
+        deadline = time.monotonic() + self._limit
+        while b"\n" not in self._answers:
+            if self._process.stdout.closed:
+                return b""
+            if not self._read(max(0.0, deadline - time.monotonic())):
+                raise errors.runtime_hangs(self._python, command, self._limit)
+        line, _, rest = bytes(self._answers).partition(b"\n")
+        self._answers[:] = rest
+        return line
+
+    def _read(self, seconds: float) -> bool:
+        """Read what comes within some seconds; tell whether anything did, if only the end of a stream."""
+        streams = [each for each in (self._process.stdout, self._process.stderr) if each and not each.closed]
+        readable, _, _ = select.select(streams, [], [], seconds)
+        for stream in readable:
+            content = os.read(stream.fileno(), _READ)
+            if not content:
+                stream.close()
+            elif stream is self._process.stdout:
+                self._answers += content
+            else:
+                self._told += content
+                del self._told[:-_TOLD]
+        return bool(readable)
+
+    def _cause(self) -> str:
+        """Return why the process ended: what it told last, unless it was killed."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)  # it may be about to say why
+        status = self._process.poll()
+        _kill(self._process)
+        while self._process.stderr and not self._process.stderr.closed and self._read(1):
+            pass
+        lines = [line for line in self._told.decode(errors="replace").splitlines() if line.strip()]
+        # What a killed process said last is not why it ended.
+        return lines[-1] if lines and status is not None and status >= 0 else f"exit status {self._process.wait()}"
 
 
 @contextmanager
@@ -132,8 +187,7 @@ def start_runtime(python: Path = Path(sys.executable), limit: float = ANSWER_SEC
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            bufsize=1,
+            bufsize=0,
             env={**os.environ, "PYTHONPATH": ""},
             start_new_session=True,  # the interpreter may be a script with a process below it
         )
@@ -143,23 +197,32 @@ def start_runtime(python: Path = Path(sys.executable), limit: float = ANSWER_SEC
         yield RuntimeProcess(python, process, limit)
     finally:
         _kill(process)
-        process.communicate()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        process.wait()
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _cause(process: subprocess.Popen[str]) -> str:
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(1)  # it may be about to say why
-    status = process.poll()
-    _kill(process)
-    _, told = process.communicate()
-    lines = [line for line in told.splitlines() if line.strip()]
-    # What a killed process said last is not why it ended.
-    return lines[-1] if lines and status is not None and status >= 0 else f"exit status {process.returncode}"
+def _batches(samples: Samples) -> Iterator[tuple[int, Samples]]:
+    """Yield samples in their order, a few at a time, each time with the number of the first one.
+
+    One command has a time limit and is held in memory by both sides: it must not grow with the dataset.
+    """
+    batch: list[Mapping[str, NDArray[Any]]] = []
+    size = 0
+    for index, sample in enumerate(samples):
+        batch.append(sample)
+        size += sum(value.nbytes for value in sample.values())
+        if len(batch) == _BATCH or size >= _BATCH_BYTES:
+            yield index + 1 - len(batch), batch
+            batch, size = [], 0
+    if batch:
+        yield len(samples) - len(batch), batch
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from quantize_zoo.search.objective import (
 )
 from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
 from quantize_zoo.search.recorder import TrialRecorder
-from quantize_zoo.search.sampler import TpeSampler
 from quantize_zoo.search.startup import startup_choices
 from quantize_zoo.search.trial import (
     Built,
@@ -46,7 +45,6 @@ __all__ = [
     "SequentialTest",
     "StagePlan",
     "Timed",
-    "TpeSampler",
     "Trial",
     "TrialKind",
     "TrialRecorder",

@@ -14,7 +14,6 @@ from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.evaluation import Evaluation, EvaluationPool
 from quantize_zoo.search.labels import Choices, choices_of, option_of
 from quantize_zoo.search.recorder import TrialRecorder
-from quantize_zoo.search.sampler import TpeSampler
 from quantize_zoo.search.startup import startup_choices
 from quantize_zoo.search.trial import Trial, TrialKind
 
@@ -61,6 +60,10 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     count = round(_STARTUP_SHARE * (plan.until - first))
     as_pot = recorder.params.compatibility == "pot"
     startup = [] if as_pot else startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
+    from quantize_zoo.search.sampler import (
+        TpeSampler,
+    )  # hyperopt takes a second, which what searches nothing does without
+
     sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot)
 
     def tell(trial: Trial) -> None:

@@ -1,9 +1,14 @@
-"""Opening the database: SQLite in WAL mode, whole transactions, and the schema brought up to date or refused."""
+"""Opening the database: SQLite in WAL mode, whole transactions, and the schema brought up to date or refused.
+
+What is refused is left as it was: no file or folder is made, and no other program's database is touched.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +21,13 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from quantize_zoo import errors
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.text.files import made
+from quantize_zoo.text.shown import shortened
 
 _BUSY_TIMEOUT_SECONDS = 30
 _CHECKPOINT_TIMEOUT_SECONDS = 1
+_SHOWN = 80  # characters of a value in a message
 _WRITES = "quantize_zoo_writes"
 _MIGRATION_LOCK = 0x7175616E74  # of PostgreSQL's advisory locks; any number that nobody else takes
 # The tables of the first migration, each with a column that makes it ours.
@@ -30,31 +39,81 @@ _FIRST_TABLES = {
 }
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, new: bool = True) -> Engine:
     """Open the database, creating or upgrading its schema; an upgrade happens as a whole or not at all.
 
+    Args:
+        url: SQLAlchemy's.
+        new: whether it is made where there is none.
+
     Raises:
-        ConfigurationError: it cannot be opened, is another program's, or a later release wrote it.
+        ConfigurationError: it cannot be opened, is another program's, a later release wrote it, or it is not there.
 
     """
     parsed = _parse(url)
     try:
-        if is_sqlite(parsed) and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed)
-        if is_sqlite(parsed):
-            sa.event.listen(engine, "connect", _set_up_sqlite)
-            sa.event.listen(engine, "begin", _begin_in_sqlite)
-        config = Config()
-        config.set_main_option("script_location", "quantize_zoo.store:migrations")
-        with engine.begin() as connection:
-            current = _revision(connection) == ScriptDirectory.from_config(config).get_current_head()
-        if not current:
-            with for_writing(engine).begin() as connection:
-                _migrate(connection, config, url)
-    except (SQLAlchemyError, OSError, ModuleNotFoundError, TypeError, ValueError) as error:
+        with _room(parsed, url, new=new):
+            engine = sa.create_engine(parsed, json_deserializer=_read_json)
+            try:
+                _prepare(engine, url, new=new)
+            except BaseException:
+                engine.dispose()
+                raise
+            return engine
+    except QuantizeZooError:
+        raise
+    except Exception as error:  # drivers, decoders and Alembic raise whatever a URL or a damaged file brings about
         raise errors.store_unusable(url, first_line(error)) from error
-    return engine
+
+
+def _prepare(engine: Engine, url: str, *, new: bool) -> None:
+    """See whose database it is, and bring its schema up to date."""
+    if is_sqlite(engine.url):
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_in_sqlite)
+    config = Config()
+    config.set_main_option("script_location", "quantize_zoo.store:migrations")
+    with engine.begin() as connection:
+        revision = _revision(connection)
+        current = revision == ScriptDirectory.from_config(config).get_current_head()
+        if not new and revision is None:
+            raise _foreign(url) if sa.inspect(connection).get_table_names() else errors.store_missing(url)
+    if not current:
+        with for_writing(engine).begin() as connection:
+            _migrate(connection, config, url)
+    if is_sqlite(engine.url):
+        # WAL: readers do not block the writer, and a killed process leaves a consistent file. The file keeps it;
+        # where another process is at work in a new one meanwhile, that one does it.
+        with suppress(sqlite3.OperationalError), closing(engine.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA journal_mode=WAL")
+
+
+@contextmanager
+def _room(parsed: URL, url: str, *, new: bool) -> Iterator[None]:
+    """Make the folder of SQLite's file if it may be made; of what cannot be opened nothing stays that was not there."""
+    path = _file_of(parsed)
+    if path is None:
+        yield
+        return
+    there = path.exists()
+    if not new:
+        if not there:
+            raise errors.store_missing(url)
+        yield
+        return
+    with made(path.parent):
+        try:
+            yield
+        except BaseException:
+            if not there and path.is_file() and not path.stat().st_size:
+                path.unlink()  # the driver makes an empty file for whatever it opens
+            raise
+
+
+def _file_of(parsed: URL) -> Path | None:
+    """Return SQLite's file; None of a database in memory, of one that SQLite's own URI names, and of a server."""
+    name = parsed.database or ""
+    return None if not is_sqlite(parsed) or name in ("", ":memory:") or name.startswith("file:") else Path(name)
 
 
 def is_sqlite(url: URL) -> bool:
@@ -87,8 +146,17 @@ def checkpoint(engine: Engine) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Return what a driver says, without the statement and the values that SQLAlchemy adds."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """Return what a driver or a reader says, without the statement and the values that SQLAlchemy adds."""
+    if isinstance(error, SQLAlchemyError):
+        return next(iter(str(error).splitlines()), type(error).__name__)
+    return str(error) if isinstance(error, ValueError) else errors.described(error)
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"a value is no JSON: {error}: {shortened(str(text), _SHOWN)!r}") from error
 
 
 def _parse(url: str) -> URL:
@@ -103,8 +171,6 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     # SQLAlchemy's recipe for whole transactions: of itself, the driver begins none for CREATE and ALTER.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_SECONDS * 1000}")
-    # WAL: readers do not block the writer, and a killed process leaves a consistent file.
-    connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA foreign_keys=ON")
 
 

@@ -124,7 +124,8 @@ class Final:
 
     ``answers`` is the file with what FP32 and the best model answered for every sample, ``figures`` the best model's.
     ``layers`` tells where the time of FP32 and of the best model goes; it is empty without a device that profiles.
-    ``loss`` is that on the samples of the search, where the metric is one of single samples.
+    ``loss`` is that on the samples of the search, where the metric is one of single samples. ``model_hash`` and
+    ``answers_hash`` are what the files had in them when they were written; empty in runs of 0.1.0.
     """
 
     trial: int
@@ -139,6 +140,8 @@ class Final:
     proof: Proof | None = None
     fp32_figures: Figures | None = None
     loss: Estimate | None = None
+    model_hash: str = ""
+    answers_hash: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -16,7 +18,7 @@ from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.search import Trial
 from quantize_zoo.store import values
 from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database
-from quantize_zoo.store.processes import is_gone, this_process
+from quantize_zoo.store.processes import ProcessIdentity, is_gone, this_process
 from quantize_zoo.store.records import (
     Baseline,
     CellEnd,
@@ -58,23 +60,30 @@ class Store:
       where there must be one.
     - No password of a URL is stored, or stands in ``url`` or in an error.
 
-    All methods raise a ``CellError`` when the store cannot be written or read.
+    All methods raise a ``CellError`` when the store cannot be written, and a ``ConfigurationError`` when it cannot be
+    read: what is in it is not what was stored, or another program holds it.
+
+    Args:
+        url: SQLAlchemy's.
+        new: whether the database is made where there is none.
 
     Raises:
-        ConfigurationError: the database cannot be opened, is another program's, or too new.
+        ConfigurationError: the database cannot be opened, is another program's, too new, or not there.
 
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, new: bool = True) -> None:
         self.url = mask_url(url)
         self._secret_url = url
-        self._engine = open_database(url)
+        self._engine = open_database(url, new=new)
+        # SQLite removes its log when the last connection is closed: also of a store that nobody closes.
+        self._close = weakref.finalize(self, self._engine.dispose)
         self._writing = for_writing(self._engine)
         self._end_dead_runs()
 
     def close(self) -> None:
         """Close the database."""
-        self._engine.dispose()
+        self._close()
 
     def start_run(
         self,
@@ -178,14 +187,21 @@ class Store:
 
     def add_baseline(self, baseline: Baseline) -> None:
         """Accept a cell; what was its baseline before is history."""
-        row = BaselineRow(
-            model=baseline.model,
-            device=baseline.device,
-            accepted_at=_now(),
-            content=plain(values.BASELINE, baseline),
-        )
+        self.add_baselines([baseline])
+
+    def add_baselines(self, baselines: Sequence[Baseline]) -> None:
+        """Accept cells together: all of them, or none."""
+        rows = [
+            BaselineRow(
+                model=baseline.model,
+                device=baseline.device,
+                accepted_at=_now(),
+                content=plain(values.BASELINE, baseline),
+            )
+            for baseline in baselines
+        ]
         with self._write() as session:
-            session.add(row)
+            session.add_all(rows)
 
     def drop_baseline(self, baseline_id: int) -> None:
         """Drop a baseline; it stays in the history."""
@@ -235,7 +251,10 @@ class Store:
     def trial(self, cell_id: int, number: int) -> Trial:
         """Return one trial of a cell, or of those that it goes on from."""
         with self._read() as session:
-            return values.trials_of(session, session.get_one(Cell, cell_id))[number]
+            found = {each.number: each for each in values.trials_of(session, session.get_one(Cell, cell_id))}
+            if number not in found:
+                raise ValueError(f"cell {cell_id} has no trial {number}")
+            return found[number]
 
     def newest_run(self) -> str | None:
         """Return the id of the run that was started last."""
@@ -246,7 +265,11 @@ class Store:
         """Return what the matrices of runs lay in, by the run's id."""
         with self._read() as session:
             rows = session.execute(select(Run.id, Run.repository)).all()
-            return {row.id: values.REPOSITORY.validate_python(row.repository) for row in rows if row.repository}
+            return {
+                row.id: values.read(values.REPOSITORY, row.repository, f"run {row.id}.repository")
+                for row in rows
+                if row.repository
+            }
 
     def load_run(self, run_id: str | None = None) -> RunRecord:
         """Return a run, the newest by default.
@@ -277,32 +300,37 @@ class Store:
             dead = [
                 run.id
                 for run in running
-                if run.process is None or is_gone(values.PROCESS.validate_python(run.process), one_machine=one_machine)
+                if run.process is None or is_gone(_process(run.id, run.process), one_machine=one_machine)
             ]
         if not dead:
             return
-        with self._write() as session:
+        with _transaction(self._writing, self._secret_url, errors.store_unusable) as session:
             for run_id in dead:
                 session.execute(
                     update(Run).where(Run.id == run_id, Run.status == "running").values(status="interrupted")
                 )
                 _interrupt_cells(session, run_id)
 
-    @contextmanager
-    def _write(self) -> Iterator[Session]:
-        try:
-            with Session(self._writing) as session, session.begin():
-                yield session
-        except SQLAlchemyError as error:
-            raise errors.store_write_failed(self._secret_url, first_line(error)) from error
+    def _write(self) -> AbstractContextManager[Session]:
+        return _transaction(self._writing, self._secret_url, errors.store_write_failed)
 
-    @contextmanager
-    def _read(self) -> Iterator[Session]:
-        try:
-            with Session(self._engine) as session, session.begin():
-                yield session
-        except (SQLAlchemyError, ValueError) as error:  # a damaged JSON text is a ValueError
-            raise errors.store_read_failed(self._secret_url, first_line(error)) from error
+    def _read(self) -> AbstractContextManager[Session]:
+        return _transaction(self._engine, self._secret_url, errors.store_read_failed)
+
+
+@contextmanager
+def _transaction(engine: Engine, url: str, failed: Callable[[str, str], errors.QuantizeZooError]) -> Iterator[Session]:
+    """Begin and end a session; what its database or what is stored there raises is told as an error of the store."""
+    try:
+        with Session(engine) as session, session.begin():
+            yield session
+    # What is stored may have any type and any text: readers of numbers, times and JSON raise the others.
+    except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        raise failed(url, first_line(error)) from error
+
+
+def _process(run_id: str, value: object) -> ProcessIdentity:
+    return values.read(values.PROCESS, value, f"run {run_id}.process")
 
 
 def _now() -> datetime:

@@ -1,1 +1,1 @@
-"""Text on its way in and out: names of files, what must not be shown, files that appear whole."""
+"""Text on its way in and out: plain values, names of files, what must not be shown, files that appear whole."""

@@ -1,12 +1,13 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all: what is written goes into drafts first, and is renamed into place together."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from quantize_zoo import interrupts
@@ -29,22 +30,78 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
         contents: by the name in the folder, which may have folders of its own.
 
     """
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=folder))
-    try:
+    with drafts_for(folder) as drafts:
         for name, content in contents.items():
             (drafts / name).parent.mkdir(parents=True, exist_ok=True)
-            _write_through(drafts / name, content)
+            (drafts / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        place(drafts, folder, contents)
+
+
+def copy_together(folder: Path, sources: Mapping[str, Path]) -> None:
+    """Copy files that belong together, as ``write_together`` writes them.
+
+    Args:
+        folder: where they go; it is made.
+        sources: the files to copy, by the name in the folder.
+
+    """
+    with drafts_for(folder) as drafts:
+        for name, source in sources.items():
+            (drafts / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, drafts / name)
+        place(drafts, folder, sources)
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make a folder, and those above it; if the context is left by an exception, none that is empty stays of them."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for each in missing:
+            with suppress(OSError):  # it is not empty: somebody else writes there
+                each.rmdir()
+        raise
+
+
+@contextmanager
+def drafts_for(folder: Path) -> Iterator[Path]:
+    """Give an empty folder for what is to be placed in another one, on the same disk; nothing of it is left."""
+    with made(folder):
+        drafts = Path(tempfile.mkdtemp(prefix=_DRAFTS, dir=folder))
+        try:
+            yield drafts
+        finally:
+            shutil.rmtree(drafts, ignore_errors=True)
+
+
+def place(drafts: Path, folder: Path, names: Iterable[str]) -> list[Path]:
+    """Rename drafts into a folder, in the order given, once all of them are on disk; return what was not there before.
+
+    All are renamed or none, unless the disk fails; a signal waits for the last one.
+    """
+    targets = {drafts / name: folder / name for name in names}
+    with ExitStack() as parents:
+        for draft, target in targets.items():
+            _sync(draft)
+            parents.enter_context(made(target.parent))
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        new = [target for target in targets.values() if not target.exists()]
         with interrupts.held():
-            for name in contents:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (drafts / name).replace(folder / name)
-    finally:
-        shutil.rmtree(drafts, ignore_errors=True)
-        if made:
-            with suppress(OSError):  # it is not empty: all went well, or somebody else writes there
-                folder.rmdir()
+            for draft, target in targets.items():
+                draft.replace(target)
+    return new
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Take back what ``place`` placed, with folders that are empty then."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # there is more in it
+            path.parent.rmdir()
 
 
 def point(link: Path, target: str) -> None:
@@ -56,8 +113,6 @@ def point(link: Path, target: str) -> None:
         draft.replace(link)
 
 
-def _write_through(path: Path, content: str | bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content.encode() if isinstance(content, str) else content)
-        stream.flush()
+def _sync(path: Path) -> None:
+    with path.open("rb") as stream:
         os.fsync(stream.fileno())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 _HIDDEN = "***"
 _SECRET = r"[\w.-]*(?:password|passwd|pwd|secret|token)[\w.-]*|odbc_connect"
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
-_PARAMETER = re.compile(rf"([?&;](?:{_SECRET})=)[^&;#\s'\"]+", re.IGNORECASE)
-# A password may itself contain an @, so the last one ends it; in quotes it may contain spaces, too.
+_PARAMETER = re.compile(rf"((?:[?&;]|(?<![\w.-]))(?:{_SECRET})=)[^&;#\s'\"]+", re.IGNORECASE)
+# A password may itself contain an @, so the last one ends it; in quotes it may contain spaces, too. A scheme is looked
+# for where a word begins only: what has none takes linear time.
 _CREDENTIALS = re.compile(
-    r"""(['"])?((?:--[\w-]+=)?[a-z][\w.+-]*://[^\s:/'"]*:)(?(1)(?:(?!\1).)*@|\S*@)""", re.IGNORECASE
+    r"""(['"])?((?:--[\w-]+=)?(?<![\w.+])[a-z][\w.+-]*://[^\s:/'"]*:)(?(1)(?:(?!\1).)*@|\S*@)""", re.IGNORECASE
 )
 _WHOLE_CREDENTIALS = re.compile(r"(://[^:/]*:).*@", re.DOTALL)
 
@@ -46,6 +48,9 @@ def _without_password(found: re.Match[str]) -> str:
 
 
 def _parsed(url: str) -> URL | None:
+    from sqlalchemy.engine import make_url  # as long as all else that an error message needs
+    from sqlalchemy.exc import ArgumentError
+
     try:
         return make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number is a ValueError

@@ -9,7 +9,8 @@ from typing import Any
 
 from quantize_zoo.config.pot import is_checker_content
 from quantize_zoo.config.yaml_source import read_yaml
-from quantize_zoo.scoring import OPENVINO_LAUNCHERS, find_checker, merge_definitions
+from quantize_zoo.scoring import evaluator_problem, framework_rank, merge_definitions, unknown_names
+from quantize_zoo.scoring.checker_shapes import entry_problem
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
     """
     source = read_yaml(path)
     content = source.data if isinstance(source.data, dict) else {}
-    for evaluation in content.get("evaluations") or ():
-        module = evaluation.get("module", "unknown") if isinstance(evaluation, dict) else "unknown"
-        yield Finding(f"{path}:1", str(_name(evaluation)), f"custom evaluator {str(module).rsplit('.', 1)[-1]}")
-    for number, entry in enumerate(content.get("models") or ()):
+    for number, evaluation in enumerate(_listed(content, "evaluations")):
+        where = source.where(("evaluations", number))
+        problem = evaluator_problem(evaluation) if isinstance(evaluation, dict) else "the entry is no mapping"
+        yield Finding(where, str(_name(evaluation)), problem)
+    for number, entry in enumerate(_listed(content, "models")):
         where = source.where(("models", number))
         if not isinstance(entry, dict):
             yield Finding(where, "unknown", "the entry is no mapping")
@@ -51,50 +53,28 @@ def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Find
         yield Finding(where, str(_name(entry)), next(_problems(entry, definitions), ""))
 
 
+def _listed(content: dict[str, Any], key: str) -> list[Any]:
+    value = content.get(key)
+    return value if isinstance(value, list) else []
+
+
 def _name(entry: Any) -> str:
     return str(entry.get("name", "unknown")) if isinstance(entry, dict) else "unknown"
 
 
 def _problems(entry: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
-    launchers, datasets = entry.get("launchers"), entry.get("datasets")
-    for key, value in (("launchers", launchers), ("datasets", datasets)):
-        if not isinstance(value, list) or not value:
-            yield f"no list {key!r}"
-            return
-    frameworks = [str(launcher.get("framework")) for launcher in launchers or ()]
-    launcher = next((each for each in launchers or () if each.get("framework") in OPENVINO_LAUNCHERS), None)
-    if launcher is None:
-        yield f"another framework: {', '.join(frameworks)}"
+    problem = entry_problem(entry, "the entry")
+    if problem:
+        yield problem
         return
-    yield from _provider("adapters", "Adapter", launcher.get("adapter"))
-    dataset = merge_definitions(entry, definitions)["datasets"][0]
-    conversion = dataset.get("annotation_conversion")
-    if conversion is None and "annotation" not in dataset:
+    ranked = sorted(entry["launchers"], key=framework_rank)
+    if framework_rank(ranked[0]) > 1:
+        yield f"another framework: {', '.join(str(each.get('framework')) for each in ranked)}"
+        return
+    merged = merge_definitions({**entry, "launchers": ranked}, definitions)
+    dataset = merged["datasets"][0]
+    if "annotation_conversion" not in dataset and "annotation" not in dataset:
         yield f"dataset {dataset.get('name')!r} is not in the definitions, and names no annotation itself"
-    if isinstance(conversion, dict):
-        yield from _provider("annotation_converters", "BaseFormatConverter", conversion.get("converter"))
-    yield from _provider("data_readers", "BaseReader", dataset.get("reader"))
-    for package, base, key in _LISTS:
-        for item in dataset.get(key) or ():
-            yield from _provider(package, base, item)
+    yield from (error.what for error in unknown_names(merged, lambda _: ""))
     if not dataset.get("metrics"):
         yield "no metric"
-
-
-_LISTS = (
-    ("preprocessor", "Preprocessor", "preprocessing"),
-    ("postprocessor", "Postprocessor", "postprocessing"),
-    ("metrics.metric", "Metric", "metrics"),
-)
-
-
-def _provider(module: str, base: str, config: Any) -> Iterator[str]:
-    """Yield what is wrong with a part of the configuration that names one of the checker's classes."""
-    name = config.get("type") if isinstance(config, dict) else config
-    if name is None:
-        return
-    checker = find_checker()
-    checker.module(module.split(".", maxsplit=1)[0])  # importing the package registers its classes
-    providers = getattr(checker.module(module), base).providers
-    if name not in providers:
-        yield f"the accuracy checker has no {module.split('.')[0].rstrip('s').replace('_', ' ')} {name!r}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantize_zoo import errors
-from quantize_zoo.scoring import OVERLAY_FOLDER, find_checker
+from quantize_zoo.scoring import find_checker, find_overlay
 
 # A folder of model.yml files in place of openvino-dev's own, for models that one describes in the same way.
 MODELS_VARIABLE = "QUANTIZE_ZOO_OMZ_MODELS"
@@ -108,8 +108,8 @@ def fetch_model(name: str) -> Path:
 
 def _run(tool: str, arguments: list[str]) -> str:
     """Run one of openvino-dev's tools; return why it failed, nothing if it did not."""
-    overlay = OVERLAY_FOLDER / "openvino"
-    boot = [str(overlay) if overlay.is_dir() else "", os.environ.get(MODELS_VARIABLE, ""), tool]
+    overlay = find_overlay()
+    boot = [str(overlay / "openvino") if overlay else "", os.environ.get(MODELS_VARIABLE, ""), tool]
     command = [sys.executable, "-c", _TOOL, *boot, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     assert process.stdout is not None, "it is a pipe"
@@ -132,8 +132,9 @@ def _package() -> Path:
 
     """
     find_checker()
-    if (OVERLAY_FOLDER / "openvino" / "model_zoo").is_dir():
-        return OVERLAY_FOLDER / "openvino" / "model_zoo"
+    overlay = find_overlay()
+    if overlay and (overlay / "openvino" / "model_zoo").is_dir():
+        return overlay / "openvino" / "model_zoo"
     try:
         return Path(str(importlib.import_module("openvino.model_zoo").__file__)).parent
     except ImportError:

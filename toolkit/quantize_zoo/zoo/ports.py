@@ -8,6 +8,8 @@ from typing import Any
 
 import openvino as ov
 
+from quantize_zoo.text.quoting import commented
+
 IMAGE_CHANNELS = (1, 3)
 _IMAGE_RANK = 4
 _IMAGE_INFO = (2, 3, 6)  # height and width, and what the checker adds to them
@@ -50,7 +52,7 @@ def sizes(port: Any) -> list[int | None]:
 def described(port: Any) -> str:
     """Return name, shape and type of an input or output, as people write them."""
     shape = ", ".join("?" if size is None else str(size) for size in sizes(port))
-    return f"{port.get_any_name()} [{shape}] {port.get_element_type().get_type_name()}"
+    return f"{commented(port.get_any_name())} [{shape}] {port.get_element_type().get_type_name()}"
 
 
 def image_input(port: Any) -> ImageInput | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import openvino as ov
-import yaml
 
 from quantize_zoo import errors
 from quantize_zoo.graph import read_model, with_own_names
+from quantize_zoo.text.paths import is_file, is_folder
+from quantize_zoo.text.quoting import commented, in_quotes, quoted
 from quantize_zoo.zoo.guessing import task_of
 from quantize_zoo.zoo.ports import TokenInput, described, first_image, info_type, sizes, token_inputs
 from quantize_zoo.zoo.tasks import Task
@@ -51,6 +51,7 @@ optimizer:
 _ATTENTION = 4  # a layer of attention has two matrix multiplications beside its four linear ones
 _LONGEST = 128  # tokens, where the model takes any number
 _TEXT_CLASSES = 2  # of the converter sst-2
+_LONGEST_NAME = 200  # characters; with what is added to it below the 255 bytes that file systems take
 _NOTE = 35  # the column where what is said of a line begins
 
 
@@ -59,14 +60,14 @@ def write_starter(model_path: Path, schema: str) -> Path:
 
     Raises:
         ConfigurationError: the file is there already.
-        CellError: OpenVINO cannot read the model.
+        CellError: OpenVINO cannot read the model, or it has no inputs or no outputs.
 
     """
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", model_path.stem).lstrip("._-") or "model"
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", model_path.stem).lstrip("._-")[:_LONGEST_NAME] or "model"
     target = Path(f"{name}.yml")
     if target.exists():
         raise errors.would_overwrite(target)
-    if not model_path.exists():
+    if not (is_file(model_path) or is_folder(model_path)):
         raise errors.file_missing(model_path, "MODEL", beside=False)
     lines = starter_text(model_path, name, schema).splitlines()
     target.write_text("".join(f"{line.rstrip()}\n" for line in lines), encoding="utf-8")
@@ -76,6 +77,8 @@ def write_starter(model_path: Path, schema: str) -> Path:
 def starter_text(model_path: Path, name: str, schema: str) -> str:
     """Return the YAML for a model."""
     model = with_own_names(read_model(model_path))
+    if not model.inputs or not model.outputs:
+        raise errors.no_ports(model_path, "input" if model.outputs else "output")
     task = task_of(model)
     classes = sizes(model.outputs[0])[-1:]
     filled = {
@@ -88,10 +91,10 @@ def starter_text(model_path: Path, name: str, schema: str) -> str:
     attention = {"Softmax", "ScaledDotProductAttention"} & set(types)
     other_classes = task.tokens and classes != [_TEXT_CLASSES]
     return _TEMPLATE.format(
-        schema=schema,
-        source=model_path,
-        file=_quoted(str(model_path)),
-        name=_quoted(name),
+        schema=commented(schema),
+        source=commented(str(model_path)),
+        file=quoted(str(model_path)),
+        name=quoted(name),
         data_name=f"{name}-data",
         looks=_fill(task.looks, filled),
         ports=", ".join(described(port) for port in model.inputs),
@@ -109,20 +112,9 @@ def starter_text(model_path: Path, name: str, schema: str) -> str:
     )
 
 
-def _quoted(text: str) -> str:
-    """Return a text as YAML, in quotes where it would be something else without."""
-    try:
-        if yaml.safe_load(f"{{key: {text}}}") == {"key": text}:
-            return text
-    except yaml.YAMLError:
-        pass
-    return json.dumps(text, ensure_ascii=False)
-
-
 def _fill(text: str, values: dict[str, str]) -> str:
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", value)
-    return text
+    """Return a text with these values at their places; what stands in a value is no place."""
+    return re.sub("|".join(rf"{{{key}}}" for key in values), lambda found: values[found[0][1:-1]], text)
 
 
 def _length(model: ov.Model) -> str:
@@ -136,7 +128,7 @@ def _shapes(model: ov.Model) -> str:
     dynamic = [port for port in model.inputs if None in sizes(port)]
     if not dynamic:
         return ""
-    shapes = ", ".join(f"{_quoted(port.get_any_name())}: [{', '.join(_fixed(sizes(port)))}]" for port in dynamic)
+    shapes = ", ".join(f"{quoted(port.get_any_name())}: [{', '.join(_fixed(sizes(port)))}]" for port in dynamic)
     return (
         f"# input_shapes: {{{shapes}}}   # would fix what is dynamic, which is faster; else samples keep their shapes\n"
     )
@@ -166,7 +158,7 @@ def _inputs(model: ov.Model, task: Task) -> str:
         names = [port.get_any_name() for port in model.inputs]
         # numpy_dict_reader calls an array FILE.npy.NAME; the whole name, since that of one input may end as another's.
         inputs = [
-            f"{{name: {_quoted(name)}, type: INPUT, value: {json.dumps(f'.*[.]npy[.]{re.escape(name)}$')}}}"
+            f"{{name: {quoted(name)}, type: INPUT, value: {in_quotes(f'.*[.]npy[.]{re.escape(name)}$')}}}"
             for name in names
         ]
     return layout + "".join(["          inputs:\n", *(f"            - {line}\n" for line in inputs)])
@@ -183,7 +175,7 @@ def _layout(model: ov.Model) -> str:
 
 
 def _token_line(found: TokenInput) -> str:
-    name = _quoted(found.name)
+    name = quoted(found.name)
     if found.feature is None and found.length:
         return f"{{name: {name}, type: CONST_INPUT, value: [{list(range(found.length))}]}}"
     if found.feature is None:
@@ -198,13 +190,13 @@ def _image_lines(model: ov.Model) -> list[str]:
     single = infos.count(None) == 1
     lines = []
     for port, info in zip(model.inputs, infos, strict=True):
-        name = _quoted(port.get_any_name())
+        name = quoted(port.get_any_name())
         if info is not None:
             lines.append(f"{{name: {name}, type: {info}}}   # TODO: or what else fills {described(port)}")
         elif single:
             lines.append(f"{{name: {name}, type: INPUT}}")
         else:
-            value = json.dumps(f".*{re.escape(port.get_any_name())}.*")
+            value = in_quotes(f".*{re.escape(port.get_any_name())}.*")
             lines.append(
                 f"{{name: {name}, type: INPUT, value: {value}}}   # TODO: a regular expression of what fills it"
             )

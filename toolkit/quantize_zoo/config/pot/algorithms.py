@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import Field
 
 from quantize_zoo import errors
 from quantize_zoo.config.compression import (
@@ -16,6 +16,7 @@ from quantize_zoo.config.compression import (
     TunableQuantizationParams,
 )
 from quantize_zoo.config.model import GiveBack, WholeModelChange
+from quantize_zoo.config.numbers import Flag
 from quantize_zoo.config.pot.source import ignored
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, validate
@@ -87,11 +88,11 @@ class AccuracyAware(Strict):
     maximal_drop: float = Field(default=0.01, ge=0)
     drop_type: Literal["absolute", "relative"] = "absolute"
     max_iter_num: int | None = Field(default=None, ge=0)
-    use_prev_if_drop_increase: StrictBool = True
+    use_prev_if_drop_increase: Flag = True
     base_algorithm: Literal["DefaultQuantization", "MinMaxQuantization"] = "DefaultQuantization"
-    annotation_free: StrictBool = False
-    tune_hyperparams: StrictBool = False
-    convert_to_mixed_preset: StrictBool = False
+    annotation_free: Flag = False
+    tune_hyperparams: Flag = False
+    convert_to_mixed_preset: Flag = False
     metrics: tuple[_Metric, ...] = ()
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from quantize_zoo import errors
 from quantize_zoo.config.yaml_source import ConfigSource
+from quantize_zoo.text.paths import is_file
 
 Method = Literal["default", "accuracy_aware"]
 EngineName = Literal["accuracy_checker", "simplified", "data_free"]
@@ -72,7 +73,7 @@ def read_options(options: PotOptions) -> ConfigSource:
     check_options(options)
     named = {"--model": options.model, "--weights": options.weights, "--ac-config": options.ac_config}
     for option, file in named.items():
-        if file is not None and not file.is_file():
+        if file is not None and not is_file(file):
             raise errors.file_missing(file, option, beside=False)
     assert options.quantize is not None, "the options are checked"
     params: dict[str, Any] = {

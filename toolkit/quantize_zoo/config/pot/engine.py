@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from quantize_zoo import errors
 from quantize_zoo.config.model import CheckerPaths
+from quantize_zoo.config.numbers import ShareAboveZero
 from quantize_zoo.config.pot.source import NO_MEANING, ignored
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
+from quantize_zoo.text.paths import is_file, is_folder
 
 Layout = Literal["NCHW", "NHWC", "CHW", "HWC"]
 _PATHS = ("source", "annotations", "models", "model_attributes")
@@ -31,7 +33,7 @@ class Images(Strict):
 
     data_source: Path
     layout: Layout | None = None
-    central_fraction: float | None = Field(default=None, gt=0, le=1)
+    central_fraction: ShareAboveZero | None = None
 
 
 class Noise(Strict):
@@ -96,10 +98,10 @@ def read_engine(source: ConfigSource, engine: dict[str, Any], warnings: list[str
 
 def image_files(data_source: Path) -> list[Path]:
     """Return the files that a folder, a pattern or a list names, by name; of a list in its order."""
-    if data_source.is_file():
+    if is_file(data_source):
         lines = data_source.read_text(encoding="utf-8").splitlines()
         return [data_source.parent / line for line in lines if line]
-    if data_source.is_dir():
+    if is_folder(data_source):
         return sorted(each for each in data_source.iterdir() if each.is_file())
     return sorted(each for each in data_source.parent.glob(data_source.name or ".") if each.is_file())
 
@@ -129,11 +131,11 @@ def _data_free(source: ConfigSource, options: dict[str, Any], warnings: list[str
 
 def _require_source(source: ConfigSource, data_source: Path) -> None:
     where = f"{source.where(('engine', 'data_source'))}: engine.data_source"
-    if data_source.is_file() and data_source.suffix != ".txt":
+    if is_file(data_source) and data_source.suffix != ".txt":
         raise errors.bad_value(
             where, "data_source", str(data_source), "must be a folder, a pattern of file names or a .txt list"
         )
-    if not data_source.exists() and not image_files(data_source):
+    if not is_folder(data_source) and not image_files(data_source):
         raise errors.file_missing(data_source, where, beside=False)
 
 
@@ -176,7 +178,7 @@ def _with_parts(engine: CheckerEngine) -> CheckerEngine:
 
 def _file(source: ConfigSource, key: str, named: Any) -> Path:
     path = Path(str(named)).absolute()
-    if not path.is_file():
+    if not is_file(path):
         where = f"{source.where(('engine', key))}: engine.{key}"
         raise errors.file_missing(Path(str(named)), where, beside=False)
     return path

@@ -14,12 +14,14 @@ from pydantic import Field, field_validator
 from quantize_zoo import errors
 from quantize_zoo.config.compression import CompressionParams
 from quantize_zoo.config.model import BenchmarkParams, OptimizerParams
+from quantize_zoo.config.numbers import Flag
 from quantize_zoo.config.pot.algorithms import AccuracyAware, Algorithm, translate
 from quantize_zoo.config.pot.command_line import PotOptions, read_options
 from quantize_zoo.config.pot.engine import Engine, read_engine
 from quantize_zoo.config.pot.source import read_pot_file, without_meaning
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
+from quantize_zoo.text.paths import is_file
 
 _DEVICES = {"ANY": "CPU", "VPU": "NPU", "NPU": "NPU", "CPU": "CPU", "GPU": "GPU", "CPU_SPR": "CPU"}
 _GONE_DEVICES = ("GNA", "GNA3", "GNA3.5")
@@ -35,7 +37,7 @@ class _Model(Strict):
 class _Compression(Strict):
     target_device: str = "ANY"
     model_type: Literal["transformer"] | None = None
-    dump_intermediate_model: bool = False
+    dump_intermediate_model: Flag = False
     algorithms: tuple[Algorithm, ...] = Field(min_length=1)
 
     @field_validator("model_type", mode="before")
@@ -138,7 +140,7 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
     data = _with_engine(data, options)
     file = validate(_File, ConfigSource(source.path, data, source.lines))
     for key, named in (("model", file.model.model), ("weights", file.model.weights)):
-        if named is not None and not named.is_file():
+        if named is not None and not is_file(named):
             raise errors.file_missing(named, f"{source.where(('model', key))}: model.{key}", beside=False)
     compression = file.compression
     target = _target(source, compression.target_device)

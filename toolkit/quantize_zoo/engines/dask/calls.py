@@ -138,7 +138,7 @@ class Calls:
         except (QuantizeZooError, KilledWorker, FutureCancelledError, OSError):
             raise
         except Exception as error:
-            raise errors.unexpected(f"{type(error).__name__}: {error}") from error
+            raise errors.unexpected(error) from error
         return done
 
     def _wait_for_workers(self, role: Role, where: Callable[[], list[str]]) -> list[str]:

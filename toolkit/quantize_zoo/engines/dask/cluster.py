@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import re
 import threading
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
@@ -58,7 +59,7 @@ def connect(scheduler: SchedulerAddress) -> Iterator[Client]:
         try:
             client = Client(scheduler.address, security=security, timeout=_ANSWER_SECONDS, set_as_default=False)
         except (OSError, ImportError, ValueError) as error:
-            raise errors.no_scheduler(scheduler.address, str(error)) from error
+            raise errors.no_scheduler(scheduler.address, _cause(error)) from error
         try:
             # A scheduler may have told a loopback address to us and listen on others too.
             require_safe(str(client.scheduler_info()["address"]), scheduler.tls, insecure=scheduler.insecure)
@@ -125,10 +126,15 @@ def _require_answer(scheduler: SchedulerAddress, security: Security | None) -> N
     except asyncio.TimeoutError as error:
         raise errors.no_scheduler(scheduler.address, f"nothing came within {_ANSWER_SECONDS} s") from error
     except Exception as error:  # whatever another kind of server may answer
-        raise errors.no_scheduler(scheduler.address, str(error.__cause__ or error)) from error
+        raise errors.no_scheduler(scheduler.address, _cause(error.__cause__ or error)) from error
     kind = found.get("type") if isinstance(found, dict) else None
     if kind != "Scheduler":
         raise errors.no_scheduler(scheduler.address, f"a {kind or 'stranger'} answers")
+
+
+def _cause(error: BaseException) -> str:
+    """Return why there is no connection, without the object of Dask's that tried."""
+    return re.sub(r"\bin <[^>]*>: ", "", errors.message_of(error))
 
 
 def _in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

@@ -1,0 +1,193 @@
+"""``check`` tells what a run would find: names, keys, files, data and the model, with file, line and what is near."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from builders import model, parameter, plain_int8
+from quantize_zoo.graph import read_model, save_model
+from quantize_zoo.graph.opset import opset13 as ops
+
+
+def dataset(content):
+    return content["models"][0]["datasets"][0]
+
+
+def launcher(content):
+    return content["models"][0]["launchers"][0]
+
+
+@pytest.fixture
+def check(small, quantize_zoo):
+    """Change a file of the small matrix, then check that; return the message."""
+
+    def invoke(file, change, *options):
+        small.edit(file, change)
+        status, out, err = quantize_zoo("check", small.path, *options)
+        assert status == 2, out + err
+        assert out == ""
+        assert "Traceback" not in err
+        assert not small.reports.exists()
+        return err
+
+    return invoke
+
+
+def line_of(path, text):
+    return next(number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+def misspell(name, wrong):
+    """Rename a key of the dataset."""
+
+    def change(content):
+        dataset(content)[wrong] = dataset(content).pop(name)
+
+    return change
+
+
+def put(place, key, value):
+    return lambda content: place(content).update({key: value})
+
+
+NAMES = {
+    "converter": (
+        lambda each: dataset(each)["annotation_conversion"].update(converter="imagnet"), "converter 'imagnet'",
+        "imagenet",
+    ),
+    "adapter": (put(launcher, "adapter", "clasification"), "adapter 'clasification'", "classification"),
+    "adapter_type": (put(launcher, "adapter", {"type": "sssd"}), "adapter 'sssd'", "ssd"),
+    "reader": (put(dataset, "reader", "opencv_imreed"), "data reader 'opencv_imreed'", "opencv_imread"),
+    "preprocessor": (lambda each: dataset(each)["preprocessing"][0].update(type="resise"), "'resise'", "resize"),
+    "postprocessor": (put(dataset, "postprocessing", [{"type": "nmss"}]), "postprocessor 'nmss'", "nms"),
+    "metric": (lambda each: dataset(each)["metrics"][1].update(type="acuracy"), "metric 'acuracy'", "accuracy"),
+    "key_of_dataset": (misspell("preprocessing", "preprocesing"), "unknown key 'preprocesing'", "preprocessing"),
+    "key_of_conversion": (
+        misspell("annotation_conversion", "annotaton_conversion"), "unknown key 'annotaton_conversion'",
+        "annotation_conversion",
+    ),
+    "key_of_converter": (
+        lambda each: dataset(each)["annotation_conversion"].update(has_backgroud=True), "unknown key 'has_backgroud'",
+        "has_background",
+    ),
+    "key_of_metric": (lambda each: dataset(each)["metrics"][0].update(topk=1), "unknown key 'topk'", "top_k"),
+    "key_of_launcher": (put(launcher, "adaptor", "classification"), "unknown key 'adaptor'", "adapter"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("options", [(), ("--fast",)], ids=["", "fast"])
+def test_unknown_names_and_keys(check, small, kind, options):
+    change, wrong, right = NAMES[kind]
+    err = check("accuracy-check.yml", change, *options)
+    path = small.folder / "accuracy-check.yml"
+    line = line_of(path, re.search(r"'([^']*)'", wrong)[1] if "'" in wrong else wrong)
+    assert f"{path}:{line}: " in err
+    assert wrong in err
+    assert f"did you mean '{right}'?" in err
+
+
+def test_all_that_is_wrong_is_told_at_once(check):
+    def change(content):
+        dataset(content)["preprocesing"] = dataset(content).pop("preprocessing")
+        launcher(content)["adapter"] = "clasification"
+
+    err = check("accuracy-check.yml", change)
+    assert "preprocesing" in err
+    assert "clasification" in err
+
+
+def test_files_that_are_not_there(check, small, quantize_zoo):
+    shutil.rmtree(small.folder / "images")
+    (small.folder / "labels.txt").unlink()
+    assert quantize_zoo("check", small.path, "--fast")[0] == 0
+    err = check("net.yml", lambda content: None)
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'data_source')}: data_source: there is no {small.folder / 'images'}" in err
+    assert f"{path}:{line_of(path, 'annotation_file')}: annotation_file: there is no" in err
+
+
+def test_a_fresh_yaml_is_told_to_lack_its_data(small, quantize_zoo, monkeypatch):
+    (small.folder / "fresh").mkdir()
+    monkeypatch.chdir(small.folder / "fresh")
+    net = shutil.copy(small.folder / "net.onnx", small.folder / "fresh")
+    assert quantize_zoo("init", net)[0] == 0
+    made = small.folder / "fresh" / "net.yml"
+    status, out, err = quantize_zoo("check", made)
+    assert (status, out) == (2, "")
+    assert f"{made}:{line_of(made, 'data_source')}: data_source: there is no " in err
+
+
+def test_a_line_of_the_annotation_without_its_label(check, small):
+    lines = (small.folder / "labels.txt").read_text().splitlines()
+    lines[41] = lines[41].split()[0]
+    (small.folder / "labels.txt").write_text("\n".join(lines) + "\n")
+    assert f"{small.folder / 'labels.txt'}:42: ValueError" in check("net.yml", lambda content: None)
+
+
+def test_a_truncated_image(check, small):
+    image = small.folder / "images" / (small.folder / "labels.txt").read_text().split()[0]
+    image.write_bytes(image.read_bytes()[:60])
+    assert f"sample {image.name!r} cannot be read" in check("net.yml", lambda content: None)
+
+
+def test_data_of_another_size_than_the_model_takes(check, small):
+    err = check("accuracy-check.yml", lambda content: dataset(content)["preprocessing"][0].update(size=32))
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'preprocessing')}: " in err
+    assert "takes (?, 3, 48, 48), the preprocessed data are (1, 3, 32, 32)" in err
+
+
+def test_an_adapter_of_another_task(check, small):
+    err = check("accuracy-check.yml", put(launcher, "adapter", "ssd"))
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'adapter')}: adapter 'ssd' does not fit the model's outputs (probabilities)" in err
+
+
+def test_a_postprocessor_of_another_task_is_no_fault_of_the_adapter(check):
+    postprocessing = [{"type": "resize_prediction_boxes"}]
+    err = check("accuracy-check.yml", put(dataset, "postprocessing", postprocessing))
+    assert "postprocessing" in err
+    assert "adapter 'classification' does not fit" not in err
+
+
+@pytest.mark.parametrize("value", ["many", "[1, 2]", "0.5;0.5"])
+def test_a_constant_input_that_is_no_number(check, value):
+    inputs = [{"name": "image", "type": "CONST_INPUT", "value": value}]
+    err = check("accuracy-check.yml", put(launcher, "inputs", inputs))
+    assert f"input 'image' does not take {value!r}" in err
+
+
+def test_models_that_cannot_be_quantized(check, small):
+    net = read_model(small.folder / "net.onnx")
+    images = [{"image": np.random.default_rng(0).normal(size=(1, 3, 48, 48)).astype(np.float32)}]
+    save_model(plain_int8(net, images), small.folder / "int8.xml")
+    err = check("net.yml", lambda content: content.update(model="int8.xml"))
+    path = small.folder / "net.yml"
+    assert f"{path}:{line_of(path, 'model: int8.xml')}: model 'net' is quantized already" in err
+    image = parameter((1, 3, 48, 48))
+    save_model(model(ops.relu(image), image), small.folder / "relu.xml")
+    err = check("net.yml", lambda content: content.update(model="relu.xml"))
+    assert f"{path}:{line_of(path, 'model: relu.xml')}: model 'net' has no operation that" in err
+
+
+@pytest.mark.parametrize("framework", ["caffe", "tf", "tf2", "mxnet", "pytorch", "paddle_paddle"])
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_other_frameworks_are_refused_everywhere_alike(small, quantize_zoo, framework, command):
+    small.edit("accuracy-check.yml", lambda content: launcher(content).update(framework=framework))
+    status, out, err = quantize_zoo(command, small.path)
+    assert (status, out) == (2, "")
+    assert f"is for another framework: {framework}" in err
+    status, out, err = quantize_zoo("check", small.folder / "accuracy-check.yml")
+    assert status == 2
+    assert f"another framework: {framework}" in out
+
+
+def test_onnx_runtime_is_scored_by_openvino_and_said_so(small, quantize_zoo):
+    small.edit("accuracy-check.yml", lambda content: launcher(content).update(framework="onnx_runtime"))
+    status, out, err = quantize_zoo("check", small.path)
+    assert status == 0, err
+    assert out == "1 cell: net-CPU[f32]\n"
+    assert "is for onnx_runtime; accuracy is scored by OpenVINO" in err

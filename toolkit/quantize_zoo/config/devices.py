@@ -1,0 +1,58 @@
+"""Names of devices, as OpenVINO writes them: a plugin, with or without an id, or one that stands on others.
+
+A name that no plugin has is a mistake of whoever wrote it; whether a device is here is another question.
+"""
+
+from __future__ import annotations
+
+import re
+
+from quantize_zoo import errors
+from quantize_zoo.config.yaml_source import ConfigSource, Key
+
+_VIRTUAL = ("AUTO", "BATCH", "HETERO", "MULTI")  # they stand on others, which they may list: AUTO:GPU,CPU
+# OpenVINO's own plugins, and openvino_contrib's.
+PLUGINS = ("CPU", "GPU", "NPU", "NVIDIA", "TEMPLATE", *_VIRTUAL)
+_NAME = re.compile(r"([A-Z]+)((?:\.[A-Za-z0-9_]+)*)")
+_REQUESTS = re.compile(r"\([1-9][0-9]{0,4}\)$")  # how many MULTI gives a device at once: MULTI:GPU(4),CPU
+
+
+def unknown_part(device: str) -> str | None:
+    """Return the part of a device's name that no plugin of OpenVINO has; None if there is none such."""
+    virtual, colon, listed = device.partition(":")
+    if not colon:
+        return None if _is_known(device) else device
+    if virtual not in _VIRTUAL:
+        return virtual if virtual not in PLUGINS else device
+    return next((each for each in listed.split(",") if _bare(each) in _VIRTUAL or not _is_known(_bare(each))), None)
+
+
+def require_known_device(device: str, source: ConfigSource, at: tuple[Key, ...]) -> None:
+    """Refuse a device of a file that no plugin has by name, on no machine.
+
+    Raises:
+        ConfigurationError: it is such a device; with the line of the key path.
+
+    """
+    part = unknown_part(device)
+    if part is not None:
+        where = f"{source.where(at)}: {'.'.join(map(str, at))}"
+        raise errors.unknown_device(where, device, part, PLUGINS)
+
+
+def devices_below(device: str) -> tuple[str, ...]:
+    """Return the devices that a device needs: itself, or those that it lists; none where OpenVINO chooses."""
+    virtual, _, listed = device.partition(":")
+    if virtual not in _VIRTUAL:
+        return (device,)
+    return tuple(_bare(each) for each in listed.split(",") if each and not each.startswith("-"))
+
+
+def _is_known(name: str) -> bool:
+    found = _NAME.fullmatch(name)
+    return found is not None and found[1] in PLUGINS and not (found[1] in _VIRTUAL and found[2])
+
+
+def _bare(listed: str) -> str:
+    """Return a name in a list without what AUTO and MULTI take beside it: a minus for what not to use, requests."""
+    return _REQUESTS.sub("", listed.removeprefix("-"))
