@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import openvino as ov
+import pytest
 
 from quantize_zoo.graph import nodes_by_name, read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
@@ -50,6 +51,7 @@ def test_both_branches_are_quantized_and_exported(small, quantize_zoo):
     assert cell["reference"]["accuracy"]["value"] > 0.9
 
 
+@pytest.mark.release
 def test_a_branch_that_is_never_taken_is_told(small, quantize_zoo):
     cell, nodes = run(small, quantize_zoo, 1e9)
     assert (

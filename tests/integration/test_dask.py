@@ -87,6 +87,7 @@ def test_gate_holds_on_workers(longer, pair, finished, quantize_zoo):
     assert {check["cause"] for check in cell["gate"]["checks"]} == {"runtime", "quantization", "search"}
 
 
+@pytest.mark.release
 def test_store_of_a_cluster_may_be_postgresql(longer, pair, postgresql, tmp_path):
     done = run(longer, tmp_path / "r", "--max-trials", "4", "--store", postgresql, address=pair.address)
     assert done.returncode == 0, done.stderr
@@ -185,6 +186,7 @@ def test_cache_keeps_to_its_size(tmp_path):
     assert [path.name[0] for path in tmp_path.glob("[0-9a-f]*")] == ["b"]
 
 
+@pytest.mark.release
 def test_run_with_files_that_only_the_client_has(longer, cluster, tmp_path):
     """The workers see an empty folder in place of the client's: in a mount namespace of their own."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:

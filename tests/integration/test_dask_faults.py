@@ -37,6 +37,7 @@ def test_a_killed_worker_costs_no_trial(longer, cluster, tmp_path):
         os.kill(victim, 0)
 
 
+@pytest.mark.release
 def test_a_lost_scheduler_loses_nothing_that_was_finished(longer, cluster, tmp_path):
     cluster.start_worker("one")
     with Client(cluster.address, timeout=30) as client:
@@ -159,6 +160,7 @@ def narrow_limit(cluster):
     return "--memory-limit", str(int(own * 1.3 + 60e6))
 
 
+@pytest.mark.release
 def test_a_worker_without_enough_memory_costs_no_trial(longer, cluster, tmp_path):
     cluster.start_worker("wide")
     cluster.start_worker("narrow", arguments=narrow_limit(cluster))
@@ -172,6 +174,7 @@ def test_a_worker_without_enough_memory_costs_no_trial(longer, cluster, tmp_path
     assert {worker["name"] for worker in cell["workers"]} == {"wide"}
 
 
+@pytest.mark.release
 def test_an_only_worker_without_enough_memory_is_told(longer, cluster, tmp_path):
     cluster.start_worker("probe")
     limit = narrow_limit(cluster)

@@ -88,6 +88,7 @@ def network():
     made.down()
 
 
+@pytest.mark.release
 def test_a_cut_link_costs_no_trial(network, longer, tmp_path):
     address = f"tcp://{HEAD}:8786"
     scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", HEAD, "--no-dashboard"]

@@ -17,6 +17,7 @@ def run(small, quantize_zoo, devices, **matrix):
     return status, json.loads(out), err
 
 
+@pytest.mark.release
 def test_virtual_devices_and_plugin_properties_run_for_real(small, quantize_zoo):
     devices = [
         {"device": "AUTO:CPU", "inference_precision": "f32"},

@@ -63,6 +63,7 @@ def test_images_of_any_size_end_to_end(sizes, small, quantize_zoo):
     assert "latency" in out
 
 
+@pytest.mark.release
 def test_throughput_of_images_of_any_size(sizes, small, quantize_zoo):
     small.edit("net.yml", lambda content: content["optimizer"]["params"]["benchmark"].update(api_type="async"))
     status, _, err = quantize_zoo("run", small.path, "--reports", small.reports, "--max-trials", 1)

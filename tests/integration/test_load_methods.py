@@ -30,6 +30,7 @@ def kill_after(small, text, trials):
     process.communicate()
 
 
+@pytest.mark.release
 def test_warm_start_after_a_kill_goes_on_to_the_same_number_of_trials(small, quantize_zoo):
     kill_after(small, "trial 3/6", 6)
     status, cell, err = run(small, quantize_zoo, "warm_start", "--max-trials", 6)
@@ -75,6 +76,7 @@ def test_eval_with_nothing_stored_is_an_error(small, quantize_zoo):
     assert "eval needs a stored search of this model on this device" in err
 
 
+@pytest.mark.release
 def test_warm_start_with_nothing_left_to_do_rebuilds_the_best_of_any_stage(small, quantize_zoo):
     """The best may need statistics that only an earlier stage asked for."""
 

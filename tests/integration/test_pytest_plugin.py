@@ -5,6 +5,8 @@ import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
+import pytest
+
 OWN = """
 import pytest
 
@@ -56,6 +58,7 @@ def test_one_test_for_each_cell_and_check_and_own_assertions(small):
     assert len(list(small.reports.glob("2*"))) == 2  # a run for each cell, not for each test
 
 
+@pytest.mark.release
 def test_missed_target_fails_with_its_reason_and_wrong_matrix_is_a_usage_error(small):
     small.edit("net.yml", lambda model: model["optimizer"]["params"].update(latency_reduce=50))
     small.edit("matrix.yml", lambda matrix: matrix.update(require_targets=True))

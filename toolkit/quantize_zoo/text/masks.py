@@ -59,7 +59,7 @@ def _parsed(url: str) -> URL | None:
 
 def _secrets(url: str) -> set[str]:
     """Return what is secret in a URL, as it is, and in the ways to write it in one."""
-    parsed = _parsed(url)
+    parsed = _parsed(url) if url else None
     if parsed is None:
         return set()
     values = [str(parsed.password or "")]
