@@ -8,9 +8,10 @@ import openvino as ov
 import pytest
 
 from builders import compression, pipeline
-from quantize_zoo.config import load_model_config
+from quantize_zoo.config import DeviceSpec, load_model_config, load_pot
 from quantize_zoo.graph import constant_value, read_model, save_model
-from quantize_zoo.scoring import AccuracySession, find_checker
+from quantize_zoo.matrix import pot_matrix
+from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
 
 MODEL = {"model_name": "net", "model": "net.xml", "weights": "net.bin"}
 CHECKER = {"type": "accuracy_checker", "config": "accuracy-check.yml"}
@@ -149,6 +150,142 @@ def test_tpe_searches_and_writes_the_best_model(pot):
     assert "net-CPU" in out
     assert "FakeQuantize" in operations(folder / "out" / "net.xml")
     assert (folder / "out" / "reports" / "latest" / "index.html").is_file()
+
+
+AWARE = "AccuracyAwareQuantization"
+CLIPPED = {"activations": {"range_estimator": {"max": {"clipping_value": 0.2}}}}  # costs accuracy
+
+
+def test_accuracy_aware_quantization_gives_layers_back_and_says_what_it_lost(pot):
+    params = {**CLIPPED, "stat_subset_size": 20, "maximal_drop": 0.01, "max_iter_num": 2}
+    folder, status, out, err = pot([(AWARE, params)])
+    assert status == 0, err
+    results = json.loads((folder / "out" / "reports" / "latest" / "results.json").read_text())
+    (cell,) = results["cells"]
+    quantized = [each["score"]["quantization_ratio"] for each in cell["trials"]]
+    assert quantized[0] == 1
+    assert quantized[-2:] == sorted(set(quantized[-2:]), reverse=True) != quantized[:1], quantized
+    assert min(quantized) == quantized[-1] < 1
+    assert cell["verdict"]["targets"][0]["status"] == "missed"
+    assert "FakeQuantize" in operations(folder / "out" / "net.xml")
+    assert "net-CPU" in out
+
+
+@pytest.mark.parametrize(
+    ("params", "fp32"),
+    [
+        ({"drop_type": "relative"}, 1.0),
+        ({"metrics": [{"name": "accuracy@top3", "baseline_value": 0.5}]}, 0.5),
+        ({}, None),
+    ],
+)
+def test_a_drop_is_a_share_of_the_fp32_models_metric(small, monkeypatch, params, fp32):
+    monkeypatch.chdir(small.folder)
+    algorithm = {"name": AWARE, "params": {"maximal_drop": 0.02, **params}}
+    content = {"model": {"model": "net.onnx"}, "engine": CHECKER, "compression": {"algorithms": [algorithm]}}
+    (small.folder / "pot.json").write_text(json.dumps(content))
+    (config,) = pot_matrix(load_pot(small.folder / "pot.json")).models
+    if fp32 is None:
+        model = read_model(small.folder / "net.onnx")
+        session = AccuracySession(find_checker(), config, model)
+        fp32 = session.score(compile_for_accuracy(model, DeviceSpec(device="CPU"))).metrics[config.metric]
+    assert config.optimizer.params.accuracy_loss == pytest.approx(100 * 0.02 / fp32, abs=1e-8)
+    assert config.metric == ("accuracy@top3" if "metrics" in params else "accuracy@top1")
+
+
+@pytest.fixture
+def command(small, monkeypatch, quantize_zoo):
+    """Run POT's command line in the folder of the small matrix."""
+    monkeypatch.chdir(small.folder)
+    save_model(read_model(small.folder / "net.onnx"), small.folder / "net.xml")
+    return lambda *arguments: quantize_zoo("pot", *arguments, "--output-dir", "out")
+
+
+def test_the_command_line_needs_no_file(command, small):
+    given = [
+        "-q",
+        "default",
+        "-m",
+        "net.xml",
+        "-w",
+        "net.bin",
+        "--ac-config",
+        "accuracy-check.yml",
+        "--preset",
+        "mixed",
+    ]
+    status, out, err = command(*given, "-n", "other", "-e", "-d", "--stream-output", "--log-level", "DEBUG")
+    assert status == 0, err
+    assert "FakeQuantize" in operations(small.folder / "out" / "optimized" / "other.xml")
+    assert "accuracy@top1: " in out
+    assert "--stream-output is ignored" in err
+
+
+def test_weights_of_another_name_are_read(command, small):
+    small.folder.joinpath("net.bin").rename(small.folder / "weights.bin")
+    given = ["-q", "default", "-m", "net.xml", "-w", "weights.bin", "--engine", "simplified", "--data-source", "images"]
+    status, _, err = command(*given)
+    assert status == 0, err
+    assert "the model's first layers hold no normalization" in err
+    assert "FakeQuantize" in operations(small.folder / "out" / "net.xml")
+
+
+def test_errors_alone_are_printed_if_asked_for(command):
+    given = ["-q", "default", "-m", "net.xml", "-w", "net.bin", "--engine", "data_free", "--log-level", "ERROR"]
+    status, _, err = command(*given)
+    assert status == 0, err
+    assert "warning" not in err
+
+
+def test_data_without_annotation_calibrate_and_are_no_accuracy(pot, small):
+    def plain(checker):
+        (dataset,) = checker["models"][0]["datasets"]
+        del dataset["annotation_conversion"], dataset["metrics"]
+
+    small.edit("accuracy-check.yml", plain)
+    folder, status, _, err = pot([("DefaultQuantization", {"stat_subset_size": 10})])
+    assert status == 0, err
+    assert "FakeQuantize" in operations(folder / "out" / "net.xml")
+    for arguments, algorithm in ((["-e"], "DefaultQuantization"), ([], AWARE)):
+        _, status, _, err = pot([(algorithm, {})], *arguments)
+        assert status == 2
+        assert "names no metric" in err
+
+
+def test_metrics_without_annotation_are_no_accuracy(pot, small):
+    small.edit("accuracy-check.yml", lambda checker: checker["models"][0]["datasets"][0].pop("annotation_conversion"))
+    _, status, _, err = pot([(AWARE, {})])
+    assert status == 2
+    assert "dataset 'digits' has no annotation" in err
+
+
+def test_datasets_of_their_own_calibrate_and_evaluate(pot, small):
+    resize = [{"type": "resize", "size": 48}]
+    scored = {
+        "name": "scored", "data_source": "images", "metrics": [{"type": "accuracy", "name": "top1"}],
+        "annotation_conversion": {"converter": "imagenet", "annotation_file": "labels.txt"},
+    }  # fmt: skip
+    (small.folder / "few").mkdir()
+    for image in sorted((small.folder / "images").iterdir())[:5]:
+        shutil.copy(image, small.folder / "few")
+    engine = {
+        "launchers": [{"framework": "openvino", "adapter": "classification"}],
+        "datasets": {
+            "preprocessing": resize,
+            "optimization": {"name": "few", "data_source": "few"},
+            "evaluation": scored,
+        },
+    }
+    folder, status, out, err = pot([("MinMaxQuantization", {})], "-e", engine=engine)
+    assert status == 0, err
+    assert "top1: " in out
+    shutil.move(folder / "out", folder / "first")
+    simplified = {"type": "simplified", "data_source": "few"}
+    _, status, _, err = pot([("MinMaxQuantization", {})], engine=simplified)
+    assert status == 0, err
+    first, second = (ranges(folder / name / "net.xml") for name in ("first", "out"))
+    for name, value in first.items():
+        np.testing.assert_allclose(second[name], value, rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """POT's configuration files: comments, translation, warnings of what has no meaning, errors with file and line."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
-from quantize_zoo.config import load_pot
-from quantize_zoo.config.pot import Images
+from quantize_zoo.config import GiveBack, PotOptions, load_pot, pot_of_options
+from quantize_zoo.config.pot import Images, Noise, check_options, image_files
 from quantize_zoo.errors import ConfigurationError
 
 TUNED = {
@@ -62,7 +64,7 @@ def test_comments_and_trailing_commas_are_allowed(load):
 
 def test_text_that_looks_like_a_comment_inside_a_string_stays(load):
     engine = {"launchers": [], "datasets": [{"data_source": "http://host/*a*/"}]}
-    assert load({**TUNED, "engine": engine}).engine["models"][0]["datasets"] == engine["datasets"]
+    assert load({**TUNED, "engine": engine}).engine.config["models"][0]["datasets"] == engine["datasets"]
 
 
 def test_default_quantization_is_alignment_min_max_and_bias_correction(load):
@@ -136,7 +138,7 @@ def test_key_without_meaning_is_a_warning_that_says_what_replaces_it(load, part,
     [
         ({**TUNED, "extra": 1}, "pot.json:43: unknown key 'extra'"),
         ({**TUNED, "engine": {"config": "missing.yml"}}, "no such file"),
-        ({**TUNED, "engine": {"type": "data_free"}}, "engine.type: unknown value 'data_free'"),
+        ({**TUNED, "engine": {"type": "free"}}, "engine.type: unknown value 'free'"),
         ({**TUNED, "engine": {"type": "simplified", "data_source": "nowhere"}}, "no such file: nowhere"),
         ({**TUNED, "model": {"model": "missing.xml"}}, "pot.json:3: model.model: no such file"),
         (quantizing(("MinMaxQuantisation", {})), "did you mean 'MinMaxQuantization'"),
@@ -160,3 +162,335 @@ def test_error_in_a_later_algorithm_points_at_its_line(load):
     line = 1 + next(n for n, text in enumerate(json.dumps(content, indent=1).splitlines()) if "treshold" in text)
     with pytest.raises(ConfigurationError, match=rf"pot\.json:{line}: .*treshold"):
         load(content)
+
+
+# --- what POT's files and command line say
+
+
+def written(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    return tmp_path / name
+
+
+def test_yaml_is_read_as_json_is(load, tmp_path):
+    text = yaml.safe_dump(TUNED)
+    assert load_pot(written(tmp_path, "pot.yaml", text)).compression == load(TUNED).compression
+
+
+@pytest.mark.parametrize("name", ["pot.json", "pot.yml"])
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("models:\n- name: net\n  launchers: []\n", "a configuration of the accuracy checker"),
+        ("evaluations:\n- name: net\n", "a configuration of the accuracy checker"),
+        ("launchers: []\ndatasets: []\n", "a configuration of the accuracy checker"),
+        ('{"models": [{"name": "net"}]}', "a configuration of the accuracy checker"),
+        ("models: [net.yml]\ndevices: [CPU]\n", "a matrix or a model of quantize-zoo"),
+        ("name: net\nmodel: net.xml\naccuracy_checker: checker.yml\n", "a matrix or a model of quantize-zoo"),
+    ],
+)
+def test_a_file_of_another_command_is_recognised(load, tmp_path, name, content, kind):
+    with pytest.raises(ConfigurationError, match=rf"{name}:1: this is {kind}, no configuration of POT"):
+        load_pot(written(tmp_path, name, content))
+
+
+@pytest.mark.parametrize(
+    ("target", "preset", "read"),
+    [
+        ("ANY", "accuracy", "mixed"), ("CPU", "asymmetric", "mixed"), ("GPU", "accuracy", "mixed"),
+        ("NPU", "accuracy", "accuracy"), ("NPU", "asymmetric", "accuracy"), ("CPU", "symmetric", "performance"),
+        ("CPU", "mixed", "mixed"),
+    ],
+)  # fmt: skip
+def test_presets_are_read_as_pots_command_read_them(load, target, preset, read):
+    content = quantizing(("DefaultQuantization", {"preset": preset}))
+    content["compression"]["target_device"] = target
+    job = load(content)
+    assert job.compression.tunable.preset == read
+    assert [f"preset {preset} is read as mixed" in warning for warning in job.warnings] == (
+        [True] if preset in ("accuracy", "asymmetric") and read == "mixed" else []
+    )
+
+
+@pytest.mark.parametrize("model_type", ["None", None])
+def test_no_model_type_is_written_in_two_ways(load, model_type):
+    content = quantizing(("DefaultQuantization", {}))
+    content["compression"]["model_type"] = model_type
+    assert load(content).compression.tunable.model_type is None
+
+
+def test_default_quantization_hands_its_threshold_to_the_bias_correction(load):
+    job = load(quantizing(("DefaultQuantization", {"threshold": 7.5, "apply_for_all_nodes": False})))
+    assert job.compression.algorithms[-1].params.threshold == 7.5
+    assert job.warnings == ()
+
+
+def test_biases_of_all_operations_are_a_warning(load):
+    (warning,) = load(quantizing(("DefaultQuantization", {"apply_for_all_nodes": True}))).warnings
+    assert "apply_for_all_nodes is ignored: biases are corrected where weights are quantized" in warning
+
+
+def test_slow_bias_correction_has_pots_threshold(load):
+    job = load(quantizing(("DefaultQuantization", {"use_fast_bias": False})))
+    assert job.compression.algorithms[-1].params.threshold == 1000
+
+
+@pytest.mark.parametrize("value", ["5", "false", 0, None, []])
+def test_only_booleans_choose_the_bias_correction(load, value):
+    with pytest.raises(ConfigurationError, match=r"use_fast_bias: must be true or false"):
+        load(quantizing(("DefaultQuantization", {"use_fast_bias": value})))
+
+
+@pytest.mark.parametrize("value", [0, False, 3])
+@pytest.mark.parametrize("key", ["nthread", "duration_second"])
+def test_a_mistyped_key_of_the_benchmark_is_told_whatever_its_value(load, key, value):
+    content = json.loads(json.dumps(TUNED))
+    content["optimizer"]["params"]["benchmark"] = {key: value}
+    with pytest.raises(ConfigurationError, match=f"unknown key 'optimizer.benchmark.{key}'"):
+        load(content)
+
+
+def test_false_is_no_number_of_threads(load):
+    content = json.loads(json.dumps(TUNED))
+    content["optimizer"]["params"]["benchmark"] = {"nthreads": False}
+    with pytest.raises(ConfigurationError, match=r"benchmark\.nthreads"):
+        load(content)
+
+
+def test_a_name_below_ignored_is_an_operations_and_stays(load):
+    ignored = {"scope": ["seed"], "operations": [{"type": "MVN", "attributes": {"seed": 1}}]}
+    job = load(quantizing(("DefaultQuantization", {"ignored": ignored})))
+    assert job.compression.tunable.ignored.operations[0].attributes == {"seed": 1}
+    assert job.warnings == ()
+
+
+def test_an_estimator_scope_without_estimators_is_a_warning(load):
+    params = {"tuning_scope": ["layer"], "estimator_tuning_scope": ["preset"]}
+    job = load(quantizing(("TunableQuantization", params)))
+    assert job.compression.tunable.estimator_tuning_scope == ()
+    assert "estimator_tuning_scope is ignored: range_estimator is not in tuning_scope" in job.warnings[0]
+
+
+# --- accuracy-aware quantization
+
+
+def test_accuracy_aware_quantization_is_default_quantization_and_a_search(load):
+    job = load(quantizing(("AccuracyAwareQuantization", {"preset": "mixed", "stat_subset_size": 50})))
+    names = [each.name for each in job.compression.algorithms]
+    assert names == ["ActivationChannelAlignment", "TunableQuantization", "FastBiasCorrection"]
+    assert (job.is_search, job.optimizer) == (True, None)
+    aware = job.accuracy_aware
+    assert (aware.maximal_drop, aware.drop_type, aware.give_back) == (0.01, "absolute", GiveBack(changes=("pipeline",)))
+
+
+def test_accuracy_aware_parameters_say_how_layers_are_given_back(load):
+    params = {
+        "maximal_drop": 0.02, "drop_type": "relative", "max_iter_num": 5, "use_prev_if_drop_increase": False,
+        "base_algorithm": "MinMaxQuantization", "tune_hyperparams": True, "convert_to_mixed_preset": True,
+        "metrics": [{"name": "map", "baseline_value": 0.7}],
+    }  # fmt: skip
+    job = load(quantizing(("AccuracyAwareQuantization", params)))
+    assert [each.name for each in job.compression.algorithms] == ["TunableQuantization"]
+    assert job.accuracy_aware.give_back == GiveBack(most=5, steps_back=False, changes=("activations", "estimator"))
+    assert (job.accuracy_aware.drop_type, job.accuracy_aware.metrics[0].baseline_value) == ("relative", 0.7)
+    assert job.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "instead"),
+    [
+        ("ranking_subset_size", 300, "errors of their outputs"), ("metric_subset_ratio", 0.5, "on all samples"),
+        ("annotation_conf_threshold", 0.6, "annotation_free"), ("annotation_free", True, "that of the annotation"),
+    ],
+)  # fmt: skip
+def test_an_accuracy_aware_parameter_without_meaning_says_what_replaces_it(load, key, value, instead):
+    (warning,) = load(quantizing(("AccuracyAwareQuantization", {key: value}))).warnings
+    assert f"{key} is ignored" in warning
+    assert instead in warning
+
+
+def test_several_metrics_say_which_one_is_kept(load):
+    params = {"metrics": [{"name": "first"}, {"name": "second"}]}
+    (warning,) = load(quantizing(("AccuracyAwareQuantization", params))).warnings
+    assert "accuracy is that of 'first', the first; second: not looked at" in warning
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"maximal_drp": 1}, "did you mean 'maximal_drop'"), ({"maximal_drop": -1}, "maximal_drop"),
+        ({"drop_type": "relativ"}, "did you mean 'relative'"), ({"tune_hyperparams": "no"}, "tune_hyperparams"),
+        ({"base_algorithm": "TunableQuantization"}, "base_algorithm"), ({"presett": "mixed"}, "did you mean 'preset'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_accuracy_aware_parameter_is_told_with_its_line(load, params, message):
+    with pytest.raises(ConfigurationError, match=r"pot\.json:\d+: ") as raised:
+        load(quantizing(("AccuracyAwareQuantization", params)))
+    assert message in str(raised.value)
+
+
+def test_accuracy_awareness_and_tpe_are_two_searches(load):
+    with pytest.raises(ConfigurationError, match="AccuracyAwareQuantization is a search, and Tpe is another one"):
+        load(quantizing(("AccuracyAwareQuantization", {}), optimizer=TUNED["optimizer"]))
+
+
+# --- engines
+
+
+def test_datasets_of_their_own_calibrate_and_evaluate(load):
+    crop, resize = [{"type": "crop"}], [{"type": "resize"}]
+    datasets = {
+        "preprocessing": crop,
+        "optimization": {"name": "plain", "data_source": "images"},
+        "evaluation": {"name": "scored", "data_source": "images", "preprocessing": resize},
+    }
+    engine = load(quantizing(("DefaultQuantization", {}), engine={"launchers": [], "datasets": datasets})).engine
+    listed = engine.config["models"][0]["datasets"]
+    assert [(each["name"], each["preprocessing"]) for each in listed] == [("scored", resize), ("plain", crop)]
+    assert engine.calibration == 1
+
+
+def test_the_checkers_paths_may_stand_in_the_engine(load, tmp_path):
+    (tmp_path / "definitions.yml").touch()
+    engine = {"config": "checker.yml", "source": "data", "annotations": "labels", "definitions": "definitions.yml"}
+    found = load({**TUNED, "engine": engine}).engine
+    assert (found.paths.source, found.paths.annotations) == (tmp_path / "data", tmp_path / "labels")
+    assert found.definitions == tmp_path / "definitions.yml"
+
+
+@pytest.mark.parametrize("engine", [{"config": "checker.yml", "launcher": []}, {"datasets": [], "launcher": []}])
+def test_a_mistyped_key_of_the_engine_is_told(load, engine):
+    with pytest.raises(ConfigurationError, match=r"unknown key 'engine\.launcher'[\s\S]*did you mean 'launchers'"):
+        load({**TUNED, "engine": engine})
+
+
+def test_an_engine_without_data_makes_noise_and_says_so(load):
+    job = load(quantizing(("DefaultQuantization", {}), engine={"type": "data_free", "shape": "[None, 3, 16, 24]"}))
+    assert job.engine == Noise(shape=(None, 3, 16, 24))
+    assert "pictures of random noise" in job.warnings[0]
+
+
+def test_an_engine_without_data_takes_the_pictures_that_are_there(load, tmp_path):
+    (tmp_path / "images" / "one.png").touch()
+    engine = {"type": "data_free", "data_source": "images", "generate_data": "True", "layout": "NCHW"}
+    job = load(quantizing(("DefaultQuantization", {}), engine=engine))
+    assert (job.engine, job.warnings) == (Images(data_source="images", layout="NCHW"), ())
+
+
+def test_images_are_a_folder_a_pattern_or_a_list(tmp_path):
+    for name in ("b.png", "a.png", "c.jpg"):
+        (tmp_path / name).touch()
+    listed = written(tmp_path, "list.txt", "c.jpg\nb.png\n")
+    assert [each.name for each in image_files(tmp_path)] == ["a.png", "b.png", "c.jpg", "list.txt"]
+    assert [each.name for each in image_files(tmp_path / "*.png")] == ["a.png", "b.png"]
+    assert [each.name for each in image_files(listed)] == ["c.jpg", "b.png"]
+
+
+@pytest.mark.parametrize("key", ["model", "weights"])
+def test_a_missing_file_is_looked_for_in_the_working_directory(load, key):
+    content = quantizing(("DefaultQuantization", {}), model={**TUNED["model"], key: "missing"})
+    with pytest.raises(ConfigurationError, match="a relative one starts at the working directory"):
+        load(content)
+
+
+def test_weights_of_another_name_are_kept(load, tmp_path):
+    (tmp_path / "other.bin").touch()
+    assert load(TUNED).weights is None
+    assert load({**TUNED, "model": {"model": "net.xml", "weights": "other.bin"}}).weights == tmp_path / "other.bin"
+
+
+# --- what is refused
+
+
+def test_a_cascade_says_what_it_was_and_what_to_do(load):
+    content = {**TUNED, "model": {"model_name": "faces", "cascade": [{"name": "first", "model": "net.xml"}]}}
+    with pytest.raises(ConfigurationError, match=r"pot\.json:\d+: a cascade is several networks[\s\S]*quantize one"):
+        load(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("WeightSparsity", "no weights are pruned here"), ("INT4MixedQuantization", "INT4"),
+        ("RangeOptimization", "use TunableQuantization with the optimizer Tpe"),
+        ("DataFreeQuantization", "engine.type: data_free"), ("OverflowCorrection", "saturation_fix"),
+    ],
+)  # fmt: skip
+def test_an_algorithm_that_is_not_here_says_what_to_do(load, name, message):
+    with pytest.raises(ConfigurationError, match=f"{name} is not available") as raised:
+        load(quantizing(("DefaultQuantization", {}), (name, {"anything": 1})))
+    assert message in str(raised.value)
+
+
+def test_an_algorithm_that_only_measures_is_left_out(load):
+    job = load(quantizing(("DefaultQuantization", {}), ("QuantNoiseEstimator", {"mode": "full_fq_noise"})))
+    assert len(job.compression.algorithms) == 3
+    assert "QuantNoiseEstimator is ignored" in job.warnings[0]
+
+
+def test_a_device_that_openvino_left_behind_is_named(load):
+    content = quantizing(("DefaultQuantization", {}))
+    content["compression"]["target_device"] = "GNA"
+    with pytest.raises(ConfigurationError, match=r"no GNA plugin since 2024\.0"):
+        load(content)
+
+
+# --- the command line
+
+
+GIVEN = {"quantize": "default", "model": Path("net.xml"), "weights": Path("net.bin"), "ac_config": Path("checker.yml")}
+
+
+def test_the_command_line_is_pots_template(load, tmp_path):
+    load(TUNED)  # makes the working directory
+    job = pot_of_options(PotOptions(**GIVEN, preset="mixed"))
+    assert (job.name, job.target, job.is_search) == ("net", "CPU", False)
+    assert job.compression.tunable.preset == "mixed"
+    assert {each.params.stat_subset_size for each in job.compression.algorithms} == {300}
+    assert job.engine.config == tmp_path / "checker.yml"
+
+
+def test_accuracy_aware_on_the_command_line_has_its_largest_drop(load):
+    load(TUNED)
+    job = pot_of_options(PotOptions(**{**GIVEN, "quantize": "accuracy_aware", "max_drop": 0.03}))
+    assert job.accuracy_aware.maximal_drop == 0.03
+
+
+def test_pictures_on_the_command_line(load):
+    load(TUNED)
+    given = {**GIVEN, "ac_config": None, "engine": "simplified", "data_source": Path("images")}
+    assert pot_of_options(PotOptions(**given)).engine == Images(data_source="images")
+
+
+def test_the_command_lines_engine_wins_over_the_files(load, tmp_path):
+    path = written(tmp_path, "pot.json", json.dumps(quantizing(("DefaultQuantization", {}))))
+    load_pot_path = PotOptions(config=path, engine="simplified", data_source=Path("images"))
+    assert isinstance(load_pot(path, load_pot_path).engine, Images)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "neither a configuration nor -q"),
+        ({"config": Path("a.json"), "quantize": "default"}, "a configuration and -q: one of the two"),
+        ({"config": Path("a.json"), "preset": "mixed"}, "a configuration and --preset"),
+        ({"config": Path("a.json"), "ac_config": Path("checker.yml")}, "a configuration and --ac-config"),
+        ({"quantize": "default"}, "-q needs a model and its weights"),
+        ({**GIVEN, "ac_config": None}, "-q needs data"),
+        ({**GIVEN, "quantize": "accuracy_aware"}, "needs the largest drop"),
+        ({**GIVEN, "max_drop": 0.1}, "--max-drop belongs to -q accuracy_aware"),
+        ({**GIVEN, "engine": "simplified"}, "--engine simplified needs pictures"),
+    ],
+)
+def test_options_that_do_not_go_together(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        check_options(PotOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("key", "option"), [("model", "--model"), ("weights", "--weights"), ("ac_config", "--ac-config")]
+)
+def test_a_missing_file_of_the_command_line_is_named_by_its_option(load, key, option):
+    load(TUNED)
+    with pytest.raises(ConfigurationError, match=f"{option}: no such file: missing"):
+        pot_of_options(PotOptions(**{**GIVEN, key: Path("missing")}))

@@ -32,7 +32,7 @@ _COMMANDS = {
     "waive": ("waiving.waive", "Write a waiver into a matrix: a known regression is no alarm until a date."),
     "compare": ("stored.compare", "Compare two model files, or the best models of two runs, side by side."),
     "bisect": ("bisecting.bisect", "Find the release or the commit that a regression came with."),
-    "pot": ("models.pot", "Run a configuration file of POT as it is."),
+    "pot": ("pot.pot", "Run a configuration of POT, or POT's command line, as it is."),
     "worker": ("running.worker", "Be a worker of a Dask cluster that runs cells."),
 }
 # Typer has click inside and exports of its errors only this one.

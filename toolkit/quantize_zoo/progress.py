@@ -73,7 +73,8 @@ class ConsoleProgress:
         """See ``RunObserver``."""
         started, task = self._running[cell.key.label]
         minutes = (time.monotonic() - started) / 60
-        count = f"trial {trial.number + 1}/{_trials(cell)}"
+        most = _trials(cell)
+        count = f"trial {trial.number + 1}" + ("" if most is None else f"/{most}")
         best_text = f"best {_figures(best)}" if best else "none yet"
         current = trial.failure or _figures(trial)
         if self._live.disable:
@@ -119,8 +120,10 @@ def _nothing(*_: object) -> None:
     """Tell nobody."""
 
 
-def _trials(cell: Cell) -> int:
-    """Return how many trials the cell's search has at most."""
+def _trials(cell: Cell) -> int | None:
+    """Return how many trials the cell's search has at most; None where it ends when its target is met."""
+    if cell.model.give_back is not None:
+        return None
     if cell.model.optimizer.params.trials_load_method == "eval":
         return 1
     return search_stages(cell.model)[-1].until

@@ -1,9 +1,9 @@
-"""What is done with a model and its files: ``init``, ``check``, ``pot``."""
+"""What is done with a model and its files: ``init``, ``check``."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +11,12 @@ import typer
 
 from quantize_zoo.cell.inspection import inspect_model
 from quantize_zoo.commands.lines import say, tell
-from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument, SeedOption
-from quantize_zoo.commands.output import hand_over
-from quantize_zoo.commands.places import matrix_at, writable
-from quantize_zoo.commands.running import run_matrix_in
-from quantize_zoo.config import MatrixConfig, load_pot, schema_path
+from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument
+from quantize_zoo.commands.places import matrix_at
+from quantize_zoo.config import MatrixConfig, schema_path
 from quantize_zoo.errors import ConfigurationError
-from quantize_zoo.matrix import copy_model, expand, pot_matrix, quantize_once
+from quantize_zoo.matrix import expand
 from quantize_zoo.scoring import read_definitions
-from quantize_zoo.text.slugs import slug
 from quantize_zoo.zoo import (
     Finding,
     check_checker_file,
@@ -91,30 +88,3 @@ def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
         say(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
     if len(bad) == len(findings):
         raise typer.Exit(_NOTHING_USABLE)
-
-
-def pot(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.json", help="A configuration of POT, with comments.")],
-    output_dir: Annotated[Path, typer.Option(help="Folder for the quantized model.")] = Path("results"),
-    name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the model, not the file's.")] = None,
-    evaluate: Annotated[bool, typer.Option("--evaluate", "-e", help="Score the quantized model.")] = False,
-    seed: SeedOption = 0,
-) -> None:
-    """Run a configuration file of POT as it is."""
-    job = load_pot(config)
-    job = replace(job, name=slug(name or job.name))  # of a model's file, which may be called anything
-    for warning in job.warnings:
-        tell(f"warning: {warning}")
-    if job.optimizer is None:
-        with writable(output_dir):
-            metrics = quantize_once(job, output_dir, evaluate=evaluate)
-        for metric, value in metrics.items():
-            say(f"{metric}: {value}")
-        tell(f"model: {output_dir / job.name}.xml")
-    else:
-        rendered, folder = run_matrix_in(output_dir / "reports", pot_matrix(job), None, seed)
-        final = rendered.run.cells[0].final
-        if final is not None:
-            copy_model(folder / final.model, output_dir / f"{job.name}.xml")
-            tell(f"model: {output_dir / job.name}.xml")
-        hand_over(rendered, folder, as_json=False)

@@ -125,7 +125,7 @@ def compare(
 ) -> None:
     """Compare two model files, or the best models of two runs, side by side on this machine."""
     if baseline_python is not None and not is_file(baseline_python):
-        raise errors.file_missing(baseline_python, "--baseline-python")
+        raise errors.file_missing(baseline_python, "--baseline-python", beside=False)
 
     def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:
         engine = LocalEngine(reports / "statistics", reports / "inputs")

@@ -31,6 +31,7 @@ from quantize_zoo.config.matrix import MatrixConfig, load_matrix
 from quantize_zoo.config.model import (
     BenchmarkParams,
     DeviceSpec,
+    GiveBack,
     InstructionSet,
     ModelConfig,
     OptimizerParams,
@@ -38,7 +39,7 @@ from quantize_zoo.config.model import (
     load_model_config,
 )
 from quantize_zoo.config.notify import Notify
-from quantize_zoo.config.pot import PotJob, load_pot, load_pot_compression
+from quantize_zoo.config.pot import PotJob, PotOptions, load_pot, load_pot_compression, pot_of_options
 from quantize_zoo.config.stages import Stage, search_stages
 from quantize_zoo.config.waiving import add_waiver, takes_waivers
 
@@ -53,6 +54,7 @@ __all__ = [
     "EstimatorPreset",
     "FastBiasCorrection",
     "GateConfig",
+    "GiveBack",
     "Granularity",
     "HardwareConfig",
     "InstructionSet",
@@ -65,6 +67,7 @@ __all__ = [
     "OperationRule",
     "OptimizerParams",
     "PotJob",
+    "PotOptions",
     "QuantizationConfig",
     "RangeEstimatorParams",
     "Runtime",
@@ -86,6 +89,7 @@ __all__ = [
     "load_model_config",
     "load_pot",
     "load_pot_compression",
+    "pot_of_options",
     "schema_path",
     "search_stages",
     "takes_waivers",

@@ -11,7 +11,7 @@ from quantize_zoo.config.matrix import MatrixFile
 from quantize_zoo.config.model import ModelConfig
 
 _FILES: dict[str, type[BaseModel]] = {"model": ModelConfig, "matrix": MatrixFile}
-_SET_BY_THE_LOADER = ("source", "data_folder")
+_SET_BY_THE_LOADER = ("source", "data_folder", "give_back")
 
 
 def schema_text(name: str) -> str:
@@ -19,6 +19,7 @@ def schema_text(name: str) -> str:
     schema = _FILES[name].model_json_schema()
     for key in _SET_BY_THE_LOADER:
         schema["properties"].pop(key, None)
+    schema["$defs"].pop("GiveBack", None)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return json.dumps(schema, indent=1, sort_keys=True) + "\n"
 

@@ -158,6 +158,22 @@ class Optimizer(Strict):
     params: OptimizerParams = OptimizerParams()
 
 
+WholeModelChange = Literal["pipeline", "activations", "estimator"]
+
+
+class GiveBack(Strict):
+    """A search that gives quantized layers back, those with the largest errors first, until accuracy_loss is met.
+
+    ``most`` is how many layers it tries at most, all but one by default. With ``steps_back`` a layer whose return makes
+    the accuracy worse is quantized again. ``changes`` are tried on the whole model before: without a step of the
+    pipeline, another mode of activations, other range estimators.
+    """
+
+    most: int | None = Field(default=None, ge=0)
+    steps_back: bool = True
+    changes: tuple[WholeModelChange, ...] = ()
+
+
 ZOO_PREFIX = "omz:"
 
 
@@ -191,6 +207,7 @@ class ModelConfig(Strict):
     on_bad_sample: Literal["fail", "skip"] = "fail"
     compression: CompressionParams = DEFAULT_COMPRESSION
     optimizer: Optimizer = Optimizer()
+    give_back: GiveBack | None = Field(default=None, exclude=True, description="instead of Tpe; set by POT's loader")
     source: Path = Field(default=Path(), exclude=True, description="the file this was read from; set by the loader")
     data_folder: Path = Field(
         default=Path(), exclude=True, description="where the checker's relative paths start; set by the loader"

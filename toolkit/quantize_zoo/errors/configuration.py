@@ -9,10 +9,11 @@ from pathlib import Path
 from quantize_zoo.errors.kinds import ConfigurationError, nearest
 
 
-def file_missing(path: Path, named_by: str = "") -> ConfigurationError:
-    """A file that a configuration or the command line names is not there."""
+def file_missing(path: Path, named_by: str = "", *, beside: bool = True) -> ConfigurationError:
+    """A file is not there; ``beside`` the file that names it, or in the working directory, if its path is relative."""
+    start = "file naming it" if beside and named_by else "working directory"
     return ConfigurationError(
-        f"no such file: {path}", where=named_by, remedy="correct the path; a relative one starts at the file naming it"
+        f"no such file: {path}", where=named_by, remedy=f"correct the path; a relative one starts at the {start}"
     )
 
 
@@ -82,6 +83,16 @@ def waiver_is_over(until: date) -> ConfigurationError:
 def json_syntax(where: str, problem: str, remedy: str) -> ConfigurationError:
     """The file is not JSON, not even with comments."""
     return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy=remedy)
+
+
+def not_a_pot_file(where: str, kind: str, remedy: str) -> ConfigurationError:
+    """Another program's configuration, or another of this one's, stands where POT's is expected."""
+    return ConfigurationError(f"this is {kind}, no configuration of POT", where=where, remedy=remedy)
+
+
+def bad_pot_usage(what: str, remedy: str) -> ConfigurationError:
+    """The options of ``pot`` do not go together."""
+    return ConfigurationError(what, where="pot", remedy=remedy)
 
 
 def pot_unsupported(where: str, what: str, remedy: str) -> ConfigurationError:

@@ -14,6 +14,7 @@ from quantize_zoo.graph.layers import (
     with_layer_results,
     with_other_rounding,
 )
+from quantize_zoo.graph.normalization import normalizes_input
 from quantize_zoo.graph.operations import (
     Bias,
     WeightPoint,
@@ -66,6 +67,7 @@ __all__ = [
     "layers_of",
     "make_canonical",
     "nodes_by_name",
+    "normalizes_input",
     "ordered_operations",
     "output_channel_axis",
     "ranges_hash",

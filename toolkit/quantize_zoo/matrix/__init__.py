@@ -24,7 +24,7 @@ from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.export import copy_model, export_trial
 from quantize_zoo.matrix.night import run_in
 from quantize_zoo.matrix.observer import RunObserver
-from quantize_zoo.matrix.pot import pot_matrix, quantize_once
+from quantize_zoo.matrix.pot import pot_matrix, quantize_once, with_weights_beside
 from quantize_zoo.matrix.release_bisection import bisect_releases
 from quantize_zoo.matrix.resolutions import unresolved
 
@@ -61,4 +61,5 @@ __all__ = [
     "run_in",
     "unresolved",
     "with_comparison",
+    "with_weights_beside",
 ]

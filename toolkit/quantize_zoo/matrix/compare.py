@@ -44,7 +44,7 @@ def pairs_of_files(matrix: MatrixConfig, baseline: Path, candidate: Path) -> lis
     """Return the pair of two files on each device of a matrix with one model."""
     for path in (baseline, candidate):
         if not is_file(path):
-            raise errors.file_missing(path, "compare")
+            raise errors.file_missing(path, "compare", beside=False)
     return [Pair(cell, baseline, candidate) for cell in expand(matrix)]
 
 

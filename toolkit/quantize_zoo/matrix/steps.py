@@ -32,6 +32,9 @@ from quantize_zoo.search import (
     Trial,
     TrialRecorder,
     best_trial,
+    change_whole_model,
+    give_back,
+    is_met,
     meets_accuracy,
     ranked,
     run_alone,
@@ -83,7 +86,11 @@ def search(found: Start, desk: Desk) -> list[Trial]:
     """Make the trials; return all of the search, also those that it went on from, the best one first."""
     reference, params = found.reference, desk.params
     recorder = TrialRecorder(
-        params, reference.accuracy.value, found.trials, higher_is_better=reference.higher_is_better
+        params,
+        reference.accuracy.value,
+        found.trials,
+        higher_is_better=reference.higher_is_better,
+        prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
     )
     for trial in _trials(found, recorder, desk):
         desk.night.store.add_trial(desk.cell_id, trial)
@@ -97,7 +104,7 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
 
     The baseline's configuration is among them, after the first base.
     """
-    store, pool = desk.night.store, desk.work.pool
+    store, pool, terms = desk.night.store, desk.work.pool, desk.cell.model.give_back
 
     def incumbent(stage: int, base: ModelOption | None) -> Trial | None:
         known = {trial.option_hash for trial in recorder.trials} | ({option_hash(base)} if base else set())
@@ -110,7 +117,8 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
         return
     seconds = 0.0
-    for number, stage in enumerate(search_stages(desk.cell.model)):
+    stages = search_stages(desk.cell.model)
+    for number, stage in enumerate(stages):
         if recorder.is_finished(stage.until):
             continue
         done = [trial for trial in recorder.trials if trial.stage == number]
@@ -123,7 +131,13 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         types = {operation.name: operation.type for operation in found.placement.operations}
         beside = incumbent(number, base)
         plan = StagePlan(number, base, space, stage.until, types, calibration.errors, beside)
-        yield from run_stage(plan, recorder, desk.night.seed, pool)
+        if terms is None:
+            yield from run_stage(plan, recorder, desk.night.seed, pool)
+            continue
+        by_rank = number == len(stages) - 1
+        yield from (give_back if by_rank else change_whole_model)(plan, terms, recorder, pool)
+        if is_met(recorder.trials, recorder):
+            break
     if (missing := incumbent(0, None)) is not None:  # a search that goes on had trials enough
         desk.work.calibrate(found.base)
         yield from run_alone(None, recorder, pool, missing)

@@ -9,6 +9,7 @@ from quantize_zoo.quantization.options import (
     base_option,
     option_hash,
     quantization_ratio,
+    without_quantization,
 )
 from quantize_zoo.quantization.pipeline import Pipeline
 from quantize_zoo.quantization.statistics import ActivationStatistics, Samples, collect_statistics
@@ -41,5 +42,6 @@ __all__ = [
     "quantization_ratio",
     "read_statistics",
     "requests_text",
+    "without_quantization",
     "write_statistics",
 ]

@@ -34,7 +34,7 @@ from quantize_zoo.scoring.devices import (
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
-from quantize_zoo.scoring.images import read_images
+from quantize_zoo.scoring.images import make_noise, read_images
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
@@ -94,6 +94,7 @@ __all__ = [
     "inverse",
     "latency_properties",
     "location_estimate",
+    "make_noise",
     "mean_estimate",
     "measure_finally",
     "measure_in_turns",

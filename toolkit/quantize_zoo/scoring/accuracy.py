@@ -106,6 +106,9 @@ class AccuracySession:
             raise errors.dataset_unusable(_cause(error), place) from error
         labelled_once.require()
         self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
+        unannotated = self._dataset.annotation_provider is None
+        if unannotated and not dataset_config.keys() & {"subset", "subset_file"}:  # then in the file system's order
+            self._dataset.create_data_list(sorted(self._dataset.identifiers))
         self._metrics_config = dataset_config.get("metrics")
         try:
             self._fitter = InputFitter(checker, launcher_config, model)

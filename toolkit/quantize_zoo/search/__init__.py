@@ -1,6 +1,7 @@
 """The search: POT's objective, hyperopt's TPE behind ask/tell, and the trial loop."""
 
 from quantize_zoo.search.evaluation import Candidates, Evaluation, EvaluationPool, Known, evaluate
+from quantize_zoo.search.give_back import change_whole_model, give_back, is_met
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
 from quantize_zoo.search.objective import (
@@ -50,8 +51,11 @@ __all__ = [
     "base_choices",
     "best_trial",
     "can_prune",
+    "change_whole_model",
     "choices_of",
     "evaluate",
+    "give_back",
+    "is_met",
     "loss",
     "meets_accuracy",
     "meets_latency",

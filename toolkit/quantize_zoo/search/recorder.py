@@ -24,6 +24,7 @@ class TrialRecorder:
         fp32_accuracy: what accuracy losses refer to.
         higher_is_better: which way the tuned metric gets better.
         trials: those that a search that is continued has already, whose latencies hold here.
+        prunes: trials may be ended early.
 
     """
 
@@ -34,11 +35,13 @@ class TrialRecorder:
         trials: Sequence[Trial] = (),
         *,
         higher_is_better: bool = True,
+        prunes: bool = True,
     ) -> None:
         self.params = params
         self.trials = list(trials)
         self._fp32_accuracy = fp32_accuracy
         self._higher_is_better = higher_is_better
+        self._prunes = prunes and params.compatibility is None
         self._started = time.perf_counter()
 
     def is_finished(self, until: int) -> bool:
@@ -80,7 +83,7 @@ class TrialRecorder:
         """Tell whether a trial may be ended early; a stage's first model is what the others are compared with,
         that of ``eval`` is what was asked for, and the baseline's has to be known.
         """
-        return trial.kind not in ("base", "eval", "baseline") and self.params.compatibility is None
+        return trial.kind not in ("base", "eval", "baseline") and self._prunes
 
     def finish(self, trial: Trial, outcome: Evaluation | str | None, seconds: float) -> Trial:
         """Return the finished trial, and know it from now on.

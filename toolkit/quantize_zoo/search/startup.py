@@ -34,7 +34,11 @@ def startup_choices(
     optional = _optional(space, base)
     moves = chain(
         chain.from_iterable(
-            zip_longest(_whole_model(space, base), _by_error(space, errors, optional), _by_type(space, types, optional))
+            zip_longest(
+                (choices for _, choices in whole_model_choices(space)),
+                _by_error(space, errors, optional),
+                _by_type(space, types, optional),
+            )
         ),
         _at_random(space, errors, optional, np.random.default_rng(seed)),
     )
@@ -47,15 +51,16 @@ def startup_choices(
     return found
 
 
-def _whole_model(space: SearchSpace, base: Choices) -> Iterator[Choices]:
-    """Change one kind of variable everywhere, to each of its other branches."""
+def whole_model_choices(space: SearchSpace) -> Iterator[tuple[str, Choices]]:
+    """Yield the name of each kind of variable, changed everywhere to each of its other branches."""
+    base = base_choices(space)
     on_base = {label: variable for label, variable in labelled(space).items() if label in base}
     names = {variable.name: len(variable.branches) for variable in on_base.values() if variable.name != "quantize"}
     for name, branches in names.items():
         same = [label for label, variable in on_base.items() if variable.name == name]
         for branch in range(1, branches):
             changed = {label: branch for label in same if branch < len(on_base[label].branches)}
-            yield base_choices(space, changed)
+            yield name, base_choices(space, changed)
 
 
 def _by_type(space: SearchSpace, types: Mapping[str, str], optional: Mapping[str, str]) -> Iterator[Choices]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantize_zoo.config.pot import is_checker_content
 from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.scoring import evaluator_problem, framework_rank, merge_definitions, unknown_names
 from quantize_zoo.scoring.checker_shapes import entry_problem
@@ -28,11 +29,7 @@ def is_checker_file(path: Path) -> bool:
         ConfigurationError: it cannot be read.
 
     """
-    data = read_yaml(path).data
-    if not isinstance(data, dict) or data.keys() & {"model", "devices"}:
-        return False
-    models = data.get("models")
-    return "evaluations" in data or (isinstance(models, list) and any(isinstance(each, dict) for each in models))
+    return is_checker_content(read_yaml(path).data)
 
 
 def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Finding]:

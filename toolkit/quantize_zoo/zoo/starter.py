@@ -68,7 +68,7 @@ def write_starter(model_path: Path, schema: str) -> Path:
     if target.exists():
         raise errors.would_overwrite(target)
     if not (is_file(model_path) or is_folder(model_path)):
-        raise errors.file_missing(model_path, "MODEL")
+        raise errors.file_missing(model_path, "MODEL", beside=False)
     lines = starter_text(model_path, name, schema).splitlines()
     target.write_text("".join(f"{line.rstrip()}\n" for line in lines), encoding="utf-8")
     return target

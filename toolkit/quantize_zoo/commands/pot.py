@@ -1,0 +1,139 @@
+"""``pot``: POT's command line and its configuration files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from quantize_zoo.commands.lines import say, tell
+from quantize_zoo.commands.options import SeedOption
+from quantize_zoo.commands.output import hand_over
+from quantize_zoo.commands.places import writable
+from quantize_zoo.commands.running import run_matrix_in
+from quantize_zoo.config import PotJob, PotOptions, load_pot, pot_of_options
+from quantize_zoo.config.pot import check_options
+from quantize_zoo.matrix import copy_model, pot_matrix, quantize_once, with_weights_beside
+from quantize_zoo.text.slugs import slug
+
+LogLevel = Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
+_QUIET = ("CRITICAL", "ERROR")
+_WITHOUT_FILE = "Without a configuration"
+_NO_MEANING = "Without a meaning here"
+_INSTEAD = {
+    "--progress-bar": "progress is shown where standard error is a terminal",
+    "--stream-output": "progress is lines where standard error is no terminal",
+    "--keep-uncompressed-weights": "weights are written at full precision; OpenVINO stores them as INT8 when it "
+    "compiles",
+    "--generate-data": "data_free makes its pictures wherever there are none",
+}
+
+
+def pot(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="A configuration of POT: JSON with comments, or YAML.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The same.")] = None,
+    quantize: Annotated[
+        Literal["default", "accuracy_aware"] | None,
+        typer.Option("--quantize", "-q", help="Quantize without a configuration.", rich_help_panel=_WITHOUT_FILE),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="The model, .xml.", rich_help_panel=_WITHOUT_FILE)
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", "-w", help="Its weights, .bin.", rich_help_panel=_WITHOUT_FILE)
+    ] = None,
+    preset: Annotated[
+        Literal["performance", "mixed"] | None,
+        typer.Option(help="Symmetric, or with asymmetric activations.", rich_help_panel=_WITHOUT_FILE),
+    ] = None,
+    ac_config: Annotated[
+        Path | None, typer.Option(help="The accuracy checker's configuration.", rich_help_panel=_WITHOUT_FILE)
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0, help="Largest drop of the metric, for accuracy_aware.", rich_help_panel=_WITHOUT_FILE),
+    ] = None,
+    engine: Annotated[
+        Literal["accuracy_checker", "simplified", "data_free"] | None, typer.Option(help="What gives the data.")
+    ] = None,
+    data_source: Annotated[Path | None, typer.Option(help="Pictures, for simplified and data_free.")] = None,
+    shape: Annotated[str | None, typer.Option(help="Of a dynamic input, for data_free: [1, 3, 224, 224].")] = None,
+    name: Annotated[str | None, typer.Option("--name", "-n", help="Name of the model, not the file's.")] = None,
+    evaluate: Annotated[bool, typer.Option("--evaluate", "-e", help="Score the quantized model.")] = False,
+    output_dir: Annotated[Path, typer.Option(help="Folder for the quantized model.")] = Path("results"),
+    direct_dump: Annotated[
+        bool, typer.Option("--direct-dump", "-d", help="Write it into its folder optimized, as POT did.")
+    ] = False,
+    log_level: Annotated[LogLevel, typer.Option(help="ERROR and CRITICAL leave warnings out.")] = "INFO",
+    seed: SeedOption = 0,
+    progress_bar: Annotated[bool, typer.Option("--progress-bar", help="Ignored.", rich_help_panel=_NO_MEANING)] = False,
+    stream_output: Annotated[
+        bool, typer.Option("--stream-output", help="Ignored.", rich_help_panel=_NO_MEANING)
+    ] = False,
+    keep_uncompressed_weights: Annotated[
+        bool, typer.Option("--keep-uncompressed-weights", help="Ignored.", rich_help_panel=_NO_MEANING)
+    ] = False,
+    generate_data: Annotated[
+        bool, typer.Option("--generate-data", help="Ignored.", rich_help_panel=_NO_MEANING)
+    ] = False,
+    data_type: Annotated[
+        Literal["image"], typer.Option(help="Images are all that POT made.", rich_help_panel=_NO_MEANING)
+    ] = "image",
+) -> None:
+    """Run a configuration of POT, or POT's command line, as it is."""
+    given = {
+        "--progress-bar": progress_bar,
+        "--stream-output": stream_output,
+        "--keep-uncompressed-weights": keep_uncompressed_weights,
+        "--generate-data": generate_data,
+    }
+    options = PotOptions(
+        config=config or path,
+        quantize=quantize,
+        model=model,
+        weights=weights,
+        preset=preset,
+        ac_config=ac_config,
+        max_drop=max_drop,
+        engine=engine,
+        data_source=data_source,
+        shape=shape,
+        warnings=tuple(f"{option} is ignored: {_INSTEAD[option]}" for option, is_given in given.items() if is_given),
+    )
+    if config is not None and path is not None:
+        raise typer.BadParameter("a configuration is named twice", param_hint="--config")
+    check_options(options)
+    job = pot_of_options(options) if options.config is None else load_pot(options.config, options)
+    job = replace(job, name=slug(name or job.name))  # of a model's file, which may be called anything
+    _run(job, output_dir, log_level, seed, direct=direct_dump, evaluate=evaluate)
+
+
+def _run(job: PotJob, output_dir: Path, log_level: LogLevel, seed: int, *, direct: bool, evaluate: bool) -> None:
+    def warn(text: str) -> None:
+        if log_level not in _QUIET:
+            tell(f"warning: {text}")
+
+    for warning in job.warnings:
+        warn(warning)
+    folder = output_dir / "optimized" if direct else output_dir
+    written = folder / f"{job.name}.xml"
+    if not job.is_search:
+        with writable(folder):
+            beside = with_weights_beside(job, output_dir / "model")
+            metrics = quantize_once(beside, written, evaluate=evaluate, tell=warn)
+        for metric, value in metrics.items():
+            say(f"{metric}: {value}")
+        tell(f"model: {written}")
+        return
+    with writable(folder):
+        matrix = pot_matrix(with_weights_beside(job, output_dir / "model"))
+        rendered, reports = run_matrix_in(output_dir / "reports", matrix, None, seed)
+    final = rendered.run.cells[0].final
+    if final is not None:
+        copy_model(reports / final.model, written)
+        tell(f"model: {written}")
+    hand_over(rendered, reports, as_json=False)

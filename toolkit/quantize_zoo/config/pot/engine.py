@@ -1,0 +1,192 @@
+"""The engine of a POT file: the accuracy checker's configuration, a folder of pictures, or pictures of noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from quantize_zoo import errors
+from quantize_zoo.config.model import CheckerPaths
+from quantize_zoo.config.numbers import ShareAboveZero
+from quantize_zoo.config.pot.source import NO_MEANING, ignored
+from quantize_zoo.config.strict import Strict
+from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
+from quantize_zoo.text.paths import is_file, is_folder
+
+Layout = Literal["NCHW", "NHWC", "CHW", "HWC"]
+_PATHS = ("source", "annotations", "models", "model_attributes")
+_CHECKER_KEYS = ("config", "launchers", "datasets", "name", "module", "module_config", "definitions", *_PATHS)
+_TYPES = ("accuracy_checker", "simplified", "data_free")
+_PARTS = ("optimization", "evaluation")  # of datasets that are a mapping
+_FREE_KEYS = frozenset({"type", "name", "device", "evaluate", *NO_MEANING})
+
+
+class Images(Strict):
+    """The simplified engine: pictures fed as they are after resizing.
+
+    ``data_source`` is a folder, a pattern of file names, or a text file with one name a line; without ``layout`` it is
+    read off the model's input.
+    """
+
+    data_source: Path
+    layout: Layout | None = None
+    central_fraction: ShareAboveZero | None = None
+
+
+class Noise(Strict):
+    """The engine data_free: pictures of random noise, made here.
+
+    ``shape`` gives sizes to dimensions that the model leaves open; None leaves them.
+    """
+
+    layout: Layout | None = None
+    shape: tuple[int | None, ...] | None = None
+
+    @field_validator("layout", mode="before")
+    @classmethod
+    def _pots_layouts(cls, value: Any) -> Any:
+        return "HWC" if value == "CWH" else value  # POT's documentation spells it so
+
+    @field_validator("shape", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        """Take a list, or POT's text of one: "[1, 3, None, None]"."""
+        if not isinstance(value, str):
+            return value
+        sizes = [each.strip() for each in value.strip().strip("[]()").split(",") if each.strip()]
+        return [None if each in ("None", "?", "-1") else each for each in sizes]
+
+
+@dataclass(frozen=True)
+class CheckerEngine:
+    """The accuracy checker's configuration, a path to it or its content.
+
+    ``paths`` and ``definitions`` are as in a model's YAML; ``calibration`` is the number of the dataset that
+    calibration takes, of those of the content.
+    """
+
+    config: Path | dict[str, Any]
+    paths: CheckerPaths = field(default_factory=CheckerPaths)
+    definitions: Path | None = None
+    calibration: int = 0
+
+
+Engine = CheckerEngine | Images | Noise
+
+
+def read_engine(source: ConfigSource, engine: dict[str, Any], warnings: list[str]) -> Engine:
+    """Return what a POT file's engine is; its paths start at the working directory.
+
+    Raises:
+        ConfigurationError: it is none of POT's engines, or names what is not there.
+
+    """
+    kind = engine.get("type", "accuracy_checker")
+    if kind not in _TYPES:
+        raise errors.unknown_value(source.where(("engine", "type")), "engine.type", str(kind), _TYPES)
+    warnings += [ignored(source, ("engine", key), NO_MEANING[key]) for key in engine if key in NO_MEANING]
+    if kind == "accuracy_checker":
+        return _checker(source, engine, warnings)
+    others = [key for key in engine if key in _CHECKER_KEYS and key != "name"]
+    warnings += [ignored(source, ("engine", key), f"engine.type is {kind}") for key in others]
+    options = {key: value for key, value in engine.items() if key not in (*_FREE_KEYS, *others)}
+    return _images(source, options) if kind == "simplified" else _data_free(source, options, warnings)
+
+
+def image_files(data_source: Path) -> list[Path]:
+    """Return the files that a folder, a pattern or a list names, by name; of a list in its order."""
+    if is_file(data_source):
+        lines = data_source.read_text(encoding="utf-8").splitlines()
+        return [data_source.parent / line for line in lines if line]
+    if is_folder(data_source):
+        return sorted(each for each in data_source.iterdir() if each.is_file())
+    return sorted(each for each in data_source.parent.glob(data_source.name or ".") if each.is_file())
+
+
+def _images(source: ConfigSource, options: dict[str, Any]) -> Images:
+    images = validate(_ImagesFile, ConfigSource(source.path, {"engine": options}, source.lines)).engine
+    _require_source(source, images.data_source)
+    return images
+
+
+def _data_free(source: ConfigSource, options: dict[str, Any], warnings: list[str]) -> Images | Noise:
+    """Return the pictures of a folder that has some, as POT did, else noise."""
+    at = ("engine", "data_type")
+    if (data_type := options.pop("data_type", "image")) != "image":
+        raise errors.unknown_value(source.where(at), "engine.data_type", str(data_type), ["image"])
+    options.pop("generate_data", None)  # there is nothing to download instead
+    folder = options.pop("data_source", None)
+    noise = validate(_NoiseFile, ConfigSource(source.path, {"engine": options}, source.lines)).engine
+    if folder is not None and image_files(Path(str(folder))):
+        return Images(data_source=Path(str(folder)), layout=noise.layout)
+    warnings.append(
+        f"{source.where(('engine', 'type'))}: engine data_free calibrates on pictures of random noise, since there are "
+        "no data: ranges may be far from those of real pictures; name some as data_source of the simplified engine"
+    )
+    return noise
+
+
+def _require_source(source: ConfigSource, data_source: Path) -> None:
+    where = f"{source.where(('engine', 'data_source'))}: engine.data_source"
+    if is_file(data_source) and data_source.suffix != ".txt":
+        raise errors.bad_value(
+            where, "data_source", str(data_source), "must be a folder, a pattern of file names or a .txt list"
+        )
+    if not is_folder(data_source) and not image_files(data_source):
+        raise errors.file_missing(data_source, where, beside=False)
+
+
+def _checker(source: ConfigSource, engine: dict[str, Any], warnings: list[str]) -> CheckerEngine:
+    # POT's command line put its --data-source into every engine.
+    options = {key: value for key, value in engine.items() if key not in (*_FREE_KEYS, "data_source")}
+    for key in options:
+        if key not in _CHECKER_KEYS:
+            raise errors.unknown_key(source.where(("engine", key)), f"engine.{key}", _CHECKER_KEYS)
+    paths = CheckerPaths(**{key: Path(str(options.pop(key))).absolute() for key in _PATHS if key in options})
+    definitions = options.pop("definitions", None)
+    if definitions is not None:
+        definitions = _file(source, "definitions", definitions)
+    if "config" not in options:
+        content = {"evaluations": [options]} if "module" in options else {"models": [{"name": "model", **options}]}
+        return _with_parts(CheckerEngine(content, paths, definitions))
+    warnings += [
+        ignored(source, ("engine", key), "engine.config names the configuration") for key in options if key != "config"
+    ]
+    configuration = _file(source, "config", options["config"])
+    content = read_yaml(configuration).data
+    found = _with_parts(CheckerEngine(content if isinstance(content, dict) else {}, paths, definitions))
+    return found if found.calibration else CheckerEngine(configuration, paths, definitions)
+
+
+def _with_parts(engine: CheckerEngine) -> CheckerEngine:
+    """Return the engine with datasets as a list, where they are POT's mapping of what calibrates and what evaluates."""
+    assert isinstance(engine.config, dict), "a path has been read"
+    models = engine.config.get("models")
+    entry = models[0] if isinstance(models, list) and models and isinstance(models[0], dict) else {}
+    datasets = entry.get("datasets")
+    if not isinstance(datasets, dict):
+        return engine
+    common = {"preprocessing": datasets["preprocessing"]} if "preprocessing" in datasets else {}
+    named = {part: {**common, **datasets[part]} for part in _PARTS if isinstance(datasets.get(part), dict)}
+    listed = [named[part] for part in reversed(_PARTS) if part in named]
+    content = {**engine.config, "models": [{**entry, "datasets": listed}]}
+    return CheckerEngine(content, engine.paths, engine.definitions, max(0, len(listed) - 1))
+
+
+def _file(source: ConfigSource, key: str, named: Any) -> Path:
+    path = Path(str(named)).absolute()
+    if not is_file(path):
+        where = f"{source.where(('engine', key))}: engine.{key}"
+        raise errors.file_missing(Path(str(named)), where, beside=False)
+    return path
+
+
+class _ImagesFile(Strict):
+    engine: Images
+
+
+class _NoiseFile(Strict):
+    engine: Noise
