@@ -175,6 +175,7 @@ def test_commit_that_spoils_the_model_is_found(history, quantize_zoo):
     assert len(history("worktree", "list").splitlines()) == 1
 
 
+@pytest.mark.release
 def test_commit_without_the_matrix_leaves_a_range_and_is_no_end(history, quantize_zoo):
     small = history.small
     small.path.rename(small.folder / "elsewhere.yml")

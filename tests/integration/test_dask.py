@@ -107,6 +107,7 @@ worker.describe_environment = lambda: replace(real(), cpu="Another CPU")
 """
 
 
+@pytest.mark.release
 def test_cpu_models_are_refused_or_kept_apart(longer, cluster, tmp_path, zoo):
     cluster.start_worker("one")
     cluster.start_worker("two", **pretending(tmp_path, OTHER_CPU))

@@ -135,10 +135,10 @@ def test_latency_is_measured_while_nobody_computes(small, tmp_path):
 
 def test_logs_of_hostile_names_stay_in_their_folder(small, quantize_zoo):
     before = set(Path(small.folder).parent.rglob("*.log"))
-    status, _, err = quantize_zoo(
-        "run", small.path, "--reports", small.reports, "--devices", "/../../../evil", "--devices", "X" * 240,
-        "--devices", "a\nb", "--devices", "-x",
-    )  # fmt: skip
+    hostile = ["/../../../evil", "X" * 240, "-x", "a b"]  # what a device's properties say is part of a cell's name
+    devices = [{"device": "GPU", "device_config": {"CACHE_DIR": each}} for each in hostile]
+    small.edit("matrix.yml", lambda matrix: matrix.update(devices=devices))
+    status, _, err = quantize_zoo("run", small.path, "--reports", small.reports)
     assert status == 0, err
     assert (small.reports / "latest" / "index.html").is_file()
     pages = list((small.reports / "latest" / "cells").glob("*.html"))

@@ -158,6 +158,8 @@ COMMANDS = [
 def test_while_a_command_waits_for_its_store(number, command, silent, tmp_path):
     address, port = silent.getsockname()
     store = f"postgresql+psycopg://{address}:{port}/zoo"
+    (tmp_path / "baselines.json").write_text("[]")
+    command = [str(tmp_path) if each == "out" else each for each in command]
     process = begin(*command, "--store", store, "--reports", tmp_path / "reports")
     connection, _ = silent.accept()
     with connection:

@@ -42,7 +42,7 @@ def bench(net, samples, device=F32, sequences=None):
     session = SimpleNamespace(
         sequences=sequences,
         identifiers=lambda: [f"s{index}" for index in range(len(samples))],
-        inputs=lambda indices: [samples[index] for index in indices],
+        inputs=lambda indices=None: samples if indices is None else [samples[index] for index in indices],
     )
     shapes = {port.get_any_name(): str(port.get_partial_shape()) for port in net.inputs}
     return Bench(session, device, BenchmarkParams(), "accuracy", "", shapes, frozenset(), measures_latency=True)

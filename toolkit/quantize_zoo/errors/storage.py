@@ -11,10 +11,11 @@ from pathlib import Path
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 from quantize_zoo.text.masks import mask_url, mask_urls
 
+_FREE_SPACE = "free disk space; then run again"
 # What databases say, in lower case, and what helps. The first that fits is told.
 _REMEDIES = {
     ("locked", "lock timeout", "busy", "deadlock"): "wait until no other program holds it; then run again",
-    ("disk is full", "disk full", "no space left", "disk i/o error"): "free disk space; then run again",
+    ("disk is full", "disk full", "no space left", "disk i/o error", "file too large", "quota"): _FREE_SPACE,
     ("readonly", "read-only", "permission denied", "unable to open"): "make the file and its folder writable, or name "
     "another with --store",
     ("refused", "timeout expired", "could not translate", "failed to resolve", "authentication"): "see that the server "
@@ -96,4 +97,13 @@ def reports_unwritable(folder: Path, cause: str) -> ConfigurationError:
     """Reports cannot be written where they should."""
     return ConfigurationError(
         f"cannot write reports to {folder}: {cause}", remedy="make the folder writable or name another with --reports"
+    )
+
+
+def reports_not_written(folder: Path, cause: str) -> CellError:
+    """What was found is in the store, and its report cannot be written, e.g. because the disk is full."""
+    return CellError(
+        f"cannot write reports to {folder}: {cause}",
+        where="reports",
+        remedy=f"{_FREE_SPACE.partition(';')[0]}, or make the folder writable; then run: quantize-zoo report",
     )

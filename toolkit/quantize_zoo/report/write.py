@@ -25,7 +25,7 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
     is a failed one there.
 
     Raises:
-        ConfigurationError: the folder cannot be written.
+        CellError: the folder cannot be written.
 
     """
     from quantize_zoo.report import charts  # Bokeh takes half a second, which what draws nothing does without
@@ -50,5 +50,5 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
             with Path(path).open("a", encoding="utf-8") as stream:
                 stream.write(summary)
     except OSError as error:
-        raise errors.reports_unwritable(folder, str(error)) from error
+        raise errors.reports_not_written(folder, str(error)) from error
     return report
