@@ -13,12 +13,13 @@ from unit.test_gate_and_report import good, run_record
 
 def test_the_loss_has_its_interval_where_it_is_stored_and_fp32_its_cost():
     measured = replace(
-        final(0, 1.5), loss=estimate(0.005, 0.002, ""), figures=Figures(1_000_000, 0.2, 50_000_000),
+        final(0, 1.5), loss=estimate(0.005, 0.002, ""), figures=Figures(1_000_000, 0.2, 50_000_000, 0.18, 0.22),
         fp32_figures=Figures(4_000_000, 0.1, 60_000_000),
     )  # fmt: skip
     report = make_run_report(run_record(cell_record([trial(0, 0.005, 1.5)], measured)))
     page = render_cell(report, report.cells[0])
-    assert "<td>4.000</td><td>0.100</td><td>60</td></tr>" in page
+    assert "<td>4.000</td><td>0.100</td><td>60</td></tr>" in page  # of a run before intervals were stored
+    assert "<td>1.000</td><td>0.200 [0.180, 0.220]</td><td>50</td></tr>" in page
     for text in (page, render_index(report), render_markdown(report)):
         assert "0.50 % [0.30, 0.70]" in text.replace("\\", "")
 

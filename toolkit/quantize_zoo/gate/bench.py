@@ -25,9 +25,10 @@ from quantize_zoo.scoring import (
     latency_properties,
     start_runtime,
 )
+from quantize_zoo.scoring.estimate import exponential, two_stage_estimate
 from quantize_zoo.store import Figures
 
-_COMPILATIONS = 3
+_COMPILATIONS = 5
 _TIMED_SAMPLES = 8  # where shapes differ
 
 
@@ -143,7 +144,8 @@ def measure_figures(bench: Bench, path: Path) -> Figures:
         process.feed(bench.timed_samples())
         process.turns((0,), 1)
         size = (weights if weights.is_file() else path).stat().st_size
-        return Figures(size, float(np.median(seconds)), process.peak_bytes())
+        compiling = exponential(two_stage_estimate(np.log(seconds), len(seconds), "s"))
+        return Figures(size, compiling.value, process.peak_bytes(), compiling.low, compiling.high)
 
 
 def spread_of_sizes(samples: Sequence[Iterable[NDArray[Any]]]) -> tuple[int, ...]:

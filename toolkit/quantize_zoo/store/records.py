@@ -97,11 +97,21 @@ class RunnerUp:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a model costs beside its latency: bytes of its weights, seconds to compile it, peak bytes of the process."""
+    """What a model costs beside its latency: bytes of its weights, seconds to compile it, peak bytes of the process.
+
+    The compile time has its 95 % interval, where that is stored.
+    """
 
     size_bytes: int
     compile_s: float
     peak_bytes: int
+    compile_low_s: float | None = None
+    compile_high_s: float | None = None
+
+    @property
+    def compile_time(self) -> Estimate:
+        """The seconds to compile it, with their interval."""
+        return Estimate(self.compile_s, self.compile_low_s, self.compile_high_s, "s", 0)
 
 
 @dataclass(frozen=True)
