@@ -98,8 +98,8 @@ def finish_file(
     answered = path.with_suffix(".npz")
     write_answers(answered, kept, bench.contents)
     scored = score_holdout(work, candidate, holdout)
-    if scored is not None and (loss := _loss(work, answers, holdout)) is not None:
-        scored = replace(scored, accuracy_loss=loss)
+    if scored is not None and scored.accuracy_loss.low is None:  # of a metric that only a whole dataset has
+        scored = replace(scored, accuracy_loss=_loss(work, answers, holdout) or scored.accuracy_loss)
     return Finished(
         latency,
         scored,

@@ -67,8 +67,8 @@ def compile_again(compiled: Any, model: ov.Model, device: DeviceSpec, benchmark:
     """Return what gives one compilation after another of a model for latency: the given one, then new ones.
 
     It reads back what the plugin exports, as OpenVINO's model cache does, in a quarter of the time; where the plugin
-    exports nothing, or executes something else then, it compiles the model anew. What it returns raises CellError if
-    the device refuses the model.
+    exports nothing, or executes something else then, it compiles the model anew. What it returns raises RuntimeError if
+    an export cannot be read back, and CellError if the device refuses the model.
     """
     made = [compiled]
     make = partial(compile_for_latency, model, device, benchmark)

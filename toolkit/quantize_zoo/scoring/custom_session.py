@@ -11,7 +11,8 @@ import copy
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -234,21 +235,14 @@ class _SwappingCore(CheckerCore):
     def _compiled(self, model: ov.Model) -> Any:
         return compile_for_accuracy(model, _OTHER_NETWORKS) if self._given is None else self._given
 
-    def swapped(self, tap: _Tap) -> _Swapped:
+    @contextmanager
+    def swapped(self, tap: _Tap) -> Iterator[None]:
         """Give this in place of what is compiled meanwhile."""
-        return _Swapped(self, tap)
-
-
-class _Swapped:
-    def __init__(self, core: _SwappingCore, tap: _Tap) -> None:
-        self._core = core
-        self._tap = tap
-
-    def __enter__(self) -> None:
-        self._core._given = self._tap
-
-    def __exit__(self, *_: object) -> None:
-        self._core._given = None
+        self._given = tap
+        try:
+            yield
+        finally:
+            self._given = None
 
 
 class _Tap:
