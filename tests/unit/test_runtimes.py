@@ -105,7 +105,8 @@ def test_of_much_that_a_process_wrote_before_it_ended_the_last_line_is_told(tmp_
 
 @pytest.mark.parametrize("line", ["'welcome'", "'[1]'", "'12'", "'{}'"])
 def test_a_process_that_answers_something_else_is_told(tmp_path, line):
-    with pytest.raises(CellError, match=r"running .* failed"), start_runtime(interpreter(tmp_path, f"print({line})")):
+    python = interpreter(tmp_path, f"print({line}, flush=True)")  # what is not flushed goes to its standard error
+    with pytest.raises(CellError, match=r"running .* failed"), start_runtime(python):
         pass
 
 
