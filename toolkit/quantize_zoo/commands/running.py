@@ -68,6 +68,9 @@ def run(
     seed: SeedOption = 0,
     definitions: DefinitionsOption = None,
     as_json: JsonOption = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Tell which cells would run, how, and for how long, by the nights before.")
+    ] = False,
     executor: Annotated[ExecutorName, typer.Option(help="Where cells run.", rich_help_panel=CLUSTER)] = "local",
     scheduler: SchedulerOption = None,
     scheduler_file: SchedulerFileOption = None,
@@ -91,6 +94,9 @@ def run(
     loaded = matrix_at(matrix, models or [], devices or [], chosen, definitions)
     if loaded.notify is not None:
         tell_if_wrong(address_problem(loaded.notify))
+    if dry_run:
+        show_plan(planned_in(reports, loaded, store), loaded.max_minutes_a_night, as_json=as_json)
+        return
     if found is None:
         rendered, folder = run_matrix_in(reports, loaded, store, seed)
     else:

@@ -39,6 +39,9 @@ class MatrixFile(Strict):
     hang_minutes: Minutes = Field(
         default=30.0, description="a step of a cell that takes longer, and much longer than others, is ended"
     )
+    max_minutes_a_night: Minutes | None = Field(
+        default=None, description="that all cells together may take, who gains the most getting the most"
+    )
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
@@ -60,6 +63,7 @@ class MatrixConfig(Strict):
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = 2048
     hang_minutes: float = 30.0
+    max_minutes_a_night: float | None = None
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
@@ -152,6 +156,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         references=file.references,
         input_memory_mb=file.input_memory_mb,
         hang_minutes=file.hang_minutes,
+        max_minutes_a_night=file.max_minutes_a_night,
         gate=file.gate,
         waivers=file.waivers,
         runtimes=tuple(_beside(folder, each, source, index) for index, each in enumerate(file.runtimes)),

@@ -16,6 +16,7 @@ This is the only place that says how a cell ended.
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ from quantize_zoo.matrix.baselines import baselines_folder, models_folder
 from quantize_zoo.matrix.desk import Desk, Night
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
+from quantize_zoo.matrix.planning import as_planned, expected_seconds, plan_night
 from quantize_zoo.matrix.repository import repository_of
 from quantize_zoo.store import ErrorRecord, RunPlan, RunRecord, RunStatus, Store
 
@@ -109,15 +111,25 @@ def run_in(
 
 
 def _run_cells(night: Night) -> None:
-    """Run the cells, as many at once as the engine opens."""
-    at_once = night.engine.cells_at_once()
+    """Run the cells, as many at once as the engine opens, each as it is planned when its turn comes."""
+    at_once, started = night.engine.cells_at_once(), time.monotonic()
+    history = night.store.past_nights()
+
+    def run(position: int) -> None:
+        limit = night.matrix.max_minutes_a_night
+        left = None if limit is None else at_once * max(0.0, 60 * limit - (time.monotonic() - started))
+        planned = plan_night(night.cells[position:], history, left)
+        still = expected_seconds(planned)
+        run_cell(as_planned(planned[0]), position, night, still and still / at_once)
+        history.update(night.store.past_nights(planned[0].cell.key))
+
     if at_once == 1:
-        for position, cell in enumerate(night.cells):
-            run_cell(cell, position, night)
+        for position in range(len(night.cells)):
+            run(position)
         return
     with ThreadPoolExecutor(at_once, thread_name_prefix="cell") as threads:
         try:
-            for future in [threads.submit(run_cell, cell, place, night) for place, cell in enumerate(night.cells)]:
+            for future in [threads.submit(run, position) for position in range(len(night.cells))]:
                 future.result()
         except BaseException:
             night.stop.set()
@@ -125,8 +137,14 @@ def _run_cells(night: Night) -> None:
             raise
 
 
-def run_cell(cell: Cell, position: int, night: Night) -> None:
+def run_cell(cell: Cell, position: int, night: Night, left: float | None) -> None:
     """Take a cell through all steps, and keep how it ended; its failure does not stop the others.
+
+    Args:
+        cell: the cell.
+        position: its place in the run, from 0.
+        night: the run.
+        left: seconds that the run still takes, as far as that is known.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; what the cell's steps found is stored.
@@ -134,7 +152,7 @@ def run_cell(cell: Cell, position: int, night: Night) -> None:
     """
     if night.stop.is_set():
         return
-    night.observer.cell_started(cell, position, len(night.cells))
+    night.observer.cell_started(cell, position, len(night.cells), left)
     log = night.folder / "logs" / f"{cell.key.slug}.log"
     params = cell.model.optimizer.params
     method = params.trials_load_method

@@ -16,11 +16,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, median
+from typing import Any
 
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import TrialsLoadMethod, search_stages
+from quantize_zoo.store import PastNight
 
 SETTLED_NIGHTS = 14  # in which a search found nothing better; after as many without a search there is one again
 _RECENT = 7  # nights whose gains count
@@ -29,23 +31,6 @@ _LEAST_S = 60.0  # of a search that has nothing stored to be evaluated in its pl
 
 
 Duty = tuple[TrialsLoadMethod, str]  # a method, and why
-
-
-@dataclass(frozen=True)
-class PastNight:
-    """What a night had of a cell.
-
-    ``seconds`` are the whole cell's, ``trial_seconds`` those of its ``trials``; ``best`` is the hash of the option that
-    was called best, ``ratio`` FP32's time / INT8's, None if it was not measured.
-    """
-
-    seconds: float
-    trial_seconds: float
-    trials: int
-    method: TrialsLoadMethod
-    best: str
-    ratio: float | None
-    alarmed: bool
 
 
 @dataclass(frozen=True)
@@ -92,6 +77,22 @@ def plan_night(
         duties = [duty_of(cell, past) for cell, past in zip(cells, nights, strict=True)]
         shares = _shares(cells, nights, paces, duties, seconds)
     return [_planned(*each) for each in zip(cells, duties, paces, shares, strict=True)]
+
+
+def as_planned(planned: PlannedCell) -> Cell:
+    """Return the cell that does what is planned for it."""
+    cell, own = planned.cell, planned.cell.model.optimizer.params
+    changes: dict[str, Any] = {"trials_load_method": planned.method}
+    if planned.minutes is not None:
+        changes["max_minutes"] = min(planned.minutes, own.max_minutes or math.inf)
+    otherwise = None if planned.method == own.trials_load_method else own.trials_load_method
+    return replace(cell, model=cell.model.with_optimizer(changes), otherwise=otherwise)
+
+
+def expected_seconds(planned: Sequence[PlannedCell]) -> float | None:
+    """Return what cells take one after another; those of unknown pace are taken for the others; None if all are."""
+    known = [each.seconds for each in planned if each.seconds is not None]
+    return sum(known) + (len(planned) - len(known)) * median(known) if known else None
 
 
 def duty_of(cell: Cell, nights: Sequence[PastNight]) -> Duty:

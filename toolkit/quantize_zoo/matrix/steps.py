@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.config import OptimizerParams, search_stages
-from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
@@ -66,13 +66,25 @@ def prepare(cell: Cell, desk: Desk) -> Prepared:
 def start(prepared: Prepared, desk: Desk) -> Start:
     """Find where the search starts, by the load method and what is stored."""
     store = desk.night.store
-    found = find_start(desk.params, prepared, stored_searches(desk.params, prepared, store, desk.cell))
+    found = _found_start(prepared, desk)
     if found.continues is not None:
         store.set_continues(desk.cell_id, found.continues)
     if found.reference != prepared.reference:
         store.set_reference(desk.cell_id, found.reference)
     desk.night.observer.reference_scored(desk.cell, found.reference)
     return replace(found, incumbent=usable(desk.baseline, found.placement))
+
+
+def _found_start(prepared: Prepared, desk: Desk) -> Start:
+    store, params, otherwise = desk.night.store, desk.params, desk.cell.otherwise
+    try:
+        return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell))
+    except CellError:
+        if otherwise is None:
+            raise
+    params = params.model_copy(update={"trials_load_method": otherwise})
+    store.set_method(desk.cell_id, otherwise)
+    return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell))
 
 
 def references(found: Start, desk: Desk) -> Start:
