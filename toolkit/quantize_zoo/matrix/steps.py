@@ -66,7 +66,8 @@ def prepare(cell: Cell, desk: Desk) -> Prepared:
 def start(prepared: Prepared, desk: Desk) -> Start:
     """Find where the search starts, by the load method and what is stored."""
     store = desk.night.store
-    found = find_start(desk.params, prepared, stored_searches(desk.params, prepared, store, desk.cell))
+    searches = stored_searches(desk.params, prepared, store, desk.cell)
+    found = find_start(desk.params, prepared, searches, store)
     if found.continues is not None:
         store.set_continues(desk.cell_id, found.continues)
     if found.reference != prepared.reference:
@@ -266,7 +267,7 @@ def _result(baseline: StoredBaseline, *checks: Check) -> GateResult:
 
 
 def _keep(result: GateResult, desk: Desk) -> None:
-    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"))
+    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"), result.status)
 
 
 def _best_model(cell: Cell) -> Path:
