@@ -168,7 +168,7 @@ def _pages(connection: sa.Connection, table: Any, *names: str) -> Iterator[list[
 def _update(connection: sa.Connection, table: Any, rows: list[dict[str, Any]]) -> None:
     """Write columns of rows, each of which is ``at`` an id."""
     if rows:
-        changes = {name: sa.bindparam(name) for name in rows[0] if name != "at"}
+        changes: dict[str, Any] = {name: sa.bindparam(name) for name in rows[0] if name != "at"}
         connection.execute(table.update().where(table.c.id == sa.bindparam("at")).values(changes), rows)
 
 
