@@ -34,7 +34,7 @@ from quantize_zoo.commands.options import (
     TlsKeyOption,
     WorkersOption,
 )
-from quantize_zoo.commands.output import hand_over, tell_if_wrong
+from quantize_zoo.commands.output import hand_over, tell_if_wrong, tell_plan
 from quantize_zoo.commands.places import matrix_at, new_or_existing_store
 from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
 from quantize_zoo.engines import (
@@ -46,12 +46,13 @@ from quantize_zoo.engines import (
     SchedulerAddress,
     find_scheduler,
 )
-from quantize_zoo.matrix import run_in
+from quantize_zoo.matrix import NIGHTS_LOOKED_AT, PlannedCell, expand, plan_night, run_in
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, report_of
-from quantize_zoo.report.place import DEFAULT_REPORTS
+from quantize_zoo.report.place import DEFAULT_REPORTS, default_store
 from quantize_zoo.report.webhook import address_problem
 from quantize_zoo.scoring import find_checker
+from quantize_zoo.store import Store
 
 ExecutorName = Literal["local", "dask"]
 
@@ -95,7 +96,7 @@ def run(
     if loaded.notify is not None:
         tell_if_wrong(address_problem(loaded.notify))
     if dry_run:
-        show_plan(planned_in(reports, loaded, store), loaded.max_minutes_a_night, as_json=as_json)
+        tell_plan(_planned_in(reports, loaded, store), as_json=as_json)
         return
     if found is None:
         rendered, folder = run_matrix_in(reports, loaded, store, seed)
@@ -140,6 +141,15 @@ def run_matrix_in(
     with ConsoleProgress(Console(stderr=True), engine.dashboard) as progress:
         record = run_in(reports, matrix, engine, opened, progress, command, seed)
     return report_of(record, opened, reports), reports / record.id
+
+
+def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[PlannedCell]:
+    """Return what a run would do here, by what the store has of the nights before; nothing is written."""
+    url = store or default_store(reports)
+    first = store is None and not (reports / "store.db").exists()
+    limit = matrix.max_minutes_a_night
+    history = {} if first else Store(url, new=False).past_nights(NIGHTS_LOOKED_AT)
+    return plan_night(expand(matrix), history, limit and 60 * limit)
 
 
 def _import_dask() -> Any:

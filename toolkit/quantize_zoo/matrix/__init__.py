@@ -24,17 +24,20 @@ from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.export import copy_model, export_trial
 from quantize_zoo.matrix.night import run_in
 from quantize_zoo.matrix.observer import RunObserver
+from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected_seconds, plan_night
 from quantize_zoo.matrix.pot import pot_matrix, quantize_once, with_weights_beside
 from quantize_zoo.matrix.release_bisection import bisect_releases
 from quantize_zoo.matrix.resolutions import unresolved
 
 __all__ = [
+    "NIGHTS_LOOKED_AT",
     "Answer",
     "Bisection",
     "CommitNights",
     "Compared",
     "Over",
     "Pair",
+    "PlannedCell",
     "RunObserver",
     "Step",
     "accept",
@@ -47,6 +50,7 @@ __all__ = [
     "compare_pairs",
     "copy_model",
     "expand",
+    "expected_seconds",
     "export_baselines",
     "export_trial",
     "import_baselines",
@@ -54,6 +58,7 @@ __all__ = [
     "models_folder",
     "pairs_of_files",
     "pairs_of_runs",
+    "plan_night",
     "planned_cell",
     "pot_matrix",
     "quantize_once",

@@ -24,7 +24,8 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph import content_hash
 from quantize_zoo.scoring import read_answers
 from quantize_zoo.store import Baseline, CellRecord, Final, Reference, RunRecord, Store
-from quantize_zoo.store.values import BASELINE, plain, problem_of
+from quantize_zoo.store.adapters import plain, problem_of
+from quantize_zoo.store.values import BASELINE
 from quantize_zoo.text.files import drafts_for, made, place, remove, write_whole
 
 _BASELINES = TypeAdapter(list[Baseline], config=ConfigDict(extra="forbid"))

@@ -36,7 +36,7 @@ from quantize_zoo.matrix.baselines import baselines_folder, models_folder
 from quantize_zoo.matrix.desk import Desk, Night
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
-from quantize_zoo.matrix.planning import as_planned, expected_seconds, plan_night
+from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, as_planned, expected_seconds, names_of, plan_night
 from quantize_zoo.matrix.repository import repository_of
 from quantize_zoo.store import ErrorRecord, RunPlan, RunRecord, RunStatus, Store
 
@@ -113,7 +113,7 @@ def run_in(
 def _run_cells(night: Night) -> None:
     """Run the cells, as many at once as the engine opens, each as it is planned when its turn comes."""
     at_once, started = night.engine.cells_at_once(), time.monotonic()
-    history = night.store.past_nights()
+    history = night.store.past_nights(NIGHTS_LOOKED_AT)
 
     def run(position: int) -> None:
         limit = night.matrix.max_minutes_a_night
@@ -121,7 +121,7 @@ def _run_cells(night: Night) -> None:
         planned = plan_night(night.cells[position:], history, left)
         still = expected_seconds(planned)
         run_cell(as_planned(planned[0]), position, night, still and still / at_once)
-        history.update(night.store.past_nights(planned[0].cell.key))
+        history.update(night.store.past_nights(NIGHTS_LOOKED_AT, names_of(planned[0].cell)))
 
     if at_once == 1:
         for position in range(len(night.cells)):
@@ -160,6 +160,7 @@ def run_cell(cell: Cell, position: int, night: Night, left: float | None) -> Non
         night.run_id, model=cell.model.name, device=cell.key.device_label, method=method, params=params
     )
     failure: QuantizeZooError | None = None
+    started = time.monotonic()
     try:
         _walk(cell, cell_id, log, night)
     except KeyboardInterrupt:
@@ -177,6 +178,7 @@ def run_cell(cell: Cell, position: int, night: Night, left: float | None) -> Non
     except Exception as error:  # nothing foresaw it: it ends this cell, and the others go on
         failure = _unforeseen(error, log)
         night.store.end_cell(cell_id, "failed", error=_record(failure))
+    night.store.set_seconds(cell_id, time.monotonic() - started)
     night.observer.cell_finished(cell, failure)
 
 

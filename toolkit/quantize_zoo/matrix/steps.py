@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -78,13 +79,13 @@ def start(prepared: Prepared, desk: Desk) -> Start:
 def _found_start(prepared: Prepared, desk: Desk) -> Start:
     store, params, otherwise = desk.night.store, desk.params, desk.cell.otherwise
     try:
-        return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell))
+        return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell), store)
     except CellError:
         if otherwise is None:
             raise
     params = params.model_copy(update={"trials_load_method": otherwise})
     store.set_method(desk.cell_id, otherwise)
-    return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell))
+    return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell), store)
 
 
 def references(found: Start, desk: Desk) -> Start:
@@ -104,10 +105,12 @@ def search(found: Start, desk: Desk) -> list[Trial]:
         higher_is_better=reference.higher_is_better,
         prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
     )
+    started, known = time.monotonic(), len(recorder.trials)
     for trial in _trials(found, recorder, desk):
         desk.night.store.add_trial(desk.cell_id, trial)
         desk.night.observer.trial_finished(desk.cell, trial, best_trial(recorder.trials, params))
         desk.stop_if_asked()
+    desk.night.store.set_search(desk.cell_id, time.monotonic() - started, len(recorder.trials) - known)
     return ranked(recorder.trials, params)
 
 
@@ -211,7 +214,7 @@ def _confirm_first(ranking: list[Trial], desk: Desk) -> Choice:
 def finish(choice: Choice | None, desk: Desk) -> Choice | None:
     """Export the best model, and find out what is told of it; from here on the cell is done, whatever follows."""
     final = None if choice is None else _final(choice, desk)
-    desk.night.store.set_final(desk.cell_id, final)
+    desk.night.store.set_final(desk.cell_id, final, None if choice is None else choice.best.option_hash)
     return choice
 
 
@@ -278,7 +281,7 @@ def _result(baseline: StoredBaseline, *checks: Check) -> GateResult:
 
 
 def _keep(result: GateResult, desk: Desk) -> None:
-    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"))
+    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"), result.status)
 
 
 def _best_model(cell: Cell) -> Path:

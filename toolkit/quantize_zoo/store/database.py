@@ -5,7 +5,6 @@ What is refused is left as it was: no file or folder is made, and no other progr
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -22,12 +21,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.store.packing import read_json
 from quantize_zoo.text.files import made
-from quantize_zoo.text.shown import shortened
 
 _BUSY_TIMEOUT_SECONDS = 30
 _CHECKPOINT_TIMEOUT_SECONDS = 1
-_SHOWN = 80  # characters of a value in a message
 _WRITES = "quantize_zoo_writes"
 _MIGRATION_LOCK = 0x7175616E74  # of PostgreSQL's advisory locks; any number that nobody else takes
 # The tables of the first migration, each with a column that makes it ours.
@@ -53,7 +51,7 @@ def open_database(url: str, *, new: bool = True) -> Engine:
     parsed = _parse(url)
     try:
         with _room(parsed, url, new=new):
-            engine = sa.create_engine(parsed, json_deserializer=_read_json)
+            engine = sa.create_engine(parsed, json_deserializer=read_json)
             try:
                 _prepare(engine, url, new=new)
             except BaseException:
@@ -150,13 +148,6 @@ def first_line(error: Exception) -> str:
     if isinstance(error, SQLAlchemyError):
         return next(iter(str(error).splitlines()), type(error).__name__)
     return str(error) if isinstance(error, ValueError) else errors.described(error)
-
-
-def _read_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"a value is no JSON: {error}: {shortened(str(text), _SHOWN)!r}") from error
 
 
 def _parse(url: str) -> URL:
