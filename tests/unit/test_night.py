@@ -14,7 +14,7 @@ from quantize_zoo import errors
 from quantize_zoo.cell import Calibration, Finished, Prepared
 from quantize_zoo.config import DeviceSpec, load_matrix
 from quantize_zoo.matrix import planning
-from quantize_zoo.matrix.baselines import baseline_content
+from quantize_zoo.matrix.baselines import baseline_content, models_folder
 from quantize_zoo.matrix.night import STEPS, run_in
 from quantize_zoo.progress import Silent
 from quantize_zoo.scoring import Estimate
@@ -119,9 +119,16 @@ class PlayedEngine:
         self.was_cut_short.set()
 
 
+@pytest.fixture(scope="module")
+def canonical(tmp_path_factory):
+    """A folder of canonical models for all nights: making one takes a process, which is not what is tested here."""
+    return tmp_path_factory.mktemp("models")
+
+
 @pytest.fixture
-def night(tmp_path, zoo):
+def night(tmp_path, zoo, canonical):
     """Run two cells, of which something happens to the first, and return what the store has."""
+    models_folder(tmp_path).symlink_to(canonical)
     matrix = load_matrix(zoo / "embedded.yml").select(["digits-resnet", "digits-mobilenet"], ["CPU"])
     matrix = matrix.model_copy(update={"devices": (DeviceSpec(device="CPU"),)}).with_optimizer({"max_trials": 4})
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
