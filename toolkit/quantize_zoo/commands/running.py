@@ -35,8 +35,8 @@ from quantize_zoo.commands.options import (
     WorkersOption,
 )
 from quantize_zoo.commands.output import hand_over, tell_if_wrong
-from quantize_zoo.commands.places import matrix_at, new_or_existing_store
-from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
+from quantize_zoo.commands.places import existing_store, matrix_at, new_or_existing_store
+from quantize_zoo.config import MatrixConfig, Retention, TrialsLoadMethod
 from quantize_zoo.engines import (
     ROLES,
     ClusterOptions,
@@ -46,7 +46,8 @@ from quantize_zoo.engines import (
     SchedulerAddress,
     find_scheduler,
 )
-from quantize_zoo.matrix import run_in
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.matrix import prune, run_in
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, report_of
 from quantize_zoo.report.place import DEFAULT_REPORTS
@@ -96,6 +97,8 @@ def run(
     else:
         with _on_dask(found, latency, cache_mb) as engine:
             rendered, folder = run_matrix_in(reports, loaded, store, seed, engine)
+    if loaded.retention is not None:
+        _retain(loaded.retention, store, reports)
     hand_over(rendered, folder, as_json=as_json, notify=loaded.notify)
 
 
@@ -134,6 +137,19 @@ def run_matrix_in(
     with ConsoleProgress(Console(stderr=True), engine.dashboard) as progress:
         record = run_in(reports, matrix, engine, opened, progress, command, seed)
     return report_of(record, opened, reports), reports / record.id
+
+
+def _retain(retention: Retention, store: str | None, reports: Path) -> None:
+    """Remove what the matrix does not keep; where that fails, the run's own report is not the worse for it."""
+    try:
+        pruned = prune(
+            existing_store(store, reports), reports, retention.keep_nights, keep_baselines=retention.keep_baselines
+        )
+    except QuantizeZooError as error:
+        tell(f"warning: retention: {error}")
+        return
+    if pruned.runs or pruned.files:
+        tell(pruned.text)
 
 
 def _import_dask() -> Any:

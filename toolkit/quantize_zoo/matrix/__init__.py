@@ -27,6 +27,7 @@ from quantize_zoo.matrix.observer import RunObserver
 from quantize_zoo.matrix.pot import pot_matrix, quantize_once, with_weights_beside
 from quantize_zoo.matrix.release_bisection import bisect_releases
 from quantize_zoo.matrix.resolutions import unresolved
+from quantize_zoo.matrix.retention import Pruned, prune
 
 __all__ = [
     "Answer",
@@ -35,6 +36,7 @@ __all__ = [
     "Compared",
     "Over",
     "Pair",
+    "Pruned",
     "RunObserver",
     "Step",
     "accept",
@@ -56,6 +58,7 @@ __all__ = [
     "pairs_of_runs",
     "planned_cell",
     "pot_matrix",
+    "prune",
     "quantize_once",
     "read_exported",
     "run_in",

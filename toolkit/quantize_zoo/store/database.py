@@ -143,6 +143,17 @@ def checkpoint(engine: Engine) -> None:
             cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_SECONDS * 1000}")
 
 
+def vacuum(engine: Engine) -> None:
+    """Rewrite the database without what was deleted; where another program holds it, that waits for another time."""
+    with suppress(SQLAlchemyError, sqlite3.Error), closing(engine.raw_connection()) as connection:
+        if is_sqlite(engine.url):
+            connection.cursor().execute("VACUUM")
+    if not is_sqlite(engine.url):
+        with suppress(SQLAlchemyError), engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
+    checkpoint(engine)
+
+
 def first_line(error: Exception) -> str:
     """Return what a driver or a reader says, without the statement and the values that SQLAlchemy adds."""
     if isinstance(error, SQLAlchemyError):
