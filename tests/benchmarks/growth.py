@@ -109,9 +109,9 @@ def trials_command(cells):
     return seconds(listed)
 
 
-def start_of_a_cell(nights):
+def start_of_a_cell(nights, cells=8):
     """Return the seconds until ``eval`` knows what it starts from, where all nights were searches that went on."""
-    folder, _ = stored(nights, 8)
+    folder, _ = stored(nights, cells)
     store = Store(url_of(folder))
 
     def found():
@@ -174,9 +174,9 @@ def wanted_files(count):
     return seconds(lambda: list(batches(files, [digest for _, digest in hashes])))
 
 
-def pruning(nights):
+def pruning(nights, cells=8):
     """Return the seconds that taking all nights but 10 out of a store takes."""
-    folder, _ = stored(nights, 8)
+    folder, _ = stored(nights, cells)
     copy = _FOLDER / "pruned"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
