@@ -82,7 +82,9 @@ def search_trial(number, operations, rng, changed=1.0):
 
 def final_of(best, operations, rng):
     layers = tuple(
-        LayerTime(name, rng.uniform(1, 50), rng.uniform(1, 30), "brgconv_avx512_bf16", "brgconv_avx512_I8")
+        LayerTime(
+            name, round(rng.uniform(1, 50), 2), round(rng.uniform(1, 30), 2), "brgconv_avx512_bf16", "brgconv_avx512_I8"
+        )
         for name in operation_names(operations)
     )
     figures = Figures(1_000_000, rng.random(), 100_000_000, 0.1, 0.2)
@@ -154,7 +156,7 @@ def _copy_night(connection, tables, number, cells, trials):
           id=sa.literal(f"night{number:05}"), started_at=sa.literal(time), finished_at=sa.literal(time))  # fmt: skip
     ids, rows = tables["cells"].c.id, tables["trials"].c
     _copy(connection, tables["cells"], ids <= cells,
-          id=ids + number * cells, run_id=sa.literal(f"night{number:05}"))  # fmt: skip
+          id=ids + number * cells, run_id=sa.literal(f"night{number:05}"), method=sa.literal("fine_tune"))  # fmt: skip
     _copy(connection, tables["trials"], rows.id <= trials,
           id=rows.id + number * trials, cell_id=rows.cell_id + number * cells)  # fmt: skip
 

@@ -251,7 +251,7 @@ def test_a_mistyped_command_is_told_with_the_nearest_one():
 def test_commands_import_what_they_use_when_they_use_it(command):
     found = loaded(command, "--help")
     assert "quantize_zoo.store.store" in found or command == "check"
-    assert not found & {"bokeh", "scipy.stats", "hyperopt", "ruptures", "distributed"}
+    assert not found & {"bokeh", "scipy.stats", "hyperopt", "ruptures", "distributed", "alembic"}
 
 
 @pytest.mark.parametrize("name", cli._COMMANDS)

@@ -459,6 +459,11 @@ def test_schema_of_the_migrations_is_that_of_the_code(url):
         }
 
 
+def test_the_last_migration_is_known_without_alembic(sqlite):
+    Store(sqlite).close()
+    assert execute(sqlite, "SELECT version_num FROM alembic_version") == [(database.REVISION,)]
+
+
 def test_newer_schema_is_refused(url):
     Store(url).close()
     with sa.create_engine(url).begin() as connection:

@@ -35,8 +35,8 @@ from quantize_zoo.commands.options import (
     WorkersOption,
 )
 from quantize_zoo.commands.output import hand_over, tell_if_wrong, tell_plan
-from quantize_zoo.commands.places import matrix_at, new_or_existing_store
-from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
+from quantize_zoo.commands.places import existing_store, matrix_at, new_or_existing_store
+from quantize_zoo.config import MatrixConfig, Retention, TrialsLoadMethod
 from quantize_zoo.engines import (
     ROLES,
     ClusterOptions,
@@ -46,13 +46,13 @@ from quantize_zoo.engines import (
     SchedulerAddress,
     find_scheduler,
 )
-from quantize_zoo.matrix import NIGHTS_LOOKED_AT, PlannedCell, expand, plan_night, run_in
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.matrix import NIGHTS_LOOKED_AT, PlannedCell, expand, plan_night, prune, run_in
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, report_of
-from quantize_zoo.report.place import DEFAULT_REPORTS, default_store
+from quantize_zoo.report.place import DEFAULT_REPORTS
 from quantize_zoo.report.webhook import address_problem
 from quantize_zoo.scoring import find_checker
-from quantize_zoo.store import Store
 
 ExecutorName = Literal["local", "dask"]
 
@@ -103,6 +103,8 @@ def run(
     else:
         with _on_dask(found, latency, cache_mb) as engine:
             rendered, folder = run_matrix_in(reports, loaded, store, seed, engine)
+    if loaded.retention is not None:
+        _retain(loaded.retention, store, reports)
     hand_over(rendered, folder, as_json=as_json, notify=loaded.notify)
 
 
@@ -145,11 +147,23 @@ def run_matrix_in(
 
 def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[PlannedCell]:
     """Return what a run would do here, by what the store has of the nights before; nothing is written."""
-    url = store or default_store(reports)
     first = store is None and not (reports / "store.db").exists()
     limit = matrix.max_minutes_a_night
-    history = {} if first else Store(url, new=False).past_nights(NIGHTS_LOOKED_AT)
+    history = {} if first else existing_store(store, reports).past_nights(NIGHTS_LOOKED_AT)
     return plan_night(expand(matrix), history, limit and 60 * limit)
+
+
+def _retain(retention: Retention, store: str | None, reports: Path) -> None:
+    """Remove what the matrix does not keep; where that fails, the run's own report is not the worse for it."""
+    try:
+        pruned = prune(
+            existing_store(store, reports), reports, retention.keep_nights, keep_baselines=retention.keep_baselines
+        )
+    except QuantizeZooError as error:
+        tell(f"warning: retention: {error}")
+        return
+    if pruned.runs or pruned.files:
+        tell(pruned.text)
 
 
 def _import_dask() -> Any:

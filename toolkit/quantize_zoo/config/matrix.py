@@ -14,6 +14,7 @@ from quantize_zoo.config.keys import first_twins, is_on, planned_names
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
 from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.numbers import MOST_DEVICES, MOST_MODELS, Flag, Megabytes, Minutes
+from quantize_zoo.config.retention import Retention
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 from quantize_zoo.text.paths import is_file
@@ -46,6 +47,7 @@ class MatrixFile(Strict):
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
     notify: Notify | None = None
+    retention: Retention | None = None
 
 
 class MatrixConfig(Strict):
@@ -68,6 +70,7 @@ class MatrixConfig(Strict):
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
     notify: Notify | None = None
+    retention: Retention | None = None
     whole: bool = True
 
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
@@ -161,6 +164,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         waivers=file.waivers,
         runtimes=tuple(_beside(folder, each, source, index) for index, each in enumerate(file.runtimes)),
         notify=file.notify,
+        retention=file.retention,
     )
 
 

@@ -28,6 +28,7 @@ from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected
 from quantize_zoo.matrix.pot import pot_matrix, quantize_once, with_weights_beside
 from quantize_zoo.matrix.release_bisection import bisect_releases
 from quantize_zoo.matrix.resolutions import unresolved
+from quantize_zoo.matrix.retention import Pruned, prune
 
 __all__ = [
     "NIGHTS_LOOKED_AT",
@@ -38,6 +39,7 @@ __all__ = [
     "Over",
     "Pair",
     "PlannedCell",
+    "Pruned",
     "RunObserver",
     "Step",
     "accept",
@@ -61,6 +63,7 @@ __all__ = [
     "plan_night",
     "planned_cell",
     "pot_matrix",
+    "prune",
     "quantize_once",
     "read_exported",
     "run_in",

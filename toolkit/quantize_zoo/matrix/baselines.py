@@ -105,7 +105,7 @@ def export_baselines(store: Store, reports: Path, folder: Path) -> int:
 
     """
     current = [stored.content for stored in store.baselines()]
-    kept = [_Kept(_in_folder(baselines_folder(reports), name), name) for each in current for name in _names(each)]
+    kept = [_Kept(_in_folder(baselines_folder(reports), name), name) for each in current for name in names_of(each)]
     with _placed(kept, folder, errors.baseline_damaged):
         try:
             write_whole(folder / _INDEX, _BASELINES.dump_json(current, indent=1) + b"\n")
@@ -125,7 +125,7 @@ def read_exported(folder: Path) -> list[Baseline]:
         found = _BASELINES.validate_json((folder / _INDEX).read_bytes())
         for index, baseline in enumerate(found):
             plain(BASELINE, baseline)
-            for name in _names(baseline):
+            for name in names_of(baseline):
                 if not _NAME.fullmatch(name) or content_hash(_in_folder(folder, name)) != Path(name).parent.name:
                     raise errors.bad_baseline_folder(folder, f"{_INDEX}[{index}]: {name} is missing or damaged")
             _require_answers(folder / baseline.answers)
@@ -145,7 +145,7 @@ def import_baselines(store: Store, reports: Path, folder: Path, found: Sequence[
 
     """
     held = {stored.name: stored.content for stored in store.baselines()}
-    kept = [_Kept(_in_folder(folder, name), name) for baseline in found for name in _names(baseline)]
+    kept = [_Kept(_in_folder(folder, name), name) for baseline in found for name in names_of(baseline)]
     new = []
     for baseline in found:
         # Compared as text: JSON has no tuples.
@@ -157,7 +157,8 @@ def import_baselines(store: Store, reports: Path, folder: Path, found: Sequence[
     return len(found)
 
 
-def _names(baseline: Baseline) -> tuple[str, str, str]:
+def names_of(baseline: Baseline) -> tuple[str, str, str]:
+    """Return the names of a baseline's files in a folder of baselines: FP32, INT8, answers."""
     return baseline.fp32, baseline.int8, baseline.answers
 
 

@@ -123,7 +123,7 @@ def _history(cell: CellReport) -> Chart:
     # They have no latency: they stand at the foot of the plot.
     foot = min(score.latency_ratio or 0 for score in scores.values())
     steps = [(number, scores[best].latency_ratio) for number, best in enumerate(cell.best_so_far) if best in scores]
-    columns = {
+    columns: dict[str, Columns] = {
         "trials": _columns(trials),
         "ended": {"x": ended, "y": [foot] * len(ended)},
         "best": {"x": [number for number, _ in steps], "y": [ratio for _, ratio in steps]},

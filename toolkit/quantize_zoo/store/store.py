@@ -20,9 +20,10 @@ from quantize_zoo.search import Trial
 from quantize_zoo.store import values
 from quantize_zoo.store.adapters import finite, plain, read
 from quantize_zoo.store.contents import content_id, content_of
-from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database
+from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database, vacuum
 from quantize_zoo.store.options import plain_option
 from quantize_zoo.store.processes import ProcessIdentity, is_gone, this_process
+from quantize_zoo.store.pruning import delete_old_runs
 from quantize_zoo.store.records import (
     Baseline,
     CellEnd,
@@ -350,6 +351,18 @@ class Store:
             for found in values.trials_of(session, cell_id, number):
                 return found
             raise ValueError(f"cell {cell_id} has no trial {number}")
+
+    def prune(self, newest: int, kept: Collection[str]) -> list[str]:
+        """Delete all runs but the newest ones, those that are kept, and those that are running; return their ids.
+
+        Trials of a cell that goes stay with the cells that go on from it.
+        """
+        with self._write() as session:
+            return delete_old_runs(session, newest, kept)
+
+    def vacuum(self) -> None:
+        """Give the disk back what was deleted, unless another program holds the store."""
+        vacuum(self._engine)
 
     def newest_run(self) -> str | None:
         """Return the id of the run that was started last."""

@@ -185,7 +185,7 @@ def base_option(session: Session, content: int | None, place: str) -> ModelOptio
     return read_option(content_of(session, content, place), lambda: _NO_OPTION, place)
 
 
-def plain_trial(trial: Trial, base: ModelOption) -> dict[str, Any]:
+def plain_trial(trial: Trial, base: ModelOption | None) -> dict[str, Any]:
     """Return all of a trial but its number as plain values; see ``read_trial``.
 
     Raises:
