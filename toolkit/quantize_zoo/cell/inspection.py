@@ -18,14 +18,12 @@ from quantize_zoo.scoring import (
     checker_entry,
     compile_for_accuracy,
     evaluator_problem,
+    faults_of,
     find_checker,
     framework_note,
     hardware_target,
-    missing_files,
     open_session,
     place_in_entry,
-    unknown_keys,
-    unknown_names,
     with_prefixes,
 )
 
@@ -33,6 +31,8 @@ _AT_F32 = DeviceSpec(device="CPU", inference_precision="f32")
 # Where in the checker's entry a fault is to be mended, by what its message says first.
 _PLACES: dict[str, tuple[str | int, ...]] = {
     "dataset": ("datasets", 0),
+    "preprocessing": ("datasets", 0, "preprocessing"),
+    "metrics": ("datasets", 0, "metrics"),
     "model and dataset": ("datasets", 0, "preprocessing"),
     "accuracy checker": ("launchers", 0, "adapter"),
     "accuracy_checker: launcher": ("launchers", 0),
@@ -52,13 +52,12 @@ def inspect_model(config: ModelConfig, devices: Iterable[str], *, fast: bool) ->
     """
     entry, where = with_prefixes(checker_entry(config), config), place_in_entry(config)
     note = framework_note(config)
-    wrong = [*unknown_names(entry, where), *unknown_keys(entry, where)]
+    files = not fast and config.zoo_name is None
+    wrong = [fault.error for fault in faults_of(entry, where, files=files)]
     if "evaluation" in entry and (problem := evaluator_problem(entry["evaluation"])):
         wrong.append(errors.custom_evaluator(where(()), problem))
     if config.zoo_name is not None:
         return wrong, "; ".join(filter(None, [note, "its model and data are looked at when it is run"]))
-    if not fast:
-        wrong += missing_files(entry, where)
     if fast or wrong:
         return wrong, note
     with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:

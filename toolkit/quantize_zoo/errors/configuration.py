@@ -183,6 +183,32 @@ def unknown_checker_name(where: str, kind: str, name: str, known: Iterable[str])
     return ConfigurationError(f"the accuracy checker has no {kind} {name!r}", where=where, remedy=nearest(name, known))
 
 
+def bad_checker_value(where: str, key: str, value: object, problem: str) -> ConfigurationError:
+    """A value that a part of the accuracy checker does not take; ``problem`` is what the checker says."""
+    return ConfigurationError(f"{key} is {value!r}: {problem}", where=where, remedy="correct the value")
+
+
+def missing_checker_key(where: str, part: str, key: str, meaning: str = "") -> ConfigurationError:
+    """A part of the accuracy checker's configuration lacks a key."""
+    return ConfigurationError(f"{part} needs {key!r}", where=where, remedy=f"add it{f': {meaning}' if meaning else ''}")
+
+
+def dataset_without_annotation(where: str, name: str) -> ConfigurationError:
+    """Nothing says what is right; the definitions may have been meant to."""
+    return ConfigurationError(
+        f"dataset {name!r} is not in the definitions, and names no annotation itself",
+        where=where,
+        remedy="add annotation_conversion, or annotation, or name the definitions that have it with --definitions",
+    )
+
+
+def same_metric_names(where: str, name: str) -> ConfigurationError:
+    """Two metrics of a dataset share a name, by which their values are known."""
+    return ConfigurationError(
+        f"two metrics are named {name!r}", where=where, remedy="give each metric a 'name' of its own"
+    )
+
+
 def data_missing(path: Path, where: str, key: str) -> ConfigurationError:
     """A file or folder that the accuracy checker's configuration names is not there."""
     return ConfigurationError(

@@ -172,7 +172,7 @@ def _searched(job: PotJob) -> ModelConfig:
     aware = job.accuracy_aware
     metric = aware.metrics[0].name if aware is not None and aware.metrics else checker_metrics(config)[0]
     config = config.model_copy(update={"metric": metric})
-    require_metric(config)
+    config = config.model_copy(update={"metric": require_metric(config)})
     if aware is None:
         return config
     known = [each for each in aware.metrics if each.baseline_value is not None]
