@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import openvino as ov
@@ -15,6 +16,7 @@ from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.graph import make_canonical, read_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
+    Where,
     checker_entry,
     compile_for_accuracy,
     evaluator_problem,
@@ -41,52 +43,83 @@ _PLACES: dict[str, tuple[str | int, ...]] = {
 }
 
 
-def inspect_model(config: ModelConfig, devices: Iterable[str], *, fast: bool) -> tuple[list[ConfigurationError], str]:
-    """Return what is wrong with a model, its configuration or its data, and a remark on how it is scored.
+@dataclass(frozen=True)
+class Inspection:
+    """What is wrong with a model, its configuration or its data, and a remark on how it is scored.
+
+    ``passed_over`` are keys that the checker does not know and says nothing of: what they say is lost.
+    """
+
+    refusals: Sequence[ConfigurationError]
+    passed_over: Sequence[ConfigurationError] = ()
+    note: str = ""
+
+
+def inspect_model(
+    config: ModelConfig, devices: Iterable[str], *, fast: bool, scored: bool = True, dataset: int = 0
+) -> Inspection:
+    """Look at a model, its configuration and its data.
 
     Args:
         config: a complete model of a matrix.
         devices: OpenVINO's names of those that it is quantized for.
         fast: look at the configuration alone, at no model and no data.
+        scored: an accuracy is asked for, and not calibration alone.
+        dataset: the number of the dataset among the entry's.
 
     """
     entry, where = with_prefixes(checker_entry(config), config), place_in_entry(config)
-    note = framework_note(config)
-    files = not fast and config.zoo_name is None
-    wrong = [fault.error for fault in faults_of(entry, where, files=files)]
+    entry["datasets"] = [entry["datasets"][dataset]]
+    if dataset != 0:
+        where = _nowhere(config.location)
+    from_zoo = config.zoo_name is not None
+    found = list(faults_of(entry, where, files=not fast and not from_zoo, scored=scored))
+    refusals = [fault.error for fault in found if not fault.passed_over]
+    passed_over = [fault.error for fault in found if fault.passed_over]
     if "evaluation" in entry and (problem := evaluator_problem(entry["evaluation"])):
-        wrong.append(errors.custom_evaluator(where(()), problem))
-    if config.zoo_name is not None:
-        return wrong, "; ".join(filter(None, [note, "its model and data are looked at when it is run"]))
-    if fast or wrong:
-        return wrong, note
-    with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:
-        return list(_faults(config, devices, where, Path(folder))), note
+        refusals.append(errors.custom_evaluator(where(()), problem))
+    note = framework_note(config)
+    if from_zoo:
+        note = "; ".join(filter(None, [note, "its model and data are looked at when it is run"]))
+    if not (fast or from_zoo or refusals):
+        with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:
+            refusals += _faults(config, devices, where, Path(folder), scored, dataset)
+    return Inspection(refusals, passed_over, note)
+
+
+def _nowhere(location: str) -> Where:
+    return lambda _: location
 
 
 def _faults(
-    config: ModelConfig, devices: Iterable[str], where: Callable[[Sequence[str | int]], str], folder: Path
+    config: ModelConfig, devices: Iterable[str], where: Where, folder: Path, scored: bool, dataset: int
 ) -> Iterator[ConfigurationError]:
     try:
         make_canonical(config.model, config.input_shapes, folder / "model.xml")
         model = read_model(folder / "model.xml")
         for target in dict.fromkeys(hardware_target(device) for device in devices):
-            _place(model, config, target)
+            place_model(model, config, target)
     except QuantizeZooError as error:
         yield errors.not_ready(_line_of_model(config), error.what, error.remedy)
         return
     try:
-        session = open_session(find_checker(), config, model, first=1)
-        session.try_first(compile_for_accuracy(model, _AT_F32))
+        session = open_session(find_checker(), config, model, dataset=dataset, first=1)
+        if scored:
+            session.try_first(compile_for_accuracy(model, _AT_F32))
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")
         place = where(_PLACES[kind]) if kind in _PLACES else error.where or _line_of_model(config)
         yield errors.not_ready(place, error.what, error.remedy)
 
 
-def _place(model: ov.Model, config: ModelConfig, target: str) -> None:
-    """Find out where FakeQuantize goes; raises if the model is quantized already or has nothing to quantize."""
-    Pipeline(
+def place_model(model: ov.Model, config: ModelConfig, target: str) -> Pipeline:
+    """Find out where FakeQuantize goes, without data.
+
+    Raises:
+        CellError: the model is quantized already, or has nothing to quantize.
+
+    """
+    return Pipeline(
         model.clone(),
         config.name,
         load_hardware(config.compression.hardware or hardware_path(target)),
@@ -103,4 +136,7 @@ def _collect_nothing(*_: object) -> ActivationStatistics:
 
 
 def _line_of_model(config: ModelConfig) -> str:
-    return read_yaml(config.source).where(("model",)) if config.source.is_file() else config.location
+    try:
+        return read_yaml(config.source).where(("model",))
+    except ConfigurationError:  # a file of POT with comments, or none at all
+        return config.location

@@ -69,10 +69,10 @@ def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
     wrong: list[ConfigurationError] = []
     for model in matrix.models:
         devices = [spec.device for spec in matrix.devices if not spec.models or model.name in spec.models]
-        found, note = inspect_model(model, devices, fast=fast)
-        wrong += found
-        if note:
-            tell(f"{model.name}: {note}")
+        found = inspect_model(model, devices, fast=fast)
+        wrong += [*found.refusals, *found.passed_over]
+        if found.note:
+            tell(f"{model.name}: {found.note}")
     for error in wrong:
         tell(f"error: {error}")
     if wrong:

@@ -95,6 +95,17 @@ def bad_pot_usage(what: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(what, where="pot", remedy=remedy)
 
 
+def no_listed_picture(where: str, line: str, *, labelled: bool) -> ConfigurationError:
+    """A line of a list of pictures names no file; it may have a label behind the name."""
+    return ConfigurationError(
+        f"there is no file {line!r}",
+        where=where,
+        remedy="a line is the name of a picture and nothing else, such as a label: remove what follows it"
+        if labelled
+        else "a line is the name of a picture, relative to the list's folder",
+    )
+
+
 def pot_unsupported(where: str, what: str, remedy: str) -> ConfigurationError:
     """A POT configuration asks for what is not here."""
     return ConfigurationError(what, where=where, remedy=remedy)

@@ -134,9 +134,9 @@ def no_images(folder: Path) -> CellError:
 
 
 def not_an_image_model(problem: str) -> CellError:
-    """The simplified engine feeds images; this model takes something else."""
+    """The engines simplified and data_free feed images; this model takes something else."""
     return CellError(
-        f"the simplified engine feeds images: {problem}",
+        f"the engines simplified and data_free feed images: {problem}",
         where="engine",
         remedy="use the accuracy_checker engine, which knows how to feed this model",
     )

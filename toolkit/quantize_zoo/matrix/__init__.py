@@ -24,7 +24,9 @@ from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.export import copy_model, export_trial
 from quantize_zoo.matrix.night import run_in
 from quantize_zoo.matrix.observer import RunObserver
-from quantize_zoo.matrix.pot import pot_matrix, quantize_once, with_weights_beside
+from quantize_zoo.matrix.pot import quantize_once
+from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
+from quantize_zoo.matrix.pot_search import pot_matrix
 from quantize_zoo.matrix.release_bisection import bisect_releases
 from quantize_zoo.matrix.resolutions import unresolved
 
@@ -58,6 +60,7 @@ __all__ = [
     "pot_matrix",
     "quantize_once",
     "read_exported",
+    "require_usable",
     "run_in",
     "unresolved",
     "with_comparison",

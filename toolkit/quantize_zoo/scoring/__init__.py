@@ -12,6 +12,7 @@ from quantize_zoo.scoring.checker_config import (
     with_prefixes,
 )
 from quantize_zoo.scoring.checker_entries import (
+    Where,
     definitions_path,
     kind_of_entries,
     read_definitions,
@@ -38,7 +39,7 @@ from quantize_zoo.scoring.devices import (
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
-from quantize_zoo.scoring.images import make_noise, read_images
+from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
@@ -78,6 +79,7 @@ __all__ = [
     "Split",
     "Times",
     "Watch",
+    "Where",
     "accuracy_properties",
     "available_devices",
     "available_instruction_sets",
@@ -120,6 +122,7 @@ __all__ = [
     "replicated_loss",
     "require_device",
     "require_metric",
+    "require_pictures",
     "resolve_paths",
     "shape_text",
     "split_samples",

@@ -135,8 +135,14 @@ def _read(config: ModelConfig) -> _Read:
     if isinstance(config.accuracy_checker, Path):
         source = read_yaml(config.accuracy_checker, config.location)
         return _Read(source.data, source, ())
-    source_file = read_yaml(config.source) if is_file(config.source) else None
-    return _Read(config.accuracy_checker, source_file, ("accuracy_checker",))
+    return _Read(config.accuracy_checker, _read_source(config), ("accuracy_checker",))
+
+
+def _read_source(config: ModelConfig) -> ConfigSource | None:
+    try:
+        return read_yaml(config.source) if is_file(config.source) else None
+    except errors.ConfigurationError:  # POT's JSON with comments, which was read in another way
+        return None
 
 
 def _choose(config: ModelConfig) -> CheckerEntry:

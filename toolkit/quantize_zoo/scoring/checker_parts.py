@@ -93,13 +93,14 @@ class Fault:
     passed_over: bool = False
 
 
-def faults_of(entry: Mapping[str, Any], where: Where, *, files: bool) -> Iterator[Fault]:
+def faults_of(entry: Mapping[str, Any], where: Where, *, files: bool, scored: bool = True) -> Iterator[Fault]:
     """Yield all that can be told to be wrong with an entry without its data; its paths are absolute.
 
     Args:
         entry: as ``checker_entry`` returns it.
         where: tells file and line of its keys.
         files: see whether the files that it names are there.
+        scored: an accuracy is asked for, which takes an annotation and metrics, and not calibration alone.
 
     """
     yield from map(Fault, unknown_names(entry, where))
@@ -107,6 +108,8 @@ def faults_of(entry: Mapping[str, Any], where: Where, *, files: bool) -> Iterato
     for keys, config, fields in _configured(entry):
         yield from map(Fault, _bad_values(keys, config, fields, where))
     yield from map(Fault, _missing_keys(entry, where))
+    if scored:
+        yield from map(Fault, _no_accuracy(entry, where))
     yield from map(Fault, _same_metrics(entry["datasets"][0].get("metrics") or [], where))
     if files:
         yield from map(Fault, _missing_files(entry, where))
@@ -180,13 +183,17 @@ def _missing_keys(entry: Mapping[str, Any], where: Where) -> Iterator[Configurat
         for key, field in part.parameters.items():
             if field.required() and key not in part.config and key != part.kind.named_by:
                 yield errors.missing_checker_key(where(part.keys), f"{part.kind.label} {str(part.name)!r}", key)
-    if not dataset.keys() & {"annotation", "annotation_conversion"}:
-        yield errors.dataset_without_annotation(where(("datasets", 0)), str(dataset.get("name")))
-    if not dataset.get("metrics"):
-        yield errors.missing_checker_key(where(("datasets", 0)), f"dataset {str(dataset.get('name'))!r}", "metrics")
     if "data_source" not in dataset and _reader_name(dataset) not in _without_data_source():
         reader = f"data reader {_reader_name(dataset)!r}"
         yield errors.missing_checker_key(where(("datasets", 0)), reader, "data_source", "the folder of its files")
+
+
+def _no_accuracy(entry: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
+    dataset, place = entry["datasets"][0], where(("datasets", 0))
+    if not dataset.keys() & {"annotation", "annotation_conversion"}:
+        yield errors.dataset_without_annotation(place, str(dataset.get("name")))
+    if not dataset.get("metrics"):
+        yield errors.missing_checker_key(place, f"dataset {str(dataset.get('name'))!r}", "metrics")
 
 
 def _same_metrics(metrics: Sequence[Mapping[str, Any]], where: Where) -> Iterator[ConfigurationError]:

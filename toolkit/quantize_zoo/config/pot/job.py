@@ -18,7 +18,7 @@ from quantize_zoo.config.numbers import Flag
 from quantize_zoo.config.pot.algorithms import AccuracyAware, Algorithm, translate
 from quantize_zoo.config.pot.command_line import PotOptions, read_options
 from quantize_zoo.config.pot.engine import Engine, read_engine
-from quantize_zoo.config.pot.source import read_pot_file, without_meaning
+from quantize_zoo.config.pot.source import place_of, read_pot_file, without_meaning
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
 from quantize_zoo.text.paths import is_file
@@ -62,7 +62,8 @@ class _File(Strict):
 class PotJob:
     """A POT configuration; it is a search if there is an ``optimizer`` or accuracy is to be kept (``accuracy_aware``).
 
-    ``weights`` are those of the model, if they do not lie beside it under its name.
+    ``weights`` are those of the model, if they do not lie beside it under its name. ``names`` are what names weights
+    and model: options, or keys of the file.
     """
 
     name: str
@@ -76,6 +77,7 @@ class PotJob:
     dump_intermediate: bool
     source: Path
     warnings: tuple[str, ...]
+    names: tuple[str, str] = ("weights", "model")
 
     @property
     def is_search(self) -> bool:
@@ -141,7 +143,7 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
     file = validate(_File, ConfigSource(source.path, data, source.lines))
     for key, named in (("model", file.model.model), ("weights", file.model.weights)):
         if named is not None and not is_file(named):
-            raise errors.file_missing(named, f"{source.where(('model', key))}: model.{key}", beside=False)
+            raise errors.file_missing(named, place_of(source, ("model", key)), beside=False)
     compression = file.compression
     target = _target(source, compression.target_device)
     found = translate(source, compression.algorithms, compression.target_device, compression.model_type, warnings)
@@ -171,6 +173,7 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
         dump_intermediate=compression.dump_intermediate_model,
         source=path.absolute(),
         warnings=tuple(warnings),
+        names=(place_of(source, ("model", "weights")), "-m" if options.config is None else "model.model"),
     )
 
 
