@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from quantize_zoo.errors.kinds import CellError, ConfigurationError
+from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 
 
 def empty_dataset(where: str) -> CellError:
@@ -171,12 +171,13 @@ def inputs_not_told_apart(identifier: str, cause: str) -> CellError:
 
 
 def metric_not_scalar(metric: str, values: Iterable[str]) -> CellError:
-    """A metric without one number cannot be tuned."""
-    listed = ", ".join(values)
+    """A metric without one number cannot be tuned; one of its values can."""
+    known = list(values)
+    listed = ", ".join(known)
     return CellError(
-        f"metric {metric!r} gives no single number{f', but {listed}' if listed else ''}",
-        where="accuracy checker",
-        remedy="tune another metric, named with 'metric' in the model's YAML",
+        f"metric {metric!r} gives no single number{f', but {listed}' if known else ''}",
+        where="metrics",
+        remedy=f"tune one of its values: {nearest(metric, known)}; or another metric",
     )
 
 

@@ -224,7 +224,10 @@ class AccuracySession:
         self._metrics.begin_pass()
         samples = self._samples[:1]
         outputs = list(self._infer(compiled, samples))
-        self._metrics.update(0, *self._predictor.predict(samples[0], outputs))
+        annotation, prediction = self._predictor.predict(samples[0], outputs)
+        self._metrics.update(0, annotation, prediction)
+        if self._metrics.tunes_a_value:  # which values a metric has is known once it is evaluated
+            self._metrics.evaluate(annotation, prediction)
 
     def answers(self, compiled: Any, metric: str, indices: Sequence[int] | None = None) -> Answers:
         """Return what a compiled model answers for these samples, for all by default; raises as ``score``."""

@@ -82,8 +82,7 @@ def require_metric(config: ModelConfig) -> str:
         ConfigurationError: it is not, or the configuration lacks what is needed.
 
     """
-    names = checker_metrics(config)
-    of_outputs = [f"{name}@{value}" for name in names for value in _values_of_outputs(config)]
+    names, of_outputs = checker_metrics(config), _values_of_outputs(checker_entry(config))
 
     def full_name(key: str, metric: str) -> str:
         if metric_of(metric, names) is not None:
@@ -97,12 +96,16 @@ def require_metric(config: ModelConfig) -> str:
     return full_name("metric", config.metric)
 
 
-def _values_of_outputs(config: ModelConfig) -> list[str]:
-    """Return how the checker names a metric's values where the adapter names several outputs, each with its own."""
-    adapter = checker_entry(config)["launchers"][0].get("adapter")
+def _values_of_outputs(entry: Mapping[str, Any]) -> list[str]:
+    """Return the full names of metrics' values where the adapter names several outputs, each of which has its own."""
+    adapter = entry["launchers"][0].get("adapter")
     outputs = adapter.get("outputs") if isinstance(adapter, dict) else None
-    listed = outputs if isinstance(outputs, list) else []
-    return [f"{output}@{value}" for output in listed for value in ("mean", "std")]
+    return [
+        f"{metric_name(metric)}@{output}@{value}"
+        for metric in entry["datasets"][0]["metrics"]
+        for output in (outputs if isinstance(outputs, list) else [])
+        for value in ("mean", "std", *(("max_error",) if metric.get("max_error") is True else ()))
+    ]
 
 
 def metric_name(metric: Mapping[str, Any]) -> str:

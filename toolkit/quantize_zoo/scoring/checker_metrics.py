@@ -33,6 +33,11 @@ class CheckerMetrics:
         return [each.name for each in self.executor.metrics]
 
     @property
+    def tunes_a_value(self) -> bool:
+        """Whether one of a metric's values is tuned, and not the metric's one number."""
+        return self._tuned not in ("", *self.names)
+
+    @property
     def need_predictions(self) -> bool:
         """Whether a metric is of all annotations and predictions of a pass together."""
         return bool(self.executor.need_store_predictions)
