@@ -47,16 +47,22 @@ _PLACES: dict[str, tuple[str | int, ...]] = {
 class Inspection:
     """What is wrong with a model, its configuration or its data, and a remark on how it is scored.
 
-    ``passed_over`` are keys that the checker does not know and says nothing of: what they say is lost.
+    ``unknown_keys`` are those that the checker does not know: it passes most of them over.
     """
 
     refusals: Sequence[ConfigurationError]
-    passed_over: Sequence[ConfigurationError] = ()
+    unknown_keys: Sequence[ConfigurationError] = ()
     note: str = ""
 
 
 def inspect_model(
-    config: ModelConfig, devices: Iterable[str], *, fast: bool, scored: bool = True, dataset: int = 0
+    config: ModelConfig,
+    devices: Iterable[str],
+    *,
+    fast: bool,
+    scored: bool = True,
+    lenient: bool = False,
+    dataset: int = 0,
 ) -> Inspection:
     """Look at a model, its configuration and its data.
 
@@ -65,6 +71,7 @@ def inspect_model(
         devices: OpenVINO's names of those that it is quantized for.
         fast: look at the configuration alone, at no model and no data.
         scored: an accuracy is asked for, and not calibration alone.
+        lenient: look at model and data also where there are keys that the checker does not know.
         dataset: the number of the dataset among the entry's.
 
     """
@@ -74,17 +81,17 @@ def inspect_model(
         where = _nowhere(config.location)
     from_zoo = config.zoo_name is not None
     found = list(faults_of(entry, where, files=not fast and not from_zoo, scored=scored))
-    refusals = [fault.error for fault in found if not fault.passed_over]
-    passed_over = [fault.error for fault in found if fault.passed_over]
+    refusals = [fault.error for fault in found if not fault.unknown_key]
+    unknown_keys = [fault.error for fault in found if fault.unknown_key]
     if "evaluation" in entry and (problem := evaluator_problem(entry["evaluation"])):
         refusals.append(errors.custom_evaluator(where(()), problem))
     note = framework_note(config)
     if from_zoo:
         note = "; ".join(filter(None, [note, "its model and data are looked at when it is run"]))
-    if not (fast or from_zoo or refusals):
+    if not (fast or from_zoo or refusals or (unknown_keys and not lenient)):
         with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:
             refusals += _faults(config, devices, where, Path(folder), scored, dataset)
-    return Inspection(refusals, passed_over, note)
+    return Inspection(refusals, unknown_keys, note)
 
 
 def _nowhere(location: str) -> Where:

@@ -70,7 +70,7 @@ def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
     for model in matrix.models:
         devices = [spec.device for spec in matrix.devices if not spec.models or model.name in spec.models]
         found = inspect_model(model, devices, fast=fast)
-        wrong += [*found.refusals, *found.passed_over]
+        wrong += [*found.refusals, *found.unknown_keys]
         if found.note:
             tell(f"{model.name}: {found.note}")
     for error in wrong:
@@ -88,8 +88,8 @@ def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
         for finding in findings:
             for error in finding.faults:
                 say(f"{error.where}: {finding.model}: {error.what}\n  -> {error.remedy}")
-        lossy = [finding for finding in scored if finding.passed_over]
-        told = f", {len(lossy)} of them with keys that the accuracy checker passes over" if lossy else ""
+        doubtful = [finding for finding in scored if finding.unknown_keys]
+        told = f", {len(doubtful)} of them with keys that the accuracy checker does not know" if doubtful else ""
         say(f"{len(scored)} of {len(findings)} models can be scored{told}")
     if all(finding.faults for finding in findings):
         raise typer.Exit(_NOTHING_USABLE)

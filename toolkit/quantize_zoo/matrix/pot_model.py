@@ -48,10 +48,12 @@ def require_usable(job: PotJob, *, scored: bool) -> Sequence[str]:
         job = with_weights_beside(job, Path(folder))
         if isinstance(job.engine, CheckerEngine):
             dataset = 0 if scored else job.engine.calibration
-            found = inspect_model(model_config(job), [job.target], fast=False, scored=scored, dataset=dataset)
+            found = inspect_model(
+                model_config(job), [job.target], fast=False, scored=scored, lenient=True, dataset=dataset
+            )
             for error in found.refusals:
                 raise error
-            return [f"{each.where}: {each.what}, which the accuracy checker passes over" for each in found.passed_over]
+            return [f"{each.where}: {each.what}, which the accuracy checker passes over" for each in found.unknown_keys]
         try:
             require_pictures(job.engine, read_model(job.model))
         except CellError as error:

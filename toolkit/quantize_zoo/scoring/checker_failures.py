@@ -6,6 +6,7 @@ through: their methods have ``self``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from quantize_zoo.scoring.checker_entries import Where
 from quantize_zoo.scoring.checker_parts import KINDS, parts_of
 from quantize_zoo.text.documents import Key
 
+_VALUE = re.compile(r'^Invalid value ".*" for [^ :]+: ')  # shown whole, a whole part of the configuration at times
 _OF_NAMES = ("label", "meta", "NoneType")  # what an error says where names of classes are missing
 
 
@@ -57,7 +59,9 @@ def is_said_by_checker(error: BaseException) -> bool:
 
 def cause_of(error: BaseException) -> str:
     """Return what is wrong; the checker's own errors say it in full."""
-    return errors.message_of(error) if is_said_by_checker(error) else errors.described(error)
+    if not is_said_by_checker(error):
+        return errors.described(error)
+    return _VALUE.sub("", errors.message_of(error))
 
 
 def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, meta: Any) -> QuantizeZooError:

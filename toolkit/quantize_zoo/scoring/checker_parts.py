@@ -87,10 +87,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with an entry. With ``passed_over`` the checker goes on, and what the key says is lost."""
+    """What is wrong with an entry; ``unknown_key`` says that it is one, which the checker mostly passes over."""
 
     error: ConfigurationError
-    passed_over: bool = False
+    unknown_key: bool = False
 
 
 def faults_of(entry: Mapping[str, Any], where: Where, *, files: bool, scored: bool = True) -> Iterator[Fault]:
@@ -145,7 +145,7 @@ def _unknown_keys(entry: Mapping[str, Any], where: Where) -> Iterator[Fault]:
             if key not in known and not str(key).startswith("_"):
                 public = [each for each in fields if not each.startswith("_")]
                 error = errors.unknown_key(where((*keys, key)), str(key), public)
-                yield Fault(error, passed_over=not set(keys) & _STRICT)
+                yield Fault(error, unknown_key=not set(keys) & _STRICT)
 
 
 def _bad_values(
@@ -155,7 +155,7 @@ def _bad_values(
     path_field = find_checker().module("config").PathField
     for key, value in config.items():
         field = fields.get(key)
-        if field is None or isinstance(field, path_field) or value is None or key in _OF_DATASET:
+        if field is None or isinstance(field, path_field) or value is None or key in KINDS:
             continue
         place = where((*keys, key))
         try:

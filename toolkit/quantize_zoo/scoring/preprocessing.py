@@ -86,7 +86,6 @@ def preprocess(
         identifier = dataset.identifiers[index]
         try:
             _, annotations, data, identifiers = dataset[index]
-            _require_something(data, sample_name(identifier))
             data = preprocessor.process(data, annotations)
             meta = extract(data, meta_only=True)
         except Exception as error:  # readers and preprocessors raise whatever their libraries raise
@@ -116,20 +115,12 @@ def preprocess(
 
 def _unusable(error: Exception, sample: str) -> errors.QuantizeZooError:
     """Return the error of a sample that cannot be read, or not be preprocessed."""
-    if isinstance(error, errors.QuantizeZooError):
-        return error
     part = failed_part(error)
+    if part is not None and part.key == "reader" and "NoneType" in str(error):  # what OpenCV returns for no picture
+        return errors.sample_empty(sample)
     if part is not None and part.key == "preprocessing":
         return errors.preprocessing_failed(part.name, sample, cause_of(error))
     return errors.sample_unreadable(sample, errors.message_of(error))
-
-
-def _require_something(data: list[Any], sample: str) -> None:
-    """Refuse a picture that OpenCV returned nothing for: what follows would say what Python says of None."""
-    for each in data:
-        parts = each.data if isinstance(each.data, list) else [each.data]
-        if any(part is None for part in parts):
-            raise errors.sample_empty(sample)
 
 
 class _StatesOfFp32:

@@ -27,14 +27,14 @@ from quantize_zoo.scoring import (
 class Finding:
     """What is known of one model of a file.
 
-    ``refusals`` are why it cannot be scored; ``passed_over`` are keys that the checker does not know and says nothing
-    of: it is scored, and otherwise than it is written.
+    ``refusals`` are why it cannot be scored; ``unknown_keys`` are those that the checker does not know: it passes most
+    of them over, so that the model is scored otherwise than it is written.
     """
 
     file: str
     model: str
     refusals: tuple[ConfigurationError, ...]
-    passed_over: tuple[ConfigurationError, ...] = ()
+    unknown_keys: tuple[ConfigurationError, ...] = ()
 
     @property
     def problem(self) -> str:
@@ -44,7 +44,7 @@ class Finding:
     @property
     def faults(self) -> tuple[ConfigurationError, ...]:
         """All that is wrong."""
-        return (*self.refusals, *self.passed_over)
+        return (*self.refusals, *self.unknown_keys)
 
 
 def is_checker_file(path: Path) -> bool:
@@ -79,8 +79,8 @@ def check_checker_file(path: Path, definitions: Mapping[str, Any], *, files: boo
         yield Finding(
             source.where((kind, number)),
             str(name),
-            tuple(each.error for each in found if not each.passed_over),
-            tuple(each.error for each in found if each.passed_over),
+            tuple(each.error for each in found if not each.unknown_key),
+            tuple(each.error for each in found if each.unknown_key),
         )
 
 
