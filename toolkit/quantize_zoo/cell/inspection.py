@@ -144,6 +144,7 @@ def _collect_nothing(*_: object) -> ActivationStatistics:
 
 def _line_of_model(config: ModelConfig) -> str:
     try:
-        return read_yaml(config.source).where(("model",))
+        source = read_yaml(config.source)
     except ConfigurationError:  # a file of POT with comments, or none at all
-        return config.location
+        return str(config.model)
+    return source.where(("model",)) if ("model",) in source.lines else str(config.model)  # POT's options name a model

@@ -235,8 +235,8 @@ def data_missing(path: Path, where: str, key: str) -> ConfigurationError:
     return ConfigurationError(
         f"{key}: there is no {path}",
         where=where,
-        remedy="correct the path; a relative one starts at the accuracy checker's configuration, or where 'paths' or "
-        "DATA_DIR and ANNOTATIONS_DIR say",
+        remedy="correct the path; a relative one starts at the accuracy checker's configuration (for POT's command at "
+        "the working directory), or where 'paths' or DATA_DIR and ANNOTATIONS_DIR say",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +116,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _images(source: ConfigSource, options: dict[str, Any]) -> Images:
-    images = validate(_ImagesFile, ConfigSource(source.path, {"engine": options}, source.lines)).engine
+    images = validate(_ImagesFile, replace(source, data={"engine": options})).engine
     _require_source(source, images.data_source)
     return images
 
@@ -129,7 +129,7 @@ def _data_free(source: ConfigSource, options: dict[str, Any], warnings: list[str
     options.pop("generate_data", None)  # there is nothing to download instead
     named = options.pop("data_source", None)
     folder = None if named is None else Path(str(named))
-    noise = validate(_NoiseFile, ConfigSource(source.path, {"engine": options}, source.lines)).engine
+    noise = validate(_NoiseFile, replace(source, data={"engine": options})).engine
     if folder is not None and image_files(folder):
         _require_source(source, folder)
         return Images(data_source=folder, layout=noise.layout)

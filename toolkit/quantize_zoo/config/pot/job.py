@@ -5,7 +5,7 @@ A key that was POT's and has no meaning here is a warning that says what replace
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,7 +140,7 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
     data = without_meaning(source, warnings)
     _refuse_cascade(source, data)
     data = _with_engine(data, options)
-    file = validate(_File, ConfigSource(source.path, data, source.lines))
+    file = validate(_File, replace(source, data=data))
     for key, named in (("model", file.model.model), ("weights", file.model.weights)):
         if named is not None and not is_file(named):
             raise errors.file_missing(named, place_of(source, ("model", key)), beside=False)
@@ -158,7 +158,7 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
         "optimizer": _optimizer(file.optimizer) if file.optimizer else {},
     }
     lines = _moved(source.lines, [position for position, _ in found.algorithms])
-    translated = validate(_Translated, ConfigSource(source.path, content, lines))
+    translated = validate(_Translated, replace(source, data=content, lines=lines))
     weights = file.model.weights
     beside = file.model.model.with_suffix(".bin")
     return PotJob(
