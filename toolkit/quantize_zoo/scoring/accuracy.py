@@ -25,7 +25,6 @@ from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, place_in_entry, with_prefixes
 from quantize_zoo.scoring.checker_dataset import open_dataset
-from quantize_zoo.scoring.checker_entries import Where
 from quantize_zoo.scoring.checker_failures import cause_of
 from quantize_zoo.scoring.checker_metrics import CheckerMetrics
 from quantize_zoo.scoring.contents import Contents, read_through
@@ -88,10 +87,10 @@ class AccuracySession:
         found = open_dataset(checker, resolved, locate)
         self._dataset = found.data
         self._metrics = CheckerMetrics(found.metrics, resolved["datasets"][0].get("metrics"), config.metric)
-        self._fitter = _fitter(checker, resolved["launchers"][0], model, locate)
+        self._fitter = _fitter(checker, resolved["launchers"][0], model, where)
         self._outputs = [port.get_any_name() for port in model.outputs]
         self._stateful = is_stateful(model)
-        adapter = _adapter(checker, resolved["launchers"][0], self._dataset, self._fitter, locate)
+        adapter = _adapter(checker, resolved["launchers"][0], self._dataset, self._fitter, where)
         skip = config.on_bad_sample == "skip"
         data = preprocess(
             checker, self._dataset, found.preprocessor, self._fitter, model, budget, skip=skip, first=first
@@ -351,18 +350,18 @@ def _sequences(samples: Sequence[Sample]) -> list[Hashable] | None:
     return None if None in found else found
 
 
-def _fitter(checker: Checker, launcher: Mapping[str, Any], model: ov.Model, where: Where) -> InputFitter:
+def _fitter(checker: Checker, launcher: Mapping[str, Any], model: ov.Model, where: str) -> InputFitter:
     try:
         return InputFitter(checker, launcher, model)
     except DoesNotFitError as error:
         cause = f"input {error.name!r} does not take {error.given!r}: {error.cause}"
-        raise errors.checker_configuration(where(("launchers", 0, "inputs")), cause) from error
+        raise errors.checker_configuration(f"{where}: launcher", cause) from error
     except Exception as error:  # the checker does not look whether there are mappings where it needs them
-        raise errors.checker_configuration(where(("launchers", 0)), cause_of(error)) from error
+        raise errors.checker_configuration(f"{where}: launcher", cause_of(error)) from error
 
 
 def _adapter(
-    checker: Checker, launcher: Mapping[str, Any], dataset: Any, fitter: InputFitter, where: Where
+    checker: Checker, launcher: Mapping[str, Any], dataset: Any, fitter: InputFitter, where: str
 ) -> Any | None:
     config = launcher.get("adapter")
     if not config:
@@ -370,7 +369,7 @@ def _adapter(
     try:
         adapter = checker.module("adapters").create_adapter(config, None, dataset)
     except Exception as error:  # adapters raise what the values of their parameters raise
-        raise errors.checker_configuration(where(("launchers", 0, "adapter")), cause_of(error)) from error
+        raise errors.checker_configuration(f"{where}: adapter", cause_of(error)) from error
     fitter.prepare_adapter(adapter)
     return adapter
 

@@ -19,7 +19,7 @@ from quantize_zoo.scoring.checker_entries import Where
 from quantize_zoo.scoring.checker_parts import KINDS, parts_of
 from quantize_zoo.text.documents import Key
 
-_VALUE = re.compile(r'^Invalid value ".*" for [^ :]+: ')  # shown whole, a whole part of the configuration at times
+_MAPPING = re.compile(r'^Invalid value "\{.*\}" for [^ :]+: ')  # a whole part of the configuration
 _OF_NAMES = ("label", "meta", "NoneType")  # what an error says where names of classes are missing
 
 
@@ -61,7 +61,7 @@ def cause_of(error: BaseException) -> str:
     """Return what is wrong; the checker's own errors say it in full."""
     if not is_said_by_checker(error):
         return errors.described(error)
-    return _VALUE.sub("", errors.message_of(error))
+    return _MAPPING.sub("", errors.message_of(error))
 
 
 def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, meta: Any) -> QuantizeZooError:
