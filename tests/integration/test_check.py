@@ -238,6 +238,17 @@ def test_a_constant_input_that_is_no_number(check, value):
     assert f"input 'image' does not take {value!r}" in err
 
 
+def test_outputs_that_the_checkers_launcher_would_add_are_refused(check, small, quantize_zoo):
+    """It adds tensors inside of the model; those that are outputs already change nothing."""
+    small.edit("accuracy-check.yml", put(launcher, "outputs", ["probabilities"]))
+    assert quantize_zoo("check", small.path)[0] == 0
+    err = check("accuracy-check.yml", put(launcher, "outputs", ["probabilities", "inside"]))
+    path = small.folder / "accuracy-check.yml"
+    assert re.search(
+        rf"{re.escape(str(path))}:\d+: 'outputs' of the launcher adds 'inside' to the model's outputs", err
+    )
+
+
 def test_models_that_cannot_be_quantized(check, small):
     net = read_model(small.folder / "net.onnx")
     images = [{"image": np.random.default_rng(0).normal(size=(1, 3, 48, 48)).astype(np.float32)}]

@@ -249,6 +249,17 @@ def other_framework(where: str, frameworks: Iterable[str]) -> ConfigurationError
     )
 
 
+def outputs_to_add(where: str, names: Iterable[str], outputs: Iterable[str]) -> ConfigurationError:
+    """The launcher's ``outputs`` would add outputs to the model, which is exported as it is."""
+    listed = ", ".join(map(repr, names))
+    return ConfigurationError(
+        f"'outputs' of the launcher adds {listed} to the model's outputs, which are {', '.join(outputs)}",
+        where=where,
+        remedy="write the model with these outputs, so that it is what is deployed: model.add_outputs(...), then "
+        "openvino.save_model",
+    )
+
+
 def not_ready(where: str, what: str, remedy: str) -> ConfigurationError:
     """Looking at a model and its data found what would end its cells."""
     return ConfigurationError(what, where=where, remedy=remedy)

@@ -29,7 +29,7 @@ from quantize_zoo.scoring.checker_failures import cause_of
 from quantize_zoo.scoring.checker_metrics import CheckerMetrics
 from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
-from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter
+from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, added_outputs
 from quantize_zoo.scoring.predictor import LabelRange, Outputs, Predictor
 from quantize_zoo.scoring.preprocessing import Sample, input_shapes, preprocess, sample_name, sequence_of
 from quantize_zoo.scoring.replicates import replicate
@@ -352,12 +352,15 @@ def _sequences(samples: Sequence[Sample]) -> list[Hashable] | None:
 
 def _fitter(checker: Checker, launcher: Mapping[str, Any], model: ov.Model, where: str) -> InputFitter:
     try:
-        return InputFitter(checker, launcher, model)
+        fitter = InputFitter(checker, launcher, model)
     except DoesNotFitError as error:
         cause = f"input {error.name!r} does not take {error.given!r}: {error.cause}"
         raise errors.checker_configuration(f"{where}: launcher", cause) from error
     except Exception as error:  # the checker does not look whether there are mappings where it needs them
         raise errors.checker_configuration(f"{where}: launcher", cause_of(error)) from error
+    if added := added_outputs(launcher, model):
+        raise errors.outputs_to_add(f"{where}: launcher", added, [port.get_any_name() for port in model.outputs])
+    return fitter
 
 
 def _adapter(

@@ -20,7 +20,7 @@ from quantize_zoo.scoring.checker_parts import KINDS, parts_of
 from quantize_zoo.text.documents import Key
 
 _MAPPING = re.compile(r'^Invalid value "\{.*\}" for [^ :]+: ')  # a whole part of the configuration
-_OF_NAMES = ("label", "meta", "NoneType")  # what an error says where names of classes are missing
+_OF_NAMES = ("label_map", "label map", "meta", "NoneType")  # what an error says where names of classes are missing
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ class Predictor:
             try:
                 predicted = self._adapter.process(predicted, [sample.identifier], sample.meta)
             except Exception as error:  # adapters raise whatever indexing a wrong output raises
+                if "label map" in str(error):
+                    raise errors.no_names_of_classes(f"adapter {self._name!r}") from error
                 names = outputs[0] if outputs else ()
                 raise errors.adapter_failed(self._name, names, identifier, cause_of(error)) from error
         try:
