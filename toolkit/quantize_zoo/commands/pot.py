@@ -93,21 +93,23 @@ def _run(job: PotJob, output_dir: Path, log_level: LogLevel, seed: int, *, direc
         if log_level not in _QUIET:
             tell(f"warning: {text}")
 
-    for warning in (*job.warnings, *require_usable(job, scored=evaluate or job.is_search)):
+    for warning in job.warnings:
         warn(warning)
     folder = output_dir / "optimized" if direct else output_dir
     written = folder / f"{job.name}.xml"
-    if not job.is_search:
-        with writable(folder, "--output-dir"):
-            beside = with_weights_beside(job, output_dir / "model")
+    with writable(folder, "--output-dir"):
+        for warning in require_usable(job, scored=evaluate or job.is_search):
+            warn(warning)
+        beside = with_weights_beside(job, output_dir / "model")
+        if job.is_search:
+            rendered, reports = run_matrix_in(output_dir / "reports", pot_matrix(beside), None, seed)
+        else:
             metrics = quantize_once(beside, written, evaluate=evaluate, tell=warn)
+    if not job.is_search:
         for metric, value in metrics.items():
             say(f"{metric}: {value}")
         tell(f"model: {written}")
         return
-    with writable(folder, "--output-dir"):
-        matrix = pot_matrix(with_weights_beside(job, output_dir / "model"))
-        rendered, reports = run_matrix_in(output_dir / "reports", matrix, None, seed)
     final = rendered.run.cells[0].final
     if final is not None:
         copy_model(reports / final.model, written)
