@@ -158,6 +158,20 @@ def test_of_the_checkers_file_missing_data_are_told_unless_it_is_looked_at_alone
     assert quantize_zoo("check", path, "--fast")[:2] == (0, "1 of 1 models can be scored\n")
 
 
+def test_a_folder_where_the_checker_takes_a_file_is_told(check, small):
+    err = check(
+        "accuracy-check.yml", lambda each: dataset(each)["annotation_conversion"].update(annotation_file="images")
+    )
+    assert "annotation_file is " in err
+    assert "path is a directory, regular file expected" in err
+
+
+def test_what_the_checker_writes_need_not_be_there(small, quantize_zoo):
+    written = {"annotation": "converted.pickle", "dataset_meta": "converted.json"}
+    small.edit("accuracy-check.yml", lambda each: dataset(each).update(written))
+    assert quantize_zoo("check", small.folder / "accuracy-check.yml")[0] == 0
+
+
 def test_a_key_that_the_checker_passes_over_does_not_keep_a_model_from_being_scored(small, quantize_zoo):
     small.edit("accuracy-check.yml", put(launcher, "adapter", {"type": "classification", "anchors": "1,2"}))
     status, out, _ = quantize_zoo("check", small.folder / "accuracy-check.yml", "--json")

@@ -7,6 +7,7 @@ through: their methods have ``self``.
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from quantize_zoo.scoring.checker_parts import KINDS, parts_of
 from quantize_zoo.text.documents import Key
 
 _MAPPING = re.compile(r'^Invalid value "\{.*\}" for [^ :]+: ')  # a whole part of the configuration
-_OF_NAMES = ("label_map", "label map", "meta", "NoneType")  # what an error says where names of classes are missing
+_OF_NAMES = ("label_map", "label map", "meta")  # in an error, or in the line that raised it, where names are missing
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, met
 def lacks_names(error: BaseException, meta: Any) -> bool:
     """Tell whether a part failed for want of the names of classes, which a dataset's meta data have."""
     names = meta.get("label_map") if isinstance(meta, Mapping) else None
-    return not names and any(sign in str(error) for sign in _OF_NAMES)
+    raised_by = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    return not names and any(sign in f"{error} {raised_by}" for sign in _OF_NAMES)
 
 
 def _keys(part: FailedPart, entry: Mapping[str, Any]) -> tuple[Key, ...]:
