@@ -12,7 +12,7 @@ import pytest
 
 from clusters import COMMAND
 from quantize_zoo import cli
-from quantize_zoo.scoring.checker_config import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
+from quantize_zoo.scoring.checker_entries import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
 from quantize_zoo.text.given import VARIABLES
 from unit.test_gate_and_report import good
 from unit.test_offers import store_run

@@ -25,7 +25,9 @@ from quantize_zoo.matrix.export import copy_model, export_trial
 from quantize_zoo.matrix.night import run_in
 from quantize_zoo.matrix.observer import RunObserver
 from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected_seconds, plan_night
-from quantize_zoo.matrix.pot import pot_matrix, quantize_once, with_weights_beside
+from quantize_zoo.matrix.pot import quantize_once
+from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
+from quantize_zoo.matrix.pot_search import pot_matrix
 from quantize_zoo.matrix.release_bisection import bisect_releases
 from quantize_zoo.matrix.resolutions import unresolved
 from quantize_zoo.matrix.retention import Pruned, prune
@@ -66,6 +68,7 @@ __all__ = [
     "prune",
     "quantize_once",
     "read_exported",
+    "require_usable",
     "run_in",
     "unresolved",
     "with_comparison",

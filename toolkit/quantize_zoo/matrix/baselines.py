@@ -106,11 +106,11 @@ def export_baselines(store: Store, reports: Path, folder: Path) -> int:
     """
     current = [stored.content for stored in store.baselines()]
     kept = [_Kept(_in_folder(baselines_folder(reports), name), name) for each in current for name in names_of(each)]
-    with _placed(kept, folder, errors.baseline_damaged):
+    with _placed(kept, folder, errors.baseline_damaged, option=""):
         try:
             write_whole(folder / _INDEX, _BASELINES.dump_json(current, indent=1) + b"\n")
         except OSError as error:
-            raise errors.reports_unwritable(folder, errors.message_of(error)) from error
+            raise errors.reports_unwritable(folder, errors.message_of(error), option="") from error
     return len(current)
 
 
@@ -178,7 +178,10 @@ def _in_folder(folder: Path, name: str) -> Path:
 
 @contextmanager
 def _placed(
-    kept: Iterable[_Kept], folder: Path, changed: Callable[[Path], errors.ConfigurationError]
+    kept: Iterable[_Kept],
+    folder: Path,
+    changed: Callable[[Path], errors.ConfigurationError],
+    option: str = "--reports",
 ) -> Iterator[None]:
     """Copy files into a folder under names by their content; if the context is left by an exception, nothing stays.
 
@@ -191,7 +194,7 @@ def _placed(
             stack.enter_context(made(folder))
             new = _place_copies(kept, folder, changed)
         except OSError as error:
-            raise errors.reports_unwritable(folder, errors.message_of(error)) from error
+            raise errors.reports_unwritable(folder, errors.message_of(error), option) from error
         try:
             yield
         except BaseException:

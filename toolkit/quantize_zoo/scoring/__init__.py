@@ -7,14 +7,19 @@ from quantize_zoo.scoring.checker_config import (
     checker_entry,
     checker_metrics,
     framework_note,
-    framework_rank,
-    merge_definitions,
     place_in_entry,
-    read_definitions,
     require_metric,
     with_prefixes,
 )
-from quantize_zoo.scoring.checker_parts import missing_files, unknown_keys, unknown_names
+from quantize_zoo.scoring.checker_entries import (
+    Where,
+    definitions_path,
+    kind_of_entries,
+    read_definitions,
+    resolve_paths,
+    take_entry,
+)
+from quantize_zoo.scoring.checker_parts import Fault, faults_of
 from quantize_zoo.scoring.compilation import (
     Execution,
     accuracy_properties,
@@ -34,7 +39,7 @@ from quantize_zoo.scoring.devices import (
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
-from quantize_zoo.scoring.images import make_noise, read_images
+from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
@@ -62,6 +67,7 @@ __all__ = [
     "Environment",
     "Estimate",
     "Execution",
+    "Fault",
     "InputBudget",
     "Interpreters",
     "LayerTime",
@@ -73,6 +79,7 @@ __all__ = [
     "Split",
     "Times",
     "Watch",
+    "Where",
     "accuracy_properties",
     "available_devices",
     "available_instruction_sets",
@@ -81,17 +88,19 @@ __all__ = [
     "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
+    "definitions_path",
     "describe_environment",
     "describe_execution",
     "evaluator_problem",
+    "faults_of",
     "find_checker",
     "find_overlay",
     "framework_note",
-    "framework_rank",
     "hardware_target",
     "input_shapes",
     "install_overlay",
     "inverse",
+    "kind_of_entries",
     "latency_properties",
     "location_estimate",
     "make_noise",
@@ -99,8 +108,6 @@ __all__ = [
     "measure_finally",
     "measure_in_turns",
     "measure_rounds",
-    "merge_definitions",
-    "missing_files",
     "open_session",
     "owner_of",
     "paired_loss",
@@ -115,14 +122,15 @@ __all__ = [
     "replicated_loss",
     "require_device",
     "require_metric",
+    "require_pictures",
+    "resolve_paths",
     "shape_text",
     "split_samples",
     "split_sequences",
     "start_runtime",
     "summarize_compilations",
+    "take_entry",
     "this_release",
-    "unknown_keys",
-    "unknown_names",
     "with_prefixes",
     "write_answers",
 ]
