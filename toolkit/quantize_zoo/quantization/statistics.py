@@ -117,7 +117,8 @@ def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Sa
         elif isinstance(columns.request, ChannelMean):
             means[columns.request] = np.where(present[:, None], values[:, 0, :, 0], np.float32(np.nan))
         else:
-            extremes[columns.request] = ExtremeValues(values[present, 0], values[present, 1], sizes[present])
+            seen = values if present.all() else values[present]  # all are no copy
+            extremes[columns.request] = ExtremeValues(seen[:, 0], seen[:, 1], sizes[present])
     return ActivationStatistics(extremes, means)
 
 
@@ -153,13 +154,18 @@ def _observe(
     return list(_by_columns(layout, *_run(copy, samples)))
 
 
-def _run(model: ov.Model, samples: Samples) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
-    """Return the values of every sample, and the second output (samples, numbers)."""
-    values: list[Any] = [None] * len(samples)
+def _run(model: ov.Model, samples: Samples) -> tuple[Sequence[NDArray[np.float32]], NDArray[np.int64]]:
+    """Return the values of every sample, as one array (samples, values) where all have equally many.
+
+    And the second output (samples, numbers).
+    """
+    width = model.output(0).get_partial_shape()
+    values: Any = np.empty((len(samples), *width.to_shape()), np.float32) if width.is_static else [None] * len(samples)
     counts: list[Any] = [np.empty(0, dtype=np.int64)] * len(samples)
 
     def keep(request: Any, index: int) -> None:
-        values[index] = request.get_output_tensor(0).data.copy()
+        data = request.get_output_tensor(0).data
+        values[index] = data.copy() if width.is_dynamic else data
         if len(model.outputs) > 1:
             counts[index] = request.get_output_tensor(1).data.copy()
 
@@ -187,9 +193,8 @@ def _by_columns(
     Where samples differ in the count, the smallest values are filled up with infinity, the largest with its negative.
     """
     samples, start = len(rows), 0
-    fixed = np.stack(
-        [row[: sum(_width(each, each.count) for each in layout if each.count is not None)] for row in rows]
-    )
+    width = sum(_width(each, each.count) for each in layout if each.count is not None)
+    fixed = rows[:, :width] if isinstance(rows, np.ndarray) else np.stack([row[:width] for row in rows])
     starts = np.full(samples, fixed.shape[1])
     numbers = iter(counts.T)
     for columns in layout:
