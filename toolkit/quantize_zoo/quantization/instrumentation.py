@@ -88,7 +88,7 @@ def instrumented(
 
     """
     copy, tensors = _with_results(model, [request.tensor for request in requests], shapes)
-    capacities = {} if largest is None else _sizes_of(model, list(tensors), largest)
+    capacities = {} if largest is None else sizes_of(model, list(tensors), largest)
     inside, channels_last = branches_by_operation(copy), lying_channels_last(copy)
     asked: list[tuple[str, Request | None]] = [(tensor, None) for tensor in tensors]
     asked += [(request.tensor, request) for request in requests]
@@ -149,7 +149,7 @@ def operation_of(tensor: str) -> str:
     return tensor.rpartition(":")[0]
 
 
-def _sizes_of(model: ov.Model, tensors: Sequence[str], shapes: Mapping[str, ov.PartialShape]) -> dict[str, int]:
+def sizes_of(model: ov.Model, tensors: Sequence[str], shapes: Mapping[str, ov.PartialShape]) -> dict[str, int]:
     """Return how many values tensors have with inputs of these shapes; those that depend on data are left out."""
     inside = branches_by_operation(model)
     outside = [tensor for tensor in tensors if operation_of(tensor) not in inside]

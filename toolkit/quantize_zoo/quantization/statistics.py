@@ -27,9 +27,12 @@ from quantize_zoo.quantization.instrumentation import (
     Request,
     instrumented,
     operation_of,
+    sizes_of,
 )
 
 _MOST_FILLING = 8  # how much larger than the mean sample the largest may be, for all to be filled up to its size
+# Values of an inference's tensors above which samples are not run at once: each that runs needs memory of its own.
+_MOST_AT_ONCE = 8_000_000
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 
 
@@ -150,14 +153,18 @@ def _observe(
     model: ov.Model, requests: Sequence[Request], samples: Samples, largest: dict[str, ov.PartialShape] | None
 ) -> list[tuple[Columns, NDArray[np.float32], NDArray[np.int64]]]:
     """Run a model on the samples; return what its columns have, see ``_by_columns``."""
-    copy, layout = instrumented(model, requests, common_shapes(samples), largest)
-    return list(_by_columns(layout, *_run(copy, samples)))
+    shapes = common_shapes(samples)
+    copy, layout = instrumented(model, requests, shapes, largest)
+    looked_at = sizes_of(model, [request.tensor for request in requests], largest or shapes)
+    return list(_by_columns(layout, *_run(copy, samples, at_once=sum(looked_at.values()) <= _MOST_AT_ONCE)))
 
 
-def _run(model: ov.Model, samples: Samples) -> tuple[Sequence[NDArray[np.float32]], NDArray[np.int64]]:
+def _run(
+    model: ov.Model, samples: Samples, *, at_once: bool
+) -> tuple[Sequence[NDArray[np.float32]], NDArray[np.int64]]:
     """Return the values of every sample, as one array (samples, values) where all have equally many.
 
-    And the second output (samples, numbers).
+    And the second output (samples, numbers). ``at_once`` runs several samples at once; else all cores share one.
     """
     width = model.output(0).get_partial_shape()
     values: Any = np.empty((len(samples), *width.to_shape()), np.float32) if width.is_static else [None] * len(samples)
@@ -170,9 +177,8 @@ def _run(model: ov.Model, samples: Samples) -> tuple[Sequence[NDArray[np.float32
             counts[index] = request.get_output_tensor(1).data.copy()
 
     try:
-        compiled = core().compile_model(
-            model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        )
+        hint = "THROUGHPUT" if at_once else "LATENCY"
+        compiled = core().compile_model(model, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"})
         queue = ov.AsyncInferQueue(compiled, 1 if isinstance(samples, Steps) else 0)  # steps are taken in order
         queue.set_callback(keep)
         for index, sample in enumerate(samples):
