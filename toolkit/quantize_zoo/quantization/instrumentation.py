@@ -1,10 +1,11 @@
 """The model that reduces its own tensors: what statistics ask for, computed inside the graph.
 
-The values leave as one concatenated output, because an output costs more than the reduction that it carries. Tensors
-whose shape differs from sample to sample are reduced in the graph as well, and no tensor has to be kept. How many
-values they had then leaves as a second output. For each shape that it has not seen, the CPU plugin prepares every
-operation anew, and it sorts shapes that it does not know slowly; so where values are sorted, such tensors are filled up
-first to the size that they have for the largest sample, if that is known.
+The values leave concatenated, because an output costs more than the reduction that it carries; but not all in one
+output, since the time to compile the model grows with the square of what has to wait for it: of 500 convolutions to 37
+seconds. Tensors whose shape differs from sample to sample are reduced in the graph as well, and no tensor has to be
+kept. How many values they had then leaves as the last output, of integers. For each shape that it has not seen, the CPU
+plugin prepares every operation anew, and it sorts shapes that it does not know slowly; so where values are sorted, such
+tensors are filled up first to the size that they have for the largest sample, if that is known.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from quantize_zoo.quantization.observed import ObservedTensor, lying_channels_la
 # Below this size, sorting a whole row costs less than looking for the blocks that hold its extremes.
 _BLOCKED_FROM = 512
 _DYNAMIC_BLOCK = 32  # values; of rows whose size is not known before
+_AN_OUTPUT = 32  # values of tensors that leave together
 _ZERO, _ONE = (np.int64(value) for value in (0, 1))
 _BEYOND = (("min", np.float32(np.inf)), ("max", np.float32(-np.inf)))  # what is less extreme than any value
 
@@ -53,10 +55,10 @@ Request = Extremes | ChannelMean
 
 @dataclass(frozen=True)
 class Columns:
-    """Some values of the first output, of ``channels``: those that answer a request, or only tell what is not finite.
+    """Some of the values that leave, of ``channels``: those that answer a request, or only tell what is not finite.
 
     Of a tensor with ``size`` values a channel they are ``count`` each, of extremes the smallest ones of all channels
-    and then the largest. Where the size differs between samples both are None, and the second output has them, in the
+    and then the largest. Where the size differs between samples both are None, and the last output has them, in the
     order of these columns; such columns come last. ``capacity`` is what they are then filled up to, if that is known.
     """
 
@@ -74,7 +76,7 @@ def instrumented(
     shapes: Mapping[str, ov.PartialShape],
     largest: Mapping[str, ov.PartialShape] | None = None,
 ) -> tuple[ov.Model, list[Columns]]:
-    """Return a model of the same inputs that answers the requests, and what its output consists of.
+    """Return a model of the same inputs that answers the requests, and what its outputs consist of, one after another.
 
     Args:
         model: is not changed.
@@ -115,7 +117,8 @@ def instrumented(
             sizes += [_flat(observed.counted), _flat(count)]
         columns.append(Columns(tensor, request, channels, size, size and _count(size, request), capacity))
         values += [_flat(value) for value in found]
-    results = [ops.result(ops.concat(each, axis=0)) for each in (values, sizes) if each]
+    groups = [values[first : first + _AN_OUTPUT] for first in range(0, len(values), _AN_OUTPUT)]
+    results = [ops.result(ops.concat(each, axis=0)) for each in (*groups, sizes) if each]
     return ov.Model(results, copy.get_sinks(), copy.get_parameters(), "statistics"), columns
 
 

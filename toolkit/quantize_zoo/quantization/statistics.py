@@ -164,17 +164,20 @@ def _run(
 ) -> tuple[Sequence[NDArray[np.float32]], NDArray[np.int64]]:
     """Return the values of every sample, as one array (samples, values) where all have equally many.
 
-    And the second output (samples, numbers). ``at_once`` runs several samples at once; else all cores share one.
+    And what the last output counts (samples, numbers). ``at_once`` runs several samples at once; else all cores share
+    one.
     """
-    width = model.output(0).get_partial_shape()
-    values: Any = np.empty((len(samples), *width.to_shape()), np.float32) if width.is_static else [None] * len(samples)
+    ports = [index for index, port in enumerate(model.outputs) if port.get_element_type() == ov.Type.f32]
+    widths = [model.output(port).get_partial_shape()[0] for port in ports]
+    is_static = all(width.is_static for width in widths)
+    total = sum(width.get_length() for width in widths) if is_static else 0
+    values: Any = np.empty((len(samples), total), np.float32) if is_static else [None] * len(samples)
     counts: list[Any] = [np.empty(0, dtype=np.int64)] * len(samples)
 
     def keep(request: Any, index: int) -> None:
-        data = request.get_output_tensor(0).data
-        values[index] = data.copy() if width.is_dynamic else data
-        if len(model.outputs) > 1:
-            counts[index] = request.get_output_tensor(1).data.copy()
+        values[index] = np.concatenate([request.get_output_tensor(port).data for port in ports])
+        if len(model.outputs) > len(ports):
+            counts[index] = request.get_output_tensor(len(ports)).data.copy()
 
     try:
         hint = "THROUGHPUT" if at_once else "LATENCY"
