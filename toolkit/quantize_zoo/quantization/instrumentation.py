@@ -1,10 +1,9 @@
 """The model that reduces its own tensors: what statistics ask for, computed inside the graph.
 
-The values leave concatenated, because an output costs more than the reduction that it carries; but not all in one
-output, since the time to compile the model grows with the square of what has to wait for it: of 500 convolutions to 37
-seconds. Tensors whose shape differs from sample to sample are reduced in the graph as well, and no tensor has to be
-kept. How many values they had then leaves as the last output, of integers. For each shape that it has not seen, the CPU
-plugin prepares every operation anew, and it sorts shapes that it does not know slowly; so where values are sorted, such
+The values leave in a few outputs, see ``leaving``: of 500 convolutions one output took 37 seconds to compile. Tensors
+whose shape differs from sample to sample are reduced in the graph as well, and no tensor has to be kept. How many
+values they had then leaves as the last output, of integers. For each shape that it has not seen, the CPU plugin
+prepares every operation anew, and it sorts shapes that it does not know slowly; so where values are sorted, such
 tensors are filled up first to the size that they have for the largest sample, if that is known.
 """
 
@@ -19,12 +18,11 @@ import openvino as ov
 
 from quantize_zoo.graph import Node, Output, branches_by_operation, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.quantization.observed import ObservedTensor, lying_channels_last
+from quantize_zoo.quantization.observed import ObservedTensor, leaving, lying_channels_last
 
 # Below this size, sorting a whole row costs less than looking for the blocks that hold its extremes.
 _BLOCKED_FROM = 512
 _DYNAMIC_BLOCK = 32  # values; of rows whose size is not known before
-_AN_OUTPUT = 32  # values of tensors that leave together
 _ZERO, _ONE = (np.int64(value) for value in (0, 1))
 _BEYOND = (("min", np.float32(np.inf)), ("max", np.float32(-np.inf)))  # what is less extreme than any value
 
@@ -117,8 +115,7 @@ def instrumented(
             sizes += [_flat(observed.counted), _flat(count)]
         columns.append(Columns(tensor, request, channels, size, size and _count(size, request), capacity))
         values += [_flat(value) for value in found]
-    groups = [values[first : first + _AN_OUTPUT] for first in range(0, len(values), _AN_OUTPUT)]
-    results = [ops.result(ops.concat(each, axis=0)) for each in (*groups, sizes) if each]
+    results = [*leaving(values), *([ops.result(ops.concat(sizes, axis=0))] if sizes else [])]
     return ov.Model(results, copy.get_sinks(), copy.get_parameters(), "statistics"), columns
 
 

@@ -8,7 +8,7 @@ took as long as all of the model's inference.
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -21,6 +21,7 @@ from quantize_zoo.graph import Node, Output, ordered_operations
 from quantize_zoo.graph.operations import CONVOLUTIONS
 from quantize_zoo.graph.opset import opset13 as ops
 
+_AN_OUTPUT = 32  # values that leave together
 Reduction = Literal["min", "max", "mean", "sum"]
 _REDUCTIONS = {"min": ops.reduce_min, "max": ops.reduce_max, "mean": ops.reduce_mean, "sum": ops.reduce_sum}
 _LAST = np.array([1], dtype=np.int64)
@@ -96,6 +97,16 @@ class ObservedTensor:
             source = ops.transpose(source, np.array(order, dtype=np.int64)).output(0)
         size = -1 if self.size is None else self.size
         return ops.reshape(_as_f32(source), np.array([self.channels, size], dtype=np.int64), special_zero=False)
+
+
+def leaving(values: Sequence[Output]) -> list[Node]:
+    """Return results that carry flat values out of a model in groups, one group after another.
+
+    An output costs more than a reduction that it carries, and the time to compile a model grows with the square of what
+    waits for the same output.
+    """
+    groups = (values[first : first + _AN_OUTPUT] for first in range(0, len(values), _AN_OUTPUT))
+    return [ops.result(ops.concat(list(group), axis=0)) for group in groups]
 
 
 def lying_channels_last(model: ov.Model) -> frozenset[str]:
