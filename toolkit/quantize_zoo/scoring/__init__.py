@@ -21,8 +21,10 @@ from quantize_zoo.scoring.compilation import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    compile_from_accuracy,
     describe_execution,
     latency_properties,
+    serves_latency,
 )
 from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.custom_session import evaluator_problem
@@ -81,6 +83,7 @@ __all__ = [
     "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
+    "compile_from_accuracy",
     "describe_environment",
     "describe_execution",
     "evaluator_problem",
@@ -115,6 +118,7 @@ __all__ = [
     "replicated_loss",
     "require_device",
     "require_metric",
+    "serves_latency",
     "shape_text",
     "split_samples",
     "split_sequences",
