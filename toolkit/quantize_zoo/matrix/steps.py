@@ -32,7 +32,6 @@ from quantize_zoo.search import (
     StagePlan,
     Trial,
     TrialRecorder,
-    best_trial,
     change_whole_model,
     give_back,
     is_met,
@@ -108,7 +107,7 @@ def search(found: Start, desk: Desk) -> list[Trial]:
     started, known = time.monotonic(), len(recorder.trials)
     for trial in _trials(found, recorder, desk):
         desk.night.store.add_trial(desk.cell_id, trial)
-        desk.night.observer.trial_finished(desk.cell, trial, best_trial(recorder.trials, params))
+        desk.night.observer.trial_finished(desk.cell, trial, recorder.best)
         desk.stop_if_asked()
     desk.night.store.set_search(desk.cell_id, time.monotonic() - started, len(recorder.trials) - known)
     return ranked(recorder.trials, params)
@@ -137,7 +136,7 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         if recorder.is_finished(stage.until):
             continue
         done = [trial for trial in recorder.trials if trial.stage == number]
-        best = best_trial(recorder.trials, recorder.params)
+        best = recorder.best
         base = done[0].option if done else best.option if best else found.base
         calibration = desk.work.calibrate(base)
         seconds += calibration.seconds

@@ -30,7 +30,7 @@ from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.report.place import Place, find_place
 from quantize_zoo.scoring import Estimate, PairedLatency
-from quantize_zoo.search import ERROR_RATE, Trial, best_trial, pareto_front
+from quantize_zoo.search import ERROR_RATE, BestSoFar, Trial, best_trial, pareto_front
 from quantize_zoo.store import (
     Baseline,
     CellRecord,
@@ -321,8 +321,8 @@ def _trends(nights: Sequence[Night]) -> Iterator[Trend]:
 
 
 def _best_so_far(cell: CellRecord) -> tuple[int, ...]:
-    numbers = []
-    for count in range(1, len(cell.trials) + 1):
-        best = best_trial(cell.trials[:count], cell.params)
-        numbers.append(-1 if best is None else best.number)
+    numbers, best = [], BestSoFar(cell.params)
+    for trial in cell.trials:
+        best.add(trial)
+        numbers.append(-1 if best.trial is None else best.trial.number)
     return tuple(numbers)

@@ -26,8 +26,10 @@ from quantize_zoo.scoring.compilation import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    compile_from_accuracy,
     describe_execution,
     latency_properties,
+    serves_latency,
 )
 from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.custom_session import evaluator_problem
@@ -88,6 +90,7 @@ __all__ = [
     "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
+    "compile_from_accuracy",
     "definitions_path",
     "describe_environment",
     "describe_execution",
@@ -124,6 +127,7 @@ __all__ = [
     "require_metric",
     "require_pictures",
     "resolve_paths",
+    "serves_latency",
     "shape_text",
     "split_samples",
     "split_sequences",
