@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from quantize_zoo.config.numbers import Bits
 from quantize_zoo.config.strict import Strict
@@ -27,12 +28,39 @@ class QuantizationConfig(Strict):
         return (1 << self.bits) - (1 if weights and self.mode == "symmetric" else 0)
 
 
+class WeightCompression(Strict):
+    """How weights are stored whose activations stay in floating point; the device gives them back as it computes.
+
+    A scale is that of an output channel, or of ``group_size`` weights of one.
+    """
+
+    bits: Literal[4, 8]
+    mode: Literal["symmetric", "asymmetric", "nf4"]
+    group_size: Literal[32, 64, 128] | None = None
+
+    @model_validator(mode="after")
+    def _has_four_bits(self) -> WeightCompression:
+        if self.bits == 8 and (self.mode == "nf4" or self.group_size is not None):
+            raise ValueError("nf4 and groups have 4 bits")
+        return self
+
+    def __str__(self) -> str:
+        name = "NF4" if self.mode == "nf4" else f"INT{self.bits} {self.mode}"
+        return f"{name} perchannel" if self.group_size is None else f"{name} by groups of {self.group_size}"
+
+
 class OperationRule(Strict):
-    """What the target does with some operation types; the first configuration is the fastest."""
+    """What the target does with some operation types; the first configuration is the fastest.
+
+    ``compressed_weights`` are ways to store the weights of an operation that is not quantized, offered by ``bits`` in
+    the scope of tuning.
+    """
 
     types: tuple[str, ...] = Field(min_length=1)
     activations: tuple[QuantizationConfig, ...] = Field(min_length=1)
     weights: tuple[QuantizationConfig, ...] = ()
+    # Left out where there are none, so that searches stored before know their hardware configuration again.
+    compressed_weights: tuple[WeightCompression, ...] = Field(default=(), exclude_if=operator.not_)
 
 
 class HardwareConfig(Strict):

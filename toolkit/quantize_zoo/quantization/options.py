@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from pydantic import BaseModel
+
 from quantize_zoo import errors
 from quantize_zoo.config import (
     HardwareConfig,
@@ -15,6 +17,7 @@ from quantize_zoo.config import (
     RangeEstimatorParams,
     TensorParams,
     TunableQuantizationParams,
+    WeightCompression,
 )
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization.estimators import RangeEstimator, configured_estimator
@@ -30,11 +33,15 @@ class TensorOption:
 
 @dataclass(frozen=True)
 class OperationOption:
-    """The choice for one operation; ``weights`` is None for operations without weights."""
+    """The choice for one operation; ``weights`` is None for operations without weights.
+
+    ``compressed_weights`` is how the weights of an operation are stored that is not quantized; None is as they are.
+    """
 
     quantize: bool
     activations: TensorOption
     weights: TensorOption | None
+    compressed_weights: WeightCompression | None = None
 
 
 @dataclass(frozen=True)
@@ -83,11 +90,11 @@ def option_hash(option: ModelOption) -> str:
         name: (
             {"activations": asdict(choice.activations), "weights": choice.weights and asdict(choice.weights)}
             if choice.quantize
-            else None
+            else choice.compressed_weights
         )
         for name, choice in option.operations.items()
     }
-    text = json.dumps([values, option.steps], sort_keys=True, default=QuantizationConfig.model_dump)
+    text = json.dumps([values, option.steps], sort_keys=True, default=BaseModel.model_dump)
     return hashlib.sha256(text.replace('"batch_mean"', '"mean"').encode()).hexdigest()
 
 
@@ -96,9 +103,9 @@ def quantization_ratio(option: ModelOption) -> float:
     return sum(choice.quantize for choice in option.operations.values()) / len(option.operations)
 
 
-def without_quantization(choice: OperationOption) -> OperationOption:
-    """Return the same choice, not quantized."""
-    return replace(choice, quantize=False)
+def without_quantization(choice: OperationOption, compressed: WeightCompression | None = None) -> OperationOption:
+    """Return the same choice, not quantized; its weights are stored as they are, or compressed."""
+    return replace(choice, quantize=False, compressed_weights=compressed)
 
 
 def _check(tensor: str, wanted: TensorParams, known: list[QuantizationConfig], target: str) -> None:
