@@ -111,16 +111,21 @@ def disassemble(space: SearchSpace, option: ModelOption) -> tuple[dict[str, Choi
 def _operation_variable(
     operation: QuantizableOperation, base: OperationOption, params: TunableQuantizationParams, *, reads: bool
 ) -> Variable:
-    """Return the variable of an operation; one that ``reads`` no quantized tensor, an embedding, has weights only."""
-    if not base.quantize:
+    """Return the variable of an operation; one that ``reads`` no quantized tensor, an embedding, has weights only.
+
+    Its values are whether the operation is quantized, and the ways to compress the weights of one that is not.
+    """
+    if not base.quantize and base.compressed_weights is None:
         return Variable("quantize", (Branch(False),))
     below = [_tensor_variable("activations", base.activations, operation.activations, params)] if reads else []
     if base.weights is not None:
         below.append(_tensor_variable("weights", base.weights, operation.weights, params))
-    branches = [Branch(True, tuple(below))]
-    if "layer" in params.tuning_scope:
-        branches.append(Branch(False))
-    return Variable("quantize", tuple(branches))
+    quantized, compressed = Branch(True, tuple(below)), [Branch(each) for each in operation.compressed_weights]
+    first = quantized if base.quantize else Branch(base.compressed_weights)
+    others = [Branch(False)] if "layer" in params.tuning_scope else []
+    if "bits" in params.tuning_scope:
+        others += [quantized, *compressed]
+    return Variable("quantize", (first, *(each for each in others if each.value != first.value)))
 
 
 def _tensor_variable(
@@ -195,8 +200,8 @@ def _probabilities(name: str, kind: str, start: Border, params: TunableQuantizat
 
 
 def _operation_option(base: OperationOption, choice: Choice) -> OperationOption:
-    if not choice["value"]:
-        return without_quantization(base)
+    if choice["value"] is not True:
+        return without_quantization(base, choice["value"] or None)
     weights = None if base.weights is None else _tensor_option(choice["weights"])
     activations = _tensor_option(choice["activations"]) if "activations" in choice else base.activations
     return OperationOption(True, activations, weights)
@@ -217,7 +222,8 @@ def _border(start: Border, choice: Choice, name: str) -> Border:
 
 
 def _operation_choice(variable: Variable, option: OperationOption) -> Choice | None:
-    branch = next((each for each in variable.branches if each.value == option.quantize), None)
+    value = True if option.quantize else option.compressed_weights or False
+    branch = next((each for each in variable.branches if each.value == value), None)
     if branch is None:
         return None
     wanted = {"activations": option.activations, "weights": option.weights}
