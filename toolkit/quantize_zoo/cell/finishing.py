@@ -13,11 +13,11 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.cell.candidates import CellCandidates
-from quantize_zoo.cell.nncf import quantize_with_nncf
+from quantize_zoo.cell.nncf import nncf_models
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate.bench import Bench, measure_figures
-from quantize_zoo.graph import content_hash, read_model, save_model
+from quantize_zoo.graph import content_hash, read_model, save_model, weights_bytes, with_integer_weights
 from quantize_zoo.quantization import Samples
 from quantize_zoo.scoring import (
     Answers,
@@ -44,6 +44,8 @@ from quantize_zoo.store import Holdout, OtherMetric, Proof, ReferencePoint
 def write_proven(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float | None) -> Proof:
     """Write a candidate as IR, and see that the file computes what was scored; else nothing is left of it.
 
+    Symmetric weights become integers where the file then still computes the same, else they stay what they are.
+
     Args:
         work: the cell's.
         candidate: the model in memory.
@@ -54,6 +56,11 @@ def write_proven(work: CellCandidates, candidate: ov.Model, path: Path, accuracy
         CellError: the file cannot be written, or computes something else.
 
     """
+    try:
+        save_model(with_integer_weights(candidate), path)
+        return prove(work, candidate, path, accuracy)
+    except QuantizeZooError as error:
+        print(f"weights are not written as integers: {error}")  # to the cell's log
     save_model(candidate, path)
     try:
         return prove(work, candidate, path, accuracy)
@@ -127,20 +134,23 @@ def _loss(work: CellCandidates, answers: Mapping[str, Answers], indices: Sequenc
     return replicated_loss(fp32.metrics[metric], int8.metrics[metric], *replicates, higher_is_better=higher)
 
 
-def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: tuple[int, ...]) -> ReferencePoint:
-    """Score the model that another tool makes of the same calibration samples, as a trial is scored.
+def score_reference(
+    work: CellCandidates, tool: str, samples: Samples, holdout: tuple[int, ...]
+) -> Iterator[ReferencePoint]:
+    """Score the models that another tool makes of the same calibration samples, as a trial is scored.
 
     Raises:
-        CellError: the tool fails, or its model cannot be run.
+        CellError: the tool fails, or a model of it cannot be run.
 
     """
-    start = time.perf_counter()
-    model = quantize_with_nncf(work.fp32.model, samples, work.cell.model.compression)
-    seconds = time.perf_counter() - start
-    scored = work.score(model, prune=False)
-    return ReferencePoint(
-        name, scored.accuracy, confirm(work.bench, work.fp32.model, model), score_holdout(work, model, holdout), seconds
-    )
+    for name, make in nncf_models(tool, work.fp32.model, samples, work.cell.model.compression).items():
+        start = time.perf_counter()
+        model = make()
+        seconds = time.perf_counter() - start
+        scored = work.score(model, prune=False)
+        latency = confirm(work.bench, work.fp32.model, model)
+        found = score_holdout(work, model, holdout)
+        yield ReferencePoint(name, scored.accuracy, latency, found, seconds, weights_bytes(model))
 
 
 def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLatency | None:

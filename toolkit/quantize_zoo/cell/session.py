@@ -176,7 +176,7 @@ class CellSession:
         """Score the models of other tools that the cell asks for."""
         samples = self._calibration_samples(self._cell.model.compression.tunable.stat_subset_size)
         score = partial(finishing.score_reference, self._work, samples=samples, holdout=self._split.holdout)
-        return tuple(score(name) for name in self._cell.references)
+        return tuple(point for name in self._cell.references for point in score(name))
 
     def calibrate(self, base: ModelOption) -> Calibration:
         """Collect the statistics of all options of the search space around the base.

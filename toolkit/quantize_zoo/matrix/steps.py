@@ -34,8 +34,8 @@ from quantize_zoo.search import (
     best_trial,
     change_whole_model,
     give_back,
+    is_allowed,
     is_met,
-    meets_accuracy,
     ranked,
     run_alone,
     run_stage,
@@ -293,4 +293,4 @@ def _accuracy_loss(trial: Trial) -> float:
 
 
 def _within(trial: Trial, params: OptimizerParams) -> bool:
-    return meets_accuracy(_accuracy_loss(trial), params)
+    return trial.score is not None and is_allowed(trial.score, params)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
-from quantize_zoo.search.objective import Score, meets_accuracy
+from quantize_zoo.search.objective import Score, is_allowed
 
 TrialKind = Literal["base", "informed", "search", "eval", "baseline"]
 
@@ -36,12 +36,13 @@ class Built:
     """A candidate that was built.
 
     ``candidate`` is equal for options that make the same model, ``structure`` for those that run through the same
-    kernels.
+    kernels. ``size_ratio`` is FP32 bytes / bytes of its weights.
     """
 
     candidate: str
     structure: str
     seconds: float
+    size_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ class Trial:
 def best_trial(trials: Sequence[Trial], params: OptimizerParams) -> Trial | None:
     """Return the best of the trials; None if none was measured.
 
-    Within the accuracy target the fastest; of those that are not measurably slower, the most accurate. If nothing is
-    within the target, the one with the lowest loss.
+    Within the targets of accuracy and size the fastest; of those that are not measurably slower, the most accurate. If
+    nothing is within these, the one with the lowest loss.
     """
     order = ranked(trials, params)
     return order[0] if order else None
@@ -131,8 +132,9 @@ def best_trial(trials: Sequence[Trial], params: OptimizerParams) -> Trial | None
 def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
     """Return the measured trials, the best one first; see ``best_trial``."""
     measured = [trial for trial in trials if trial.score is not None and trial.measurement is not None]
-    rest = sorted((t for t in measured if meets_accuracy(_accuracy_loss(t), params)), key=_slowness)
-    missed = sorted((t for t in measured if not meets_accuracy(_accuracy_loss(t), params)), key=_loss)
+    allowed = [t for t in measured if t.score is not None and is_allowed(t.score, params)]
+    rest = sorted(allowed, key=_slowness)
+    missed = sorted((t for t in measured if t.score is not None and not is_allowed(t.score, params)), key=_loss)
     order = []
     while rest:
         near = [trial for trial in rest if not _is_faster(rest[0], trial)]

@@ -79,13 +79,17 @@ class Holdout:
 
 @dataclass(frozen=True)
 class ReferencePoint:
-    """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it."""
+    """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it.
+
+    ``size_bytes`` are those of its weights; None in runs of 0.1.0.
+    """
 
     name: str
     accuracy: Estimate
     latency: PairedLatency | None
     holdout: Holdout | None
     seconds: float
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True)
