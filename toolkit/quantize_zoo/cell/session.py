@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from quantize_zoo import errors
 from quantize_zoo.cell import finishing
 from quantize_zoo.cell.candidates import CellCandidates, Fp32
 from quantize_zoo.cell.cell import Cell
-from quantize_zoo.cell.executing import executed_notes, executed_of
+from quantize_zoo.cell.executing import DeviceLook, executed_notes
 from quantize_zoo.cell.identity import search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
@@ -78,7 +79,6 @@ class CellSession:
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
         self._statistics = StatisticsCache(statistics, self._calibration_samples, self._statistics_depend_on)
         self._executed: Executed | None = None
-        self._executed_notes: tuple[str, ...] = ()
 
     def convert(self, source: Path, target: Path) -> None:
         """Make the canonical model of a source; see ``make_canonical``."""
@@ -181,17 +181,26 @@ class CellSession:
     def calibrate(self, base: ModelOption) -> Calibration:
         """Collect the statistics of all options of the search space around the base.
 
-        Of the first base it is read as well what the device executes.
+        The first time it is found out as well what the device executes of the preset's base.
         """
         start = time.perf_counter()
         self._pipeline.prepare(base)
         seconds = time.perf_counter() - start
         if self._executed is None and self._work.bench.measures_latency:
-            self._executed = executed_of(
-                self._pipeline, self._model, base, self._device, self._work.bench.benchmark, self._fp32_executes
-            )
-            self._executed_notes = tuple(executed_notes(self._executed, base, self._device.label))
-        return Calibration(seconds, self._pipeline.errors(base), self._executed, self._executed_notes)
+            self._executed = self._look_at_device(replace(self._pipeline.base, steps=base.steps))
+        notes = (
+            () if self._executed is None else executed_notes(self._executed, self._pipeline.base, self._device.label)
+        )
+        return Calibration(seconds, self._pipeline.errors(base), self._executed, tuple(notes))
+
+    def _look_at_device(self, base: ModelOption) -> Executed:
+        """Find out what the device executes of a base, and of compressed weights if these are to be searched."""
+        bench = self._work.bench
+        look = DeviceLook(self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes)
+        executed = look.executed(base)
+        if not any("bits" in stage.compression.tunable.tuning_scope for stage in search_stages(self._cell.model)):
+            return executed
+        return replace(executed, compressed=look.compressed(base, bench.timed_samples()[0]))
 
     def evaluate(self, option: ModelOption, known: Known, *, prune: bool, measure: bool = True) -> Evaluation:
         """Find out what an option is worth; see ``evaluate`` of the search."""

@@ -28,7 +28,7 @@ class Prepared:
 class Calibration:
     """The seconds spent on statistics, and how much quantizing each operation changes its output.
 
-    ``executed`` is what the device executes of the base that was calibrated first, None without the device; ``notes``
+    ``executed`` is what the device executes of the preset's base, fully quantized; None without the device. ``notes``
     tell what the user should know of it.
     """
 

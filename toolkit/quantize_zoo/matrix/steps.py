@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from quantize_zoo.cell import Calibration, Cell, Prepared
-from quantize_zoo.config import OptimizerParams, search_stages
+from quantize_zoo.cell import Cell, Prepared
+from quantize_zoo.config import CompressionParams, OptimizerParams, search_stages
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
@@ -24,6 +24,7 @@ from quantize_zoo.matrix.incumbent import (
     usable,
     why_given_up,
 )
+from quantize_zoo.matrix.paying import Paying, what_pays
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import ModelOption, derive_space, option_hash
 from quantize_zoo.scoring import Executed, inverse
@@ -114,7 +115,8 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
     if found.rebuild:
         calibration = desk.work.calibrate(found.base)
         store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
-        _keep_executed(found.reference, calibration, desk)
+        if calibration.executed is not None:
+            _keep_executed(found.reference, calibration.executed, calibration.notes, desk)
         yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
         return
     seconds = 0.0
@@ -129,12 +131,15 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         calibration = desk.work.calibrate(base)
         seconds += calibration.seconds
         store.set_calibration(desk.cell_id, seconds, calibration.errors)
-        if executed is None:
-            executed = _keep_executed(found.reference, calibration, desk)
-        space = derive_space(found.placement, base, stage.compression)
+        first = executed is None
+        executed = executed or calibration.executed
+        paying = _paying(found, base, stage.compression, executed, desk)
+        if first and executed is not None:
+            _keep_executed(found.reference, executed, (*calibration.notes, *paying.notes), desk)
+        space = derive_space(paying.placement, paying.base, stage.compression, paying.idle)
         types = {operation.name: operation.type for operation in found.placement.operations}
-        beside = incumbent(number, base)
-        plan = StagePlan(number, base, space, stage.until, types, calibration.errors, beside)
+        beside = incumbent(number, paying.base)
+        plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside)
         if terms is None:
             yield from run_stage(plan, recorder, desk.night.seed, pool)
             continue
@@ -147,13 +152,23 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         yield from run_alone(None, recorder, pool, missing)
 
 
-def _keep_executed(reference: Reference, calibration: Calibration, desk: Desk) -> Executed | None:
-    """Store and tell what the device executes of the base, where it was found out; return it."""
-    if calibration.executed is not None:
-        notes = (*reference.notes, *calibration.notes)
-        desk.night.store.set_reference(desk.cell_id, replace(reference, executed=calibration.executed, notes=notes))
-        desk.night.observer.noticed(desk.cell, calibration.notes)
-    return calibration.executed
+def _paying(
+    found: Start, base: ModelOption, compression: CompressionParams, executed: Executed | None, desk: Desk
+) -> Paying:
+    """Return what a stage is offered: all, where that is asked for, is POT's way, or cannot be told from the device."""
+    params = desk.params
+    as_pot = params.compatibility is not None or desk.cell.model.give_back is not None
+    if executed is None or as_pot or compression.tunable.search_unexecuted:
+        return Paying(found.placement, base, frozenset(), ())
+    for_size = params.size_reduce is not None
+    return what_pays(found.placement, base, found.preset, compression, executed, for_size=for_size)
+
+
+def _keep_executed(reference: Reference, executed: Executed, notes: tuple[str, ...], desk: Desk) -> None:
+    """Store and tell what the device executes, and what is not searched for that."""
+    reference = replace(reference, executed=executed, notes=(*reference.notes, *notes))
+    desk.night.store.set_reference(desk.cell_id, reference)
+    desk.night.observer.noticed(desk.cell, notes)
 
 
 def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:

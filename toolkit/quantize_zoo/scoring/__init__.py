@@ -23,6 +23,7 @@ from quantize_zoo.scoring.compilation import (
     compile_for_latency,
     describe_execution,
     latency_properties,
+    request_with,
 )
 from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.custom_session import evaluator_problem
@@ -34,7 +35,15 @@ from quantize_zoo.scoring.devices import (
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
-from quantize_zoo.scoring.executed import Conversion, Executed, ExecutedOperation, read_executed, runtime_names
+from quantize_zoo.scoring.executed import (
+    Conversion,
+    Executed,
+    ExecutedCompression,
+    ExecutedOperation,
+    executed_operations,
+    read_executed,
+    runtime_names,
+)
 from quantize_zoo.scoring.images import make_noise, read_images
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
@@ -64,6 +73,7 @@ __all__ = [
     "Environment",
     "Estimate",
     "Executed",
+    "ExecutedCompression",
     "ExecutedOperation",
     "Execution",
     "InputBudget",
@@ -88,6 +98,7 @@ __all__ = [
     "describe_environment",
     "describe_execution",
     "evaluator_problem",
+    "executed_operations",
     "find_checker",
     "find_overlay",
     "framework_note",
@@ -118,6 +129,7 @@ __all__ = [
     "read_images",
     "replicated_difference",
     "replicated_loss",
+    "request_with",
     "require_device",
     "require_metric",
     "runtime_names",

@@ -34,7 +34,7 @@ class Reference:
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
     is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
-    everything was scored and measured. ``executed`` is what the device executes of the first base, where it is here.
+    everything was scored and measured. ``executed`` is what the device, where it is here, makes of the preset's base.
     """
 
     identity: dict[str, str]
