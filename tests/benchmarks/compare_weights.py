@@ -30,6 +30,15 @@ MODELS = ("opinions-encoder", "reviews-transformer", "digits-vit")
 TRIALS = int(sys.argv[1]) if len(sys.argv) > 1 else 30
 SMALLER = 3.5  # times than FP32's weights
 MIXTURE = "the mixture"
+HEADINGS = (
+    "model",
+    "made of it",
+    "accuracy (tuning) [95 %]",
+    "loss on the holdout [95 %], %",
+    "weights (KB)",
+    "FP32 time / its [95 %]",
+    "beaten by",
+)
 INT8 = WeightCompression(bits=8, mode="asymmetric")
 INT4 = WeightCompression(bits=4, mode="symmetric")
 
@@ -125,10 +134,7 @@ def interval(estimate, digits, factor=1.0):
 
 
 def main():
-    print(
-        "| model | made of it | accuracy (tuning) [95 %] | loss on the holdout [95 %], % | weights (KB) | FP32 time / its [95 %] | beaten by |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(f"| {' | '.join(HEADINGS)} |\n|{' --- |' * len(HEADINGS)}")
     for name in MODELS:
         session, prepared, config = open_cell(name)
         found = list(rows(session, prepared, config))

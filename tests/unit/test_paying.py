@@ -1,4 +1,4 @@
-"""Choices that the device does not execute as such are not searched, unless asked for or where they make files smaller."""
+"""Choices that the device does not execute as such are not searched, but where they make files smaller."""
 
 from dataclasses import replace
 

@@ -17,7 +17,7 @@ from quantize_zoo.cell.nncf import nncf_models
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate.bench import Bench, measure_figures
-from quantize_zoo.graph import content_hash, read_model, save_model, weights_bytes, with_integer_weights
+from quantize_zoo.graph import content_hash, read_model, weights_bytes
 from quantize_zoo.quantization import Samples
 from quantize_zoo.scoring import (
     Answers,
@@ -39,35 +39,6 @@ from quantize_zoo.scoring import (
 )
 from quantize_zoo.scoring.proof import LAST_BITS, PROVEN_SAMPLES, SUMMED_OTHERWISE, require_same_outputs
 from quantize_zoo.store import Holdout, OtherMetric, Proof, ReferencePoint
-
-
-def write_proven(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float | None) -> Proof:
-    """Write a candidate as IR, and see that the file computes what was scored; else nothing is left of it.
-
-    Symmetric weights become integers where the file then still computes the same, else they stay what they are.
-
-    Args:
-        work: the cell's.
-        candidate: the model in memory.
-        path: where to write it.
-        accuracy: the tuned metric that its trial found; None if it found none.
-
-    Raises:
-        CellError: the file cannot be written, or computes something else.
-
-    """
-    try:
-        save_model(with_integer_weights(candidate), path)
-        return prove(work, candidate, path, accuracy)
-    except QuantizeZooError as error:
-        print(f"weights are not written as integers: {error}")  # to the cell's log
-    save_model(candidate, path)
-    try:
-        return prove(work, candidate, path, accuracy)
-    except QuantizeZooError:
-        for suffix in (".xml", ".bin"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
-        raise
 
 
 def prove(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float | None) -> Proof:

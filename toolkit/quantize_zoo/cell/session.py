@@ -51,8 +51,9 @@ from quantize_zoo.scoring import (
     split_samples,
     split_sequences,
 )
+from quantize_zoo.scoring.proof import write_proven
 from quantize_zoo.search import Evaluation, Known, Timed, evaluate
-from quantize_zoo.store import Reference, ReferencePoint
+from quantize_zoo.store import Proof, Reference, ReferencePoint
 
 
 class CellSession:
@@ -222,7 +223,7 @@ class CellSession:
 
         ``accuracy`` is what its trial found.
         """
-        proof = finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
+        proof = self._write(option, accuracy, path)
         return finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
 
     def identify(self, option: ModelOption) -> str:
@@ -231,7 +232,11 @@ class CellSession:
 
     def export(self, option: ModelOption, accuracy: float | None, path: Path) -> None:
         """Write the option's model as IR, and prove it."""
-        finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
+        self._write(option, accuracy, path)
+
+    def _write(self, option: ModelOption, accuracy: float | None, path: Path) -> Proof:
+        candidate = self._work.build(option)[1]
+        return write_proven(candidate, path, partial(finishing.prove, self._work, candidate, path, accuracy))
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""
