@@ -140,8 +140,8 @@ def test_subset_limits_what_trials_are_scored_on(small, quantize_zoo):
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_model_of_nncf_stands_beside_the_trials(small, quantize_zoo, monkeypatch, installed):
-    small.edit("matrix.yml", lambda matrix: matrix.update(references=["nncf"]))
+def test_models_of_nncf_stand_beside_the_trials(small, quantize_zoo, monkeypatch, installed):
+    small.edit("matrix.yml", lambda matrix: matrix.update(references=["nncf", "nncf-weights"]))
     if not installed:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         status, _, err = run(small, quantize_zoo, "cold_start")
@@ -150,8 +150,10 @@ def test_model_of_nncf_stands_beside_the_trials(small, quantize_zoo, monkeypatch
         return
     status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 1)
     assert status == 0, err
-    (point,) = cell["references"]
-    assert point["name"] == "nncf"
-    assert 0.8 < point["accuracy"]["value"] <= 1
-    assert point["latency"]["speedup"]["low"] <= point["latency"]["speedup"]["value"]
-    assert "nncf (" in small.cell_page()
+    names = [point["name"] for point in cell["references"]]
+    assert names == ["nncf", "nncf-weights INT8", "nncf-weights INT4"]
+    for point in cell["references"]:
+        assert 0.8 < point["accuracy"]["value"] <= 1
+        assert point["latency"]["speedup"]["low"] <= point["latency"]["speedup"]["value"]
+        assert 0 < point["size_bytes"] < cell["final"]["fp32_figures"]["size_bytes"]
+        assert f"{point['name']} (" in small.cell_page()

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from matrices import session_of
-from quantize_zoo.cell import finishing
 from quantize_zoo.config import load_matrix
 from quantize_zoo.errors import CellError
 from quantize_zoo.graph import nodes_by_name, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.matrix import expand
+from quantize_zoo.scoring import proof
 from quantize_zoo.search import Known
 
 
@@ -42,9 +42,27 @@ def test_a_file_that_is_what_was_scored_is_proven(prepared, tmp_path):
     assert finished.proof.repeats
 
 
+def test_weights_stay_what_they_are_where_integers_compute_something_else(prepared, tmp_path, monkeypatch):
+    session, base, accuracy = prepared
+    session.export(base, accuracy, tmp_path / "integers.xml")
+    with monkeypatch.context() as patch:
+        patch.setattr(proof, "with_integer_weights", without_relu)
+        session.export(base, accuracy, tmp_path / "net.xml")
+    assert (tmp_path / "net.bin").stat().st_size > 2 * (tmp_path / "integers.bin").stat().st_size
+
+
+def without_relu(model):
+    """Another model: the first of its activations is left out."""
+    other = model.clone()
+    relu = next(node for node in nodes_by_name(other).values() if node.get_type_name() == "Relu")
+    for target in relu.output(0).get_target_inputs():
+        target.replace_source_output(relu.input_value(0))
+    return other
+
+
 def test_a_file_that_computes_something_else_is_not_delivered(prepared, tmp_path, monkeypatch):
     session, base, accuracy = prepared
-    monkeypatch.setattr(finishing, "save_model", moved)
+    monkeypatch.setattr(proof, "save_model", moved)
     for deliver in (session.finish, session.export):
         with pytest.raises(CellError, match="does not compute what was scored: outputs of 16 samples"):
             deliver(base, accuracy, tmp_path / "net.xml")

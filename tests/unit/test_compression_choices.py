@@ -3,14 +3,26 @@
 from dataclasses import replace
 
 import numpy as np
+import openvino as ov
 import pytest
 
-from builders import compression, model, named, parameter, residual_model, trial
+from builders import SYMMETRIC, compression, model, named, parameter, residual_model, trial
 from quantize_zoo.config import hardware_path, load_hardware
 from quantize_zoo.config.hardware import WeightCompression
-from quantize_zoo.graph import find_placement, ranges_hash, structural_signature
+from quantize_zoo.graph import constant_value, find_placement, nodes_by_name, ranges_hash, structural_signature
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.quantization import Pipeline, base_option, collect_statistics, derive_space, option_hash
+from quantize_zoo.quantization import (
+    ModelOption,
+    OperationOption,
+    Pipeline,
+    TensorOption,
+    base_option,
+    collect_statistics,
+    derive_space,
+    option_hash,
+)
+from quantize_zoo.quantization.candidate import insert_fake_quantizes
+from quantize_zoo.quantization.range_finder import RangeFinder
 from quantize_zoo.search import base_choices, choices_of, option_of, startup_choices
 from quantize_zoo.search.startup import whole_model_choices
 from quantize_zoo.store.values import TRIAL, plain, read
@@ -163,3 +175,20 @@ def test_candidates_of_other_compressed_weights_differ_and_repeat():
         found = [identify(built.build(option)) for option in options]
         assert len(set(found)) == len(options)
         assert found == [identify(built.build(option)) for option in options]
+
+
+def test_operations_that_share_weights_share_what_is_compressed():
+    ids, data = named(ops.parameter([1, 4], np.int64), "ids"), parameter((1, 4, 16))
+    table = ops.constant(np.random.default_rng(0).normal(size=(32, 16)).astype(np.float32))
+    looked_up = named(ops.gather(table, ids, ops.constant(0)), "look_up")
+    total = named(ops.add(looked_up, data), "total")
+    net = model(named(ops.matmul(total, table, False, True), "head"), ids, data)
+    placement = find_placement(net, CPU, "net", frozenset({"total"}))
+    assert {point.operation for point in placement.weights} == {"look_up", "head"}
+    nodes = nodes_by_name(net)
+    weights = {each.key: constant_value(nodes[each.operation].input_value(each.port)) for each in placement.weights}
+    choice = OperationOption(False, *(TensorOption(SYMMETRIC, None),) * 2, INT8)
+    option = ModelOption({each.name: choice for each in placement.operations})
+    made = insert_fake_quantizes(net, placement, option, RangeFinder(placement, None, weights), weights, frozenset())
+    bytes_of = [each for each in made.get_ops() if each.get_element_type() == ov.Type.u8]
+    assert sorted(list(each.get_output_shape(0)) for each in bytes_of) == [[32, 1], [32, 16]]
