@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from quantize_zoo.config import WeightCompression
+from quantize_zoo.config import OperationRule, WeightCompression
 from quantize_zoo.graph import WeightPoint
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.compressed import compress, decompression
@@ -97,3 +97,16 @@ def test_nothing_that_is_stored_is_out_of_its_levels(value, compression):
 def test_eight_bits_have_neither_groups_nor_nf4(wrong):
     with pytest.raises(ValueError, match="nf4 and groups have 4 bits"):
         WeightCompression.model_validate(wrong)
+
+
+def test_a_way_stands_in_a_list_once():
+    config = {"bits": 8, "mode": "symmetric", "granularity": "pertensor"}
+    way = {"bits": 4, "mode": "symmetric", "group_size": 32}
+    with pytest.raises(ValueError, match="compressed_weights has INT4 symmetric by groups of 32 twice"):
+        OperationRule.model_validate({"types": ["MatMul"], "activations": [config], "compressed_weights": [way, way]})
+
+
+@pytest.mark.parametrize("wrong", [{"bits": 4.0}, {"bits": "4"}, {"bits": 2}, {"bits": 4, "group_size": 32.0}])
+def test_widths_and_groups_are_whole_numbers_of_a_list(wrong):
+    with pytest.raises(ValueError, match=r"whole number|Input should be 4 or 8"):
+        WeightCompression.model_validate({"mode": "symmetric", **wrong})

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from quantize_zoo import errors
-from quantize_zoo.config.numbers import Bits
+from quantize_zoo.config.numbers import Bits, GroupSize, WeightBits
 from quantize_zoo.config.operation_types import operation_types
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
@@ -36,9 +36,9 @@ class WeightCompression(Strict):
     A scale is that of an output channel, or of ``group_size`` weights of one.
     """
 
-    bits: Literal[4, 8]
+    bits: WeightBits
     mode: Literal["symmetric", "asymmetric", "nf4"]
-    group_size: Literal[32, 64, 128] | None = None
+    group_size: GroupSize | None = None
 
     @model_validator(mode="after")
     def _has_four_bits(self) -> WeightCompression:
@@ -63,6 +63,13 @@ class OperationRule(Strict):
     weights: tuple[QuantizationConfig, ...] = ()
     # Left out where there are none, so that searches stored before know their hardware configuration again.
     compressed_weights: tuple[WeightCompression, ...] = Field(default=(), exclude_if=operator.not_)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> OperationRule:
+        twice = [str(each) for each in self.compressed_weights if self.compressed_weights.count(each) > 1]
+        if twice:
+            raise ValueError(f"compressed_weights has {twice[0]} twice")
+        return self
 
 
 class HardwareConfig(Strict):
