@@ -2,32 +2,38 @@
 
     python tests/benchmarks/compare_weights.py [TRIALS]
 
-All models of a network are made of the same calibration samples, scored on the samples of the search and on the
-holdout, and measured in turns against FP32. The mixture is the best trial of a search over bits and layers with targets
+All models of a network are made of the same calibration samples, and scored on the samples of the search and on the
+holdout. Time is that of the process on its core, of one thread, in turns with FP32, each round compiled anew: others on
+the machine hardly move it. The mixture is the best trial of a search over bits and layers with targets
 of accuracy and size. Prints a Markdown table, which models no other one beats in accuracy, size and time at once, and
 how many choices are not searched since the device does not execute them as such.
 """
 
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from searching import ZOO
 
 from builders import Alone
 from quantize_zoo.cell import Cell
-from quantize_zoo.cell.finishing import confirm, score_holdout
+from quantize_zoo.cell.finishing import score_holdout
 from quantize_zoo.cell.nncf import nncf_models
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import CompressionParams, DeviceSpec, WeightCompression, hardware_path, load_model_config
 from quantize_zoo.graph import weights_bytes
 from quantize_zoo.matrix.paying import what_pays
 from quantize_zoo.quantization import derive_space, without_quantization
-from quantize_zoo.search import StagePlan, TrialRecorder, best_trial, run_stage
+from quantize_zoo.scoring import Estimate, Execution, PairedLatency, compile_for_latency, request_with
+from quantize_zoo.scoring.estimate import exponential, two_stage_estimate
+from quantize_zoo.search import StagePlan, Timed, TrialRecorder, best_trial, run_stage
 
 MODELS = ("opinions-encoder", "reviews-transformer", "digits-vit")
 TRIALS = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+ROUNDS, TURNS, INFERENCES = 6, 5, 20
 SMALLER = 3.5  # times than FP32's weights
 MIXTURE = "the mixture"
 HEADINGS = (
@@ -59,6 +65,41 @@ class Row:
         more, less = self.accuracy.value > other.accuracy.value, self.accuracy.value < other.accuracy.value
         smaller, larger = self.size < other.size, self.size > other.size
         return (faster or more or smaller) and not (slower or less or larger)
+
+
+class OnItsCore:
+    """Candidates of a cell whose latency is the time of the process on its core."""
+
+    def __init__(self, work):
+        self._work = work
+        self.build, self.score = work.build, work.score
+
+    def measure(self, candidate):
+        start = time.perf_counter()
+        bench = self._work.bench
+        samples = bench.timed_samples()
+        rounds = [self._round(candidate, samples) for _ in range(ROUNDS)]
+        fp32, found = (np.array(side) for side in zip(*rounds, strict=True))
+        ratio = exponential(two_stage_estimate(np.log(fp32 / found), ROUNDS, "x"))
+        sides = [Estimate(float(np.median(side)), None, None, "us", ROUNDS) for side in (fp32, found)]
+        return Timed(PairedLatency(*sides, ratio), Execution("", {}, {}), 0.0, time.perf_counter() - start)
+
+    def _round(self, candidate, samples):
+        """Microseconds of FP32 and of the candidate, the means over inferences in turns of one compilation of both."""
+        bench = self._work.bench
+        sides = (
+            compile_for_latency(each, bench.device, bench.benchmark) for each in (self._work.fp32.model, candidate)
+        )
+        requests = [[request_with(compiled, sample) for sample in samples] for compiled in sides]
+        spent = [0.0, 0.0]
+        for turn in range(TURNS):
+            for side, requests_of in enumerate(requests):
+                before = time.process_time()
+                for request in requests_of * INFERENCES:
+                    request.infer()
+                if turn:  # the first one warms the caches
+                    spent[side] += time.process_time() - before
+        return [1e6 * each / ((TURNS - 1) * INFERENCES * len(samples)) for each in spent]
 
 
 def open_cell(name):
@@ -101,7 +142,7 @@ def searched(session, prepared, config):
         print(f"choices{' with a size target' if for_size else ''}: {choices(space)} of {whole}", file=sys.stderr)
     recorder = TrialRecorder(params, prepared.reference.accuracy.value)
     plan = StagePlan(0, paying.base, space, TRIALS, prepared.reference.operation_types, calibration.errors)
-    for trial in run_stage(plan, recorder, 0, Alone(session._work)):
+    for trial in run_stage(plan, recorder, 0, Alone(OnItsCore(session._work))):
         print(trial.number, trial.score, trial.failure, file=sys.stderr)
     return best_trial(recorder.trials, params).option
 
@@ -124,7 +165,7 @@ def rows(session, prepared, config):
         model = make()
         scored = work.score(model, prune=False)
         holdout = score_holdout(work, model, session._split.holdout)
-        ratio = confirm(work.bench, fp32, model).ratio
+        ratio = OnItsCore(work).measure(model).latency.ratio
         yield Row(name, scored.accuracy, holdout.accuracy_loss, weights_bytes(model), ratio)
 
 

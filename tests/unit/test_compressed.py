@@ -44,7 +44,7 @@ def test_error_is_half_a_step_at_most(compression):
 
 
 def test_layer_errs_as_numpy_computes():
-    # Held to AVX2 on a CPU that has more, OpenVINO takes a kernel for such weights that oneDNN then does not have.
+    # Held to AVX2, as tests are, a CPU that has AVX-512 must not run integers.
     with_all_instructions("test_compressed", "layer_errs_as_numpy_computes")
 
 

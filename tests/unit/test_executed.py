@@ -95,7 +95,7 @@ def compressed():
 
 def test_weights_of_convolutions_are_unpacked_and_what_a_device_refuses_is_told():
     found = compressed()
-    # Held to AVX2 on a CPU that has more, OpenVINO takes a kernel for integers that oneDNN then does not have.
+    # Held to AVX2, as tests are, a CPU that has AVX-512 must not run integers.
     assert found.keys() == {
         "INT8 asymmetric perchannel",
         "INT4 symmetric perchannel",

@@ -19,6 +19,7 @@ from quantize_zoo.scoring import (
     ExecutedCompression,
     compile_for_latency,
     executed_operations,
+    integer_weights_problem,
     read_executed,
     request_with,
 )
@@ -65,6 +66,8 @@ class DeviceLook:
     def _way(
         self, base: ModelOption, way: WeightCompression, names: list[str], sample: Mapping[str, NDArray[Any]]
     ) -> ExecutedCompression:
+        if way.mode != "nf4" and (problem := integer_weights_problem(self.device)):
+            return ExecutedCompression(way, 0, (), problem)
         compressed = {
             name: without_quantization(choice, way if name in names else None)
             for name, choice in base.operations.items()

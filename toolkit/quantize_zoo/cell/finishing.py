@@ -15,7 +15,7 @@ from quantize_zoo import errors
 from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.nncf import nncf_models
 from quantize_zoo.cell.values import Finished
-from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate.bench import Bench, measure_figures
 from quantize_zoo.graph import content_hash, read_model, weights_bytes
 from quantize_zoo.quantization import Samples
@@ -29,6 +29,7 @@ from quantize_zoo.scoring import (
     compile_for_accuracy,
     compile_for_latency,
     find_checker,
+    integer_weights_problem,
     mean_estimate,
     measure_finally,
     open_session,
@@ -114,13 +115,18 @@ def score_reference(
         CellError: the tool fails, or a model of it cannot be run.
 
     """
+    if tool == "nncf-weights" and (problem := integer_weights_problem(work.bench.device)):
+        raise errors.reference_failed(tool, f"its model cannot be run: {problem}")
     for name, make in nncf_models(tool, work.fp32.model, samples, work.cell.model.compression).items():
         start = time.perf_counter()
         model = make()
         seconds = time.perf_counter() - start
-        scored = work.score(model, prune=False)
-        latency = confirm(work.bench, work.fp32.model, model)
-        found = score_holdout(work, model, holdout)
+        try:
+            scored = work.score(model, prune=False)
+            latency = confirm(work.bench, work.fp32.model, model)
+            found = score_holdout(work, model, holdout)
+        except CellError as error:
+            raise errors.reference_failed(tool, f"its model cannot be run: {error.what}") from error
         yield ReferencePoint(name, scored.accuracy, latency, found, seconds, weights_bytes(model))
 
 

@@ -31,6 +31,7 @@ from quantize_zoo.scoring.devices import (
     available_devices,
     available_instruction_sets,
     hardware_target,
+    integer_weights_problem,
     require_device,
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
@@ -106,6 +107,7 @@ __all__ = [
     "hardware_target",
     "input_shapes",
     "install_overlay",
+    "integer_weights_problem",
     "inverse",
     "latency_properties",
     "location_estimate",

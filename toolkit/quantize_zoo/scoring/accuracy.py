@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -381,7 +382,8 @@ class AccuracySession:
             raise errors.inference_failed("inference", errors.message_of(error)) from error
         finally:
             for request in queue:
-                request.wait()
+                with suppress(RuntimeError):  # of others that failed, too: the first one is told
+                    request.wait()
 
     def _predict(self, sample: Sample, outputs: Sequence[Outputs]) -> tuple[list[Any], list[Any]]:
         for name, value in ((name, value) for each in outputs for name, value in each.items()):

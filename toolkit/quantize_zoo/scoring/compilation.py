@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph.runtime import core
-from quantize_zoo.scoring.environment import ISA_VARIABLE
+from quantize_zoo.scoring.environment import ISA_VARIABLE, SETS_OF_F32
 from quantize_zoo.scoring.runtime_graph import runtime_operations
 
-# Limits of oneDNN's instruction sets below which there is no lower precision.
-_SETS_OF_F32 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI")
 _INSTRUCTION_SET = re.compile(r"avx10|avx512|avx2|avx|sse|amx")
 
 
@@ -106,7 +104,7 @@ def latency_properties(device: DeviceSpec, benchmark: BenchmarkParams) -> dict[s
 
 def _asked(device: DeviceSpec) -> dict[str, Any]:
     wanted = device.inference_precision
-    if wanted is None and device.device == "CPU" and os.environ.get(ISA_VARIABLE) in _SETS_OF_F32:
+    if wanted is None and device.device == "CPU" and os.environ.get(ISA_VARIABLE) in SETS_OF_F32:
         wanted = "f32"  # on a CPU with BF16 OpenVINO chooses that, and then finds no kernel
     precision = {"INFERENCE_PRECISION_HINT": wanted} if wanted else {}
     return {**precision, **device.device_config}
