@@ -176,7 +176,7 @@ def test_compressed_weights_are_searched_beside_nncfs(small, quantize_zoo, monke
     status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 3)
     assert status == 0, err
     sizes = {point["name"]: point["size_bytes"] for point in cell["references"]}
-    assert sizes["nncf-weights INT4"] < sizes["nncf-weights INT8"] < cell["final"]["fp32_figures"]["size_bytes"]
+    assert sizes["nncf-weights INT4"] <= sizes["nncf-weights INT8"] < cell["final"]["fp32_figures"]["size_bytes"]
     made = {each["way"]["mode"]: each["read"] for each in cell["reference"]["executed"]["compressed"]}
     assert made == {"asymmetric": 1, "symmetric": 1, "nf4": 1}
     assert "size" in {target["name"] for target in cell["verdict"]["targets"]}
