@@ -61,6 +61,7 @@ def test_conversions_are_told_that_fp32_does_not_have():
     found, _ = executed(residual_model())
     entry = found.conversions[0]
     assert (entry.name, entry.before, entry.after) == ("first/fq_input_0", "f32", "u8")
+    assert {each.kind for each in found.conversions} <= {"FakeQuantize", "Convert", "Reorder", "Subgraph", "Eltwise"}
 
 
 def test_attention_runs_in_floating_point_with_avx2():

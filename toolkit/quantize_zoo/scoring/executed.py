@@ -12,6 +12,7 @@ from quantize_zoo.scoring.runtime_graph import RuntimeOperation, runtime_operati
 
 _SMALL = frozenset({"i8", "u8", "i4", "u4", "nf4"})
 _CONVERTING = frozenset({"FakeQuantize", "Convert", "Reorder", "Quantize"})
+_OF_ELEMENTS = frozenset({"Subgraph", "Eltwise"})  # kernels that the plugin compiles for operations on elements
 _ADDED = re.compile(r"/(fq_input_\d+|fq_weights_\d+|Dequantization\w+)$")  # names of what only converts
 _DEQUANTIZED = "/DequantizationMultiply"  # what OpenVINO's low precision transformations call a MatMul with its scale
 
@@ -110,7 +111,8 @@ def executed_operations(compiled: Any, names: Mapping[str, str]) -> tuple[Execut
 def _converts(operation: RuntimeOperation) -> bool:
     """Tell whether an operation is a conversion, also where the plugin has compiled one to a kernel of its own."""
     made_of = operation.originals
-    return operation.kind in _CONVERTING or (bool(made_of) and all(_ADDED.search(name) for name in made_of))
+    is_added = bool(made_of) and all(_ADDED.search(name) for name in made_of)
+    return operation.kind in _CONVERTING or (operation.kind in _OF_ELEMENTS and is_added)
 
 
 def _executed(name: str, addition: str, known: Mapping[str, RuntimeOperation]) -> ExecutedOperation:
