@@ -23,6 +23,7 @@ from quantize_zoo.config.hardware import (
     Mode,
     OperationRule,
     QuantizationConfig,
+    WeightCompression,
     load_hardware,
 )
 from quantize_zoo.config.keys import CellKey, cell_label, first_twins, is_on, without_cpu
@@ -80,6 +81,7 @@ __all__ = [
     "TrialsLoadMethod",
     "TunableQuantizationParams",
     "Waiver",
+    "WeightCompression",
     "add_waiver",
     "cell_label",
     "default_matrix_path",

@@ -40,11 +40,15 @@ SCHEMA_VERSION: Final = 5
 
 @dataclass(frozen=True)
 class ScoreDocument:
-    """What the objective sees of a trial; ``quantization_ratio`` is the share of the operations that is quantized."""
+    """What the objective sees of a trial; ``quantization_ratio`` is the share of the operations that is quantized.
+
+    ``size_ratio`` is FP32 bytes / bytes of the weights.
+    """
 
     accuracy_loss_share: float
     speedup: float | None
     quantization_ratio: float
+    size_ratio: float | None
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class ReferencePointDocument:
     latency: LatencyDocument | None
     holdout: HoldoutDocument | None
     seconds: float
+    size_bytes: int | None
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,7 @@ def _cell(cell: CellReport) -> CellDocument:
                 _made(_latency, point.latency),
                 _made(_holdout, point.holdout),
                 point.seconds,
+                point.size_bytes,
             )
             for point in record.references
         ),
@@ -195,7 +196,7 @@ def _pruned(pruned: Pruned) -> PrunedDocument:
 
 
 def _score(score: Score) -> ScoreDocument:
-    return ScoreDocument(score.accuracy_loss, score.latency_ratio, score.quantization_ratio)
+    return ScoreDocument(score.accuracy_loss, score.latency_ratio, score.quantization_ratio, score.size_ratio)
 
 
 def _trial(trial: Trial) -> TrialDocument:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -337,7 +338,8 @@ class AccuracySession:
             raise errors.inference_failed("inference", errors.message_of(error)) from error
         finally:
             for request in queue:
-                request.wait()
+                with suppress(RuntimeError):  # of others that failed, too: the first one is told
+                    request.wait()
 
 
 def _outputs_of(sample: Sample, outputs: Iterator[Outputs]) -> list[Outputs]:

@@ -6,9 +6,11 @@ from quantize_zoo.search.labels import Choices, base_choices, choices_of, option
 from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
 from quantize_zoo.search.objective import (
     Score,
+    is_allowed,
     loss,
     meets_accuracy,
     meets_latency,
+    meets_size,
     meets_targets,
     relative_accuracy_loss,
 )
@@ -57,10 +59,12 @@ __all__ = [
     "choices_of",
     "evaluate",
     "give_back",
+    "is_allowed",
     "is_met",
     "loss",
     "meets_accuracy",
     "meets_latency",
+    "meets_size",
     "meets_targets",
     "option_of",
     "pareto_front",

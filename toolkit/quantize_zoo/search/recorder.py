@@ -148,7 +148,7 @@ class TrialRecorder:
         if scored.hopeless:
             # Its latency is not known; the search is told that of the base, which is the origin of the loss's scale.
             known = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
-            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option)))
+            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option), built.size_ratio))
             return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
         twin = self._by_structure.get(built.structure)
         timed = found.timed
@@ -164,7 +164,7 @@ class TrialRecorder:
             origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
         measurement = Measurement(scored.accuracy, dict(scored.metrics), latency, execution, origin)
         ratio = None if latency is None else latency.ratio.value
-        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option))
+        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option), built.size_ratio)
         return replace(trial, measurement=measurement, score=score, loss=self._loss(score), seconds=seconds)
 
     def _loss(self, score: Score) -> float:
