@@ -16,6 +16,7 @@ from quantize_zoo import errors
 from quantize_zoo.cell import finishing
 from quantize_zoo.cell.candidates import CellCandidates, Fp32
 from quantize_zoo.cell.cell import Cell
+from quantize_zoo.cell.elsewhere import score_elsewhere
 from quantize_zoo.cell.identity import search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
@@ -43,12 +44,13 @@ from quantize_zoo.scoring import (
     hardware_target,
     mean_estimate,
     open_session,
+    playable_environments,
     require_device,
     split_samples,
     split_sequences,
 )
 from quantize_zoo.search import Evaluation, Known, Timed, evaluate
-from quantize_zoo.store import Reference, ReferencePoint
+from quantize_zoo.store import Elsewhere, Reference, ReferencePoint
 
 
 class CellSession:
@@ -59,6 +61,7 @@ class CellSession:
         statistics: the folder where collected statistics are kept.
         inputs: the folder for preprocessed inputs that do not fit into memory.
         quiet: held while the latency of a trial is measured.
+        limit: the instruction set that oneDNN is limited to on this machine, beside what the cell asks for.
 
     """
 
@@ -68,8 +71,10 @@ class CellSession:
         statistics: Path,
         inputs: Path,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
+        limit: str = "",
     ) -> None:
         self._cell = cell
+        self._limit = limit
         self._device = cell.scoring_device
         self._quiet = quiet
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
@@ -200,6 +205,20 @@ class CellSession:
         """
         proof = finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
         return finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
+
+    def elsewhere(self, path: Path, seconds: float) -> tuple[Elsewhere, ...]:
+        """Score a model that ``finish`` has written in the other environments that this machine can play.
+
+        They take no longer than so many seconds; those that the time does not suffice for say so.
+
+        Raises:
+            CellError: its network cannot run in another process.
+
+        """
+        precision = describe_execution(self._work.fp32.for_accuracy).inference_precision
+        environments = playable_environments(self._device, precision, self._limit)
+        samples = self._split.scoring, self._split.holdout
+        return tuple(score_elsewhere(self._work, environments, self._limit, path, samples, seconds))
 
     def identify(self, option: ModelOption) -> str:
         """Return the hash by which a trial knows its candidate."""

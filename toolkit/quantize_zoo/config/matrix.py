@@ -34,6 +34,9 @@ class MatrixFile(Strict):
         description="a cluster with several CPU models: refuse it, or a cell for each model",
     )
     require_targets: Flag = False
+    portability: Flag = Field(
+        default=True, description="score the best model of a CPU's cell in other precisions and instruction sets, too"
+    )
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: Megabytes = 2048
     hang_minutes: Minutes = Field(
@@ -57,6 +60,7 @@ class MatrixConfig(Strict):
     on_missing_device: OnMissingDevice
     require_targets: bool
     on_mixed_cpus: OnMixedCpus = "refuse"
+    portability: bool = True
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = 2048
     hang_minutes: float = 30.0
@@ -149,6 +153,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         on_missing_device=file.on_missing_device,
         on_mixed_cpus=file.on_mixed_cpus,
         require_targets=file.require_targets,
+        portability=file.portability,
         references=file.references,
         input_memory_mb=file.input_memory_mb,
         hang_minutes=file.hang_minutes,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quantize_zoo.gate.checks import Check, GateResult, GateStatus
+from quantize_zoo.gate.portability import portability_warnings
 from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import Score, meets_accuracy
 from quantize_zoo.store import CellRecord, Final, RunRecord
@@ -48,7 +49,7 @@ class Verdict:
     missed, which is worse than passing there. ``cause`` is that of a regression (runtime, quantization, search,
     model), of changed data (data), of a miss (the target's name), or where a failed cell failed; else it is empty.
     ``targets`` and ``checks`` are empty where nothing was measured, and ``gate_status`` is None where no cell has a
-    baseline.
+    baseline. ``warnings`` change nothing of all that: they tell where the best model does not hold.
     """
 
     status: VerdictStatus
@@ -59,6 +60,7 @@ class Verdict:
     targets: tuple[TargetCheck, ...] = ()
     gate_status: GateStatus | None = None
     checks: tuple[Check, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,13 @@ def judge(
     gate_status = _gate_status(cell, gate, baselines)
     alarms = _alarms(targets, gate_status, gate, run)
     checks = gate.checks if gate else ()
+    warnings = tuple(portability_warnings(cell.final, cell.params)) if cell.final else ()
+    told = targets.status, targets.checks, gate_status, checks, warnings
     if gate_status is None or not _decides(gate_status, targets.status, alarms):
-        return Verdict(
-            targets.status, targets.reason, targets.cause, alarms, targets.status, targets.checks, gate_status, checks
-        )
+        return Verdict(targets.status, targets.reason, targets.cause, alarms, *told)
     reason = "; ".join([*_gate_reasons(gate_status, checks), targets.reason])
     cause = _gate_cause(gate_status, checks) or (targets.cause if gate_status == "failed" else "")
-    return Verdict(gate_status, reason, cause, alarms, targets.status, targets.checks, gate_status, checks)
+    return Verdict(gate_status, reason, cause, alarms, *told)
 
 
 def failed_report(verdict: Verdict | None, reason: str) -> Verdict:

@@ -8,6 +8,7 @@
     confirm      the best and the runner-up, measured against each other
     finish       the best model exported, measured and judged on samples that the search never saw
     hold         tonight held against the accepted baseline
+    elsewhere    the best model scored in other precisions and instruction sets than its cell's
 
 Each step is fed what the last one found, and stores what it found itself before the next begins; ``steps`` has them.
 This is the only place that says how a cell ended.
@@ -46,6 +47,7 @@ STEPS: tuple[Callable[[Any, Desk], Any], ...] = (
     steps.confirm,
     steps.finish,
     steps.hold,
+    steps.elsewhere,
 )
 
 

@@ -58,8 +58,9 @@ def pot_matrix(job: PotJob) -> MatrixConfig:
     model = _searched(job)
     device = DeviceSpec(device=job.target)
     return MatrixConfig(
-        source=job.source, models=(model,), devices=(device,), on_missing_device="fail", require_targets=False
-    )
+        source=job.source, models=(model,), devices=(device,), on_missing_device="fail", require_targets=False,
+        portability=False,
+    )  # fmt: skip
 
 
 def quantize_once(job: PotJob, written: Path, *, evaluate: bool, tell: Tell) -> dict[str, float]:

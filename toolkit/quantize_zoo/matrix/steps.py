@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -40,9 +41,10 @@ from quantize_zoo.search import (
     run_alone,
     run_stage,
 )
-from quantize_zoo.store import Final, RunnerUp, StoredBaseline
+from quantize_zoo.store import Elsewhere, Final, RunnerUp, StoredBaseline
 
 _GATE = TypeAdapter(GateResult)
+_TRIALS_WORTH = 10  # what other environments may cost, in trials
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Choice:
     best: Trial
     runner_up: RunnerUp | None
     why: str = ""
+    seconds: float = 0.0  # of a trial, in the middle of those that were evaluated
 
 
 def prepare(cell: Cell, desk: Desk) -> Prepared:
@@ -151,6 +154,10 @@ def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
     """
     if not ranking:
         return None
+    return replace(_confirmed(ranking, desk), seconds=_seconds_a_trial(ranking))
+
+
+def _confirmed(ranking: list[Trial], desk: Desk) -> Choice:
     if desk.baseline is None:
         return _confirm_first(ranking, desk)
     incumbent = find_incumbent(ranking, desk.baseline)
@@ -159,6 +166,10 @@ def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
         chosen = _confirm_first(ranking, desk)
         return replace(chosen, why="" if chosen.best is incumbent else why)
     return _challenge(incumbent, ranking, desk)
+
+
+def _seconds_a_trial(trials: list[Trial]) -> float:
+    return statistics.median(trial.seconds.total for trial in trials if trial.reused_from is None)
 
 
 def _challenge(incumbent: Trial, ranking: list[Trial], desk: Desk) -> Choice:
@@ -227,11 +238,11 @@ def _final(choice: Choice, desk: Desk) -> Final:
     )
 
 
-def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
+def hold(choice: Choice | None, desk: Desk) -> Choice | None:
     """Compare with the accepted baseline, if there is one; its failure takes nothing of the cell away."""
     night, cell, baseline = desk.night, desk.cell, desk.baseline
     if baseline is None:
-        return None
+        return choice
     gate = night.matrix.gate
     held = {each.name for each in night.store.baselines()}
     checks = checks_a_cell(gate, runtimes=bool(night.matrix.runtimes))
@@ -258,7 +269,20 @@ def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
     result = apply_waivers(result, cell.key.label, night.matrix.waivers, datetime.now(timezone.utc).date())
     _keep(result, desk)
     night.observer.gate_finished(cell, result)
-    return result
+    return choice
+
+
+def elsewhere(choice: Choice | None, desk: Desk) -> None:
+    """Score the best model in other environments, for as long as ten trials took; its failure takes nothing away."""
+    night = desk.night
+    if choice is None or not night.matrix.portability or desk.cell.device.device != "CPU":
+        return
+    try:
+        found = desk.work.elsewhere(night.folder / _best_model(desk.cell), _TRIALS_WORTH * choice.seconds)
+    except QuantizeZooError as error:
+        desk.stop_if_asked()
+        found = (Elsewhere("other environments", skipped=f"{error.what} ({error.where})"),)
+    night.store.set_portability(desk.cell_id, found)
 
 
 def _result(baseline: StoredBaseline, *checks: Check) -> GateResult:

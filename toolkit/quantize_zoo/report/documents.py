@@ -107,6 +107,25 @@ class HoldoutDocument:
 
 
 @dataclass(frozen=True)
+class ElsewhereDocument:
+    """FP32 and the best model in another environment than the cell's, which this machine played.
+
+    ``precision`` is the one that FP32 ran in there, ``accuracy_loss_share`` that against FP32 in the same environment,
+    on the samples of the search. ``skipped`` tells why there are no figures.
+    """
+
+    environment: str
+    precision: str
+    fp32: Estimate | None
+    int8: Estimate | None
+    accuracy_loss_share: Estimate | None
+    holdout: HoldoutDocument | None
+    latency: LatencyDocument | None
+    seconds: float
+    skipped: str
+
+
+@dataclass(frozen=True)
 class ReferencePointDocument:
     """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it."""
 
@@ -144,6 +163,7 @@ class FinalDocument:
     proof: Proof | None
     fp32_figures: Figures | None
     accuracy_loss_share: Estimate | None
+    portability: tuple[ElsewhereDocument, ...]
 
 
 @dataclass(frozen=True)
@@ -155,6 +175,7 @@ class VerdictDocument:
     cause: str
     alarms: tuple[Alarm, ...]
     targets: tuple[TargetCheck, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from quantize_zoo.gate.layers import share_text
+from quantize_zoo.gate.portability import fails_elsewhere
 from quantize_zoo.report import offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.groups import grouped
@@ -107,6 +108,7 @@ def _environment() -> Environment:
         share=share_text,
     )
     environment.tests["is_number"] = wording.is_number
+    environment.tests["beyond"] = fails_elsewhere
     return environment
 
 

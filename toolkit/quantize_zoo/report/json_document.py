@@ -10,6 +10,7 @@ from quantize_zoo.report.documents import (
     SCHEMA_VERSION,
     CellDocument,
     CheckDocument,
+    ElsewhereDocument,
     FinalDocument,
     GateDocument,
     HoldoutDocument,
@@ -28,7 +29,7 @@ from quantize_zoo.report.html import page_path
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.scoring import PairedLatency
 from quantize_zoo.search import Pruned, Score, Trial
-from quantize_zoo.store import Final, Holdout, RunnerUp
+from quantize_zoo.store import Elsewhere, Final, Holdout, RunnerUp
 from quantize_zoo.text.plain import json_text, plain
 
 Value = TypeVar("Value")
@@ -133,7 +134,9 @@ def _cell(cell: CellReport) -> CellDocument:
 
 
 def _verdict(verdict: Verdict) -> VerdictDocument:
-    return VerdictDocument(verdict.status, verdict.reason, verdict.cause, verdict.alarms, verdict.targets)
+    return VerdictDocument(
+        verdict.status, verdict.reason, verdict.cause, verdict.alarms, verdict.targets, verdict.warnings
+    )
 
 
 def _gate(gate: GateResult) -> GateDocument:
@@ -155,7 +158,15 @@ def _final(final: Final) -> FinalDocument:
         proof=final.proof,
         fp32_figures=final.fp32_figures,
         accuracy_loss_share=final.loss,
+        portability=tuple(_elsewhere(each) for each in final.portability),
     )
+
+
+def _elsewhere(found: Elsewhere) -> ElsewhereDocument:
+    return ElsewhereDocument(
+        found.environment, found.precision, found.fp32, found.int8, found.accuracy_loss,
+        _made(_holdout, found.holdout), _made(_latency, found.latency), found.seconds, found.skipped,
+    )  # fmt: skip
 
 
 def _latency(latency: PairedLatency) -> LatencyDocument:

@@ -34,6 +34,7 @@ from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter
 from quantize_zoo.scoring.metric_values import values_of
 from quantize_zoo.scoring.preprocessing import Sample, input_shapes, preprocess, sample_name, sequence_of
 from quantize_zoo.scoring.replicates import replicate
+from quantize_zoo.scoring.runtimes import RuntimeProcess
 
 Outputs = dict[str, NDArray[Any]]  # of one inference
 # Is told the values of each sample by metric; True ends the pass.
@@ -189,6 +190,16 @@ class AccuracySession:
         """Tell which way a metric gets better, as the checker says."""
         directions: dict[str, str] = self._metrics.get_metrics_direction()
         return directions.get(metric) != "higher-worse"
+
+    def require_separable(self) -> None:
+        """Refuse to let another process infer where what a sample is fed depends on the answer before.
+
+        Raises:
+            CellError: it does.
+
+        """
+        if self._fitter.carries_states:
+            raise errors.fed_with_answers("an LSTM_INPUT of the launcher")
 
     @property
     def contents(self) -> Contents:
@@ -347,7 +358,13 @@ class AccuracySession:
         return self._samples if indices is None else [self._samples[index] for index in indices]
 
     def _infer(self, compiled: Any, samples: Sequence[Sample]) -> Generator[Outputs, None, None]:
-        """Yield the outputs of one inference after the other; requests for the next ones run meanwhile."""
+        """Yield the outputs of one inference after the other; requests for the next ones run meanwhile.
+
+        The compiled model may be one that a process has loaded into its first slot.
+        """
+        if isinstance(compiled, RuntimeProcess):
+            yield from self._infer_elsewhere(compiled, samples)
+            return
         queue: Any = ()
         try:
             wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -382,6 +399,10 @@ class AccuracySession:
         finally:
             for request in queue:
                 request.wait()
+
+    def _infer_elsewhere(self, process: RuntimeProcess, samples: Sequence[Sample]) -> Iterator[Outputs]:
+        found = [self._inputs.get(part) for sample in samples for part in sample.parts]
+        yield from process.infer(found if self.sequences is None else Steps(found, self._continues(samples)))
 
     def _predict(self, sample: Sample, outputs: Sequence[Outputs]) -> tuple[list[Any], list[Any]]:
         for name, value in ((name, value) for each in outputs for name, value in each.items()):

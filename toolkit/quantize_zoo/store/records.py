@@ -129,13 +129,33 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """FP32 and the best model in another environment than the cell's, which this machine played.
+
+    ``environment`` is written as a device is, ``precision`` the one that FP32 ran in there. ``accuracy_loss`` is that
+    against FP32 in the same environment, on the samples of the search. ``skipped`` tells why there are no figures.
+    """
+
+    environment: str
+    precision: str = ""
+    fp32: Estimate | None = None
+    int8: Estimate | None = None
+    accuracy_loss: Estimate | None = None
+    holdout: Holdout | None = None
+    latency: PairedLatency | None = None
+    seconds: float = 0.0
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
 class Final:
     """The best trial of a cell, measured once more after the search, and the model's file in the run.
 
     ``answers`` is the file with what FP32 and the best model answered for every sample, ``figures`` the best model's.
     ``layers`` tells where the time of FP32 and of the best model goes; it is empty without a device that profiles.
     ``loss`` is that on the samples of the search, where the metric is one of single samples. ``model_hash`` and
-    ``answers_hash`` are what the files had in them when they were written; empty in runs of 0.1.0.
+    ``answers_hash`` are what the files had in them when they were written; empty in runs of 0.1.0. ``portability`` is
+    what the model is in other environments.
     """
 
     trial: int
@@ -152,6 +172,7 @@ class Final:
     loss: Estimate | None = None
     model_hash: str = ""
     answers_hash: str = ""
+    portability: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from quantize_zoo.store.processes import ProcessIdentity
 from quantize_zoo.store.records import (
     Baseline,
     CellRecord,
+    Elsewhere,
     ErrorRecord,
     Final,
     Reference,
@@ -49,6 +50,7 @@ def stored(kind: type[Value]) -> TypeAdapter[Value]:
 TRIAL = stored(Trial)
 REFERENCE = stored(Reference)
 FINAL = stored(Final)
+ELSEWHERE = stored(Elsewhere)
 ERROR = stored(ErrorRecord)
 POINT = stored(ReferencePoint)
 BASELINE = stored(Baseline)
