@@ -32,9 +32,3 @@ def test_it_is_scored_in_each_set_below_the_machines_own(small, quantize_zoo):
         assert each["latency"]["speedup"]["value"] > 0
     assert played or all("ten trials" in each["skipped"] for each in found)
     assert "In other environments" in small.cell_page()
-
-
-def test_it_is_not_where_the_matrix_says_so(small, quantize_zoo):
-    cell = run(small, quantize_zoo, {"device": "CPU", "isa": "AVX2"}, portability=False)
-    assert cell["final"]["portability"] == []
-    assert "In other environments" not in small.cell_page()

@@ -67,7 +67,7 @@ def score_elsewhere(
                 raise _TimeIsOverError
             isa = environment.isa or limit
             with start_runtime(isa=isa) as process:
-                found = _score(work, environment, isa, process, model, samples, deadline)
+                found = score_there(work, environment, isa, process, model, samples, deadline)
         except _TimeIsOverError:
             found = Elsewhere(environment.label, skipped=_OVER)
         except CellError as error:
@@ -75,15 +75,25 @@ def score_elsewhere(
         yield Elsewhere(**{**vars(found), "seconds": time.perf_counter() - started})
 
 
-def _score(
+def score_there(
     work: CellCandidates,
     environment: DeviceSpec,
     isa: str,
     process: RuntimeProcess,
     model: Path,
     samples: tuple[tuple[int, ...], tuple[int, ...]],
-    deadline: float,
+    deadline: float = math.inf,
+    *,
+    final: bool = False,
 ) -> Elsewhere:
+    """Return what FP32 and a model are in an environment that a process plays; arguments as above.
+
+    Latency is measured as that of a trial, or as what is reported of a finished model.
+
+    Raises:
+        CellError: they cannot be run there, or FP32's metric is no number to refer to.
+
+    """
     bench = work.bench
     answers: list[Answers] = []
     properties = accuracy_properties(environment, isa)
@@ -93,17 +103,17 @@ def _score(
         answers.append(bench.accuracy.answers_of(outputs, bench.metric))
     precision = process.precision()
     process.free()
-    search, holdout = (_compared(work, answers, indices) if indices else None for indices in samples)
+    search, holdout = (compared(work, answers, indices) if indices else None for indices in samples)
     latency = None
     if bench.measures_latency and time.perf_counter() < deadline:
         timed = latency_properties(environment, bench.benchmark, isa)
         fp32, int8 = (Side(path, environment.device, timed) for path in (work.cell.model.model, model))
-        latency = measure_in_process(process, (fp32, int8), bench.timed_samples(), bench.benchmark)
+        latency = measure_in_process(process, (fp32, int8), bench.timed_samples(), bench.benchmark, final=final)
     assert search is not None, "a search has samples"
     return Elsewhere(environment.label, precision, search.fp32, search.int8, search.accuracy_loss, holdout, latency)
 
 
-def _compared(work: CellCandidates, answers: Sequence[Answers], indices: tuple[int, ...]) -> Holdout:
+def compared(work: CellCandidates, answers: Sequence[Answers], indices: tuple[int, ...]) -> Holdout:
     """Return the tuned metric of both models on some samples."""
     bench = work.bench
     fp32, int8 = (bench.accuracy.part(each, list(indices)) for each in answers)

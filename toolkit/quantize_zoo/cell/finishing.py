@@ -130,8 +130,10 @@ def loss_between(fp32: Answers, int8: Answers, *, higher_is_better: bool) -> Est
     return paired_loss(*metrics, fp32.values, int8.values, higher_is_better=higher_is_better)
 
 
-def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: tuple[int, ...]) -> ReferencePoint:
-    """Score the model that another tool makes of the same calibration samples, as a trial is scored.
+def score_reference(
+    work: CellCandidates, name: str, samples: Samples, holdout: tuple[int, ...]
+) -> tuple[ReferencePoint, ov.Model]:
+    """Score the model that another tool makes of the same calibration samples, as a trial is scored; return it, too.
 
     Raises:
         CellError: the tool fails, or its model cannot be run.
@@ -141,9 +143,8 @@ def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: 
     model = quantize_with_nncf(work.fp32.model, samples, work.cell.model.compression)
     seconds = time.perf_counter() - start
     scored = work.score(model, prune=False)
-    return ReferencePoint(
-        name, scored.accuracy, confirm(work.bench, work.fp32.model, model), score_holdout(work, model, holdout), seconds
-    )
+    latency = confirm(work.bench, work.fp32.model, model)
+    return ReferencePoint(name, scored.accuracy, latency, score_holdout(work, model, holdout), seconds), model
 
 
 def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLatency | None:

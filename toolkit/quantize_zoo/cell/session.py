@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from quantize_zoo.cell import finishing
 from quantize_zoo.cell.candidates import CellCandidates, Fp32
 from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.elsewhere import score_elsewhere
+from quantize_zoo.cell.fleet import Fleet
 from quantize_zoo.cell.identity import search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
@@ -145,9 +145,12 @@ class CellSession:
             self._split,
             compile_again(fp32_for_latency, self._model, self._device, params.benchmark),
         )
-        self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning)
         self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
+        fleet = self._cell.fleet
+        self._fleet = Fleet(fleet, self._work, self._limit) if fleet else None
+        members = self._fleet.members if self._fleet else ()
+        self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning, members)
         placement = self._pipeline.placement
         reference = Reference(
             identity=self._identity,
@@ -168,13 +171,18 @@ class CellSession:
             higher_is_better=fp32.higher_is_better,
             scored_on=self._device.label if self._cell.scored_on_cpu else "",
             model_path=str(config.model),
+            fleet=members,
         )
         return Prepared(reference, placement, self._pipeline.base, {"dataset": former})
 
     def references(self) -> tuple[ReferencePoint, ...]:
         """Score the models of other tools that the cell asks for."""
         samples = self._calibration_samples(self._cell.model.compression.tunable.stat_subset_size)
-        score = partial(finishing.score_reference, self._work, samples=samples, holdout=self._split.holdout)
+
+        def score(name: str) -> ReferencePoint:
+            point, model = finishing.score_reference(self._work, name, samples, self._split.holdout)
+            return self._fleet.reference(point, model, self._samples) if self._fleet else point
+
         return tuple(score(name) for name in self._cell.references)
 
     def calibrate(self, base: ModelOption) -> Calibration:
@@ -185,16 +193,19 @@ class CellSession:
 
     def evaluate(self, option: ModelOption, known: Known, *, prune: bool, measure: bool = True) -> Evaluation:
         """Find out what an option is worth; see ``evaluate`` of the search."""
-        return evaluate(self._work, option, known, prune=prune, measure=measure, quiet=self._quiet)
+        candidates = self._fleet.candidates(known) if self._fleet else self._work
+        return evaluate(candidates, option, known, prune=prune, measure=measure, quiet=self._quiet)
 
     def measure(self, option: ModelOption) -> Timed:
         """Measure an option's latency; another machine scored it."""
-        return self._work.measure(self._work.build(option)[1])
+        return (self._fleet or self._work).measure(self._work.build(option)[1])
 
     def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
         """Measure the latency of two options in turns: time of the second / time of the first."""
         one, other = (self._pipeline.build(option) for option in (first, second))
         measured = finishing.confirm(self._work.bench, other, one)
+        if self._fleet:
+            return self._fleet.compare(one, other, measured).ratio
         assert measured is not None, "options are compared where latency is measured"
         return measured.ratio
 
@@ -204,7 +215,8 @@ class CellSession:
         ``accuracy`` is what its trial found.
         """
         proof = finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
-        return finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
+        finished = finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
+        return self._fleet.finish(finished, path, self._samples) if self._fleet else finished
 
     def elsewhere(self, path: Path, seconds: float) -> tuple[Elsewhere, ...]:
         """Score a model that ``finish`` has written in the other environments that this machine can play.
@@ -215,10 +227,10 @@ class CellSession:
             CellError: its network cannot run in another process.
 
         """
-        precision = describe_execution(self._work.fp32.for_accuracy).inference_precision
-        environments = playable_environments(self._device, precision, self._limit)
-        samples = self._split.scoring, self._split.holdout
-        return tuple(score_elsewhere(self._work, environments, self._limit, path, samples, seconds))
+        found = playable_environments(self._device, self._work.precision, self._limit)
+        members = {each.name for each in self._fleet.members} if self._fleet else set()
+        environments = [each for each in found if each.label not in members]
+        return tuple(score_elsewhere(self._work, environments, self._limit, path, self._samples, seconds))
 
     def identify(self, option: ModelOption) -> str:
         """Return the hash by which a trial knows its candidate."""
@@ -260,6 +272,11 @@ class CellSession:
         better = accuracy.higher_is_better(config.metric)
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
+    @property
+    def _samples(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Those of the search, and those of the holdout."""
+        return self._split.scoring, self._split.holdout
+
     def _notes(self) -> Iterator[str]:
         samples = len(self._split.tuning)
         wanted = self._cell.model.compression.tunable.stat_subset_size
@@ -279,6 +296,8 @@ class CellSession:
         timed = self._work.bench.timed_indices
         if len(timed) > 1 and self._work.bench.measures_latency:
             yield f"latency is that of {len(timed)} samples: {_shapes_text(self._work.bench.timed_inputs())}"
+        if self._fleet:
+            yield from self._fleet.notes()
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
         for name in self._untaken:

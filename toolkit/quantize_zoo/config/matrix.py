@@ -9,6 +9,7 @@ from pydantic import Field
 
 from quantize_zoo import errors
 from quantize_zoo.config.devices import require_device
+from quantize_zoo.config.fleet import FleetSpec, Target, devices_of
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on, planned_names
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
@@ -27,7 +28,7 @@ class MatrixFile(Strict):
     """A matrix as it is written: models are paths relative to the file."""
 
     models: tuple[Path, ...] = Field(min_length=1, max_length=MOST_MODELS)
-    devices: tuple[DeviceSpec, ...] = Field(min_length=1, max_length=MOST_DEVICES)
+    devices: tuple[Target, ...] = Field(min_length=1, max_length=MOST_DEVICES)
     on_missing_device: OnMissingDevice = "skip"
     on_mixed_cpus: OnMixedCpus = Field(
         default="refuse",
@@ -56,7 +57,7 @@ class MatrixConfig(Strict):
 
     source: Path
     models: tuple[ModelConfig, ...]
-    devices: tuple[DeviceSpec, ...]
+    devices: tuple[Target, ...]
     on_missing_device: OnMissingDevice
     require_targets: bool
     on_mixed_cpus: OnMixedCpus = "refuse"
@@ -95,7 +96,7 @@ class MatrixConfig(Strict):
             }
         )
 
-    def _devices_of(self, name: str) -> list[DeviceSpec]:
+    def _devices_of(self, name: str) -> list[DeviceSpec | FleetSpec]:
         by_label = [device for device in self.devices if is_on(name, device.label)]
         plain = {device.model_copy(update={"device_config": {}}).label: device for device in self.devices}
         if by_label or name in plain:
@@ -137,9 +138,11 @@ def load_matrix(path: Path) -> MatrixConfig:
             raise errors.duplicate_model_name(where, model.name)
         models.append(model)
     known = [model.name for model in models]
-    for index, device in enumerate(file.devices):
-        require_device(device.device, f"{source.where(('devices', index, 'device'))}: devices.{index}.device")
-        for name in device.models:
+    for index, target in enumerate(file.devices):
+        for number, each in enumerate(devices_of(target)):
+            place = ("devices", index, *(("members", number) if isinstance(target, FleetSpec) else ()), "device")
+            require_device(each.device, f"{source.where(place)}: {'.'.join(map(str, place))}")
+        for name in target.models:
             if name not in known:
                 raise errors.unknown_value(
                     source.where(("devices", index, "models")), f"devices.{index}.models", name, known
@@ -164,7 +167,9 @@ def load_matrix(path: Path) -> MatrixConfig:
     )
 
 
-def _require_names_of_their_own(devices: tuple[DeviceSpec, ...], source: ConfigSource, models: list[str]) -> None:
+def _require_names_of_their_own(
+    devices: tuple[DeviceSpec | FleetSpec, ...], source: ConfigSource, models: list[str]
+) -> None:
     """Refuse two devices that would make one cell: they would write into one search, one baseline and one page."""
     for model in models:
         on = [(index, device) for index, device in enumerate(devices) if not device.models or model in device.models]

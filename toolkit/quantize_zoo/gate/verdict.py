@@ -11,7 +11,7 @@ from quantize_zoo.gate.checks import Check, GateResult, GateStatus
 from quantize_zoo.gate.portability import portability_warnings
 from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import Score, meets_accuracy
-from quantize_zoo.store import CellRecord, Final, RunRecord
+from quantize_zoo.store import CellRecord, Elsewhere, Final, RunRecord
 
 TargetName = Literal["accuracy", "holdout accuracy", "latency"]
 TargetStatus = Literal["met", "missed", "undecided", "not measured"]
@@ -167,9 +167,10 @@ def _judge_best(cell: CellRecord, score: Score, final: Final, before: PairedLate
 
 def _accuracy(cell: CellRecord, score: Score) -> TargetCheck:
     allowed, lost = cell.params.accuracy_loss, _percent(score.accuracy_loss)
+    on = " at most on a member of the fleet" if cell.reference and cell.reference.fleet else ""
     if meets_accuracy(score.accuracy_loss, cell.params):
-        return TargetCheck("accuracy", "met", f"the best loses {lost}, {allowed:g} % of FP32 are allowed")
-    return TargetCheck("accuracy", "missed", f"no trial is within {allowed:g} % of FP32; the best loses {lost}")
+        return TargetCheck("accuracy", "met", f"the best loses {lost}{on}, {allowed:g} % of FP32 are allowed")
+    return TargetCheck("accuracy", "missed", f"no trial is within {allowed:g} % of FP32; the best loses {lost}{on}")
 
 
 def _holdout(cell: CellRecord, final: Final) -> TargetCheck:
@@ -196,6 +197,9 @@ def _latency(cell: CellRecord, final: Final, before: PairedLatency | None) -> Ta
     """
     if final.latency is None:
         return TargetCheck("latency", "not measured", "not measured: the device is not here")
+    if final.slower:
+        slower = ", ".join(_slower(each) for each in final.members if each.environment in final.slower)
+        return TargetCheck("latency", "missed", f"slower than FP32 on members of the fleet: {slower}")
     wanted, ratio = cell.params.latency_reduce, final.latency.ratio
     found = _by_interval(ratio, wanted)
     text = f"{_speed(ratio)} against a target of {wanted:g}x"
@@ -209,6 +213,10 @@ def _latency(cell: CellRecord, final: Final, before: PairedLatency | None) -> Ta
         is_what = "below the latency target of" if _pays(final) else slower
         return TargetCheck("latency", found, f"{_speed(ratio)} is {is_what} {wanted:g}x")
     return TargetCheck("latency", found, text)
+
+
+def _slower(member: Elsewhere) -> str:
+    return member.environment if member.latency is None else f"{member.environment} {_speed(member.latency.ratio)}"
 
 
 def _by_interval(ratio: Estimate, wanted: float) -> Literal["met", "missed", "undecided"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.config import OptimizerParams, search_stages
 from quantize_zoo.errors import QuantizeZooError
@@ -36,7 +37,7 @@ from quantize_zoo.search import (
     change_whole_model,
     give_back,
     is_met,
-    meets_accuracy,
+    is_valid,
     ranked,
     run_alone,
     run_stage,
@@ -60,6 +61,9 @@ class Choice:
 def prepare(cell: Cell, desk: Desk) -> Prepared:
     """Read model and data, score the FP32 model."""
     prepared = desk.work.prepare()
+    absent = [each for each in prepared.reference.fleet if each.unavailable]
+    if absent and desk.night.matrix.on_missing_device == "fail":
+        raise errors.fleet_incomplete({each.name: each.unavailable for each in absent})
     # Wherever it was read, the file is that of this machine.
     reference = replace(prepared.reference, model_path=str(cell.model.model))
     desk.night.store.set_reference(desk.cell_id, reference)
@@ -94,6 +98,7 @@ def search(found: Start, desk: Desk) -> list[Trial]:
         found.trials,
         higher_is_better=reference.higher_is_better,
         prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
+        members=[each.name for each in reference.fleet if not each.unavailable],
     )
     for trial in _trials(found, recorder, desk):
         desk.night.store.add_trial(desk.cell_id, trial)
@@ -235,6 +240,8 @@ def _final(choice: Choice, desk: Desk) -> Final:
         finished.loss,
         finished.model_hash,
         finished.answers_hash,
+        members=finished.members,
+        slower=finished.slower,
     )
 
 
@@ -304,4 +311,5 @@ def _accuracy_loss(trial: Trial) -> float:
 
 
 def _within(trial: Trial, params: OptimizerParams) -> bool:
-    return meets_accuracy(_accuracy_loss(trial), params)
+    assert trial.score is not None, "ranked trials have a score"
+    return is_valid(trial.score, params)

@@ -102,7 +102,12 @@ def measure_finally(
 
 
 def measure_in_process(
-    process: RuntimeProcess, sides: tuple[Side, Side], samples: Samples, benchmark: BenchmarkParams
+    process: RuntimeProcess,
+    sides: tuple[Side, Side],
+    samples: Samples,
+    benchmark: BenchmarkParams,
+    *,
+    final: bool = False,
 ) -> PairedLatency:
     """Do what ``measure_in_turns`` does in a process of its own, one inference after another.
 
@@ -111,16 +116,18 @@ def measure_in_process(
         sides: FP32 and the candidate.
         samples: the inputs of a turn, with the benchmark's batch size.
         benchmark: with ``duration_seconds`` as the time budget.
+        final: measure as ``measure_finally`` does.
 
     Raises:
         CellError: a side cannot be compiled or run, or the process is gone.
 
     """
+    effort = _FINAL if final else _TRIAL
     try:
-        found = _measured(_compilations_in(process, sides, samples, _TRIAL), benchmark, _TRIAL)
+        found = _measured(_compilations_in(process, sides, samples, effort), benchmark, effort)
     finally:
-        process.free()
-    return replace(found, distribution=())
+        process.free([sides[0].model])
+    return found if final else replace(found, distribution=())
 
 
 def _measure(

@@ -72,15 +72,14 @@ class Worker:
         self._place(slot, self._core.import_model(exported, device, config))
         return {"compile_s": time.perf_counter() - started}
 
-    def free(self, models: list[str]) -> dict[str, Any]:
-        """Forget all slots, and all that is known of these files."""
+    def free(self, kept: list[str]) -> dict[str, Any]:
+        """Forget all slots, and all that is known of files but these."""
         self._compiled.clear()
         self._requests.clear()
         self._fed.clear()
         self._inferring = None
-        for model in models:
-            self._models.pop(model, None)
-            self._exported = {key: value for key, value in self._exported.items() if json.loads(key)[0] != model}
+        self._models = {key: value for key, value in self._models.items() if key in kept}
+        self._exported = {key: value for key, value in self._exported.items() if json.loads(key)[0] in kept}
         return {}
 
     def precision(self, slot: int) -> dict[str, Any]:

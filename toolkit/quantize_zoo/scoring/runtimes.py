@@ -74,9 +74,9 @@ class RuntimeProcess:
         """Do the same; a model that was loaded so before is read back from what its plugin exports, where it can be."""
         return self._load("load_again", side, slot)
 
-    def free(self, models: Sequence[Path] = ()) -> None:
-        """Forget what is loaded, and these files, which may be written anew."""
-        self._call("free", models=[str(model) for model in models])
+    def free(self, kept: Sequence[Path] = ()) -> None:
+        """Forget what is loaded, and what is known of all files but these."""
+        self._call("free", kept=[str(model) for model in kept])
 
     def precision(self, slot: int = 0) -> str:
         """Return the floating point precision that a model runs in, as OpenVINO's hints spell it."""

@@ -4,8 +4,10 @@ from quantize_zoo.search.evaluation import Candidates, Evaluation, EvaluationPoo
 from quantize_zoo.search.give_back import change_whole_model, give_back, is_met
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
+from quantize_zoo.search.members import MemberScore, combined_latency, is_slower
 from quantize_zoo.search.objective import (
     Score,
+    is_valid,
     loss,
     meets_accuracy,
     meets_latency,
@@ -38,6 +40,7 @@ __all__ = [
     "EvaluationPool",
     "Known",
     "Measurement",
+    "MemberScore",
     "Pruned",
     "Score",
     "Scored",
@@ -53,9 +56,12 @@ __all__ = [
     "can_prune",
     "change_whole_model",
     "choices_of",
+    "combined_latency",
     "evaluate",
     "give_back",
     "is_met",
+    "is_slower",
+    "is_valid",
     "loss",
     "meets_accuracy",
     "meets_latency",

@@ -19,11 +19,16 @@ _SHARPNESS = 8
 
 @dataclass(frozen=True)
 class Score:
-    """What the objective sees of a trial; without the device there is no ``latency_ratio``."""
+    """What the objective sees of a trial; without the device there is no ``latency_ratio``.
+
+    Of a fleet's it is the largest loss of its members, and the share-weighted geometric mean of their ratios;
+    ``slower`` are the members on which the candidate must not be slower than FP32 and surely is.
+    """
 
     accuracy_loss: float
     latency_ratio: float | None
     quantization_ratio: float
+    slower: tuple[str, ...] = ()
 
     @property
     def speed(self) -> float:
@@ -41,6 +46,11 @@ def meets_accuracy(accuracy_loss: float, params: OptimizerParams) -> bool:
     return accuracy_loss <= params.accuracy_loss / 100
 
 
+def is_valid(score: Score, params: OptimizerParams) -> bool:
+    """Tell whether a trial may be the best: its loss is within the target, and it is slower nowhere it must not be."""
+    return meets_accuracy(score.accuracy_loss, params) and not score.slower
+
+
 def meets_latency(latency_ratio: float, params: OptimizerParams) -> bool:
     """Tell whether FP32 time / INT8 time is within the target."""
     return latency_ratio >= params.latency_reduce
@@ -49,7 +59,7 @@ def meets_latency(latency_ratio: float, params: OptimizerParams) -> bool:
 def meets_targets(score: Score, params: OptimizerParams) -> bool:
     """Tell whether accuracy and latency are within their targets."""
     fast = score.latency_ratio is None or meets_latency(score.latency_ratio, params)
-    return fast and meets_accuracy(score.accuracy_loss, params)
+    return fast and is_valid(score, params)
 
 
 def loss(score: Score, base: Score, params: OptimizerParams) -> float:
@@ -81,7 +91,8 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     total -= params.quantization_ratio_weight * ratio_term
     if exceeded:
         return total + _ACCURACY_PENALTY
-    return total + (0.0 if meets_latency(score.latency_ratio, params) else _LATENCY_PENALTY)
+    fast = meets_latency(score.latency_ratio, params) and not score.slower
+    return total + (0.0 if fast else _LATENCY_PENALTY)
 
 
 def _latency_term(ratio: float) -> float:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
-from quantize_zoo.search.objective import Score, meets_accuracy
+from quantize_zoo.search.members import MemberScore
+from quantize_zoo.search.objective import Score, is_valid
 
 TrialKind = Literal["base", "informed", "search", "eval", "baseline"]
 
@@ -50,7 +51,8 @@ class Scored:
 
     ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` (samples,) is the tuned
     metric of each sample where it has such values. ``hopeless`` tells that the pass was ended early: then there are no
-    ``metrics``, and ``accuracy`` is of the samples seen.
+    ``metrics``, and ``accuracy`` is of the samples seen. Of a fleet's candidate ``members`` are those that were asked,
+    and the others are of the member that leads.
     """
 
     accuracy: Estimate
@@ -59,16 +61,23 @@ class Scored:
     hopeless: bool
     compile_seconds: float
     seconds: float
+    members: tuple[MemberScore, ...] = ()
 
 
 @dataclass(frozen=True)
 class Timed:
-    """The latency of a candidate, None without its device, and what it really ran in."""
+    """The latency of a candidate, None without its device, and what it really ran in.
+
+    Of a fleet's candidate ``members`` have the latencies on each, and ``slower`` names those on which it is surely
+    slower than FP32 and must not be.
+    """
 
     latency: PairedLatency | None
     execution: Execution
     compile_seconds: float
     seconds: float
+    members: Mapping[str, PairedLatency] = field(default_factory=dict)
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,8 @@ class Trial:
     """One finished trial of a stage.
 
     ``failure`` tells why there is no measurement, ``pruned`` what is known instead of one, ``reused_from`` whose result
-    it is. ``where`` is the machine that measured it, if that was not the one that ran the search.
+    it is. ``where`` is the machine that measured it, if that was not the one that ran the search. Of a fleet's trial
+    ``members`` are those that were asked, in that order.
     """
 
     number: int
@@ -116,6 +126,7 @@ class Trial:
     structure: str = ""
     pruned: Pruned | None = None
     where: str = ""
+    members: tuple[MemberScore, ...] = ()
 
 
 def best_trial(trials: Sequence[Trial], params: OptimizerParams) -> Trial | None:
@@ -131,8 +142,8 @@ def best_trial(trials: Sequence[Trial], params: OptimizerParams) -> Trial | None
 def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
     """Return the measured trials, the best one first; see ``best_trial``."""
     measured = [trial for trial in trials if trial.score is not None and trial.measurement is not None]
-    rest = sorted((t for t in measured if meets_accuracy(_accuracy_loss(t), params)), key=_slowness)
-    missed = sorted((t for t in measured if not meets_accuracy(_accuracy_loss(t), params)), key=_loss)
+    rest = sorted((t for t in measured if t.score and is_valid(t.score, params)), key=_slowness)
+    missed = sorted((t for t in measured if t.score and not is_valid(t.score, params)), key=_loss)
     order = []
     while rest:
         near = [trial for trial in rest if not _is_faster(rest[0], trial)]

@@ -27,6 +27,22 @@ class ErrorRecord:
 
 
 @dataclass(frozen=True)
+class FleetMember:
+    """A member of a fleet: FP32's metric there, the precision that it ran in; ``unavailable`` tells why it is not here.
+
+    ``share`` is that among the members which are here, and 0 of the others. A member is ``played`` where the machine is
+    held to an instruction set below its own.
+    """
+
+    name: str
+    share: float
+    accuracy: Estimate | None = None
+    precision: str = ""
+    played: bool = False
+    unavailable: str = ""
+
+
+@dataclass(frozen=True)
 class Reference:
     """What is known of a cell before its first trial: the FP32 model's scores and what it ran on.
 
@@ -34,7 +50,8 @@ class Reference:
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
     is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
-    everything was scored and measured.
+    everything was scored and measured. Of a fleet's cell ``fleet`` are its members, and the rest is of the one that
+    leads.
     """
 
     identity: dict[str, str]
@@ -55,6 +72,7 @@ class Reference:
     model_path: str = ""
     model_hash: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
+    fleet: tuple[FleetMember, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,7 @@ class ReferencePoint:
     latency: PairedLatency | None
     holdout: Holdout | None
     seconds: float
+    members: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,7 +174,9 @@ class Final:
     ``layers`` tells where the time of FP32 and of the best model goes; it is empty without a device that profiles.
     ``loss`` is that on the samples of the search, where the metric is one of single samples. ``model_hash`` and
     ``answers_hash`` are what the files had in them when they were written; empty in runs of 0.1.0. ``portability`` is
-    what the model is in other environments.
+    what the model is in other environments. Of a fleet's model ``members`` tell what it is on each, ``latency`` is the
+    share-weighted geometric mean over them, ``holdout`` and ``loss`` are of the member that loses most, and ``slower``
+    are members on which it is surely slower than FP32 and must not be.
     """
 
     trial: int
@@ -173,6 +194,8 @@ class Final:
     model_hash: str = ""
     answers_hash: str = ""
     portability: tuple[Elsewhere, ...] = ()
+    members: tuple[Elsewhere, ...] = ()
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
