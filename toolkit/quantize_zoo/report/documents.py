@@ -40,11 +40,16 @@ SCHEMA_VERSION: Final = 5
 
 @dataclass(frozen=True)
 class ScoreDocument:
-    """What the objective sees of a trial; ``quantization_ratio`` is the share of the operations that is quantized."""
+    """What the objective sees of a trial; ``quantization_ratio`` is the share of the operations that is quantized.
+
+    Of a fleet's trial it is the largest loss of its members, and the share-weighted geometric mean of their speedups;
+    ``slower`` are members on which it is surely slower than FP32 and must not be.
+    """
 
     accuracy_loss_share: float
     speedup: float | None
     quantization_ratio: float
+    slower: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,19 @@ class PrunedDocument:
 
 
 @dataclass(frozen=True)
+class MemberScoreDocument:
+    """What a trial is on a member of a fleet; its loss is that of the samples seen where the pass was ``ended``."""
+
+    name: str
+    accuracy: Estimate
+    accuracy_loss_share: float
+    ended: bool
+    speedup: Estimate | None
+
+
+@dataclass(frozen=True)
 class TrialDocument:
-    """One trial; times end in ``_s``, and are in seconds."""
+    """One trial; times end in ``_s``, and are in seconds. Of a fleet's ``members`` are those asked, in that order."""
 
     number: int
     stage: int
@@ -74,6 +90,7 @@ class TrialDocument:
     objective: float | None
     reused_from: int | None
     where: str
+    members: tuple[MemberScoreDocument, ...]
     failure: str | None
     build_s: float
     compile_s: float
@@ -108,7 +125,7 @@ class HoldoutDocument:
 
 @dataclass(frozen=True)
 class ElsewhereDocument:
-    """FP32 and the best model in another environment than the cell's, which this machine played.
+    """FP32 and a model in another environment than the cell's, which this machine played, or on a member of a fleet.
 
     ``precision`` is the one that FP32 ran in there, ``accuracy_loss_share`` that against FP32 in the same environment,
     on the samples of the search. ``skipped`` tells why there are no figures.
@@ -134,6 +151,7 @@ class ReferencePointDocument:
     latency: LatencyDocument | None
     holdout: HoldoutDocument | None
     seconds: float
+    members: tuple[ElsewhereDocument, ...]
 
 
 @dataclass(frozen=True)
@@ -148,7 +166,9 @@ class RunnerUpDocument:
 class FinalDocument:
     """The best trial, measured once more after the search, and its files in the run.
 
-    A layer's time of 0 is below the plugin's clock, which ticks once a microsecond.
+    A layer's time of 0 is below the plugin's clock, which ticks once a microsecond. Of a fleet's model ``members`` tell
+    what it is on each; ``latency`` is the share-weighted geometric mean over them, ``holdout`` and the loss are of the
+    member that loses most, and ``slower`` are members on which it is surely slower than FP32 and must not be.
     """
 
     trial: int
@@ -164,6 +184,8 @@ class FinalDocument:
     fp32_figures: Figures | None
     accuracy_loss_share: Estimate | None
     portability: tuple[ElsewhereDocument, ...]
+    members: tuple[ElsewhereDocument, ...]
+    slower: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def _environment() -> Environment:
         optional=wording.optional,
         latency_figures=wording.latency_figures,
         layer_time=wording.layer_time,
+        by_member=wording.by_member,
         repository=wording.repository,
         commits_title=wording.commits_title,
         share=share_text,

@@ -15,6 +15,7 @@ from quantize_zoo.report.documents import (
     GateDocument,
     HoldoutDocument,
     LatencyDocument,
+    MemberScoreDocument,
     PrunedDocument,
     ReferencePointDocument,
     ResultsDocument,
@@ -28,7 +29,7 @@ from quantize_zoo.report.findings import findings
 from quantize_zoo.report.html import page_path
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.scoring import PairedLatency
-from quantize_zoo.search import Pruned, Score, Trial
+from quantize_zoo.search import MemberScore, Pruned, Score, Trial
 from quantize_zoo.store import Elsewhere, Final, Holdout, RunnerUp
 from quantize_zoo.text.plain import json_text, plain
 
@@ -115,6 +116,7 @@ def _cell(cell: CellReport) -> CellDocument:
                 _made(_latency, point.latency),
                 _made(_holdout, point.holdout),
                 point.seconds,
+                tuple(_elsewhere(each) for each in point.members),
             )
             for point in record.references
         ),
@@ -159,6 +161,8 @@ def _final(final: Final) -> FinalDocument:
         fp32_figures=final.fp32_figures,
         accuracy_loss_share=final.loss,
         portability=tuple(_elsewhere(each) for each in final.portability),
+        members=tuple(_elsewhere(each) for each in final.members),
+        slower=final.slower,
     )
 
 
@@ -188,7 +192,12 @@ def _pruned(pruned: Pruned) -> PrunedDocument:
 
 
 def _score(score: Score) -> ScoreDocument:
-    return ScoreDocument(score.accuracy_loss, score.latency_ratio, score.quantization_ratio)
+    return ScoreDocument(score.accuracy_loss, score.latency_ratio, score.quantization_ratio, score.slower)
+
+
+def _member(score: MemberScore) -> MemberScoreDocument:
+    speedup = None if score.latency is None else score.latency.ratio
+    return MemberScoreDocument(score.name, score.accuracy, score.accuracy_loss, score.ended, speedup)
 
 
 def _trial(trial: Trial) -> TrialDocument:
@@ -210,6 +219,7 @@ def _trial(trial: Trial) -> TrialDocument:
         objective=trial.loss,
         reused_from=trial.reused_from,
         where=trial.where,
+        members=tuple(_member(each) for each in trial.members),
         failure=trial.failure,
         build_s=trial.seconds.build,
         compile_s=trial.seconds.compile,
