@@ -24,7 +24,9 @@ from quantize_zoo.cell.candidates import CellCandidates, Passed
 from quantize_zoo.cell.elsewhere import compared, score_there
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.config import DeviceSpec, FleetSpec
-from quantize_zoo.errors import DeviceUnavailableError
+from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
+from quantize_zoo.gate import Check
+from quantize_zoo.gate.holding import GateRequest, Tonight, hold_on_member
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import (
@@ -208,6 +210,17 @@ class Fleet:
         holdouts = [each.holdout for each in members if each.holdout is not None]
         worst: Holdout | None = max(holdouts, key=lambda each: _least(each.accuracy_loss), default=None)
         return replace(point, latency=self._combined(latencies), holdout=worst, members=members)
+
+    def hold(self, request: GateRequest, tonight: Tonight) -> Iterator[Check]:
+        """Yield the checks against the baseline on the members that do not lead."""
+        try:
+            rebuilt = tonight.build(request.baseline.content.option)
+        except (QuantizeZooError, KeyError):  # the checks of the member that leads tell of it
+            return
+        path = self._draft.of(rebuilt)
+        for name, other in self._others.items():
+            bench = replace(self._work.bench, device=other.device, isa=other.isa)
+            yield from hold_on_member(bench, request, path, name)
 
     def _open(self, member: DeviceSpec, isa: str) -> FleetMember:
         """Make a member ready, if it is here."""

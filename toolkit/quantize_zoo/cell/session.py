@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,11 +251,11 @@ class CellSession:
 
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
-        return hold(
-            self._work.bench,
-            request,
-            Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build),
-        )
+        tonight = Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build)
+        result = hold(self._work.bench, request, tonight)
+        if not self._fleet:
+            return result
+        return replace(result, checks=(*result.checks, *self._fleet.hold(request, tonight)))
 
     def _score_fp32(
         self, accuracy: AccuracySession, split: Split, again: Callable[[], Any]

@@ -127,6 +127,32 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     return GateResult(request.baseline.id, request.baseline.accepted_at.isoformat(), tuple(checks), tuple(notes))
 
 
+def hold_on_member(bench: Bench, request: GateRequest, rebuilt: Path, member: str) -> Iterator[Check]:
+    """Yield the checks of a member of a fleet that does not lead: what is new against the baseline's INT8 model there.
+
+    What the runtime does to the baseline's models is told of the member that leads: of others no answers are stored.
+
+    Args:
+        bench: the member's.
+        request: that of the cell.
+        rebuilt: the baseline's configuration, applied today.
+        member: its name.
+
+    """
+    content = request.baseline.content
+    int8, chose_another = request.folder / content.int8, False
+    if request.best is not None:
+        chose_another = option_hash(request.best) != option_hash(content.option)
+    try:
+        baseline = bench.side(int8), bench.answers(bench.read(int8))
+        against = partial(model_checks, bench, request.terms, baseline)
+        yield from against(rebuilt, "quantization", f"the baseline's configuration on {member}")
+        if chose_another:
+            yield from against(request.model, "search", f"tonight's best on {member}", chosen=True)
+    except QuantizeZooError as error:
+        yield Check("quantization", "accuracy", f"the fleet's models on {member}", "failed", error.what)
+
+
 def _of_other_calibration(check: Check, data: DataChange) -> Check:
     """Take a loss of what was calibrated on other samples for one of the data, which nobody is woken for."""
     if not data.calibration or check.quantity != "accuracy" or check.status != "regressed":

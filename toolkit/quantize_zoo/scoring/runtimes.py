@@ -36,12 +36,16 @@ _TOLD = 8_192  # bytes that are kept of what a process tells beside its answers
 
 @dataclass(frozen=True)
 class Side:
-    """What one side of a comparison runs: a model file, on a device with plugin properties, in an interpreter."""
+    """What one side of a comparison runs: a model file, on a device with plugin properties, in an interpreter.
+
+    ``isa`` is the instruction set that its process is limited to; None for this process's own limit.
+    """
 
     model: Path
     device: str
     properties: Mapping[str, Any]
     python: Path = Path(sys.executable)
+    isa: str | None = None
 
 
 class RuntimeProcess:
