@@ -49,7 +49,7 @@ class ScoreDocument:
     accuracy_loss_share: float
     speedup: float | None
     quantization_ratio: float
-    slower: tuple[str, ...]
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ class TrialDocument:
     objective: float | None
     reused_from: int | None
     where: str
-    members: tuple[MemberScoreDocument, ...]
     failure: str | None
     build_s: float
     compile_s: float
     accuracy_s: float
     latency_s: float
     overhead_s: float
+    members: tuple[MemberScoreDocument, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class ReferencePointDocument:
     latency: LatencyDocument | None
     holdout: HoldoutDocument | None
     seconds: float
-    members: tuple[ElsewhereDocument, ...]
+    members: tuple[ElsewhereDocument, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,9 @@ class FinalDocument:
     proof: Proof | None
     fp32_figures: Figures | None
     accuracy_loss_share: Estimate | None
-    portability: tuple[ElsewhereDocument, ...]
-    members: tuple[ElsewhereDocument, ...]
-    slower: tuple[str, ...]
+    portability: tuple[ElsewhereDocument, ...] = ()
+    members: tuple[ElsewhereDocument, ...] = ()
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class VerdictDocument:
     cause: str
     alarms: tuple[Alarm, ...]
     targets: tuple[TargetCheck, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
