@@ -64,6 +64,9 @@ def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(small):
     session = session_of(Cell(model, fleet.members[0], fleet=fleet), small.folder)
     prepared = session.prepare()
     session.calibrate(prepared.base)
+    others = session.elsewhere(session._cell.model.model, 0.0)
+    assert not {each.environment for each in others} & {"CPU", "CPU[SSE41]"}, "members are known already"
+    assert all("ten trials" in each.skipped for each in others)
     order = ("CPU[SSE41]", "CPU")
     build = session._pipeline.build
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,13 +67,14 @@ def score_elsewhere(
             if started >= deadline:
                 raise _TimeIsOverError
             isa = environment.isa or limit
-            with start_runtime(isa=isa) as process:
+            with start_runtime(limit=deadline - started, isa=isa) as process:
                 found = score_there(work, environment, isa, process, model, samples, deadline)
         except _TimeIsOverError:
             found = Elsewhere(environment.label, skipped=_OVER)
         except CellError as error:
-            found = Elsewhere(environment.label, skipped=error.what)
-        yield Elsewhere(**{**vars(found), "seconds": time.perf_counter() - started})
+            over = time.perf_counter() >= deadline  # a command took longer than all may
+            found = Elsewhere(environment.label, skipped=_OVER if over else error.what)
+        yield replace(found, seconds=time.perf_counter() - started)
 
 
 def score_there(

@@ -51,7 +51,7 @@ from quantize_zoo.scoring import (
     split_sequences,
 )
 from quantize_zoo.search import Evaluation, Known, Timed, evaluate
-from quantize_zoo.store import Elsewhere, Reference, ReferencePoint
+from quantize_zoo.store import Elsewhere, Reference, ReferencePoint, lead_of
 
 
 class CellSession:
@@ -251,7 +251,8 @@ class CellSession:
 
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
-        tonight = Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build)
+        lead = lead_of(self._fleet.members) if self._fleet else ""
+        tonight = Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build, lead)
         result = hold(self._work.bench, request, tonight)
         if not self._fleet:
             return result

@@ -24,6 +24,7 @@ from quantize_zoo.store.records import (
     StoredSearch,
     WorkerUse,
     current_baselines,
+    lead_of,
 )
 from quantize_zoo.store.store import Store
 
@@ -52,4 +53,5 @@ __all__ = [
     "StoredSearch",
     "WorkerUse",
     "current_baselines",
+    "lead_of",
 ]

@@ -42,6 +42,11 @@ class FleetMember:
     unavailable: str = ""
 
 
+def lead_of(members: Iterable[FleetMember]) -> str:
+    """Return the member of a fleet that leads: the first that is here."""
+    return next((each.name for each in members if not each.unavailable), "")
+
+
 @dataclass(frozen=True)
 class Reference:
     """What is known of a cell before its first trial: the FP32 model's scores and what it ran on.
