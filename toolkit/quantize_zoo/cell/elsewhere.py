@@ -29,6 +29,7 @@ from quantize_zoo.scoring import (
 )
 from quantize_zoo.store import Elsewhere, Holdout
 
+SampleSets = tuple[tuple[int, ...], tuple[int, ...]]  # the samples of the search, and of the holdout
 _OVER = "not played: as much time as ten trials took was over"
 Output = TypeVar("Output")
 
@@ -42,7 +43,7 @@ def score_elsewhere(
     environments: Sequence[DeviceSpec],
     limit: str,
     model: Path,
-    samples: tuple[tuple[int, ...], tuple[int, ...]],
+    samples: SampleSets,
     seconds: float,
 ) -> Iterator[Elsewhere]:
     """Yield what FP32 and a model are in each environment; one that cannot be played, or no more in time, says so.
@@ -83,7 +84,7 @@ def score_there(
     isa: str,
     process: RuntimeProcess,
     model: Path,
-    samples: tuple[tuple[int, ...], tuple[int, ...]],
+    samples: SampleSets,
     deadline: float = math.inf,
     *,
     final: bool = False,

@@ -9,19 +9,16 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 
-from quantize_zoo import errors
 from quantize_zoo.cell.candidates import CellCandidates, Passed
-from quantize_zoo.cell.elsewhere import compared, score_there
+from quantize_zoo.cell.elsewhere import SampleSets, compared
+from quantize_zoo.cell.members import OtherMember, open_member
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.config import DeviceSpec, FleetSpec
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
@@ -32,15 +29,9 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
-    RuntimeProcess,
-    Side,
-    accuracy_properties,
     available_instruction_sets,
-    latency_properties,
     mean_estimate,
-    measure_in_process,
     require_device,
-    start_runtime,
 )
 from quantize_zoo.search import (
     Built,
@@ -54,20 +45,6 @@ from quantize_zoo.search import (
     relative_accuracy_loss,
 )
 from quantize_zoo.store import Elsewhere, FleetMember, Holdout, ReferencePoint
-
-Samples = tuple[tuple[int, ...], tuple[int, ...]]  # of the search, and of the holdout
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class _Other:
-    """A member that does not lead: where it runs, and what FP32 is there."""
-
-    device: DeviceSpec
-    isa: str
-    process: RuntimeProcess
-    accuracy: float
-    per_sample: NDArray[np.float64] | None
 
 
 class _Draft:
@@ -111,7 +88,7 @@ class Fleet:
         self._work = work
         self._stack = ExitStack()
         self._lead = work.cell.device.label
-        self._others: dict[str, _Other] = {}
+        self._others: dict[str, OtherMember] = {}
         self._draft = _Draft(Path(self._stack.enter_context(tempfile.TemporaryDirectory())))
         self._fp32 = work.cell.model.model
         rows = [self._open(member, member.isa or limit) for member in spec.members]
@@ -171,7 +148,7 @@ class Fleet:
         started = time.perf_counter()
         lead = self._work.measure(model)
         path = self._draft.of(model)
-        latencies = self._on_all(lead.latency, lambda other: self._measured(other, (self._fp32, path)))
+        latencies = self._on_all(lead.latency, lambda other: other.measured(self._fp32, path))
         seconds = time.perf_counter() - started - lead.compile_seconds
         return replace(
             lead, latency=self._combined(latencies), seconds=seconds, members=latencies, slower=self._slower(latencies)
@@ -183,33 +160,30 @@ class Fleet:
             one, other = Path(folder, "first.xml"), Path(folder, "second.xml")
             save_model(first, one)
             save_model(second, other)
-            found = self._on_all(on_lead, lambda member: self._measured(member, (other, one), final=True))
+            found = self._on_all(on_lead, lambda member: member.measured(other, one, final=True))
         combined = self._combined(found)
         assert combined is not None, "candidates are compared where latency is measured"
         return combined
 
-    def finish(self, finished: Finished, path: Path, samples: Samples) -> Finished:
+    def finish(self, finished: Finished, path: Path, samples: SampleSets) -> Finished:
         """Return what is told of an exported model, with what it is on each member."""
         members = self._everywhere(read_model(path), path, samples, finished.latency)
-        latencies = {each.environment: each.latency for each in members if each.latency is not None}
-        holdouts = [each.holdout for each in members if each.holdout is not None]
+        latencies = _latencies(members)
         losses = [each.accuracy_loss for each in members if each.accuracy_loss is not None]
         return replace(
             finished,
             latency=self._combined(latencies),
-            holdout=max(holdouts, key=lambda each: _least(each.accuracy_loss), default=None),
+            holdout=_worst_holdout(members),
             loss=max(losses, key=_least),
             members=members,
             slower=self._slower(latencies),
         )
 
-    def reference(self, point: ReferencePoint, model: ov.Model, samples: Samples) -> ReferencePoint:
+    def reference(self, point: ReferencePoint, model: ov.Model, samples: SampleSets) -> ReferencePoint:
         """Return what another tool's model is, with what it is on each member."""
         members = self._everywhere(model, self._draft.of(model), samples, point.latency)
-        latencies = {each.environment: each.latency for each in members if each.latency is not None}
-        holdouts = [each.holdout for each in members if each.holdout is not None]
-        worst: Holdout | None = max(holdouts, key=lambda each: _least(each.accuracy_loss), default=None)
-        return replace(point, latency=self._combined(latencies), holdout=worst, members=members)
+        latency = self._combined(_latencies(members))
+        return replace(point, latency=latency, holdout=_worst_holdout(members), members=members)
 
     def hold(self, request: GateRequest, tonight: Tonight) -> Iterator[Check]:
         """Yield the checks against the baseline on the members that do not lead."""
@@ -233,26 +207,14 @@ class Fleet:
             require_device(member)
         except DeviceUnavailableError as error:
             return FleetMember(name, 0.0, unavailable=error.what)
-        process = self._stack.enter_context(start_runtime(isa=isa))
-        process.load(Side(self._fp32, member.device, accuracy_properties(member, isa)))
-        metric = work.bench.metric
-        scored = work.bench.accuracy.score(process, work.order)
-        value, per_sample = scored.metrics[metric], scored.per_sample.get(metric)
-        if value == 0 or not math.isfinite(value):
-            raise errors.fp32_metric_unusable(f"{metric} on {name}", value)
-        self._others[name] = _Other(member, isa, process, value, per_sample)
-        return FleetMember(name, 0.0, mean_estimate(value, per_sample), process.precision(), played)
+        other = self._stack.enter_context(open_member(work, member, isa))
+        self._others[name] = other
+        return FleetMember(name, 0.0, mean_estimate(other.accuracy, other.per_sample), other.precision, played)
 
     def _pass(self, name: str, model: ov.Model, *, prune: bool) -> Passed:
         if name == self._lead:
             return self._work.passed(model, prune=prune)
-        other = self._others[name]
-        started = time.perf_counter()
-        other.process.free([self._fp32])
-        path = self._draft.of(model)
-        other.process.load(Side(path, other.device.device, accuracy_properties(other.device, other.isa)))
-        loaded = time.perf_counter() - started
-        return self._work.passed_by(other.process, other.accuracy, other.per_sample, loaded, prune=prune)
+        return self._others[name].passed(self._draft.of(model), prune=prune)
 
     def _judged(self, name: str, found: Passed) -> MemberScore:
         fp32 = self._work.fp32
@@ -260,31 +222,23 @@ class Fleet:
         lost = relative_accuracy_loss(before, found.accuracy.value, higher_is_better=fp32.higher_is_better)
         return MemberScore(name, found.accuracy, lost, found.hopeless)
 
-    def _measured(self, other: _Other, files: tuple[Path, Path], *, final: bool = False) -> PairedLatency:
-        bench = self._work.bench
-        timed = latency_properties(other.device, bench.benchmark, other.isa)
-        before, after = (Side(path, other.device.device, timed) for path in files)
-        return measure_in_process(other.process, (before, after), bench.timed_samples(), bench.benchmark, final=final)
-
     def _on_all(
-        self, on_lead: PairedLatency | None, measure: Callable[[_Other], PairedLatency]
+        self, on_lead: PairedLatency | None, measure: Callable[[OtherMember], PairedLatency]
     ) -> dict[str, PairedLatency]:
         """Return what is measured on each member, in the fleet's order."""
         found = {name: on_lead if name == self._lead else measure(self._others[name]) for name in self._shares}
         return {name: latency for name, latency in found.items() if latency is not None}
 
     def _everywhere(
-        self, model: ov.Model, path: Path, samples: Samples, on_lead: PairedLatency | None
+        self, model: ov.Model, path: Path, samples: SampleSets, on_lead: PairedLatency | None
     ) -> tuple[Elsewhere, ...]:
         """Return what FP32 and a model are on each member, in the fleet's order."""
         return tuple(
-            self._on_lead(model, samples, on_lead)
-            if name == self._lead
-            else self._on_other(self._others[name], path, samples)
+            self._on_lead(model, samples, on_lead) if name == self._lead else self._others[name].finished(path, samples)
             for name in self._shares
         )
 
-    def _on_lead(self, model: ov.Model, samples: Samples, latency: PairedLatency | None) -> Elsewhere:
+    def _on_lead(self, model: ov.Model, samples: SampleSets, latency: PairedLatency | None) -> Elsewhere:
         started, work = time.perf_counter(), self._work
         answers = [work.bench.answers(each) for each in (work.fp32.model, model)]
         search, holdout = (compared(work, answers, indices) if indices else None for indices in samples)
@@ -293,12 +247,6 @@ class Fleet:
             self._lead, work.precision, search.fp32, search.int8, search.accuracy_loss, holdout, latency,
             time.perf_counter() - started,
         )  # fmt: skip
-
-    def _on_other(self, other: _Other, path: Path, samples: Samples) -> Elsewhere:
-        started = time.perf_counter()
-        other.process.free([self._fp32])
-        found = score_there(self._work, other.device, other.isa, other.process, path, samples, final=True)
-        return replace(found, seconds=time.perf_counter() - started)
 
     def _combined(self, latencies: Mapping[str, PairedLatency]) -> PairedLatency | None:
         return combined_latency(latencies, self._shares) if latencies else None
@@ -327,6 +275,15 @@ class FleetCandidates:
     def measure(self, candidate: ov.Model) -> Timed:
         """See ``Candidates``."""
         return self.fleet.measure(candidate)
+
+
+def _latencies(members: Sequence[Elsewhere]) -> dict[str, PairedLatency]:
+    return {each.environment: each.latency for each in members if each.latency is not None}
+
+
+def _worst_holdout(members: Sequence[Elsewhere]) -> Holdout | None:
+    found = [each.holdout for each in members if each.holdout is not None]
+    return max(found, key=lambda each: _least(each.accuracy_loss), default=None)
 
 
 def _least(loss: Estimate) -> float:

@@ -16,7 +16,7 @@ from quantize_zoo import errors
 from quantize_zoo.cell import finishing
 from quantize_zoo.cell.candidates import CellCandidates, Fp32
 from quantize_zoo.cell.cell import Cell
-from quantize_zoo.cell.elsewhere import score_elsewhere
+from quantize_zoo.cell.elsewhere import SampleSets, score_elsewhere
 from quantize_zoo.cell.fleet import Fleet
 from quantize_zoo.cell.identity import search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
@@ -275,7 +275,7 @@ class CellSession:
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
     @property
-    def _samples(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _samples(self) -> SampleSets:
         """Those of the search, and those of the holdout."""
         return self._split.scoring, self._split.holdout
 
