@@ -51,6 +51,7 @@ class _Draft:
     """The file of the candidate at hand, for those that run in other processes; a new name for each."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._model: ov.Model | None = None
         self._count = 0
@@ -76,20 +77,21 @@ class Fleet:
         spec: the fleet.
         work: the candidates of the member that leads.
         limit: the instruction set that oneDNN is limited to where a member does not ask for one; empty for none.
+        folder: takes the file of the candidate at hand; it is removed with the process.
 
     Raises:
         CellError: the models run nowhere but in the cell's process, or FP32 cannot be scored on a member.
 
     """
 
-    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str) -> None:
+    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path) -> None:
         work.bench.accuracy.require_separable()
         self._spec = spec
         self._work = work
         self._stack = ExitStack()
         self._lead = work.cell.device.label
         self._others: dict[str, OtherMember] = {}
-        self._draft = _Draft(Path(self._stack.enter_context(tempfile.TemporaryDirectory())))
+        self._draft = _Draft(folder)
         self._fp32 = work.cell.model.model
         rows = [self._open(member, member.isa or limit) for member in spec.members]
         whole = sum(spec.shares[row.name] for row in rows if not row.unavailable)
@@ -199,7 +201,7 @@ class Fleet:
     def _open(self, member: DeviceSpec, isa: str) -> FleetMember:
         """Make a member ready, if it is here."""
         work, name = self._work, member.label
-        played = member.isa is not None and member.isa != available_instruction_sets()[-1]
+        played = member.isa is not None and [member.isa] != available_instruction_sets()[-1:]
         if name == self._lead:
             fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
             return FleetMember(name, 0.0, fp32, work.precision, played)

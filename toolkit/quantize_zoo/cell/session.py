@@ -149,7 +149,7 @@ class CellSession:
         self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
         fleet = self._cell.fleet
-        self._fleet = Fleet(fleet, self._work, self._limit) if fleet else None
+        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder) if fleet else None
         members = self._fleet.members if self._fleet else ()
         self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning, members)
         placement = self._pipeline.placement
