@@ -14,7 +14,7 @@ import yaml
 
 from quantize_zoo import cli
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.scoring.checker_config import PREFIX_VARIABLES
+from quantize_zoo.scoring.checker_entries import PREFIX_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 

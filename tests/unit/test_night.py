@@ -13,7 +13,8 @@ from builders import Alone, Scorer, latency, option, pipeline, reference
 from quantize_zoo import errors
 from quantize_zoo.cell import Calibration, Finished, Prepared
 from quantize_zoo.config import DeviceSpec, load_matrix
-from quantize_zoo.matrix.baselines import baseline_content
+from quantize_zoo.matrix import planning
+from quantize_zoo.matrix.baselines import baseline_content, models_folder
 from quantize_zoo.matrix.night import STEPS, run_in
 from quantize_zoo.progress import Silent
 from quantize_zoo.scoring import Estimate
@@ -96,6 +97,9 @@ class PlayedWork:
         raise AssertionError("a test says what happens")
 
 
+PREPARE = PlayedWork.prepare
+
+
 class PlayedEngine:
     """Implements ``Engine`` with played work."""
 
@@ -122,18 +126,25 @@ class PlayedEngine:
         self.was_cut_short.set()
 
 
+@pytest.fixture(scope="module")
+def canonical(tmp_path_factory):
+    """A folder of canonical models for all nights: making one takes a process, which is not what is tested here."""
+    return tmp_path_factory.mktemp("models")
+
+
 @pytest.fixture
-def night(tmp_path, zoo):
+def night(tmp_path, zoo, canonical):
     """Run two cells, of which something happens to the first, and return what the store has."""
+    models_folder(tmp_path).symlink_to(canonical)
     matrix = load_matrix(zoo / "embedded.yml").select(["digits-resnet", "digits-mobilenet"], ["CPU"])
     matrix = matrix.model_copy(update={"devices": (DeviceSpec(device="CPU"),)}).with_optimizer({"max_trials": 4})
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
 
-    def run(happens, at_once=1, beside=(), **changes):
+    def run(happens, at_once=1, beside=(), limit=None, **changes):
         named = {("digits-resnet", name): what for name, what in happens.items()}
         engine = PlayedEngine(named, at_once)
-        asked = run.matrix.with_optimizer(changes)
-        return run_in(tmp_path, asked, engine, store, Silent(), "quantize-zoo run", 0, beside)
+        tonight = run.matrix.with_optimizer(changes).model_copy(update={"max_minutes_a_night": limit})
+        return run_in(tmp_path, tonight, engine, store, Silent(), "quantize-zoo run", 0, beside)
 
     run.store, run.folder, run.matrix = store, tmp_path, matrix
     return run
@@ -159,6 +170,33 @@ def fail(error):
         raise error
 
     return happens
+
+
+def test_a_settled_cell_is_evaluated_and_one_that_is_another_by_now_searches(night, monkeypatch):
+    monkeypatch.setattr(planning, "SETTLED_NIGHTS", 2)
+    first, second = night({}, limit=60), night({}, limit=60)
+    assert [cell.method for run in (first, second) for cell in run.cells] == ["cold_start"] * 4
+    third = night({}, limit=60)
+    assert [(cell.method, len(cell.trials)) for cell in third.cells] == [("eval", 1)] * 2
+    assert third.cells[0].trials[0].option_hash == second.cells[0].trials[second.cells[0].final.trial].option_hash
+
+    def another(self):
+        found = PREPARE(self)
+        return replace(found, reference=replace(found.reference, identity={"model content": "another"}))
+
+    monkeypatch.setattr(PlayedWork, "prepare", another)
+    assert [(cell.method, len(cell.trials)) for cell in night({}, limit=60).cells] == [("cold_start", 4)] * 2
+
+
+def test_without_a_limit_a_settled_cell_searches(night, monkeypatch):
+    monkeypatch.setattr(planning, "SETTLED_NIGHTS", 1)
+    assert [[len(cell.trials) for cell in night({}).cells] for _ in range(2)] == [[4, 4]] * 2
+
+
+def test_a_night_whose_time_is_over_begins_no_search_of_what_it_knows(night):
+    night({}, limit=60)
+    cells = night({}, limit=1e-9).cells
+    assert [(cell.method, len(cell.trials)) for cell in cells] == [("eval", 1)] * 2
 
 
 def test_the_steps_are_those_of_the_docstring():

@@ -160,11 +160,11 @@ def issues(tmp_path):
     program.chmod(0o755)
     (tmp_path / "python").symlink_to(sys.executable)
 
-    def run(*cells, opened="none", history=None, **changes):
+    def run(*cells, opened="none", gates=None, **changes):
         for path in (calls, tmp_path / "body"):
             path.unlink(missing_ok=True)
         write_reports(
-            make_run_report(run_record(*cells, **changes), [accepted(gated())], history), folder, newest=False
+            make_run_report(run_record(*cells, **changes), [accepted(gated())], gates=gates), folder, newest=False
         )
         script = ROOT / ".github" / "scripts" / "regression-issue.sh"
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OPEN": f'"quantize-zoo: {opened}"'}
@@ -208,11 +208,11 @@ def test_the_issue_of_a_missed_target_says_which(issues):
 
 def test_a_regressed_cell_that_is_taken_out_of_the_matrix_stays_in_the_issue(issues):
     rest = gated(model="b")
-    known = {"history": {"net-CPU": [gated(SLOWER)]}, "plan": RunPlan(("b-CPU",), whole=True)}
+    known = {"gates": {"net-CPU": ("run", gated(SLOWER).gate)}, "plan": RunPlan(("b-CPU",), whole=True)}
     calls, body = issues(rest, opened="regression", **known)
     assert calls == ["issue comment 7"]
     assert "- `net-CPU: it is no longer in the matrix; it regressed in run run: 6 % slower" in body
-    assert issues(rest, opened="regression", **(known | {"history": {}}))[0] == ["issue close 7"]
+    assert issues(rest, opened="regression", **(known | {"gates": {}}))[0] == ["issue close 7"]
 
 
 def test_a_run_that_does_not_know_closes_no_issue(issues):

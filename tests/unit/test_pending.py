@@ -151,7 +151,7 @@ def test_pending_choices_move_what_is_proposed():
             sampler.skip(turn)
             proposed.append(sampler.ask(pending)[label])
         alike.append(sum(proposed))
-        assert len(sampler._trials.trials) == 30, "a lie is forgotten"
+        assert sampler._tpe.observed == 30, "a lie is forgotten"
     assert alike[1] < alike[0]
 
 

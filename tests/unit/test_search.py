@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builders import SYMMETRIC, Alone, Scorer, option, trial
+from builders import SYMMETRIC, Alone, Scorer, latency, measurement, option, trial
 from quantize_zoo import errors
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, WorkerDiedError
 from quantize_zoo.quantization import Branch, SearchSpace, Variable, option_hash, preset_estimator
 from quantize_zoo.search import (
+    BestSoFar,
     Pruned,
     Score,
     Scored,
@@ -99,6 +100,32 @@ def test_ranking_has_every_measured_trial_once():
 
 def test_no_best_without_a_measured_trial():
     assert best_trial([trial(0, 0, 1, score=None, loss=None, measurement=None, failure="broken")], PARAMS) is None
+
+
+@pytest.mark.parametrize("shift", [-0.02, 0.0, 0.02], ids=["most within", "half within", "none within"])
+def test_best_so_far_is_the_first_of_the_ranking(shift):
+    rng = np.random.default_rng(1)
+    trials = [some_trial(number, rng, shift) for number in range(60)]
+    best = BestSoFar(PARAMS)
+    for count, each in enumerate(trials, 1):
+        best.add(each)
+        assert best.trial is ranked(trials[:count], PARAMS)[0]
+        assert best.trial is best_trial(trials[:count], PARAMS)
+
+
+def test_ranking_takes_the_best_of_what_is_left_again_and_again():
+    rng = np.random.default_rng(2)
+    left = [some_trial(number, rng, -0.02) for number in range(60)]
+    for each in ranked(left, PARAMS):
+        assert each is best_trial(left, PARAMS)
+        left.remove(each)
+
+
+def some_trial(number, rng, shift):
+    """A trial with an interval of its own."""
+    lost, ratio, half = float(rng.normal(0.01 + shift, 0.005)), float(rng.uniform(1, 2)), float(rng.uniform(0, 0.2))
+    found = replace(measurement(1 - lost, ratio), latency=latency(ratio, half))
+    return trial(number, lost, ratio, measurement=found, loss=float(np.round(lost, 2)))
 
 
 def test_pareto_front_has_what_nothing_beats_in_both():

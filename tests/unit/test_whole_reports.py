@@ -16,7 +16,7 @@ from quantize_zoo.report.benchmark_json import render_benchmark
 from quantize_zoo.report.json_schema import SCHEMA_FILE
 from quantize_zoo.scoring import LayerTime
 from quantize_zoo.search import Pruned, Score
-from quantize_zoo.store import Final, Holdout, OtherMetric, ReferencePoint, RunnerUp, Store
+from quantize_zoo.store import Final, Holdout, NightRecord, OtherMetric, ReferencePoint, RunnerUp, Store
 from quantize_zoo.text import files
 from unit.test_gate_and_report import all_cells, good, run_record
 from unit.test_outputs import gated, measured
@@ -140,8 +140,8 @@ def test_what_is_not_a_number_is_sorted_as_what_is_not_there():
 
 
 def test_nights_without_a_number_leave_lines_and_trends_alone():
-    nights = [replace(good(), run_id=f"n{index}") for index in range(12)]
-    lost = replace(good(), final=replace(final(1, 1.5), latency=replace(latency(1.5), ratio=estimate(NAN))))
+    nights = [NightRecord(f"n{index}", 1.0, 0.9, 1.5) for index in range(12)]
+    lost = NightRecord("n12", 1.0, 0.9, NAN)
     report = make_run_report(run_record(good()), nights={"net-CPU": [*nights, lost]})
     assert [night.speedup for night in report.cells[0].nights][-2:] == [1.5, None]
     assert report.cells[0].trends == ()

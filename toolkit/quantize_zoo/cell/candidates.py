@@ -22,9 +22,11 @@ from quantize_zoo.scoring import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    compile_from_accuracy,
     describe_execution,
     mean_estimate,
     measure_in_turns,
+    serves_latency,
 )
 from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
 
@@ -43,6 +45,14 @@ class Fp32:
     accuracy: float
     per_sample: NDArray[np.float64] | None
     higher_is_better: bool
+
+
+@dataclass
+class Candidate:
+    """A candidate's model, and what it was compiled to for its accuracy until its latency is measured."""
+
+    model: ov.Model
+    compiled: Any = None
 
 
 @dataclass(frozen=True)
@@ -66,14 +76,14 @@ class CellCandidates:
     order: tuple[int, ...]
     fp32: Fp32
 
-    def build(self, option: ModelOption) -> tuple[Built, ov.Model]:
+    def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
         start = time.perf_counter()
         model = self.pipeline.build(option)
         candidate, structure = ranges_hash(model, option.steps), structural_signature(model)
-        return Built(candidate, structure, time.perf_counter() - start), model
+        return Built(candidate, structure, time.perf_counter() - start), Candidate(model)
 
-    def score(self, candidate: ov.Model, *, prune: bool) -> Scored:
+    def score(self, candidate: Candidate, *, prune: bool) -> Scored:
         """See ``Candidates``."""
         start = time.perf_counter()
         found = self.passed(candidate, prune=prune)
@@ -86,12 +96,15 @@ class CellCandidates:
             seconds=time.perf_counter() - start - found.compile_seconds,  # taking it down is a part of its cost
         )
 
-    def passed(self, candidate: ov.Model, *, prune: bool) -> Passed:
+    def passed(self, candidate: Candidate, *, prune: bool) -> Passed:
         """Take the search's samples through a candidate in this process; with ``prune`` end when that is hopeless."""
         start = time.perf_counter()
-        compiled = compile_for_accuracy(candidate, self.bench.device)
+        compiled = compile_for_accuracy(candidate.model, self.bench.device)
         seconds = time.perf_counter() - start
-        return self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune)
+        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune)
+        if not found.hopeless:
+            candidate.compiled = compiled
+        return found
 
     def passed_by(
         self, compiled: Any, fp32: float, per_sample: NDArray[np.float64] | None, compile_seconds: float, *, prune: bool
@@ -123,18 +136,22 @@ class CellCandidates:
         """The floating point precision that FP32 runs in here."""
         return describe_execution(self.fp32.for_accuracy).inference_precision
 
-    def measure(self, candidate: ov.Model) -> Timed:
+    def measure(self, candidate: Candidate) -> Timed:
         """See ``Candidates``."""
         start = time.perf_counter()
-        bench = self.bench
-        compiled = compile_for_latency(candidate, bench.device, bench.benchmark)
+        bench, model = self.bench, candidate.model
+        compiled, candidate.compiled = candidate.compiled, None
+        if compiled is None or not serves_latency(bench.device):
+            compiled = compile_for_latency(model, bench.device, bench.benchmark)
+            again = compile_again(compiled, model, bench.device, bench.benchmark)
+        else:
+            again = compile_from_accuracy(compiled, model, bench.device, bench.benchmark)
+        execution = describe_execution(compiled)
         compiled_at = time.perf_counter()
         latency = None
         if bench.measures_latency:
-            again = compile_again(compiled, candidate, bench.device, bench.benchmark)
             latency = measure_in_turns(self.fp32.compile_again, again, bench.timed_samples(), bench.benchmark)
-        execution = describe_execution(compiled)
-        del compiled  # taking it down is a part of its cost
+        del compiled, again  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 
     def _watch(self, fp32: float, per_sample: NDArray[np.float64] | None) -> Watch | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from quantize_zoo.cell.candidates import CellCandidates, Passed
+from quantize_zoo.cell.candidates import Candidate, CellCandidates, Passed
 from quantize_zoo.cell.elsewhere import SampleSets, compared
 from quantize_zoo.cell.members import OtherMember, open_member
 from quantize_zoo.cell.values import Finished
@@ -112,11 +112,11 @@ class Fleet:
             elif each.played:
                 yield f"member {each.name} is played: this machine is held to its instruction set"
 
-    def build(self, option: ModelOption) -> tuple[Built, ov.Model]:
+    def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
         return self._work.build(option)
 
-    def score(self, model: ov.Model, known: Known, *, prune: bool) -> Scored:
+    def score(self, candidate: Candidate, known: Known, *, prune: bool) -> Scored:
         """Ask the members one after another; with ``prune`` a candidate ends at the first that is surely missed.
 
         Once a candidate was found that is valid everywhere, the loss on all of a member's samples is sure enough.
@@ -127,7 +127,7 @@ class Fleet:
         started = time.perf_counter()
         told, ended = self._lead, False
         for name in known.members or tuple(self._shares):
-            passed[name] = each = self._pass(name, model, prune=prune)
+            passed[name] = each = self._pass(name, candidate, prune=prune)
             found[name] = self._judged(name, each)
             missed = known.found and not meets_accuracy(found[name].accuracy_loss, params)
             ended = prune and (each.hopeless or missed)
@@ -145,11 +145,11 @@ class Fleet:
             members=tuple(found.values()),
         )
 
-    def measure(self, model: ov.Model) -> Timed:
+    def measure(self, candidate: Candidate) -> Timed:
         """Measure a candidate on all members against FP32 on each."""
         started = time.perf_counter()
-        lead = self._work.measure(model)
-        path = self._draft.of(model)
+        lead = self._work.measure(candidate)
+        path = self._draft.of(candidate.model)
         latencies = self._on_all(lead.latency, lambda other: other.measured(self._fp32, path))
         seconds = time.perf_counter() - started - lead.compile_seconds
         return replace(
@@ -213,10 +213,10 @@ class Fleet:
         self._others[name] = other
         return FleetMember(name, 0.0, mean_estimate(other.accuracy, other.per_sample), other.precision, played)
 
-    def _pass(self, name: str, model: ov.Model, *, prune: bool) -> Passed:
+    def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Passed:
         if name == self._lead:
-            return self._work.passed(model, prune=prune)
-        return self._others[name].passed(self._draft.of(model), prune=prune)
+            return self._work.passed(candidate, prune=prune)
+        return self._others[name].passed(self._draft.of(candidate.model), prune=prune)
 
     def _judged(self, name: str, found: Passed) -> MemberScore:
         fp32 = self._work.fp32
@@ -266,15 +266,15 @@ class FleetCandidates:
     fleet: Fleet
     known: Known = field(default_factory=Known)
 
-    def build(self, option: ModelOption) -> tuple[Built, ov.Model]:
+    def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
         return self.fleet.build(option)
 
-    def score(self, candidate: ov.Model, *, prune: bool) -> Scored:
+    def score(self, candidate: Candidate, *, prune: bool) -> Scored:
         """See ``Candidates``."""
         return self.fleet.score(candidate, self.known, prune=prune)
 
-    def measure(self, candidate: ov.Model) -> Timed:
+    def measure(self, candidate: Candidate) -> Timed:
         """See ``Candidates``."""
         return self.fleet.measure(candidate)
 

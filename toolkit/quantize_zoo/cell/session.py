@@ -215,7 +215,7 @@ class CellSession:
 
         ``accuracy`` is what its trial found.
         """
-        proof = finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
+        proof = finishing.write_proven(self._work, self._work.build(option)[1].model, path, accuracy)
         finished = finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
         return self._fleet.finish(finished, path, self._samples) if self._fleet else finished
 
@@ -239,7 +239,7 @@ class CellSession:
 
     def export(self, option: ModelOption, accuracy: float | None, path: Path) -> None:
         """Write the option's model as IR, and prove it."""
-        finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
+        finishing.write_proven(self._work, self._work.build(option)[1].model, path, accuracy)
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""

@@ -41,6 +41,7 @@ from quantize_zoo.config.model import (
 )
 from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.pot import PotJob, PotOptions, load_pot, load_pot_compression, pot_of_options
+from quantize_zoo.config.retention import Retention
 from quantize_zoo.config.stages import Stage, search_stages
 from quantize_zoo.config.waiving import add_waiver, takes_waivers
 
@@ -72,6 +73,7 @@ __all__ = [
     "PotOptions",
     "QuantizationConfig",
     "RangeEstimatorParams",
+    "Retention",
     "Runtime",
     "SaturationFix",
     "Stage",

@@ -15,6 +15,7 @@ from quantize_zoo.config.keys import first_twins, is_on, planned_names
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
 from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.numbers import MOST_DEVICES, MOST_MODELS, Flag, Megabytes, Minutes
+from quantize_zoo.config.retention import Retention
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 from quantize_zoo.text.paths import is_file
@@ -43,10 +44,14 @@ class MatrixFile(Strict):
     hang_minutes: Minutes = Field(
         default=30.0, description="a step of a cell that takes longer, and much longer than others, is ended"
     )
+    max_minutes_a_night: Minutes | None = Field(
+        default=None, description="that all cells together may take, who gains the most getting the most"
+    )
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
     notify: Notify | None = None
+    retention: Retention | None = None
 
 
 class MatrixConfig(Strict):
@@ -65,10 +70,12 @@ class MatrixConfig(Strict):
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = 2048
     hang_minutes: float = 30.0
+    max_minutes_a_night: float | None = None
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
     notify: Notify | None = None
+    retention: Retention | None = None
     whole: bool = True
 
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
@@ -160,10 +167,12 @@ def load_matrix(path: Path) -> MatrixConfig:
         references=file.references,
         input_memory_mb=file.input_memory_mb,
         hang_minutes=file.hang_minutes,
+        max_minutes_a_night=file.max_minutes_a_night,
         gate=file.gate,
         waivers=file.waivers,
         runtimes=tuple(_beside(folder, each, source, index) for index, each in enumerate(file.runtimes)),
         notify=file.notify,
+        retention=file.retention,
     )
 
 

@@ -22,6 +22,7 @@ _SMALLEST_METRIC = 1e-9  # what is lost is told in percent of it
 _LARGEST_BORDER = 1e30  # of a range, whose width has to be one of f32
 
 Trials = Annotated[int, Field(strict=True, gt=0, le=MOST_TRIALS)]
+Nights = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
 Samples = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
 Threads = Annotated[int, Field(strict=True, gt=0, le=4096)]
 BatchSize = Annotated[int, Field(strict=True, gt=0, le=65_536)]

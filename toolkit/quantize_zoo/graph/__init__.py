@@ -3,7 +3,7 @@
 from quantize_zoo.graph.bodies import Branch, branches_by_operation, ordered_operations
 from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
 from quantize_zoo.graph.constants import constant_of, set_constant
-from quantize_zoo.graph.files import content_hash, read_model, save_model
+from quantize_zoo.graph.files import content_hash, read_model, save_model, weights_bytes
 from quantize_zoo.graph.ignored import ignored_operations
 from quantize_zoo.graph.layers import (
     common_layers,
@@ -77,6 +77,7 @@ __all__ = [
     "set_constant",
     "shared_configs",
     "structural_signature",
+    "weights_bytes",
     "with_bodies",
     "with_layer_results",
     "with_other_rounding",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
@@ -18,6 +19,18 @@ _OF_A_WARM_START_ONLY = frozenset({"search space", "environment"})
 # An option that was good on other data can be built on these, and is evaluated on them.
 _OF_THE_DATA = frozenset({"dataset", "samples of the search"})
 StoredIdentity = Mapping[str, str]
+
+
+class StoredTrials(Protocol):
+    """The trials of stored searches, which are many: only what is needed is asked for."""
+
+    def trials(self, cell_id: int) -> tuple[Trial, ...]:
+        """Return the trials of a cell, after those of the cells that it goes on from."""
+        ...
+
+    def trial(self, cell_id: int, number: int) -> Trial:
+        """Return one of them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,13 @@ class Start:
 
 
 def stored_searches(params: OptimizerParams, prepared: Prepared, store: Store, cell: Cell) -> list[StoredSearch]:
-    """Return what ``find_start`` chooses from: the searches that fit, else those on other data, and the newest."""
+    """Return what ``find_start`` chooses from: the searches that fit, else those on other data, and the newest.
+
+    A cold start chooses nothing.
+    """
     method = params.trials_load_method
+    if method == "cold_start":
+        return []
 
     def stored(obstacles: Callable[[StoredIdentity], object]) -> list[StoredSearch]:
         return store.searches(cell.model.name, cell.key.device_label, lambda identity: not obstacles(identity))
@@ -50,8 +68,10 @@ def stored_searches(params: OptimizerParams, prepared: Prepared, store: Store, c
     return stored(lambda identity: _obstacles(method, identity, prepared).keys() - _OF_THE_DATA)
 
 
-def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[StoredSearch]) -> Start:
-    """Return where the search starts; ``searches`` are stored ones, newest first.
+def find_start(
+    params: OptimizerParams, prepared: Prepared, searches: Sequence[StoredSearch], stored: StoredTrials
+) -> Start:
+    """Return where the search starts; ``searches`` are stored ones, newest first, their trials in ``stored``.
 
     The newest that fits is gone on with, and those before it back to the last cold start; whatever was run in between,
     on other data or with another model, is passed over. Where none fits, but some are of the same model on other data,
@@ -77,7 +97,8 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
             raise errors.other_search(method, newest.values())
         chosen = fitting[0]
         noted = _noted(fresh, method, newest)
-        return replace(noted, base=chosen.trials[0].option, trials=chosen.trials, continues=chosen.cell_id)
+        trials = stored.trials(chosen.cell_id)
+        return replace(noted, base=trials[0].option, trials=trials, continues=chosen.cell_id)
     if not fitting:
         fitting = _since_cold_start(
             each for each in searches if not _obstacles(method, each.identity, prepared).keys() - _OF_THE_DATA
@@ -86,7 +107,10 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
         raise errors.other_search(method, newest.values())
     if not fitting:
         return _with_note(fresh, f"fine_tune starts over: the stored search differs in {'; '.join(newest.values())}")
-    bests = (best_trial(each.trials, params) if each.best is None else each.trials[each.best] for each in fitting)
+    bests = (
+        best_trial(stored.trials(each.cell_id), params) if each.best is None else stored.trial(each.cell_id, each.best)
+        for each in fitting
+    )
     best = best_trial([each for each in bests if each is not None], params)
     if best is None:
         if method == "eval":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from pydantic import TypeAdapter
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.config import OptimizerParams, search_stages
-from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
@@ -33,7 +34,6 @@ from quantize_zoo.search import (
     StagePlan,
     Trial,
     TrialRecorder,
-    best_trial,
     change_whole_model,
     give_back,
     is_met,
@@ -73,13 +73,25 @@ def prepare(cell: Cell, desk: Desk) -> Prepared:
 def start(prepared: Prepared, desk: Desk) -> Start:
     """Find where the search starts, by the load method and what is stored."""
     store = desk.night.store
-    found = find_start(desk.params, prepared, stored_searches(desk.params, prepared, store, desk.cell))
+    found = _found_start(prepared, desk)
     if found.continues is not None:
         store.set_continues(desk.cell_id, found.continues)
     if found.reference != prepared.reference:
         store.set_reference(desk.cell_id, found.reference)
     desk.night.observer.reference_scored(desk.cell, found.reference)
     return replace(found, incumbent=usable(desk.baseline, found.placement))
+
+
+def _found_start(prepared: Prepared, desk: Desk) -> Start:
+    store, params, otherwise = desk.night.store, desk.params, desk.cell.otherwise
+    try:
+        return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell), store)
+    except CellError:
+        if otherwise is None:
+            raise
+    params = params.model_copy(update={"trials_load_method": otherwise})
+    store.set_method(desk.cell_id, otherwise)
+    return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell), store)
 
 
 def references(found: Start, desk: Desk) -> Start:
@@ -100,10 +112,12 @@ def search(found: Start, desk: Desk) -> list[Trial]:
         prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
         members=[each.name for each in reference.fleet if not each.unavailable],
     )
+    started, known = time.monotonic(), len(recorder.trials)
     for trial in _trials(found, recorder, desk):
         desk.night.store.add_trial(desk.cell_id, trial)
-        desk.night.observer.trial_finished(desk.cell, trial, best_trial(recorder.trials, params))
+        desk.night.observer.trial_finished(desk.cell, trial, recorder.best)
         desk.stop_if_asked()
+    desk.night.store.set_search(desk.cell_id, time.monotonic() - started, len(recorder.trials) - known)
     return ranked(recorder.trials, params)
 
 
@@ -130,7 +144,7 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         if recorder.is_finished(stage.until):
             continue
         done = [trial for trial in recorder.trials if trial.stage == number]
-        best = best_trial(recorder.trials, recorder.params)
+        best = recorder.best
         base = done[0].option if done else best.option if best else found.base
         calibration = desk.work.calibrate(base)
         seconds += calibration.seconds
@@ -215,7 +229,7 @@ def _confirm_first(ranking: list[Trial], desk: Desk) -> Choice:
 def finish(choice: Choice | None, desk: Desk) -> Choice | None:
     """Export the best model, and find out what is told of it; from here on the cell is done, whatever follows."""
     final = None if choice is None else _final(choice, desk)
-    desk.night.store.set_final(desk.cell_id, final)
+    desk.night.store.set_final(desk.cell_id, final, None if choice is None else choice.best.option_hash)
     return choice
 
 
@@ -297,7 +311,7 @@ def _result(baseline: StoredBaseline, *checks: Check) -> GateResult:
 
 
 def _keep(result: GateResult, desk: Desk) -> None:
-    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"))
+    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"), result.status)
 
 
 def _best_model(cell: Cell) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 
 from quantize_zoo import errors
 from quantize_zoo.config import (
@@ -79,16 +80,19 @@ def option_hash(option: ModelOption) -> str:
 
     The tensors of an operation that is not quantized do not count, and for samples of batch size 1 batch_mean is mean.
     """
-    values = {
-        name: (
-            {"activations": asdict(choice.activations), "weights": choice.weights and asdict(choice.weights)}
-            if choice.quantize
-            else None
-        )
-        for name, choice in option.operations.items()
-    }
-    text = json.dumps([values, option.steps], sort_keys=True, default=QuantizationConfig.model_dump)
+    operations = (f"{json.dumps(name)}: {_text(choice)}" for name, choice in sorted(option.operations.items()))
+    text = f"[{{{', '.join(operations)}}}, {json.dumps(option.steps)}]"
     return hashlib.sha256(text.replace('"batch_mean"', '"mean"').encode()).hexdigest()
+
+
+def _text(choice: OperationOption) -> str:
+    return _quantized_text(choice.activations, choice.weights) if choice.quantize else "null"
+
+
+@lru_cache(maxsize=4096)  # of hundreds of operations most have equal options
+def _quantized_text(activations: TensorOption, weights: TensorOption | None) -> str:
+    values = {"activations": asdict(activations), "weights": weights and asdict(weights)}
+    return json.dumps(values, sort_keys=True, default=QuantizationConfig.model_dump)
 
 
 def quantization_ratio(option: ModelOption) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from quantize_zoo.gate import Check, GateResult, Verdict
@@ -39,13 +40,30 @@ Document = TypeVar("Document")
 
 def json_value(report: RunReport) -> dict[str, Any]:
     """Return the document as plain values."""
-    value: dict[str, Any] = plain(_document(report))
+    value: dict[str, Any] = plain(_document(report, tuple(_cell(cell) for cell in report.cells)))
     return value
 
 
 def render_json(report: RunReport) -> str:
     """Return the document as text."""
-    return json_text(_document(report), indent=1) + "\n"
+    return "".join(json_parts(report))
+
+
+def json_parts(report: RunReport) -> Iterator[str]:
+    """Yield the document's text in parts, none of which is larger than a cell's: each cell is a line."""
+    document = _document(report, ())
+    between = "{"
+    for field in fields(document):
+        yield f'{between}"{field.name}":'
+        between = ",\n"
+        if field.name == "cells":
+            yield "[" + ("\n" if report.cells else "")
+            for index, cell in enumerate(report.cells):
+                yield json_text(_cell(cell)) + (",\n" if index + 1 < len(report.cells) else "\n")
+            yield "]"
+        else:
+            yield json_text(getattr(document, field.name))
+    yield "}\n"
 
 
 def check_document(check: Check) -> CheckDocument:
@@ -79,7 +97,7 @@ def _made(make: Callable[[Value], Document], value: Value | None) -> Document | 
     return None if value is None else make(value)
 
 
-def _document(report: RunReport) -> ResultsDocument:
+def _document(report: RunReport, cells: tuple[CellDocument, ...]) -> ResultsDocument:
     run = report.run
     return ResultsDocument(
         SCHEMA_VERSION,
@@ -88,7 +106,7 @@ def _document(report: RunReport) -> ResultsDocument:
             run.id, run.status, run.started_at, run.finished_at, run.matrix, run.command, run.seed,
             run.require_targets, run.on_missing_device, run.version, run.repository,
         ),
-        tuple(_cell(cell) for cell in report.cells),
+        cells,
         report.absent,
         tuple(findings(report)),
     )  # fmt: skip

@@ -7,22 +7,29 @@ from quantize_zoo.scoring.checker_config import (
     checker_entry,
     checker_metrics,
     framework_note,
-    framework_rank,
-    merge_definitions,
     place_in_entry,
-    read_definitions,
     require_metric,
     with_prefixes,
 )
-from quantize_zoo.scoring.checker_parts import missing_files, unknown_keys, unknown_names
+from quantize_zoo.scoring.checker_entries import (
+    Where,
+    definitions_path,
+    kind_of_entries,
+    read_definitions,
+    resolve_paths,
+    take_entry,
+)
+from quantize_zoo.scoring.checker_parts import Fault, faults_of
 from quantize_zoo.scoring.compilation import (
     Execution,
     accuracy_properties,
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    compile_from_accuracy,
     describe_execution,
     latency_properties,
+    serves_latency,
 )
 from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.custom_session import evaluator_problem
@@ -35,7 +42,7 @@ from quantize_zoo.scoring.devices import (
 from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.environments import playable_environments
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
-from quantize_zoo.scoring.images import make_noise, read_images
+from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
@@ -64,6 +71,7 @@ __all__ = [
     "Environment",
     "Estimate",
     "Execution",
+    "Fault",
     "InputBudget",
     "Interpreters",
     "LayerTime",
@@ -75,6 +83,7 @@ __all__ = [
     "Split",
     "Times",
     "Watch",
+    "Where",
     "accuracy_properties",
     "available_devices",
     "available_instruction_sets",
@@ -83,17 +92,20 @@ __all__ = [
     "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
+    "compile_from_accuracy",
+    "definitions_path",
     "describe_environment",
     "describe_execution",
     "evaluator_problem",
+    "faults_of",
     "find_checker",
     "find_overlay",
     "framework_note",
-    "framework_rank",
     "hardware_target",
     "input_shapes",
     "install_overlay",
     "inverse",
+    "kind_of_entries",
     "latency_properties",
     "location_estimate",
     "make_noise",
@@ -102,8 +114,6 @@ __all__ = [
     "measure_in_process",
     "measure_in_turns",
     "measure_rounds",
-    "merge_definitions",
-    "missing_files",
     "open_session",
     "owner_of",
     "paired_loss",
@@ -119,14 +129,16 @@ __all__ = [
     "replicated_loss",
     "require_device",
     "require_metric",
+    "require_pictures",
+    "resolve_paths",
+    "serves_latency",
     "shape_text",
     "split_samples",
     "split_sequences",
     "start_runtime",
     "summarize_compilations",
+    "take_entry",
     "this_release",
-    "unknown_keys",
-    "unknown_names",
     "with_prefixes",
     "write_answers",
 ]

@@ -18,6 +18,7 @@ from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.startup import startup_choices
 from quantize_zoo.search.trial import (
+    BestSoFar,
     Built,
     Measurement,
     Pruned,
@@ -33,6 +34,7 @@ from quantize_zoo.search.trial import (
 
 __all__ = [
     "ERROR_RATE",
+    "BestSoFar",
     "Built",
     "Candidates",
     "Choices",

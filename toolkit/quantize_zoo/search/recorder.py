@@ -11,7 +11,7 @@ from quantize_zoo.quantization import ModelOption, option_hash, quantization_rat
 from quantize_zoo.search.evaluation import Evaluation, Known
 from quantize_zoo.search.members import asking_order
 from quantize_zoo.search.objective import Score, is_valid, loss, meets_targets, relative_accuracy_loss
-from quantize_zoo.search.trial import Measurement, Pruned, Seconds, Trial, TrialKind, best_trial
+from quantize_zoo.search.trial import BestSoFar, Measurement, Pruned, Seconds, Trial, TrialKind
 
 
 class TrialRecorder:
@@ -42,11 +42,24 @@ class TrialRecorder:
     ) -> None:
         self.params = params
         self._members = tuple(members)
-        self.trials = list(trials)
+        self.trials: list[Trial] = []
+        self._best = BestSoFar(params)
+        # The first trial of each configuration, model and measured structure, and the first that has a score.
+        self._by_option: dict[str, Trial] = {}
+        self._by_candidate: dict[str, Trial] = {}
+        self._by_structure: dict[str, Trial] = {}
+        self._first_scored: Score | None = None
         self._fp32_accuracy = fp32_accuracy
         self._higher_is_better = higher_is_better
         self._prunes = prunes and params.compatibility is None
         self._started = time.perf_counter()
+        for trial in trials:
+            self._keep(trial)
+
+    @property
+    def best(self) -> Trial | None:
+        """The best of the trials; see ``best_trial``."""
+        return self._best.trial
 
     def is_finished(self, until: int) -> bool:
         """Tell whether there are enough trials, the time is over, or the targets are met and that is all one wants."""
@@ -55,7 +68,7 @@ class TrialRecorder:
         minutes = (time.perf_counter() - self._started) / 60
         if self.params.max_minutes is not None and minutes >= self.params.max_minutes:
             return True
-        best = best_trial(self.trials, self.params) if self.params.stop_on_target else None
+        best = self.best if self.params.stop_on_target else None
         return best is not None and best.score is not None and meets_targets(best.score, self.params)
 
     def draft(self, kind: TrialKind, stage: int, option: ModelOption) -> Trial:
@@ -76,17 +89,16 @@ class TrialRecorder:
 
     def is_known(self, trial: Trial) -> bool:
         """Tell whether the trial's configuration was evaluated before."""
-        return any(each.option_hash == trial.option_hash for each in self.trials)
+        return trial.option_hash in self._by_option
 
     def known(self) -> Known:
         """Return what needs no second look."""
-        measured = (each.structure for each in self.trials if each.measurement)
-        known = Known(frozenset(each.candidate for each in self.trials if each.candidate), frozenset(measured))
+        known = Known(frozenset(self._by_candidate), frozenset(self._by_structure))
         if not self._members:
             return known
         asked = (each.members for each in self.trials if each.reused_from is None)
         order = asking_order(self._members, asked, self.params.accuracy_loss / 100)
-        found = any(each.score is not None and is_valid(each.score, self.params) for each in self.trials)
+        found = self.best is not None and self.best.score is not None and is_valid(self.best.score, self.params)
         return replace(known, members=order, found=found)
 
     def may_prune(self, trial: Trial) -> bool:
@@ -105,7 +117,7 @@ class TrialRecorder:
 
         """
         trial = replace(trial, number=len(self.trials))
-        same = next((each for each in self.trials if each.option_hash == trial.option_hash), None)
+        same = self._by_option.get(trial.option_hash)
         if same is not None:
             finished = _reused(trial, same)
         elif isinstance(outcome, Evaluation):
@@ -114,15 +126,26 @@ class TrialRecorder:
             finished = replace(trial, failure=outcome)
         overhead = max(0.0, seconds - finished.seconds.total)
         finished = replace(finished, seconds=replace(finished.seconds, overhead=overhead))
-        self.trials.append(finished)
+        self._keep(finished)
         return finished
+
+    def _keep(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        self._best.add(trial)
+        self._by_option.setdefault(trial.option_hash, trial)
+        if trial.candidate:
+            self._by_candidate.setdefault(trial.candidate, trial)
+        if trial.measurement:
+            self._by_structure.setdefault(trial.structure, trial)
+        if self._first_scored is None:
+            self._first_scored = trial.score
 
     def _measured(self, trial: Trial, found: Evaluation) -> Trial:
         built, scored = found.built, found.scored
         trial = replace(
             trial, candidate=built.candidate, structure=built.structure, seconds=Seconds(build=built.seconds)
         )
-        same = next((each for each in self.trials if each.candidate == built.candidate), None)
+        same = self._by_candidate.get(built.candidate)
         if same is not None or scored is None:
             assert same is not None, "only a known model is not scored"
             return _reused(trial, same)
@@ -140,7 +163,7 @@ class TrialRecorder:
             known = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
             value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option)))
             return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
-        twin = next((each for each in self.trials if each.structure == built.structure and each.measurement), None)
+        twin = self._by_structure.get(built.structure)
         timed = found.timed
         if timed is not None:
             compiled = seconds.compile + timed.compile_seconds
@@ -167,7 +190,7 @@ class TrialRecorder:
 
     def _base_score(self, otherwise: Score) -> Score:
         """Return the score of the first trial, which sets the scales of the loss."""
-        return next((trial.score for trial in self.trials if trial.score is not None), otherwise)
+        return self._first_scored or otherwise
 
 
 def _reused(trial: Trial, known: Trial) -> Trial:

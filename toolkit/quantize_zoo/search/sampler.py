@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK, Trials, hp, tpe
-from hyperopt.base import Domain, trials_from_docs
 
-from quantize_zoo.quantization import SearchSpace, Variable
-from quantize_zoo.search.labels import Choices, base_choices, below, labelled, roots
+from quantize_zoo.quantization import SearchSpace
+from quantize_zoo.search.labels import Choices, base_choices, labelled
+from quantize_zoo.search.tpe import Tpe
 
 GAMMA = 0.3
 EI_CANDIDATES = 24  # hyperopt's own
 # Of many candidates TPE takes the likeliest, the same again and again; of fewer it takes others.
 _FEWER_CANDIDATES = (EI_CANDIDATES, 4, 1)
 _TURNS = 2  # of which one is TPE's
-# TPE takes 50 ms and more, a neighbour one: the more are pending, the rarer are TPE's turns, and it gets one try.
+# TPE takes some times as long as a neighbour: the more are pending, the rarer are its turns, and it gets one try.
 _PENDING_A_TURN = 4
 _LARGEST_STEP = 3  # variables that a neighbour changes
 _NEIGHBOURS_TRIED = 50
@@ -47,12 +45,12 @@ class TpeSampler:
         self._space = space
         self._sizes = {label: len(each.branches) for label, each in labelled(space).items() if len(each.branches) > 1}
         self._as_pot = as_pot
-        self._domain = Domain(lambda choices: 0.0, [_expression(*root) for root in roots(space).items()])
-        self._trials = Trials()
+        self._tpe = Tpe(space, GAMMA)
         self._seed = list(seed)
         self._startup = list(startup)
         self._asked = 0
-        self._proposed: list[Choices] = []
+        self._proposed: set[frozenset[tuple[str, int]]] = set()
+        self._losses: list[float] = []
         self._best: tuple[float, Choices] | None = None
 
     def ask(self, pending: Sequence[Choices] = ()) -> Choices:
@@ -63,31 +61,18 @@ class TpeSampler:
         """
         position, self._asked = self._asked, self._asked + 1
         choices = self._propose(position, np.random.default_rng([*self._seed, position]), pending)
-        self._proposed.append(choices)
+        self._proposed.add(frozenset(choices.items()))
         return choices
 
     def tell(self, choices: Choices, loss: float | None) -> None:
         """Report the loss of choices, asked for or not; None if they failed."""
-        self._trials.insert_trial_doc(self._document(choices, loss))
-        self._trials.refresh()
-        self._proposed.append(choices)
-        if loss is not None and (self._best is None or loss < self._best[0]):
+        self._tpe.observe(choices, loss)
+        self._proposed.add(frozenset(choices.items()))
+        if loss is None:
+            return
+        self._losses.append(loss)
+        if self._best is None or loss < self._best[0]:
             self._best = (loss, choices)
-
-    def _document(self, choices: Choices, loss: float | None) -> Any:
-        """Return hyperopt's record of a finished trial."""
-        ticket = self._trials.new_trial_ids(1)[0]
-        misc = {
-            "tid": ticket,
-            "cmd": self._domain.cmd,
-            "workdir": None,
-            "idxs": {label: [ticket] if label in choices else [] for label in self._domain.params},
-            "vals": {label: [choices[label]] if label in choices else [] for label in self._domain.params},
-        }
-        result = {"status": STATUS_FAIL} if loss is None else {"status": STATUS_OK, "loss": loss}
-        document = self._trials.new_trial_docs([ticket], [None], [result], [misc])[0]
-        document["state"] = JOB_STATE_DONE
-        return document
 
     @property
     def asked(self) -> int:
@@ -103,17 +88,22 @@ class TpeSampler:
             return self._startup[position]
         if self._as_pot:
             fewest = min(self._sizes.values())
-            return self._tpe(rng, self._trials, fewest, prior_weight=1 / fewest, random_trials=_POT_RANDOM_TRIALS)
+            if self._tpe.observed < _POT_RANDOM_TRIALS:
+                return self._tpe.random(_seed(rng))
+            return self._tpe.suggest(_seed(rng), fewest, prior_weight=1 / fewest)
         if self._best is None or position % (_TURNS + len(pending) // _PENDING_A_TURN):
             neighbour = self._neighbour(rng)
             if neighbour is not None:
                 return neighbour
-        known = self._with_lies(pending)
+        lies = [(each, float(np.mean(self._losses))) for each in pending] if self._losses else []
         for candidates in _FEWER_CANDIDATES[:1] if pending else _FEWER_CANDIDATES:
-            choices = self._tpe(rng, known, candidates)
-            if choices not in self._proposed:
+            choices = self._tpe.suggest(_seed(rng), candidates, besides=lies)
+            if self._is_new(choices):
                 return choices
         return self._neighbour(rng) or choices
+
+    def _is_new(self, choices: Choices) -> bool:
+        return frozenset(choices.items()) not in self._proposed
 
     def _neighbour(self, rng: np.random.Generator) -> Choices | None:
         """Return the best choices so far, or the base's, with a few changed; None if all such were proposed."""
@@ -126,45 +116,10 @@ class TpeSampler:
                 label = labels[index]
                 changed[label] = int((changed[label] + rng.integers(1, self._sizes[label])) % self._sizes[label])
             choices = base_choices(self._space, changed)
-            if choices not in self._proposed:
+            if self._is_new(choices):
                 return choices
         return None
 
-    def _with_lies(self, pending: Sequence[Choices]) -> Trials:
-        losses = [loss for loss in self._trials.losses() if loss is not None]
-        if not pending or not losses:
-            return self._trials
-        lies = [self._document(each, float(np.mean(losses))) for each in pending]
-        return trials_from_docs([*self._trials.trials, *lies], validate=False)
 
-    def _tpe(
-        self,
-        rng: np.random.Generator,
-        known: Trials,
-        candidates: int,
-        *,
-        prior_weight: float = 1.0,
-        random_trials: int = 0,
-    ) -> Choices:
-        ticket = self._trials.new_trial_ids(1)[0]
-        document = tpe.suggest(
-            [ticket],
-            self._domain,
-            known,
-            int(rng.integers(2**31 - 1)),
-            prior_weight=prior_weight,
-            n_startup_jobs=random_trials,
-            n_EI_candidates=candidates,
-            gamma=GAMMA,
-            verbose=False,
-        )[0]
-        return {label: int(chosen[0]) for label, chosen in document["misc"]["vals"].items() if len(chosen)}
-
-
-def _expression(label: str, variable: Variable) -> Any:
-    """Return the hyperopt expression of a variable; one without a choice is no variable to hyperopt."""
-    branches = [
-        [_expression(*item) for item in below(label, index, branch).items()]
-        for index, branch in enumerate(variable.branches)
-    ]
-    return hp.choice(label, branches) if len(branches) > 1 else branches[0]
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31 - 1))

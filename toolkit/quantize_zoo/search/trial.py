@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -129,14 +130,41 @@ class Trial:
     members: tuple[MemberScore, ...] = ()
 
 
-def best_trial(trials: Sequence[Trial], params: OptimizerParams) -> Trial | None:
+class BestSoFar:
+    """The best of the trials that were added; a trial that is no faster than the fastest costs one comparison."""
+
+    def __init__(self, params: OptimizerParams, trials: Iterable[Trial] = ()) -> None:
+        self._params = params
+        self._within: list[Trial] = []
+        self._fastest: Trial | None = None
+        self.trial: Trial | None = None
+        for trial in trials:
+            self.add(trial)
+
+    def add(self, trial: Trial) -> None:
+        """Look at one more trial."""
+        if trial.score is None or trial.measurement is None:
+            return
+        if not is_valid(trial.score, self._params):
+            if not self._within and (self.trial is None or _loss(trial) < _loss(self.trial)):
+                self.trial = trial
+            return
+        self._within.append(trial)
+        if self._fastest is None or self.trial is None or _slowness(trial) < _slowness(self._fastest):
+            self._fastest = trial
+            near = [each for each in self._within if not _is_faster(trial, each)]
+            self.trial = min(near, key=_preference)
+        elif not _is_faster(self._fastest, trial):
+            self.trial = min(self.trial, trial, key=_preference)
+
+
+def best_trial(trials: Iterable[Trial], params: OptimizerParams) -> Trial | None:
     """Return the best of the trials; None if none was measured.
 
     Within the accuracy target the fastest; of those that are not measurably slower, the most accurate. If nothing is
     within the target, the one with the lowest loss.
     """
-    order = ranked(trials, params)
-    return order[0] if order else None
+    return BestSoFar(params, trials).trial
 
 
 def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
@@ -144,10 +172,14 @@ def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
     measured = [trial for trial in trials if trial.score is not None and trial.measurement is not None]
     rest = sorted((t for t in measured if t.score and is_valid(t.score, params)), key=_slowness)
     missed = sorted((t for t in measured if t.score and not is_valid(t.score, params)), key=_loss)
+    widest = max(map(_half_width, rest), default=0.0)
     order = []
     while rest:
-        near = [trial for trial in rest if not _is_faster(rest[0], trial)]
-        order.append(min(near, key=lambda trial: (_accuracy_loss(trial), _slowness(trial))))
+        least = _speed(rest[0]) - math.hypot(_half_width(rest[0]), widest)  # slower ones surely are
+        near = (
+            each for each in rest[: bisect_right(rest, -least, key=_negative_speed)] if not _is_faster(rest[0], each)
+        )
+        order.append(min(near, key=_preference))
         rest.remove(order[-1])
     return order + missed
 
@@ -179,8 +211,17 @@ def _speed(trial: Trial) -> float:
     return trial.score.speed
 
 
+def _negative_speed(trial: Trial) -> float:
+    return -_speed(trial)
+
+
 def _slowness(trial: Trial) -> tuple[float, float, int]:
-    return -_speed(trial), _accuracy_loss(trial), trial.number
+    return _negative_speed(trial), _accuracy_loss(trial), trial.number
+
+
+def _preference(trial: Trial) -> tuple[float, tuple[float, float, int]]:
+    """Return what decides between trials none of which is measurably slower; the lowest is best."""
+    return _accuracy_loss(trial), _slowness(trial)
 
 
 def _loss(trial: Trial) -> float:

@@ -268,7 +268,7 @@ def current_baselines(rows: Iterable[StoredBaseline]) -> list[StoredBaseline]:
 
 @dataclass(frozen=True)
 class StoredSearch:
-    """The trials of one cell, with those that it went on from; ``best`` is the one that its run called best in the end.
+    """A cell that has trials, or goes on from one that has; ``best`` is the one that its run called best in the end.
 
     That is not always the one of least loss: it was measured again against the runner-up.
     """
@@ -276,8 +276,40 @@ class StoredSearch:
     cell_id: int
     method: TrialsLoadMethod
     identity: dict[str, str]
-    trials: tuple[Trial, ...]
     best: int | None = None
+
+
+@dataclass(frozen=True)
+class NightRecord:
+    """A finished cell in one run, in figures; ``gate_status`` is what it was against its baseline, if it had one.
+
+    ``fp32`` is FP32's metric on the samples of the search, ``holdout`` INT8's on those that the search never saw,
+    ``speedup`` FP32 time / INT8 time.
+    """
+
+    run_id: str
+    fp32: float | None
+    holdout: float | None
+    speedup: float | None
+    gate_status: str | None = None
+
+
+@dataclass(frozen=True)
+class PastNight:
+    """What a night had of a cell, for planning the next.
+
+    ``seconds`` are the whole cell's, ``search_seconds`` those of its search, which made so many ``trials``; ``best`` is
+    the hash of the option that was called best, ``speedup`` FP32's time / INT8's. ``alarmed`` tells that the cell
+    failed or regressed.
+    """
+
+    seconds: float
+    search_seconds: float
+    trials: int
+    method: TrialsLoadMethod
+    best: str | None
+    speedup: float | None
+    alarmed: bool
 
 
 @dataclass(frozen=True)
