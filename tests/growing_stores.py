@@ -155,8 +155,10 @@ def _copy_night(connection, tables, number, cells, trials):
     _copy(connection, tables["runs"], tables["runs"].c.id == "night00000",
           id=sa.literal(f"night{number:05}"), started_at=sa.literal(time), finished_at=sa.literal(time))  # fmt: skip
     ids, rows = tables["cells"].c.id, tables["trials"].c
+    cells_of = tables["cells"].c
     _copy(connection, tables["cells"], ids <= cells,
-          id=ids + number * cells, run_id=sa.literal(f"night{number:05}"), method=sa.literal("fine_tune"))  # fmt: skip
+          id=ids + number * cells, run_id=sa.literal(f"night{number:05}"), method=sa.literal("fine_tune"),
+          speedup=cells_of.speedup * (1 + (7919 * (ids + number * cells) % 101 - 50) / 5000.0))  # fmt: skip
     _copy(connection, tables["trials"], rows.id <= trials,
           id=rows.id + number * trials, cell_id=rows.cell_id + number * cells)  # fmt: skip
 

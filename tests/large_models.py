@@ -1,5 +1,7 @@
 """Models of random weights as large as those of users: of many operations, and of wide images."""
 
+import zlib
+
 import numpy as np
 
 from builders import model as build_model
@@ -16,8 +18,9 @@ def many_convolutions(count, size=224, width=16):
     for index in range(1, count):
         halves = index in (count // 4, count // 2, 3 * count // 4)
         wider = 2 * channels if halves and channels < 4 * width else channels
-        found = layer(node, channels, wider, f"conv{index}", stride=2 if halves else 1)
         residual = index % 3 == 0 and not halves
+        gain = 0.1 if residual else 1.0  # else values would double with each addition
+        found = layer(node, channels, wider, f"conv{index}", stride=2 if halves else 1, gain=gain)
         node = named(ops.add(node, found), f"add{index}") if residual else found
         channels = wider
     pooled = named(ops.reduce_mean(node, np.array([2, 3])), "pool")
@@ -50,9 +53,9 @@ def text_detector(size, width=16):
     return with_own_names(build_model(ops.sigmoid(layer(node, 8, 1, "probability", relu=False)), image))
 
 
-def layer(source, channels_in, channels_out, name, kernel=3, stride=1, *, relu=True):
-    rng = np.random.default_rng(len(name))
-    scale = (2 / (channels_in * kernel**2)) ** 0.5
+def layer(source, channels_in, channels_out, name, kernel=3, stride=1, *, relu=True, gain=1.0):
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    scale = gain * (2 / (channels_in * kernel**2)) ** 0.5
     weights = rng.normal(scale=scale, size=(channels_out, channels_in, kernel, kernel)).astype(np.float32)
     bias = rng.normal(scale=0.1, size=(1, channels_out, 1, 1)).astype(np.float32)
     pads = [kernel // 2] * 2

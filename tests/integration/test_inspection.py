@@ -70,6 +70,16 @@ def label(text):
     return change
 
 
+def write(name, text):
+    """Replace a file, or the first one of a folder."""
+
+    def change(dataset, folder):
+        path = folder / name
+        (min(path.iterdir()) if path.is_dir() else path).write_text(text)
+
+    return change
+
+
 META = ("annotation_conversion", "dataset_meta_file")
 WRONG = {
     "a metric without names of classes": (
@@ -100,6 +110,22 @@ WRONG = {
     "a metric of another task": (
         "classification_imagenet", put(metrics=[{"type": "mean_iou"}]), "metrics (mean_iou) failed", "task",
     ),
+    "broken XML": ("detection_voc_by_ssd", write("xml", "<a>"), "xml/000.xml:1: ParseError", "correct that line"),
+    "broken JSON": ("detection_coco_by_ssd", write("coco.json", "{"), "coco.json:1: JSONDecodeError", "that line"),
+    "broken JSON beside a list": (
+        "classification_imagenet", write("meta.json", "{"), "meta.json:1: JSONDecodeError", "correct that line",
+    ),
+    "JSON of another kind": ("detection_coco_by_ssd", write("coco.json", "{}"), "there is no 'images'", "files"),
+    "a column that is missing": (
+        "landmarks", write("landmarks.csv", "NAME_ID,P1X\n000,1\n"), "landmarks.csv:2: there is no 'P2X'", "that line",
+    ),
+    "a mask that is missing": (
+        "segmentation", lambda _, folder: min((folder / "masks").iterdir()).unlink(), "masks/000.png", "the path",
+    ),
+    "masks that are none": (
+        "segmentation", lambda _, folder: [each.write_text("x") for each in (folder / "masks").iterdir()],
+        "metric 'mean_iou' cannot read the annotation of sample", "segmentation_masks_source",
+    ),
     "a step that does not suit": (
         "classification_imagenet", put(preprocessing=[{"type": "crop", "size": 8}, {"type": "bgr_to_gray"},
                                                       {"type": "bgr_to_gray"}]),
@@ -116,3 +142,17 @@ def test_the_reason_says_what_is_wrong_and_what_to_do(inspect, what):
     assert remedy in error.remedy
     assert not RAW.search(str(error))
     assert re.search(r"checker\.yml:\d+$", error.where)
+
+
+def test_an_output_that_the_model_does_not_have_is_told_with_the_nearest(inspect, monkeypatch):
+    made = CASES["detection_by_tf_names"]
+
+    def misspelled(folder):
+        case = made(folder)
+        case.adapter["boxes_out"] = "boxs"
+        return case
+
+    monkeypatch.setitem(CASES, "detection_by_tf_names", misspelled)
+    error = inspect("detection_by_tf_names", put())
+    assert error.what == "adapter 'tf_object_detection' asks for the output 'boxs', which the model does not have"
+    assert error.remedy.startswith("did you mean 'boxes'?")

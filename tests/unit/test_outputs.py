@@ -45,6 +45,30 @@ def test_step_is_found_where_it_is():
     assert (exact.since, exact.before, exact.after) == (20, pytest.approx(0.97), pytest.approx(0.96))
 
 
+def test_change_points_are_those_of_the_textbook_search():
+    """Every partition into segments of four nights at least, the best one by dynamic programming."""
+    rng = np.random.default_rng(4)
+    for nights in (10, 25, 60):
+        values = rng.normal(0, 1, nights) + 3 * (np.arange(nights) >= nights // 2)
+        trend = find_trend("x", values)
+        steps = np.diff(values)
+        noise = 1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2)
+        points = best_points((values - np.median(values)) / noise, 3 * np.log(nights) + 6, 4)
+        assert (trend.since if trend else None) == (points[-1] if points else None)
+
+
+def best_points(values, penalty, shortest):
+    best = {0: (0.0, ())}
+    for end in range(shortest, len(values) + 1):
+        ways = [
+            (cost + np.var(values[start:end]) * (end - start) + penalty, (*points, start))
+            for start, (cost, points) in best.items()
+            if end - start >= shortest
+        ]
+        best[end] = min(ways)
+    return best[len(values)][1][1:]
+
+
 def test_creep_that_no_night_shows_is_found():
     """Half a noise's width in ten nights."""
     rng = np.random.default_rng(2)

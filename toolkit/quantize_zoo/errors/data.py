@@ -88,7 +88,9 @@ def dataset_unusable(cause: str, place: str = "", where: str = "dataset") -> Cel
     return CellError(
         f"the dataset cannot be read: {f'{place}: ' if place else ''}{cause}",
         where=where,
-        remedy="correct that line" if place else "check annotation_conversion, and the files that it names",
+        remedy="correct that line, or the file that it names"
+        if place
+        else "check annotation_conversion, and the files that it names",
     )
 
 
@@ -107,13 +109,13 @@ def no_names_of_classes(part: str, where: str = "accuracy checker") -> Configura
     )
 
 
-def annotation_file_missing(metric: str, sample: str, cause: str) -> CellError:
-    """A metric opens a file of a sample's annotation, such as a mask, and it is not there."""
+def annotation_file_unreadable(metric: str, sample: str, cause: str) -> CellError:
+    """A metric opens a file of a sample's annotation, such as a mask, and it is not there, or is none."""
     return CellError(
         f"metric {metric!r} cannot read the annotation of sample {sample!r}: {cause}",
         where="dataset",
-        remedy="name the folder of such files in the dataset: segmentation_masks_source for masks, "
-        "additional_data_source for others; without it they are looked for in data_source",
+        remedy="see that the file can be read; the dataset names the folder of such files: segmentation_masks_source "
+        "for masks, additional_data_source for others, without which they are looked for in data_source",
     )
 
 
@@ -148,6 +150,15 @@ def adapter_failed(adapter: str, outputs: Iterable[str], sample: str, cause: str
         f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}) for sample {sample!r}: {cause}",
         where="accuracy checker",
         remedy="name the adapter that fits, or its output options, in the accuracy checker's configuration",
+    )
+
+
+def no_such_output(adapter: str, name: str, outputs: Iterable[str]) -> CellError:
+    """The checker's adapter asks for an output that the model does not have."""
+    return CellError(
+        f"adapter {adapter!r} asks for the output {name!r}, which the model does not have",
+        where="accuracy checker",
+        remedy=nearest(name, outputs),
     )
 
 

@@ -100,7 +100,7 @@ class AccuracySession:
         kept = found.annotations if first is not None else [each.annotation for each in data.samples]
         self._predictor = Predictor(
             adapter,
-            str(resolved["launchers"][0].get("adapter")),
+            _adapter_name(resolved["launchers"][0].get("adapter")),
             found.postprocessor,
             self._fitter,
             LabelRange.of(kept),
@@ -396,6 +396,10 @@ def _adapter(
         raise errors.checker_configuration(f"{where}: adapter", cause_of(error)) from error
     fitter.prepare_adapter(adapter)
     return adapter
+
+
+def _adapter_name(config: Any) -> str:
+    return str(config.get("type") if isinstance(config, Mapping) else config)
 
 
 def _is_single(value: Any) -> bool:

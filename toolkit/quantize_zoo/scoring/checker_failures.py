@@ -14,7 +14,7 @@ from typing import Any
 
 from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.scoring.annotation_faults import place_of
+from quantize_zoo.scoring.annotation_faults import missing_file, place_of
 from quantize_zoo.scoring.checker import find_checker
 from quantize_zoo.scoring.checker_entries import Where
 from quantize_zoo.scoring.checker_parts import KINDS, parts_of
@@ -60,6 +60,8 @@ def is_said_by_checker(error: BaseException) -> bool:
 
 def cause_of(error: BaseException) -> str:
     """Return what is wrong; the checker's own errors say it in full."""
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
     if not is_said_by_checker(error):
         return errors.described(error)
     return _MAPPING.sub("", errors.message_of(error))
@@ -80,6 +82,10 @@ def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, met
         return errors.checker_configuration(where(("datasets", 0)), cause_of(error))
     conversion = entry["datasets"][0].get("annotation_conversion") or {}
     if part is None or part.key == "annotation_conversion":
+        if (missing := missing_file(error)) is not None:
+            return errors.data_missing(
+                missing, where(("datasets", 0, "annotation_conversion")), "annotation_conversion"
+            )
         if place := place_of(error, conversion):
             return errors.dataset_unusable(cause_of(error), place)
         return errors.dataset_unusable(cause_of(error), where=where(("datasets", 0, "annotation_conversion")))

@@ -130,6 +130,6 @@ class CheckerMetrics:
         names = [part.name] if part is not None and part.key == "metrics" else self.names
         if lacks_names(error, getattr(self.executor.dataset, "metadata", None)):
             return errors.no_names_of_classes(f"metric {names[0]!r}")
-        if isinstance(error, FileNotFoundError):
-            return errors.annotation_file_missing(names[0], sample, errors.message_of(error))
+        if isinstance(error, OSError):
+            return errors.annotation_file_unreadable(names[0], sample, errors.message_of(error))
         return errors.metric_failed(names, cause_of(error), sample)

@@ -94,7 +94,9 @@ class Predictor:
             except Exception as error:  # adapters raise whatever indexing a wrong output raises
                 if "label map" in str(error):
                     raise errors.no_names_of_classes(f"adapter {self._name!r}") from error
-                names = outputs[0] if outputs else ()
+                names = list(outputs[0]) if outputs else []
+                if isinstance(error, KeyError) and error.args and error.args[0] in self._named_by_adapter():
+                    raise errors.no_such_output(self._name, error.args[0], names) from error
                 raise errors.adapter_failed(self._name, names, identifier, cause_of(error)) from error
         try:
             processed: tuple[list[Any], list[Any]] = self._postprocessor.process_batch(
@@ -104,6 +106,13 @@ class Predictor:
             raise errors.postprocessing_failed(identifier, cause_of(error)) from error
         self._check_classes(sample, processed[1][0])
         return processed
+
+    def _named_by_adapter(self) -> list[str]:
+        """Return the texts of the adapter's configuration, outputs among them."""
+        config = getattr(self._adapter, "launcher_config", None)
+        values = list(config.values()) if isinstance(config, Mapping) else []
+        listed = [each for value in values for each in (value if isinstance(value, list) else [value])]
+        return [each for each in listed if isinstance(each, str)]
 
     def _check_classes(self, sample: Sample, prediction: Any) -> None:
         """Check that labels, and how many of the best classes metrics look at, are within the model's classes."""
