@@ -188,7 +188,12 @@ def test_a_name_has_one_meaning_in_the_results():
     (found,) = json.loads(render_json(make_run_report(run_record(cell))))["cells"]
     params = found.pop("params")
     assert params["accuracy_loss"] == 1.0, "percent, as the YAML has it"
-    assert found["trials"][0]["score"] == {"accuracy_loss_share": 0.02, "speedup": 1.9, "quantization_ratio": 0.25}
+    assert found["trials"][0]["score"] == {
+        "accuracy_loss_share": 0.02,
+        "speedup": 1.9,
+        "quantization_ratio": 0.25,
+        "size_ratio": None,
+    }
     assert found["trials"][0]["objective"] == -1.9
     assert found["final"]["holdout"]["accuracy_loss_share"]["value"] == 0.01
     assert found["final"]["runner_up"]["time_ratio"]["value"] == 1.1

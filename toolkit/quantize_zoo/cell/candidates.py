@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo.cell.cell import Cell
 from quantize_zoo.gate.bench import Bench
-from quantize_zoo.graph import ranges_hash, structural_signature
+from quantize_zoo.graph import ranges_hash, structural_signature, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline
 from quantize_zoo.scoring import (
     Estimate,
@@ -45,6 +45,11 @@ class Fp32:
     accuracy: float
     per_sample: NDArray[np.float64] | None
     higher_is_better: bool
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Bytes of its weights."""
+        return weights_bytes(self.model)
 
 
 @dataclass
@@ -81,7 +86,8 @@ class CellCandidates:
         start = time.perf_counter()
         model = self.pipeline.build(option)
         candidate, structure = ranges_hash(model, option.steps), structural_signature(model)
-        return Built(candidate, structure, time.perf_counter() - start), Candidate(model)
+        size_ratio = self.fp32.size_bytes / max(1, weights_bytes(model))  # a model may have none
+        return Built(candidate, structure, time.perf_counter() - start, size_ratio), Candidate(model)
 
     def score(self, candidate: Candidate, *, prune: bool) -> Scored:
         """See ``Candidates``."""

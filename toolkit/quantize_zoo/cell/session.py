@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from quantize_zoo.cell import finishing
 from quantize_zoo.cell.candidates import CellCandidates, Fp32
 from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.elsewhere import SampleSets, score_elsewhere
+from quantize_zoo.cell.executing import DeviceLook, executed_notes
 from quantize_zoo.cell.fleet import Fleet
 from quantize_zoo.cell.identity import search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
@@ -33,6 +35,7 @@ from quantize_zoo.scoring import (
     AccuracyResult,
     AccuracySession,
     Estimate,
+    Executed,
     InputBudget,
     Split,
     compile_again,
@@ -47,11 +50,13 @@ from quantize_zoo.scoring import (
     open_session,
     playable_environments,
     require_device,
+    runtime_names,
     split_samples,
     split_sequences,
 )
+from quantize_zoo.scoring.proof import write_proven
 from quantize_zoo.search import Evaluation, Known, Timed, evaluate
-from quantize_zoo.store import Elsewhere, Reference, ReferencePoint, lead_of
+from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint, lead_of
 
 
 class CellSession:
@@ -80,6 +85,7 @@ class CellSession:
         self._quiet = quiet
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
         self._statistics = StatisticsCache(statistics, self._calibration_samples, self._statistics_depend_on)
+        self._executed: Executed | None = None
 
     def convert(self, source: Path, target: Path) -> None:
         """Make the canonical model of a source; see ``make_canonical``."""
@@ -141,6 +147,7 @@ class CellSession:
             holdout=self._split.holdout,
         )
         fp32_for_latency = compile_for_latency(self._model, self._device, params.benchmark)
+        self._fp32_executes = runtime_names(fp32_for_latency)
         scored, fp32 = self._score_fp32(
             self._accuracy,
             self._split,
@@ -180,17 +187,35 @@ class CellSession:
         """Score the models of other tools that the cell asks for."""
         samples = self._calibration_samples(self._cell.model.compression.tunable.stat_subset_size)
 
-        def score(name: str) -> ReferencePoint:
-            point, model = finishing.score_reference(self._work, name, samples, self._split.holdout)
-            return self._fleet.reference(point, model, self._samples) if self._fleet else point
+        def score(name: str) -> Iterator[ReferencePoint]:
+            for point, model in finishing.score_reference(self._work, name, samples, self._split.holdout):
+                yield self._fleet.reference(point, model, self._samples) if self._fleet else point
 
-        return tuple(score(name) for name in self._cell.references)
+        return tuple(point for name in self._cell.references for point in score(name))
 
     def calibrate(self, base: ModelOption) -> Calibration:
-        """Collect the statistics of all options of the search space around the base."""
+        """Collect the statistics of all options of the search space around the base.
+
+        The first time it is found out as well what the device executes of the preset's base.
+        """
         start = time.perf_counter()
         self._pipeline.prepare(base)
-        return Calibration(time.perf_counter() - start, self._pipeline.errors(base))
+        seconds = time.perf_counter() - start
+        if self._executed is None and self._work.bench.measures_latency:
+            self._executed = self._look_at_device(replace(self._pipeline.base, steps=base.steps))
+        notes = (
+            () if self._executed is None else executed_notes(self._executed, self._pipeline.base, self._device.label)
+        )
+        return Calibration(seconds, self._pipeline.errors(base), self._executed, tuple(notes))
+
+    def _look_at_device(self, base: ModelOption) -> Executed:
+        """Find out what the device executes of a base, and of compressed weights if these are to be searched."""
+        bench = self._work.bench
+        look = DeviceLook(self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes)
+        executed = look.executed(base)
+        if not any("bits" in stage.compression.tunable.tuning_scope for stage in search_stages(self._cell.model)):
+            return executed
+        return replace(executed, compressed=look.compressed(base, bench.timed_samples()[0]))
 
     def evaluate(self, option: ModelOption, known: Known, *, prune: bool, measure: bool = True) -> Evaluation:
         """Find out what an option is worth; see ``evaluate`` of the search."""
@@ -215,7 +240,7 @@ class CellSession:
 
         ``accuracy`` is what its trial found.
         """
-        proof = finishing.write_proven(self._work, self._work.build(option)[1].model, path, accuracy)
+        proof = self._write(option, accuracy, path)
         finished = finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
         return self._fleet.finish(finished, path, self._samples) if self._fleet else finished
 
@@ -239,7 +264,11 @@ class CellSession:
 
     def export(self, option: ModelOption, accuracy: float | None, path: Path) -> None:
         """Write the option's model as IR, and prove it."""
-        finishing.write_proven(self._work, self._work.build(option)[1].model, path, accuracy)
+        self._write(option, accuracy, path)
+
+    def _write(self, option: ModelOption, accuracy: float | None, path: Path) -> Proof:
+        candidate = self._work.build(option)[1].model
+        return write_proven(candidate, path, partial(finishing.prove, self._work, candidate, path, accuracy))
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""

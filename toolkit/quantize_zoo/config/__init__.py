@@ -24,6 +24,7 @@ from quantize_zoo.config.hardware import (
     Mode,
     OperationRule,
     QuantizationConfig,
+    WeightCompression,
     load_hardware,
 )
 from quantize_zoo.config.keys import CellKey, cell_label, first_twins, is_on, without_cpu
@@ -82,6 +83,7 @@ __all__ = [
     "TrialsLoadMethod",
     "TunableQuantizationParams",
     "Waiver",
+    "WeightCompression",
     "add_waiver",
     "cell_label",
     "default_matrix_path",

@@ -22,7 +22,7 @@ from quantize_zoo.text.paths import is_file
 
 OnMissingDevice = Literal["skip", "score_on_cpu", "fail"]
 OnMixedCpus = Literal["refuse", "split"]
-ReferenceTool = Literal["nncf"]
+ReferenceTool = Literal["nncf", "nncf-weights"]
 
 
 class MatrixFile(Strict):

@@ -31,7 +31,7 @@ from quantize_zoo.gate.checks import Cause, Check, CheckStatus, GateResult
 from quantize_zoo.gate.comparison import Deviations, Terms, compare_answers, compare_latency, growth, model_checks
 from quantize_zoo.gate.layer_outputs import layer_deviations
 from quantize_zoo.gate.layers import LayerDeviations
-from quantize_zoo.graph import save_model
+from quantize_zoo.graph import save_model, with_integer_weights
 from quantize_zoo.quantization import ModelOption, option_hash
 from quantize_zoo.scoring import Answers, Environment, describe_environment, read_answers, read_contents, start_runtime
 from quantize_zoo.store import StoredBaseline, lead_of
@@ -178,7 +178,7 @@ def _rebuilt_checks(
     with tempfile.TemporaryDirectory() as folder:
         rebuilt = Path(folder) / "rebuilt.xml"
         try:
-            save_model(tonight.build(option), rebuilt)
+            save_model(with_integer_weights(tonight.build(option)), rebuilt)  # as the baseline's was written
             yield from against(rebuilt, "quantization", subject, why)
         except (QuantizeZooError, KeyError) as error:
             text = error.what if isinstance(error, QuantizeZooError) else f"the model has no operation {error}"

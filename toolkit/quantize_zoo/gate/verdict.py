@@ -10,10 +10,10 @@ from typing import Literal
 from quantize_zoo.gate.checks import Check, GateResult, GateStatus
 from quantize_zoo.gate.portability import portability_warnings
 from quantize_zoo.scoring import Estimate, PairedLatency
-from quantize_zoo.search import Score, meets_accuracy
+from quantize_zoo.search import Score, meets_accuracy, meets_size
 from quantize_zoo.store import CellRecord, Elsewhere, Final, RunRecord
 
-TargetName = Literal["accuracy", "holdout accuracy", "latency"]
+TargetName = Literal["accuracy", "holdout accuracy", "latency", "size"]
 TargetStatus = Literal["met", "missed", "undecided", "not measured"]
 # What a cell is by its targets alone; keep-fp32 is one whose latency target is not met and whose INT8 model is not
 # measurably faster than FP32.
@@ -150,12 +150,14 @@ def _against_targets(cell: CellRecord, run: RunRecord, before: PairedLatency | N
 
 
 def _judge_best(cell: CellRecord, score: Score, final: Final, before: PairedLatency | None) -> _Against:
-    checks = (_accuracy(cell, score), _holdout(cell, final), _latency(cell, final, before))
+    checks = (_accuracy(cell, score), _holdout(cell, final), _latency(cell, final, before), *_size(cell, score, final))
     missed = next((check for check in checks if check.status == "missed"), None)
     undecided = next((check for check in checks if check.status == "undecided"), None)
     worst = missed or undecided
     if worst is None:
         text = "accuracy and latency targets are met"
+        if cell.params.size_reduce is not None:
+            text = "accuracy, latency and size targets are met"
         if final.latency is None:
             text = "the accuracy target is met, scored on CPU; latency is not measured without the device"
         return _Against("met", text, "", checks)
@@ -217,6 +219,19 @@ def _latency(cell: CellRecord, final: Final, before: PairedLatency | None) -> Ta
 
 def _slower(member: Elsewhere) -> str:
     return member.environment if member.latency is None else f"{member.environment} {_speed(member.latency.ratio)}"
+
+
+def _size(cell: CellRecord, score: Score, final: Final) -> tuple[TargetCheck, ...]:
+    """Judge the bytes of the exported file's weights, which are exact; of the trial's where there are none."""
+    if cell.params.size_reduce is None:
+        return ()
+    ratio = score.size_ratio
+    if final.figures is not None and final.fp32_figures is not None:
+        ratio = final.fp32_figures.size_bytes / final.figures.size_bytes
+    if ratio is None:
+        return (TargetCheck("size", "not measured", "the size of the weights is not known"),)
+    text = f"weights are {ratio:.2f} times smaller than FP32's, {cell.params.size_reduce:g} times are wanted"
+    return (TargetCheck("size", "met" if meets_size(ratio, cell.params) else "missed", text),)
 
 
 def _by_interval(ratio: Estimate, wanted: float) -> Literal["met", "missed", "undecided"]:

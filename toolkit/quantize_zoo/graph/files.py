@@ -26,7 +26,7 @@ def read_model(path: Path) -> ov.Model:
         raise errors.model_unreadable(path, errors.message_of(error)) from error
 
 
-def weights_bytes(path: Path) -> int | None:
+def weights_file_bytes(path: Path) -> int | None:
     """Return how many bytes the constants of an IR take in its file of weights; None if the file is no IR.
 
     OpenVINO reads from a longer file of another model whatever lies there.

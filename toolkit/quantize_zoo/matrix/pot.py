@@ -12,12 +12,11 @@ import openvino as ov
 from quantize_zoo.config import DeviceSpec, hardware_path, load_hardware
 from quantize_zoo.config.compression import CORRECTIONS
 from quantize_zoo.config.pot import CheckerEngine, Images, PotJob
-from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.graph import make_canonical, normalizes_input, read_model, save_model
 from quantize_zoo.matrix.pot_model import pot_session
 from quantize_zoo.quantization import Pipeline, Samples, collect_statistics
 from quantize_zoo.scoring import compile_for_accuracy, make_noise, read_images, require_device
-from quantize_zoo.scoring.proof import PROVEN_SAMPLES, require_same_outputs
+from quantize_zoo.scoring.proof import PROVEN_SAMPLES, require_same_outputs, write_proven
 
 Tell = Callable[[str], None]
 
@@ -56,13 +55,8 @@ def _quantize(job: PotJob, model: ov.Model, written: Path, *, evaluate: bool, te
     )
     device = DeviceSpec(device=job.target if evaluate else "CPU")
     candidate = pipeline.build(pipeline.base)
-    save_model(candidate, written)
-    try:
-        require_same_outputs(candidate, written, device, samples(PROVEN_SAMPLES))
-    except QuantizeZooError:
-        for suffix in (".xml", ".bin"):
-            written.with_suffix(suffix).unlink(missing_ok=True)
-        raise
+    proven = samples(PROVEN_SAMPLES)
+    write_proven(candidate, written, lambda: require_same_outputs(candidate, written, device, proven))
     if job.dump_intermediate:
         steps = tuple(step for step in pipeline.base.steps if step not in CORRECTIONS)
         uncorrected = replace(pipeline.base, steps=steps)

@@ -17,7 +17,7 @@ from quantize_zoo.config import MatrixConfig, ModelConfig, OptimizerParams
 from quantize_zoo.config.model import Optimizer
 from quantize_zoo.config.pot import CheckerEngine, PotJob
 from quantize_zoo.errors import CellError
-from quantize_zoo.graph import read_model, weights_bytes
+from quantize_zoo.graph import read_model, weights_file_bytes
 from quantize_zoo.scoring import (
     AccuracySession,
     InputBudget,
@@ -82,7 +82,7 @@ def with_weights_beside(job: PotJob, folder: Path) -> PotJob:
 
 def _require_own_weights(job: PotJob) -> None:
     weights = job.weights or job.model.with_suffix(".bin")
-    wanted = weights_bytes(job.model)
+    wanted = weights_file_bytes(job.model)
     if wanted is None or not weights.is_file():
         return  # no IR, or nothing beside it: reading it tells
     has = weights.stat().st_size

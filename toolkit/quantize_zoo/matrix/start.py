@@ -39,11 +39,13 @@ class Start:
 
     ``reference`` has notes on it. ``trials`` are those that it goes on from, of the cell ``continues``; ``rebuild``
     tells to make no trials but the base's own. ``incumbent`` is the baseline's configuration, which is tried as well.
+    ``preset`` is the fully quantized option that the preset gives.
     """
 
     reference: Reference
     placement: Placement
     base: ModelOption
+    preset: ModelOption
     trials: tuple[Trial, ...] = ()
     continues: int | None = None
     rebuild: bool = False
@@ -83,7 +85,7 @@ def find_start(
 
     """
     method = params.trials_load_method
-    fresh = Start(prepared.reference, prepared.placement, prepared.base)
+    fresh = Start(prepared.reference, prepared.placement, prepared.base, prepared.base)
     if method == "cold_start":
         return fresh
     if not searches:

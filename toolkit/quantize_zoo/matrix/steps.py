@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
-from quantize_zoo.config import OptimizerParams, search_stages
+from quantize_zoo.config import CompressionParams, OptimizerParams, search_stages
 from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
@@ -27,22 +27,23 @@ from quantize_zoo.matrix.incumbent import (
     usable,
     why_given_up,
 )
+from quantize_zoo.matrix.paying import Paying, what_pays
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import ModelOption, derive_space, option_hash
-from quantize_zoo.scoring import inverse
+from quantize_zoo.scoring import Executed, inverse
 from quantize_zoo.search import (
     StagePlan,
     Trial,
     TrialRecorder,
     change_whole_model,
     give_back,
+    is_allowed,
     is_met,
-    is_valid,
     ranked,
     run_alone,
     run_stage,
 )
-from quantize_zoo.store import Elsewhere, Final, RunnerUp, StoredBaseline
+from quantize_zoo.store import Elsewhere, Final, Reference, RunnerUp, StoredBaseline
 
 _GATE = TypeAdapter(GateResult)
 _TRIALS_WORTH = 10  # what other environments may cost, in trials
@@ -136,9 +137,12 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
     if found.rebuild:
         calibration = desk.work.calibrate(found.base)
         store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
+        if calibration.executed is not None:
+            _keep_executed(found.reference, calibration.executed, calibration.notes, desk)
         yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
         return
     seconds = 0.0
+    executed: Executed | None = None
     stages = search_stages(desk.cell.model)
     for number, stage in enumerate(stages):
         if recorder.is_finished(stage.until):
@@ -149,10 +153,15 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         calibration = desk.work.calibrate(base)
         seconds += calibration.seconds
         store.set_calibration(desk.cell_id, seconds, calibration.errors)
-        space = derive_space(found.placement, base, stage.compression)
+        first = executed is None
+        executed = executed or calibration.executed
+        paying = _paying(found, base, stage.compression, executed, desk)
+        if first and executed is not None:
+            _keep_executed(found.reference, executed, (*calibration.notes, *paying.notes), desk)
+        space = derive_space(paying.placement, paying.base, stage.compression, paying.idle)
         types = {operation.name: operation.type for operation in found.placement.operations}
-        beside = incumbent(number, base)
-        plan = StagePlan(number, base, space, stage.until, types, calibration.errors, beside)
+        beside = incumbent(number, paying.base)
+        plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside)
         if terms is None:
             yield from run_stage(plan, recorder, desk.night.seed, pool)
             continue
@@ -163,6 +172,25 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
     if (missing := incumbent(0, None)) is not None:  # a search that goes on had trials enough
         desk.work.calibrate(found.base)
         yield from run_alone(None, recorder, pool, missing)
+
+
+def _paying(
+    found: Start, base: ModelOption, compression: CompressionParams, executed: Executed | None, desk: Desk
+) -> Paying:
+    """Return what a stage is offered: all, where that is asked for, is POT's way, or cannot be told from the device."""
+    params = desk.params
+    as_pot = params.compatibility is not None or desk.cell.model.give_back is not None
+    if executed is None or as_pot or compression.tunable.search_unexecuted:
+        return Paying(found.placement, base, frozenset(), ())
+    for_size = params.size_reduce is not None
+    return what_pays(found.placement, base, found.preset, compression, executed, for_size=for_size)
+
+
+def _keep_executed(reference: Reference, executed: Executed, notes: tuple[str, ...], desk: Desk) -> None:
+    """Store and tell what the device executes, and what is not searched for that."""
+    reference = replace(reference, executed=executed, notes=(*reference.notes, *notes))
+    desk.night.store.set_reference(desk.cell_id, reference)
+    desk.night.observer.noticed(desk.cell, notes)
 
 
 def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
@@ -325,5 +353,4 @@ def _accuracy_loss(trial: Trial) -> float:
 
 
 def _within(trial: Trial, params: OptimizerParams) -> bool:
-    assert trial.score is not None, "ranked trials have a score"
-    return is_valid(trial.score, params)
+    return trial.score is not None and is_allowed(trial.score, params)

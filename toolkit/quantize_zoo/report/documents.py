@@ -42,13 +42,15 @@ SCHEMA_VERSION: Final = 5
 class ScoreDocument:
     """What the objective sees of a trial; ``quantization_ratio`` is the share of the operations that is quantized.
 
-    Of a fleet's trial it is the largest loss of its members, and the share-weighted geometric mean of their speedups;
-    ``slower`` are members on which it is surely slower than FP32 and must not be.
+    ``size_ratio`` is FP32 bytes / bytes of the weights. Of a fleet's trial the loss is the largest of its members', the
+    speedup the share-weighted geometric mean of theirs; ``slower`` are members on which it is surely slower than FP32
+    and must not be.
     """
 
     accuracy_loss_share: float
     speedup: float | None
     quantization_ratio: float
+    size_ratio: float | None
     slower: tuple[str, ...] = ()
 
 
@@ -151,6 +153,7 @@ class ReferencePointDocument:
     latency: LatencyDocument | None
     holdout: HoldoutDocument | None
     seconds: float
+    size_bytes: int | None
     members: tuple[ElsewhereDocument, ...] = ()
 
 

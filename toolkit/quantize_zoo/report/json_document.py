@@ -134,6 +134,7 @@ def _cell(cell: CellReport) -> CellDocument:
                 _made(_latency, point.latency),
                 _made(_holdout, point.holdout),
                 point.seconds,
+                point.size_bytes,
                 tuple(_elsewhere(each) for each in point.members),
             )
             for point in record.references
@@ -210,7 +211,9 @@ def _pruned(pruned: Pruned) -> PrunedDocument:
 
 
 def _score(score: Score) -> ScoreDocument:
-    return ScoreDocument(score.accuracy_loss, score.latency_ratio, score.quantization_ratio, score.slower)
+    return ScoreDocument(
+        score.accuracy_loss, score.latency_ratio, score.quantization_ratio, score.size_ratio, score.slower
+    )
 
 
 def _member(score: MemberScore) -> MemberScoreDocument:

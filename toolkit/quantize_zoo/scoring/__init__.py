@@ -29,6 +29,7 @@ from quantize_zoo.scoring.compilation import (
     compile_from_accuracy,
     describe_execution,
     latency_properties,
+    request_with,
     serves_latency,
 )
 from quantize_zoo.scoring.contents import Contents
@@ -37,11 +38,21 @@ from quantize_zoo.scoring.devices import (
     available_devices,
     available_instruction_sets,
     hardware_target,
+    integer_weights_problem,
     require_device,
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.environments import playable_environments
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
+from quantize_zoo.scoring.executed import (
+    Conversion,
+    Executed,
+    ExecutedCompression,
+    ExecutedOperation,
+    executed_operations,
+    read_executed,
+    runtime_names,
+)
 from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
@@ -68,8 +79,12 @@ __all__ = [
     "Answers",
     "Checker",
     "Contents",
+    "Conversion",
     "Environment",
     "Estimate",
+    "Executed",
+    "ExecutedCompression",
+    "ExecutedOperation",
     "Execution",
     "Fault",
     "InputBudget",
@@ -97,6 +112,7 @@ __all__ = [
     "describe_environment",
     "describe_execution",
     "evaluator_problem",
+    "executed_operations",
     "faults_of",
     "find_checker",
     "find_overlay",
@@ -104,6 +120,7 @@ __all__ = [
     "hardware_target",
     "input_shapes",
     "install_overlay",
+    "integer_weights_problem",
     "inverse",
     "kind_of_entries",
     "latency_properties",
@@ -124,13 +141,16 @@ __all__ = [
     "read_answers",
     "read_contents",
     "read_definitions",
+    "read_executed",
     "read_images",
     "replicated_difference",
     "replicated_loss",
+    "request_with",
     "require_device",
     "require_metric",
     "require_pictures",
     "resolve_paths",
+    "runtime_names",
     "serves_latency",
     "shape_text",
     "split_samples",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -354,7 +355,8 @@ class AccuracySession:
             raise errors.inference_failed("inference", errors.message_of(error)) from error
         finally:
             for request in queue:
-                request.wait()
+                with suppress(RuntimeError):  # of others that failed, too: the first one is told
+                    request.wait()
 
     def _infer_elsewhere(self, process: RuntimeProcess, samples: Sequence[Sample]) -> Iterator[Outputs]:
         found = [self._inputs.get(part) for sample in samples for part in sample.parts]

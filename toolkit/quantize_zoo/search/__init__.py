@@ -7,10 +7,11 @@ from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
 from quantize_zoo.search.members import MemberScore, combined_latency, is_slower
 from quantize_zoo.search.objective import (
     Score,
-    is_valid,
+    is_allowed,
     loss,
     meets_accuracy,
     meets_latency,
+    meets_size,
     meets_targets,
     relative_accuracy_loss,
 )
@@ -61,12 +62,13 @@ __all__ = [
     "combined_latency",
     "evaluate",
     "give_back",
+    "is_allowed",
     "is_met",
     "is_slower",
-    "is_valid",
     "loss",
     "meets_accuracy",
     "meets_latency",
+    "meets_size",
     "meets_targets",
     "option_of",
     "pareto_front",

@@ -10,7 +10,7 @@ from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption, option_hash, quantization_ratio
 from quantize_zoo.search.evaluation import Evaluation, Known
 from quantize_zoo.search.members import asking_order
-from quantize_zoo.search.objective import Score, is_valid, loss, meets_targets, relative_accuracy_loss
+from quantize_zoo.search.objective import Score, is_allowed, loss, meets_targets, relative_accuracy_loss
 from quantize_zoo.search.trial import BestSoFar, Measurement, Pruned, Seconds, Trial, TrialKind
 
 
@@ -98,7 +98,7 @@ class TrialRecorder:
             return known
         asked = (each.members for each in self.trials if each.reused_from is None)
         order = asking_order(self._members, asked, self.params.accuracy_loss / 100)
-        found = self.best is not None and self.best.score is not None and is_valid(self.best.score, self.params)
+        found = self.best is not None and self.best.score is not None and is_allowed(self.best.score, self.params)
         return replace(known, members=order, found=found)
 
     def may_prune(self, trial: Trial) -> bool:
@@ -161,7 +161,7 @@ class TrialRecorder:
         if scored.hopeless:
             # Its latency is not known; the search is told that of the base, which is the origin of the loss's scale.
             known = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
-            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option)))
+            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option), built.size_ratio))
             return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
         twin = self._by_structure.get(built.structure)
         timed = found.timed
@@ -180,7 +180,7 @@ class TrialRecorder:
             origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
         measurement = Measurement(scored.accuracy, dict(scored.metrics), latency, execution, origin)
         ratio = None if latency is None else latency.ratio.value
-        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option), slower)
+        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option), built.size_ratio, slower)
         members = tuple(replace(each, latency=latencies.get(each.name)) for each in trial.members)
         trial = replace(trial, members=members)
         return replace(trial, measurement=measurement, score=score, loss=self._loss(score), seconds=seconds)

@@ -12,7 +12,7 @@ from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
 from quantize_zoo.search.members import MemberScore
-from quantize_zoo.search.objective import Score, is_valid
+from quantize_zoo.search.objective import Score, is_allowed
 
 TrialKind = Literal["base", "informed", "search", "eval", "baseline"]
 
@@ -38,12 +38,13 @@ class Built:
     """A candidate that was built.
 
     ``candidate`` is equal for options that make the same model, ``structure`` for those that run through the same
-    kernels.
+    kernels. ``size_ratio`` is FP32 bytes / bytes of its weights.
     """
 
     candidate: str
     structure: str
     seconds: float
+    size_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class BestSoFar:
         """Look at one more trial."""
         if trial.score is None or trial.measurement is None:
             return
-        if not is_valid(trial.score, self._params):
+        if not is_allowed(trial.score, self._params):
             if not self._within and (self.trial is None or _loss(trial) < _loss(self.trial)):
                 self.trial = trial
             return
@@ -161,8 +162,8 @@ class BestSoFar:
 def best_trial(trials: Iterable[Trial], params: OptimizerParams) -> Trial | None:
     """Return the best of the trials; None if none was measured.
 
-    Within the accuracy target the fastest; of those that are not measurably slower, the most accurate. If nothing is
-    within the target, the one with the lowest loss.
+    Within the targets of accuracy and size the fastest; of those that are not measurably slower, the most accurate. If
+    nothing is within these, the one with the lowest loss.
     """
     return BestSoFar(params, trials).trial
 
@@ -170,8 +171,9 @@ def best_trial(trials: Iterable[Trial], params: OptimizerParams) -> Trial | None
 def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
     """Return the measured trials, the best one first; see ``best_trial``."""
     measured = [trial for trial in trials if trial.score is not None and trial.measurement is not None]
-    rest = sorted((t for t in measured if t.score and is_valid(t.score, params)), key=_slowness)
-    missed = sorted((t for t in measured if t.score and not is_valid(t.score, params)), key=_loss)
+    allowed = [t for t in measured if t.score is not None and is_allowed(t.score, params)]
+    rest = sorted(allowed, key=_slowness)
+    missed = sorted((t for t in measured if t.score is not None and not is_allowed(t.score, params)), key=_loss)
     widest = max(map(_half_width, rest), default=0.0)
     order = []
     while rest:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from quantize_zoo.config import WeightCompression
 from quantize_zoo.quantization import ModelOption, OperationOption, TensorOption
 from quantize_zoo.store.adapters import read, stored
 
@@ -24,17 +25,19 @@ class _Stored:
 
     ``choices`` are (quantize, activations, weights), the last two positions in ``tensors``. ``operations`` are
     positions in ``choices`` by name, or for an option of the base's operations a list in the order of those, with -1
-    for what is as in the base.
+    for what is as in the base. ``compressed`` tells how weights are stored, by positions in ``choices``.
     """
 
     tensors: tuple[TensorOption, ...]
     choices: tuple[tuple[bool, int, int | None], ...]
     operations: dict[str, int] | tuple[int, ...]
     steps: tuple[str, ...]
+    compressed: tuple[tuple[int, WeightCompression], ...] = ()
 
 
 _STORED = stored(_Stored)
 _OBJECT = TypeAdapter(dict[str, Any])
+_COMPRESSED = TypeAdapter(tuple[tuple[int, WeightCompression], ...])
 _TENSORS = TypeAdapter(tuple[TensorOption, ...])
 
 
@@ -55,11 +58,14 @@ def plain_option(option: ModelOption, base: ModelOption | None = None) -> dict[s
         ]
         for choice in choices
     ]
+    ways = [(number, each.compressed_weights) for number, each in enumerate(choices)]
+    compressed = tuple((number, way) for number, way in ways if way is not None)
     return {
         "tensors": _TENSORS.dump_python(tuple(tensors), mode="json"),
         "choices": listed,
         "operations": list(operations.values()) if same else operations,
         "steps": list(option.steps),
+        "compressed": _COMPRESSED.dump_python(compressed, mode="json"),
     }
 
 
@@ -71,9 +77,15 @@ def read_option(value: object, base: Callable[[], ModelOption], place: str) -> M
 
     """
     found = read(_STORED, read(_OBJECT, value, place), place)
+    compressed = dict(found.compressed)
     made = [
-        OperationOption(quantize, _item(found.tensors, first, place), _optional(found.tensors, second, place))
-        for quantize, first, second in found.choices
+        OperationOption(
+            quantize,
+            _item(found.tensors, first, place),
+            _optional(found.tensors, second, place),
+            compressed.get(number),
+        )
+        for number, (quantize, first, second) in enumerate(found.choices)
     ]
     if isinstance(found.operations, dict):
         return ModelOption({name: _item(made, at, place) for name, at in found.operations.items()}, found.steps)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod, cell_label
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Environment, Estimate, Execution, LayerTime, PairedLatency
+from quantize_zoo.scoring import Environment, Estimate, Executed, Execution, LayerTime, PairedLatency
 from quantize_zoo.search import Trial
 
 RunStatus = Literal["running", "finished", "interrupted"]
@@ -55,8 +55,8 @@ class Reference:
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
     is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
-    everything was scored and measured. Of a fleet's cell ``fleet`` are its members, and the rest is of the one that
-    leads.
+    everything was scored and measured. ``executed`` is what the device, where it is here, makes of the preset's base.
+    Of a fleet's cell ``fleet`` are its members, and the rest is of the one that leads.
     """
 
     identity: dict[str, str]
@@ -77,6 +77,7 @@ class Reference:
     model_path: str = ""
     model_hash: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
+    executed: Executed | None = None
     fleet: tuple[FleetMember, ...] = ()
 
 
@@ -101,13 +102,17 @@ class Holdout:
 
 @dataclass(frozen=True)
 class ReferencePoint:
-    """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it."""
+    """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it.
+
+    ``size_bytes`` are those of its weights; None in runs of 0.1.0.
+    """
 
     name: str
     accuracy: Estimate
     latency: PairedLatency | None
     holdout: Holdout | None
     seconds: float
+    size_bytes: int | None = None
     members: tuple[Elsewhere, ...] = ()
 
 
