@@ -17,6 +17,7 @@ from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import ranges_hash, structural_signature, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline
 from quantize_zoo.scoring import (
+    Estimate,
     Watch,
     compile_again,
     compile_for_accuracy,
@@ -60,6 +61,17 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """What a pass over the search's samples found; see ``Scored``."""
+
+    accuracy: Estimate
+    metrics: dict[str, float]
+    per_sample: Any
+    hopeless: bool
+    compile_seconds: float
+
+
+@dataclass(frozen=True)
 class CellCandidates:
     """Implements ``Candidates`` on a prepared cell; ``order`` are the samples of the search as they are scored."""
 
@@ -80,27 +92,55 @@ class CellCandidates:
     def score(self, candidate: Candidate, *, prune: bool) -> Scored:
         """See ``Candidates``."""
         start = time.perf_counter()
+        found = self.passed(candidate, prune=prune)
+        return Scored(
+            accuracy=found.accuracy,
+            metrics=found.metrics,
+            per_sample=found.per_sample,
+            hopeless=found.hopeless,
+            compile_seconds=found.compile_seconds,
+            seconds=time.perf_counter() - start - found.compile_seconds,  # taking it down is a part of its cost
+        )
+
+    def passed(self, candidate: Candidate, *, prune: bool) -> Passed:
+        """Take the search's samples through a candidate in this process; with ``prune`` end when that is hopeless."""
+        start = time.perf_counter()
         compiled = compile_for_accuracy(candidate.model, self.bench.device)
-        compiled_at = time.perf_counter()
+        seconds = time.perf_counter() - start
+        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune)
+        if not found.hopeless:
+            candidate.compiled = compiled
+        return found
+
+    def passed_by(
+        self, compiled: Any, fp32: float, per_sample: NDArray[np.float64] | None, compile_seconds: float, *, prune: bool
+    ) -> Passed:
+        """Do the same with a compiled candidate, wherever it runs.
+
+        Args:
+            compiled: it, or the process that has it in its first slot.
+            fp32: FP32's metric where the candidate runs.
+            per_sample: its values of the search's samples there, if it has such.
+            compile_seconds: what compiling took.
+            prune: end when the target is surely missed.
+
+        """
         metric = self.bench.metric
-        scored = self.bench.accuracy.score(compiled, self.order, self._watch() if prune else None)
+        watch = self._watch(fp32, per_sample) if prune else None
+        scored = self.bench.accuracy.score(compiled, self.order, watch)
         hopeless = scored.samples < len(self.order)
-        per_sample = scored.per_sample.get(metric)
+        values = scored.per_sample.get(metric)
         if hopeless:
-            assert per_sample is not None, "only metrics with a value for each sample are watched"
-            value = float(per_sample.mean())
+            assert values is not None, "only metrics with a value for each sample are watched"
+            value = float(values.mean())
         else:
             value = scored.metrics[metric]
-            candidate.compiled = compiled
-        del compiled  # taking it down is a part of its cost
-        return Scored(
-            accuracy=mean_estimate(value, per_sample),
-            metrics=scored.metrics,
-            per_sample=per_sample,
-            hopeless=hopeless,
-            compile_seconds=compiled_at - start,
-            seconds=time.perf_counter() - compiled_at,
-        )
+        return Passed(mean_estimate(value, values), scored.metrics, values, hopeless, compile_seconds)
+
+    @cached_property
+    def precision(self) -> str:
+        """The floating point precision that FP32 runs in here."""
+        return describe_execution(self.fp32.for_accuracy).inference_precision
 
     def measure(self, candidate: Candidate) -> Timed:
         """See ``Candidates``."""
@@ -120,15 +160,15 @@ class CellCandidates:
         del compiled, again  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 
-    def _watch(self) -> Watch | None:
+    def _watch(self, fp32: float, per_sample: NDArray[np.float64] | None) -> Watch | None:
         """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
-        fp32, metric = self.fp32, self.bench.metric
+        metric = self.bench.metric
         if self.bench.accuracy.sequences is not None:
             return None  # steps are not scored in random order
-        if fp32.per_sample is None or not fp32.higher_is_better or not can_prune(fp32.per_sample, fp32.accuracy):
+        if per_sample is None or not self.fp32.higher_is_better or not can_prune(per_sample, fp32):
             return None
-        allowed = self.cell.model.optimizer.params.accuracy_loss / 100 * fp32.accuracy
-        test = SequentialTest(fp32.per_sample, allowed)
+        allowed = self.cell.model.optimizer.params.accuracy_loss / 100 * fp32
+        test = SequentialTest(per_sample, allowed)
 
         def watch(values: Mapping[str, Any]) -> bool:
             return test.is_hopeless(float(values[metric]))

@@ -95,21 +95,25 @@ def finish_file(
 
 def _loss(work: CellCandidates, answers: Mapping[str, Answers], indices: Sequence[int]) -> Estimate | None:
     """Return the loss on some samples, with its interval; None where none can be given."""
-    metric, higher = work.bench.metric, work.fp32.higher_is_better
     fp32, int8 = (work.bench.accuracy.part(answers[name], list(indices)) for name in ("fp32", "int8"))
-    if fp32.values is not None and int8.values is not None:
-        values = fp32.values, int8.values
-        return paired_loss(fp32.metrics[metric], int8.metrics[metric], *values, higher_is_better=higher)
-    if fp32.replicates is None or int8.replicates is None:
-        return None
-    replicates = fp32.replicates, int8.replicates
-    return replicated_loss(fp32.metrics[metric], int8.metrics[metric], *replicates, higher_is_better=higher)
+    loss = loss_between(fp32, int8, higher_is_better=work.fp32.higher_is_better)
+    return None if loss.low is None else loss
+
+
+def loss_between(fp32: Answers, int8: Answers, *, higher_is_better: bool) -> Estimate:
+    """Return the loss of one model's answers against another's on the same samples, with its interval where it can."""
+    metrics = fp32.metrics[fp32.metric], int8.metrics[int8.metric]
+    if fp32.values is None and int8.values is None and fp32.replicates is not None and int8.replicates is not None:
+        replicates = fp32.replicates, int8.replicates
+        return replicated_loss(*metrics, *replicates, higher_is_better=higher_is_better)
+    return paired_loss(*metrics, fp32.values, int8.values, higher_is_better=higher_is_better)
 
 
 def score_reference(
     work: CellCandidates, tool: str, samples: Samples, holdout: tuple[int, ...]
-) -> Iterator[ReferencePoint]:
-    """Score the models that another tool makes of the same calibration samples, as a trial is scored.
+) -> Iterator[tuple[ReferencePoint, ov.Model]]:
+    """Score the models that another tool makes of the same calibration samples, as a trial is scored; yield them, too.
+
 
     Raises:
         CellError: the tool fails, or a model of it cannot be run.
@@ -127,7 +131,7 @@ def score_reference(
             found = score_holdout(work, model, holdout)
         except CellError as error:
             raise errors.reference_failed(tool, f"its model cannot be run: {error.what}") from error
-        yield ReferencePoint(name, scored.accuracy, latency, found, seconds, weights_bytes(model))
+        yield ReferencePoint(name, scored.accuracy, latency, found, seconds, weights_bytes(model)), model
 
 
 def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLatency | None:

@@ -12,7 +12,7 @@ from quantize_zoo.cell.inspection import inspect_model
 from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.config import MatrixConfig, schema_path
+from quantize_zoo.config import MatrixConfig, devices_of, schema_path
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.matrix import expand
 from quantize_zoo.scoring import read_definitions
@@ -68,7 +68,8 @@ def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
     """Look at every model of a matrix; print all that is wrong, and end with exit status 2 if anything is."""
     wrong: list[ConfigurationError] = []
     for model in matrix.models:
-        devices = [spec.device for spec in matrix.devices if not spec.models or model.name in spec.models]
+        targets = (each for each in matrix.devices if not each.models or model.name in each.models)
+        devices = [device.device for target in targets for device in devices_of(target)]
         found = inspect_model(model, devices, fast=fast)
         wrong += [*found.refusals, *found.unknown_keys]
         if found.note:

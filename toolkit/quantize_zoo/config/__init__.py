@@ -16,6 +16,7 @@ from quantize_zoo.config.estimators import (
     StatisticType,
     TensorParams,
 )
+from quantize_zoo.config.fleet import FleetSpec, devices_of
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.hardware import (
     Granularity,
@@ -55,6 +56,7 @@ __all__ = [
     "DeviceSpec",
     "EstimatorPreset",
     "FastBiasCorrection",
+    "FleetSpec",
     "GateConfig",
     "GiveBack",
     "Granularity",
@@ -85,6 +87,7 @@ __all__ = [
     "add_waiver",
     "cell_label",
     "default_matrix_path",
+    "devices_of",
     "first_twins",
     "hardware_path",
     "is_on",

@@ -229,6 +229,15 @@ def evaluator_needs_the_network(module: str) -> CellError:
     )
 
 
+def fed_with_answers(what: str) -> CellError:
+    """A network cannot be run by another process: what it is fed depends on what it answered."""
+    return CellError(
+        f"{what} feeds the network with what it answered before, so that it runs in the cell's own environment only",
+        where="environments",
+        remedy="give each environment a cell of its own (devices of the matrix with isa and inference_precision)",
+    )
+
+
 def metric_not_a_number(metric: str, value: float, samples: str) -> CellError:
     """The tuned metric of a finished model is NaN or infinite."""
     return CellError(

@@ -36,6 +36,8 @@ def why_given_up(trial: Trial | None, params: OptimizerParams) -> str:
     lost, what = _loss(trial), "the baseline's configuration does not meet its targets"
     if not meets_accuracy(lost, params):
         return f"{what}: it loses {100 * lost:.2f} %, {params.accuracy_loss:g} % of FP32 are allowed"
+    if trial.score is not None and trial.score.slower:
+        return f"{what}: on {', '.join(trial.score.slower)} it is slower than FP32"
     if trial.score is not None and not meets_size(trial.score.size_ratio, params):
         ratio = trial.score.size_ratio
         told = "its size is not known" if ratio is None else f"its weights are {ratio:.2f} times smaller than FP32's"

@@ -8,6 +8,7 @@
     confirm      the best and the runner-up, measured against each other
     finish       the best model exported, measured and judged on samples that the search never saw
     hold         tonight held against the accepted baseline
+    elsewhere    the best model scored in other precisions and instruction sets than its cell's
 
 Each step is fed what the last one found, and stores what it found itself before the next begins; ``steps`` has them.
 This is the only place that says how a cell ended.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -48,6 +49,7 @@ STEPS: tuple[Callable[[Any, Desk], Any], ...] = (
     steps.confirm,
     steps.finish,
     steps.hold,
+    steps.elsewhere,
 )
 
 
@@ -183,14 +185,26 @@ def run_cell(cell: Cell, position: int, night: Night, left: float | None) -> Non
 
 
 def _walk(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
-    """Walk the steps; if the cell's device is not there, and the matrix wants that, on the CPU in its place."""
+    """Walk the steps, with the first of what the cell may be run as whose device is here."""
     fetched = fetch(cell, night.models, log)
+    _walk_any([fetched, *_stand_ins(fetched, night.matrix)], cell_id, log, night)
+
+
+def _stand_ins(cell: Cell, matrix: MatrixConfig) -> list[Cell]:
+    """Return as what a cell is run if its device is not there: a fleet with another member leading, or on the CPU."""
+    if cell.fleet is not None:
+        others = () if matrix.on_missing_device == "fail" else cell.fleet.members[1:]
+        return [replace(cell, device=member) for member in others]
+    return [replace(cell, scored_on_cpu=True)] if matrix.on_missing_device == "score_on_cpu" else []
+
+
+def _walk_any(cells: Sequence[Cell], cell_id: int, log: Path, night: Night) -> None:
     try:
-        _walk_on(fetched, cell_id, log, night)
+        _walk_on(cells[0], cell_id, log, night)
     except DeviceUnavailableError:
-        if night.matrix.on_missing_device != "score_on_cpu":
+        if len(cells) == 1:
             raise
-        _walk_on(replace(fetched, scored_on_cpu=True), cell_id, log, night)
+        _walk_any(cells[1:], cell_id, log, night)
 
 
 def _walk_on(cell: Cell, cell_id: int, log: Path, night: Night) -> None:

@@ -33,8 +33,9 @@ def pot_matrix(job: PotJob) -> MatrixConfig:
     model = _searched(job)
     device = DeviceSpec(device=job.target)
     return MatrixConfig(
-        source=job.source, models=(model,), devices=(device,), on_missing_device="fail", require_targets=False
-    )
+        source=job.source, models=(model,), devices=(device,), on_missing_device="fail", require_targets=False,
+        portability=False,
+    )  # fmt: skip
 
 
 def _searched(job: PotJob) -> ModelConfig:

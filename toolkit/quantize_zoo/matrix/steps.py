@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.config import CompressionParams, OptimizerParams, search_stages
 from quantize_zoo.errors import CellError, QuantizeZooError
@@ -41,9 +43,10 @@ from quantize_zoo.search import (
     run_alone,
     run_stage,
 )
-from quantize_zoo.store import Final, Reference, RunnerUp, StoredBaseline
+from quantize_zoo.store import Elsewhere, Final, Reference, RunnerUp, StoredBaseline
 
 _GATE = TypeAdapter(GateResult)
+_TRIALS_WORTH = 10  # what other environments may cost, in trials
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,15 @@ class Choice:
     best: Trial
     runner_up: RunnerUp | None
     why: str = ""
+    seconds: float = 0.0  # of a trial, in the middle of those that were evaluated
 
 
 def prepare(cell: Cell, desk: Desk) -> Prepared:
     """Read model and data, score the FP32 model."""
     prepared = desk.work.prepare()
+    absent = [each for each in prepared.reference.fleet if each.unavailable]
+    if absent and desk.night.matrix.on_missing_device == "fail":
+        raise errors.fleet_incomplete({each.name: each.unavailable for each in absent})
     # Wherever it was read, the file is that of this machine.
     reference = replace(prepared.reference, model_path=str(cell.model.model))
     desk.night.store.set_reference(desk.cell_id, reference)
@@ -104,6 +111,7 @@ def search(found: Start, desk: Desk) -> list[Trial]:
         found.trials,
         higher_is_better=reference.higher_is_better,
         prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
+        members=[each.name for each in reference.fleet if not each.unavailable],
     )
     started, known = time.monotonic(), len(recorder.trials)
     for trial in _trials(found, recorder, desk):
@@ -193,6 +201,10 @@ def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
     """
     if not ranking:
         return None
+    return replace(_confirmed(ranking, desk), seconds=_seconds_a_trial(ranking))
+
+
+def _confirmed(ranking: list[Trial], desk: Desk) -> Choice:
     if desk.baseline is None:
         return _confirm_first(ranking, desk)
     incumbent = find_incumbent(ranking, desk.baseline)
@@ -201,6 +213,10 @@ def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
         chosen = _confirm_first(ranking, desk)
         return replace(chosen, why="" if chosen.best is incumbent else why)
     return _challenge(incumbent, ranking, desk)
+
+
+def _seconds_a_trial(trials: list[Trial]) -> float:
+    return statistics.median(trial.seconds.total for trial in trials if trial.reused_from is None)
 
 
 def _challenge(incumbent: Trial, ranking: list[Trial], desk: Desk) -> Choice:
@@ -266,14 +282,16 @@ def _final(choice: Choice, desk: Desk) -> Final:
         finished.loss,
         finished.model_hash,
         finished.answers_hash,
+        members=finished.members,
+        slower=finished.slower,
     )
 
 
-def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
+def hold(choice: Choice | None, desk: Desk) -> Choice | None:
     """Compare with the accepted baseline, if there is one; its failure takes nothing of the cell away."""
     night, cell, baseline = desk.night, desk.cell, desk.baseline
     if baseline is None:
-        return None
+        return choice
     gate = night.matrix.gate
     held = {each.name for each in night.store.baselines()}
     checks = checks_a_cell(gate, runtimes=bool(night.matrix.runtimes))
@@ -300,7 +318,20 @@ def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
     result = apply_waivers(result, cell.key.label, night.matrix.waivers, datetime.now(timezone.utc).date())
     _keep(result, desk)
     night.observer.gate_finished(cell, result)
-    return result
+    return choice
+
+
+def elsewhere(choice: Choice | None, desk: Desk) -> None:
+    """Score the best model in other environments, for as long as ten trials took; its failure takes nothing away."""
+    night = desk.night
+    if choice is None or not night.matrix.portability or desk.cell.device.device != "CPU":
+        return
+    try:
+        found = desk.work.elsewhere(night.folder / _best_model(desk.cell), _TRIALS_WORTH * choice.seconds)
+    except QuantizeZooError as error:
+        desk.stop_if_asked()
+        found = (Elsewhere("other environments", skipped=f"{error.what} ({error.where})"),)
+    night.store.set_portability(desk.cell_id, found)
 
 
 def _result(baseline: StoredBaseline, *checks: Check) -> GateResult:

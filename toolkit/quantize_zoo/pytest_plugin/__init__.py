@@ -136,7 +136,7 @@ def quantize_zoo_cell(request: pytest.FixtureRequest) -> CellReport:
     if cell.key.label in done:
         return done[cell.key.label]
     matrix = config.stash[_MATRIX].select([cell.model.name], [])
-    matrix = matrix.model_copy(update={"devices": (cell.device.model_copy(update={"models": ()}),)})
+    matrix = matrix.model_copy(update={"devices": (cell.target.model_copy(update={"models": ()}),)})
     reports = Path(config.getoption("--quantize-zoo-reports"))
     done[cell.key.label] = _run(matrix, reports, f"pytest --quantize-zoo {matrix.source}", config.stash[_BESIDE])
     return done[cell.key.label]

@@ -11,10 +11,12 @@ from quantize_zoo.report.documents import (
     SCHEMA_VERSION,
     CellDocument,
     CheckDocument,
+    ElsewhereDocument,
     FinalDocument,
     GateDocument,
     HoldoutDocument,
     LatencyDocument,
+    MemberScoreDocument,
     PrunedDocument,
     ReferencePointDocument,
     ResultsDocument,
@@ -28,8 +30,8 @@ from quantize_zoo.report.findings import findings
 from quantize_zoo.report.html import page_path
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.scoring import PairedLatency
-from quantize_zoo.search import Pruned, Score, Trial
-from quantize_zoo.store import Final, Holdout, RunnerUp
+from quantize_zoo.search import MemberScore, Pruned, Score, Trial
+from quantize_zoo.store import Elsewhere, Final, Holdout, RunnerUp
 from quantize_zoo.text.plain import json_text, plain
 
 Value = TypeVar("Value")
@@ -133,6 +135,7 @@ def _cell(cell: CellReport) -> CellDocument:
                 _made(_holdout, point.holdout),
                 point.seconds,
                 point.size_bytes,
+                tuple(_elsewhere(each) for each in point.members),
             )
             for point in record.references
         ),
@@ -152,7 +155,9 @@ def _cell(cell: CellReport) -> CellDocument:
 
 
 def _verdict(verdict: Verdict) -> VerdictDocument:
-    return VerdictDocument(verdict.status, verdict.reason, verdict.cause, verdict.alarms, verdict.targets)
+    return VerdictDocument(
+        verdict.status, verdict.reason, verdict.cause, verdict.alarms, verdict.targets, verdict.warnings
+    )
 
 
 def _gate(gate: GateResult) -> GateDocument:
@@ -174,7 +179,17 @@ def _final(final: Final) -> FinalDocument:
         proof=final.proof,
         fp32_figures=final.fp32_figures,
         accuracy_loss_share=final.loss,
+        portability=tuple(_elsewhere(each) for each in final.portability),
+        members=tuple(_elsewhere(each) for each in final.members),
+        slower=final.slower,
     )
+
+
+def _elsewhere(found: Elsewhere) -> ElsewhereDocument:
+    return ElsewhereDocument(
+        found.environment, found.precision, found.fp32, found.int8, found.accuracy_loss,
+        _made(_holdout, found.holdout), _made(_latency, found.latency), found.seconds, found.skipped,
+    )  # fmt: skip
 
 
 def _latency(latency: PairedLatency) -> LatencyDocument:
@@ -196,7 +211,14 @@ def _pruned(pruned: Pruned) -> PrunedDocument:
 
 
 def _score(score: Score) -> ScoreDocument:
-    return ScoreDocument(score.accuracy_loss, score.latency_ratio, score.quantization_ratio, score.size_ratio)
+    return ScoreDocument(
+        score.accuracy_loss, score.latency_ratio, score.quantization_ratio, score.size_ratio, score.slower
+    )
+
+
+def _member(score: MemberScore) -> MemberScoreDocument:
+    speedup = None if score.latency is None else score.latency.ratio
+    return MemberScoreDocument(score.name, score.accuracy, score.accuracy_loss, score.ended, speedup)
 
 
 def _trial(trial: Trial) -> TrialDocument:
@@ -218,6 +240,7 @@ def _trial(trial: Trial) -> TrialDocument:
         objective=trial.loss,
         reused_from=trial.reused_from,
         where=trial.where,
+        members=tuple(_member(each) for each in trial.members),
         failure=trial.failure,
         build_s=trial.seconds.build,
         compile_s=trial.seconds.compile,

@@ -42,6 +42,7 @@ from quantize_zoo.scoring.devices import (
     require_device,
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
+from quantize_zoo.scoring.environments import playable_environments
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
 from quantize_zoo.scoring.executed import (
     Conversion,
@@ -57,6 +58,7 @@ from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
     measure_finally,
+    measure_in_process,
     measure_in_turns,
     summarize_compilations,
 )
@@ -126,12 +128,14 @@ __all__ = [
     "make_noise",
     "mean_estimate",
     "measure_finally",
+    "measure_in_process",
     "measure_in_turns",
     "measure_rounds",
     "open_session",
     "owner_of",
     "paired_loss",
     "place_in_entry",
+    "playable_environments",
     "profile_layers",
     "profile_rounds",
     "read_answers",

@@ -34,6 +34,7 @@ from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, added_ou
 from quantize_zoo.scoring.predictor import LabelRange, Outputs, Predictor
 from quantize_zoo.scoring.preprocessing import Sample, input_shapes, preprocess, sample_name, sequence_of
 from quantize_zoo.scoring.replicates import replicate
+from quantize_zoo.scoring.runtimes import RuntimeProcess
 
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
@@ -160,6 +161,16 @@ class AccuracySession:
     def higher_is_better(self, metric: str) -> bool:
         """Tell which way a metric gets better, as the checker says."""
         return self._metrics.higher_is_better(metric)
+
+    def require_separable(self) -> None:
+        """Refuse to let another process infer where what a sample is fed depends on the answer before.
+
+        Raises:
+            CellError: it does.
+
+        """
+        if self._fitter.carries_states:
+            raise errors.fed_with_answers("an LSTM_INPUT of the launcher")
 
     @property
     def contents(self) -> Contents:
@@ -304,7 +315,13 @@ class AccuracySession:
         return self._samples if indices is None else [self._samples[index] for index in indices]
 
     def _infer(self, compiled: Any, samples: Sequence[Sample]) -> Generator[Outputs, None, None]:
-        """Yield the outputs of one inference after the other; requests for the next ones run meanwhile."""
+        """Yield the outputs of one inference after the other; requests for the next ones run meanwhile.
+
+        The compiled model may be one that a process has loaded into its first slot.
+        """
+        if isinstance(compiled, RuntimeProcess):
+            yield from self._infer_elsewhere(compiled, samples)
+            return
         queue: Any = ()
         try:
             wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -340,6 +357,10 @@ class AccuracySession:
             for request in queue:
                 with suppress(RuntimeError):  # of others that failed, too: the first one is told
                     request.wait()
+
+    def _infer_elsewhere(self, process: RuntimeProcess, samples: Sequence[Sample]) -> Iterator[Outputs]:
+        found = [self._inputs.get(part) for sample in samples for part in sample.parts]
+        yield from process.infer(found if self.sequences is None else Steps(found, self._continues(samples)))
 
 
 def _outputs_of(sample: Sample, outputs: Iterator[Outputs]) -> list[Outputs]:

@@ -123,6 +123,10 @@ class CustomSession(AccuracySession):
         """
         raise errors.evaluator_needs_the_network(self._module)
 
+    def require_separable(self) -> None:
+        """Refuse, as ``answers_of`` does."""
+        raise errors.fed_with_answers(f"the custom evaluator {self._module}")
+
     def _positions(self, indices: Sequence[int] | None) -> list[int]:
         return list(range(len(self._samples))) if indices is None else [int(each) for each in indices]
 

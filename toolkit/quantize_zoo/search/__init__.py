@@ -4,6 +4,7 @@ from quantize_zoo.search.evaluation import Candidates, Evaluation, EvaluationPoo
 from quantize_zoo.search.give_back import change_whole_model, give_back, is_met
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
+from quantize_zoo.search.members import MemberScore, combined_latency, is_slower
 from quantize_zoo.search.objective import (
     Score,
     is_allowed,
@@ -42,6 +43,7 @@ __all__ = [
     "EvaluationPool",
     "Known",
     "Measurement",
+    "MemberScore",
     "Pruned",
     "Score",
     "Scored",
@@ -57,10 +59,12 @@ __all__ = [
     "can_prune",
     "change_whole_model",
     "choices_of",
+    "combined_latency",
     "evaluate",
     "give_back",
     "is_allowed",
     "is_met",
+    "is_slower",
     "loss",
     "meets_accuracy",
     "meets_latency",

@@ -21,13 +21,16 @@ _SHARPNESS = 8
 class Score:
     """What the objective sees of a trial; without the device there is no ``latency_ratio``.
 
-    ``size_ratio`` is FP32 bytes / bytes of the weights; None in trials of releases up to 0.1.0.
+    ``size_ratio`` is FP32 bytes / bytes of the weights; None in trials of releases up to 0.1.0. Of a fleet's the loss
+    is the largest of its members', the ratio the share-weighted geometric mean of theirs; ``slower`` are the members on
+    which the candidate must not be slower than FP32 and surely is.
     """
 
     accuracy_loss: float
     latency_ratio: float | None
     quantization_ratio: float
     size_ratio: float | None = None
+    slower: tuple[str, ...] = ()
 
     @property
     def speed(self) -> float:
@@ -56,8 +59,12 @@ def meets_size(size_ratio: float | None, params: OptimizerParams) -> bool:
 
 
 def is_allowed(score: Score, params: OptimizerParams) -> bool:
-    """Tell whether accuracy and size are within their targets: then the fastest is the best."""
-    return meets_accuracy(score.accuracy_loss, params) and meets_size(score.size_ratio, params)
+    """Tell whether accuracy and size are within their targets, and no member of a fleet is slower than it must be.
+
+    Of what is allowed the fastest is the best.
+    """
+    within = meets_accuracy(score.accuracy_loss, params) and meets_size(score.size_ratio, params)
+    return within and not score.slower
 
 
 def meets_targets(score: Score, params: OptimizerParams) -> bool:
@@ -100,7 +107,8 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     total += _oversize(score, params)
     if exceeded:
         return total + _ACCURACY_PENALTY
-    within = meets_latency(score.latency_ratio, params) and meets_size(score.size_ratio, params)
+    fast = meets_latency(score.latency_ratio, params) and not score.slower
+    within = fast and meets_size(score.size_ratio, params)
     return total + (0.0 if within else _LATENCY_PENALTY)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
+from quantize_zoo.search.members import MemberScore
 from quantize_zoo.search.objective import Score, is_allowed
 
 TrialKind = Literal["base", "informed", "search", "eval", "baseline"]
@@ -52,7 +53,8 @@ class Scored:
 
     ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` (samples,) is the tuned
     metric of each sample where it has such values. ``hopeless`` tells that the pass was ended early: then there are no
-    ``metrics``, and ``accuracy`` is of the samples seen.
+    ``metrics``, and ``accuracy`` is of the samples seen. Of a fleet's candidate ``members`` are those that were asked,
+    and the others are of the member that leads.
     """
 
     accuracy: Estimate
@@ -61,16 +63,23 @@ class Scored:
     hopeless: bool
     compile_seconds: float
     seconds: float
+    members: tuple[MemberScore, ...] = ()
 
 
 @dataclass(frozen=True)
 class Timed:
-    """The latency of a candidate, None without its device, and what it really ran in."""
+    """The latency of a candidate, None without its device, and what it really ran in.
+
+    Of a fleet's candidate ``members`` have the latencies on each, and ``slower`` names those on which it is surely
+    slower than FP32 and must not be.
+    """
 
     latency: PairedLatency | None
     execution: Execution
     compile_seconds: float
     seconds: float
+    members: Mapping[str, PairedLatency] = field(default_factory=dict)
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,8 @@ class Trial:
     """One finished trial of a stage.
 
     ``failure`` tells why there is no measurement, ``pruned`` what is known instead of one, ``reused_from`` whose result
-    it is. ``where`` is the machine that measured it, if that was not the one that ran the search.
+    it is. ``where`` is the machine that measured it, if that was not the one that ran the search. Of a fleet's trial
+    ``members`` are those that were asked, in that order.
     """
 
     number: int
@@ -118,6 +128,7 @@ class Trial:
     structure: str = ""
     pruned: Pruned | None = None
     where: str = ""
+    members: tuple[MemberScore, ...] = ()
 
 
 class BestSoFar:

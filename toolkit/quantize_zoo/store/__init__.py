@@ -5,9 +5,11 @@ from quantize_zoo.store.records import (
     CellEnd,
     CellRecord,
     CellStatus,
+    Elsewhere,
     ErrorRecord,
     Figures,
     Final,
+    FleetMember,
     Holdout,
     NightRecord,
     OtherMetric,
@@ -24,6 +26,7 @@ from quantize_zoo.store.records import (
     StoredSearch,
     WorkerUse,
     current_baselines,
+    lead_of,
 )
 from quantize_zoo.store.store import Store
 
@@ -32,9 +35,11 @@ __all__ = [
     "CellEnd",
     "CellRecord",
     "CellStatus",
+    "Elsewhere",
     "ErrorRecord",
     "Figures",
     "Final",
+    "FleetMember",
     "Holdout",
     "NightRecord",
     "OtherMetric",
@@ -52,4 +57,5 @@ __all__ = [
     "StoredSearch",
     "WorkerUse",
     "current_baselines",
+    "lead_of",
 ]

@@ -27,6 +27,27 @@ class ErrorRecord:
 
 
 @dataclass(frozen=True)
+class FleetMember:
+    """A member of a fleet: FP32's metric there, the precision that it ran in; ``unavailable`` tells why it is not here.
+
+    ``share`` is that among the members which are here, and 0 of the others. A member is ``played`` where the machine is
+    held to an instruction set below its own.
+    """
+
+    name: str
+    share: float
+    accuracy: Estimate | None = None
+    precision: str = ""
+    played: bool = False
+    unavailable: str = ""
+
+
+def lead_of(members: Iterable[FleetMember]) -> str:
+    """Return the member of a fleet that leads: the first that is here."""
+    return next((each.name for each in members if not each.unavailable), "")
+
+
+@dataclass(frozen=True)
 class Reference:
     """What is known of a cell before its first trial: the FP32 model's scores and what it ran on.
 
@@ -35,6 +56,7 @@ class Reference:
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
     is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
     everything was scored and measured. ``executed`` is what the device, where it is here, makes of the preset's base.
+    Of a fleet's cell ``fleet`` are its members, and the rest is of the one that leads.
     """
 
     identity: dict[str, str]
@@ -56,6 +78,7 @@ class Reference:
     model_hash: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
     executed: Executed | None = None
+    fleet: tuple[FleetMember, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,7 @@ class ReferencePoint:
     holdout: Holdout | None
     seconds: float
     size_bytes: int | None = None
+    members: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,13 +158,35 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """FP32 and the best model in another environment than the cell's, which this machine played.
+
+    ``environment`` is written as a device is, ``precision`` the one that FP32 ran in there. ``accuracy_loss`` is that
+    against FP32 in the same environment, on the samples of the search. ``skipped`` tells why there are no figures.
+    """
+
+    environment: str
+    precision: str = ""
+    fp32: Estimate | None = None
+    int8: Estimate | None = None
+    accuracy_loss: Estimate | None = None
+    holdout: Holdout | None = None
+    latency: PairedLatency | None = None
+    seconds: float = 0.0
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
 class Final:
     """The best trial of a cell, measured once more after the search, and the model's file in the run.
 
     ``answers`` is the file with what FP32 and the best model answered for every sample, ``figures`` the best model's.
     ``layers`` tells where the time of FP32 and of the best model goes; it is empty without a device that profiles.
     ``loss`` is that on the samples of the search, where the metric is one of single samples. ``model_hash`` and
-    ``answers_hash`` are what the files had in them when they were written; empty in runs of 0.1.0.
+    ``answers_hash`` are what the files had in them when they were written; empty in runs of 0.1.0. ``portability`` is
+    what the model is in other environments. Of a fleet's model ``members`` tell what it is on each, ``latency`` is the
+    share-weighted geometric mean over them, ``holdout`` and ``loss`` are of the member that loses most, and ``slower``
+    are members on which it is surely slower than FP32 and must not be.
     """
 
     trial: int
@@ -157,6 +203,9 @@ class Final:
     loss: Estimate | None = None
     model_hash: str = ""
     answers_hash: str = ""
+    portability: tuple[Elsewhere, ...] = ()
+    members: tuple[Elsewhere, ...] = ()
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from quantize_zoo.store.pruning import delete_old_runs
 from quantize_zoo.store.records import (
     Baseline,
     CellEnd,
+    Elsewhere,
     ErrorRecord,
     Final,
     NightRecord,
@@ -222,6 +223,14 @@ class Store:
         )
         self._bases.pop(cell_id, None)
         checkpoint(self._engine)
+
+    def set_portability(self, cell_id: int, environments: Sequence[Elsewhere]) -> None:
+        """Keep what the best model of a cell is in other environments."""
+        with self._write() as session:
+            cell = session.get_one(Cell, cell_id)
+            assert cell.final is not None, "there is a best model"
+            told = [plain(values.ELSEWHERE, each) for each in environments]
+            cell.final = {**cell.final, "portability": told}
 
     def end_cell(self, cell_id: int, status: CellEnd, error: ErrorRecord | None = None) -> None:
         """End a cell that is not done; one that is done stays as it is."""

@@ -21,6 +21,7 @@ from quantize_zoo.store.processes import ProcessIdentity
 from quantize_zoo.store.records import (
     Baseline,
     CellRecord,
+    Elsewhere,
     ErrorRecord,
     Final,
     NightRecord,
@@ -39,6 +40,7 @@ from quantize_zoo.text.slugs import slug
 TRIAL = stored(Trial)
 REFERENCE = stored(Reference)
 FINAL = stored(Final)
+ELSEWHERE = stored(Elsewhere)
 ERROR = stored(ErrorRecord)
 POINT = stored(ReferencePoint)
 BASELINE = stored(Baseline)
