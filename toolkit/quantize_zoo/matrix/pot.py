@@ -91,4 +91,11 @@ def _calibration(job: PotJob, model: ov.Model, folder: Path, tell: Tell) -> Call
             "255, as POT did: if it was trained on others, put mean and scale into the model when it is converted, or "
             "use the accuracy_checker engine with preprocessing"
         )
-    return lambda size: read_images(engine, model, size)
+    told: set[Path] = set()
+
+    def damaged(picture: Path) -> None:
+        if picture not in told:
+            told.add(picture)
+            tell(f"{picture}: the picture cannot be read, and is left out")
+
+    return lambda size: read_images(engine, model, size, damaged)
