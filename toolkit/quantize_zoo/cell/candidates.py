@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,6 @@ from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import ranges_hash, structural_signature, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline
 from quantize_zoo.scoring import (
-    Estimate,
     Watch,
     compile_again,
     compile_for_accuracy,
@@ -61,17 +60,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Passed:
-    """What a pass over the search's samples found; see ``Scored``."""
-
-    accuracy: Estimate
-    metrics: dict[str, float]
-    per_sample: Any
-    hopeless: bool
-    compile_seconds: float
-
-
-@dataclass(frozen=True)
 class CellCandidates:
     """Implements ``Candidates`` on a prepared cell; ``order`` are the samples of the search as they are scored."""
 
@@ -93,16 +81,10 @@ class CellCandidates:
         """See ``Candidates``."""
         start = time.perf_counter()
         found = self.passed(candidate, prune=prune)
-        return Scored(
-            accuracy=found.accuracy,
-            metrics=found.metrics,
-            per_sample=found.per_sample,
-            hopeless=found.hopeless,
-            compile_seconds=found.compile_seconds,
-            seconds=time.perf_counter() - start - found.compile_seconds,  # taking it down is a part of its cost
-        )
+        # Taking it down is a part of its cost.
+        return replace(found, seconds=time.perf_counter() - start - found.compile_seconds)
 
-    def passed(self, candidate: Candidate, *, prune: bool) -> Passed:
+    def passed(self, candidate: Candidate, *, prune: bool) -> Scored:
         """Take the search's samples through a candidate in this process; with ``prune`` end when that is hopeless."""
         start = time.perf_counter()
         compiled = compile_for_accuracy(candidate.model, self.bench.device)
@@ -114,7 +96,7 @@ class CellCandidates:
 
     def passed_by(
         self, compiled: Any, fp32: float, per_sample: NDArray[np.float64] | None, compile_seconds: float, *, prune: bool
-    ) -> Passed:
+    ) -> Scored:
         """Do the same with a compiled candidate, wherever it runs.
 
         Args:
@@ -125,6 +107,7 @@ class CellCandidates:
             prune: end when the target is surely missed.
 
         """
+        start = time.perf_counter()
         metric = self.bench.metric
         watch = self._watch(fp32, per_sample) if prune else None
         scored = self.bench.accuracy.score(compiled, self.order, watch)
@@ -135,7 +118,8 @@ class CellCandidates:
             value = float(values.mean())
         else:
             value = scored.metrics[metric]
-        return Passed(mean_estimate(value, values), scored.metrics, values, hopeless, compile_seconds)
+        accuracy, seconds = mean_estimate(value, values), time.perf_counter() - start
+        return Scored(accuracy, scored.metrics, values, hopeless, compile_seconds, seconds)
 
     @cached_property
     def precision(self) -> str:

@@ -116,7 +116,6 @@ def score_reference(
 ) -> Iterator[tuple[ReferencePoint, ov.Model]]:
     """Score the models that another tool makes of the same calibration samples, as a trial is scored; yield them, too.
 
-
     Raises:
         CellError: the tool fails, or a model of it cannot be run.
 
