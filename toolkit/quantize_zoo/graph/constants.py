@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph.opset import Node
+from quantize_zoo.graph.opset import Constant, Node
 from quantize_zoo.graph.opset import opset13 as ops
 
 _SMALL = (ov.Type.i8, ov.Type.u8, ov.Type.i4, ov.Type.u4, ov.Type.nf4)
@@ -22,6 +22,8 @@ def constant_of(value: NDArray[Any], kind: ov.Type) -> Node:
     """
     if kind == ov.Type.f16:
         value = np.clip(value, -_LARGEST_HALF, _LARGEST_HALF)
+    if kind == ov.Type.f32 and value.dtype == np.float32:
+        return Constant(value)  # what the other does in the end, after looking at types for four times as long
     return ops.constant(value, kind)
 
 
