@@ -150,9 +150,7 @@ def compare(name, before, trials):
             side.close()
     old, new = sides
     same = all(one["value"] == other["value"] for one, other in zip(old.told, new.told, strict=True))
-    print(
-        f"{name}: {old.mean('wall') / new.mean('wall'):.2f} times the trials; scores {'' if same else 'not '}equal"
-    )
+    print(f"{name}: {old.mean('wall') / new.mean('wall'):.2f} times the trials; scores {'' if same else 'not '}equal")
     print(f"  process time {old.mean('process') / new.mean('process'):.2f} times less")
     for label, side in (("before", old), ("now", new)):
         parts = ", ".join(f"{part} {side.mean(part):.0f}" for part in ("wall", "process", *PARTS))
