@@ -20,6 +20,7 @@ def constant_of(value: NDArray[Any], kind: ov.Type) -> Node:
 
     Finite values beyond the largest half become that: a model in half that is computed at f32 can exceed it.
     """
+    value = np.asarray(value, order="C")  # of an array that is transposed OpenVINO makes f16 an integer
     if kind == ov.Type.f16:
         value = np.clip(value, -_LARGEST_HALF, _LARGEST_HALF)
     if kind == ov.Type.f32 and value.dtype == np.float32:
