@@ -12,6 +12,7 @@ from quantize_zoo import errors
 from quantize_zoo.cell.nncf import require_nncf
 from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
 from quantize_zoo.report.place import default_store
+from quantize_zoo.scoring import require_properties
 from quantize_zoo.store import CellRecord, RunRecord, Store
 from quantize_zoo.text.files import made
 from quantize_zoo.zoo import complete_matrix
@@ -25,7 +26,9 @@ def matrix_at(
     definitions: Path | None = None,
 ) -> MatrixConfig:
     """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
-    matrix = load_matrix(path or default_matrix_path()).select(models, devices)
+    matrix = load_matrix(path or default_matrix_path())
+    require_properties(matrix)
+    matrix = matrix.select(models, devices)
     if definitions is not None:
         matrix = matrix.with_definitions(definitions)
     matrix = complete_matrix(matrix)

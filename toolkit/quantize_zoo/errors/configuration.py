@@ -156,6 +156,20 @@ def device_list(where: str, device: str, problem: str, remedy: str) -> Configura
     return ConfigurationError(f"device {device!r} {problem}", where=where, remedy=remedy)
 
 
+def unknown_property(where: str, key: str, device: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """A device's plugin has no property of this name, or none that can be set."""
+    return ConfigurationError(
+        f"{key}: {device} has no property {name!r} that can be set", where=where, remedy=nearest(name, known)
+    )
+
+
+def property_refused(where: str, key: str, device: str, value: object, cause: str) -> ConfigurationError:
+    """A device's plugin does not take the value of a property; ``cause`` is what it says."""
+    return ConfigurationError(
+        f"{key}: {device} does not take {value!r}: {cause}", where=where, remedy="correct the value"
+    )
+
+
 def missing_key(where: str, key: str) -> ConfigurationError:
     """A required key is absent."""
     return ConfigurationError(f"key {key!r} is missing", where=where, remedy="add it")

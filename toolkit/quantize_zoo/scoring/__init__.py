@@ -62,6 +62,7 @@ from quantize_zoo.scoring.latency import (
     measure_in_turns,
     summarize_compilations,
 )
+from quantize_zoo.scoring.plugin_properties import require_properties
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
@@ -149,6 +150,7 @@ __all__ = [
     "require_device",
     "require_metric",
     "require_pictures",
+    "require_properties",
     "resolve_paths",
     "runtime_names",
     "serves_latency",
