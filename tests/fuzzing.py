@@ -132,6 +132,7 @@ class World:
             shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
         for name, content in FILES.items():
             (self.folder / name).write_text(content)
+        (self.folder / "python").chmod(0o755)
         (self.folder / "images").mkdir()
         image = parameter((1, 3, 8, 8), "x")
         weights = ops.constant([[1.0] * 192] * 10, dtype="float32")

@@ -93,7 +93,7 @@ def drop(
     known = {baseline.name: baseline.id for baseline in opened.baselines()}
     for name in cells:
         if name not in known:
-            raise errors.unknown_cell(name, known)
+            raise errors.unknown_cell(name, known, "CELL")
     for name in dict.fromkeys(cells):
         opened.drop_baseline(known[name])
     say(f"dropped: {', '.join(dict.fromkeys(cells))}")

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from quantize_zoo import errors
 from quantize_zoo.config.devices import require_device_name
+from quantize_zoo.config.file_kinds import MATRIX, MODEL, kind_of_values, refuse_kind
 from quantize_zoo.config.fleet import FleetSpec, Target, devices_of
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on, planned_names
@@ -18,7 +19,7 @@ from quantize_zoo.config.numbers import MOST_DEVICES, MOST_MODELS, Flag, Megabyt
 from quantize_zoo.config.retention import Retention
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
-from quantize_zoo.text.paths import is_file
+from quantize_zoo.text.paths import is_file, is_program
 
 OnMissingDevice = Literal["skip", "score_on_cpu", "fail"]
 OnMixedCpus = Literal["refuse", "split"]
@@ -129,7 +130,10 @@ def load_matrix(path: Path) -> MatrixConfig:
 
     """
     source = read_yaml(path)
-    if isinstance(source.data, dict) and "model" in source.data:
+    kind = kind_of_values(source.data)
+    if kind not in (None, MATRIX, MODEL):
+        refuse_kind(kind, "matrix or model's YAML", path, source.where(()))
+    if kind is MODEL:
         model = model_from_source(source)
         device = DeviceSpec(device=model.compression.target_device)
         return MatrixConfig(
@@ -213,6 +217,9 @@ def _require_known_waivers(file: MatrixFile, source: ConfigSource, models: list[
 def _beside(folder: Path, runtime: Runtime, source: ConfigSource, index: int) -> Runtime:
     """Resolve an interpreter's path; it is no link to be followed, since a virtual environment is known by its link."""
     python = folder / runtime.python
+    where = f"{source.where(('runtimes', index, 'python'))}: runtimes.{index}.python"
     if not is_file(python):
-        raise errors.file_missing(python, f"{source.where(('runtimes', index, 'python'))}: runtimes.{index}.python")
+        raise errors.file_missing(python, where)
+    if not is_program(python):
+        raise errors.no_program(python, where)
     return runtime.model_copy(update={"python": python})

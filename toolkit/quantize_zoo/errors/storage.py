@@ -11,6 +11,7 @@ from pathlib import Path
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 from quantize_zoo.errors.system import FREE_SPACE
 from quantize_zoo.text.masks import mask_url, mask_urls
+from quantize_zoo.text.paths import why_no_folder
 
 # What databases say, in lower case, and what helps. The first that fits is told.
 _REMEDIES = {
@@ -95,9 +96,20 @@ def no_runs(url: str) -> ConfigurationError:
 
 def reports_unwritable(folder: Path, cause: str, option: str = "--reports") -> ConfigurationError:
     """Reports, models or baselines cannot be written where they should; ``option`` names the folder, if one does."""
+    in_the_way = why_no_folder(folder)
+    another = f"name another{f' with {option}' if option else ''}"
     return ConfigurationError(
-        f"cannot write reports to {folder}: {cause}",
-        remedy=f"make the folder writable or name another{f' with {option}' if option else ''}",
+        f"cannot write{' reports' if option == '--reports' else ''} to {folder}: {in_the_way or cause}",
+        remedy=another if in_the_way else f"make the folder writable or {another}",
+    )
+
+
+def no_reports(folder: Path) -> ConfigurationError:
+    """The folder of earlier runs is none."""
+    return ConfigurationError(
+        f"there are no reports in {folder}: {why_no_folder(folder)}",
+        where="--reports",
+        remedy="name the folder that a run wrote to",
     )
 
 

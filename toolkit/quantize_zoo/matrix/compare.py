@@ -17,6 +17,7 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import OF_A_PAIR, Check, GateResult, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.files import FilesRequest
+from quantize_zoo.graph import require_model
 from quantize_zoo.matrix.baselines import baseline_content
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
@@ -42,9 +43,10 @@ class Pair:
 
 def pairs_of_files(matrix: MatrixConfig, baseline: Path, candidate: Path) -> list[Pair]:
     """Return the pair of two files on each device of a matrix with one model."""
-    for path in (baseline, candidate):
+    for path, where in ((baseline, "BASE"), (candidate, "CANDIDATE")):
         if not is_file(path):
-            raise errors.file_missing(path, "compare", beside=False)
+            raise errors.file_missing(path, where, beside=False)
+        require_model(path, where)
     return [Pair(cell, baseline, candidate) for cell in expand(matrix)]
 
 
