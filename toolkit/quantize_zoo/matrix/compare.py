@@ -18,7 +18,7 @@ from quantize_zoo.gate import OF_A_PAIR, Check, GateResult, check_level, checks_
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.files import FilesRequest
 from quantize_zoo.graph import require_model
-from quantize_zoo.matrix.baselines import baseline_content
+from quantize_zoo.matrix.baselines import baseline_content, require_unchanged
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
 from quantize_zoo.text.paths import is_file
@@ -54,9 +54,13 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
     """Return the best models of the cells that both runs finished, on the data and devices of the candidate's matrix.
 
     Raises:
-        ConfigurationError: the runs have no finished cell in common.
+        ConfigurationError: the runs have no finished cell in common, or a model was changed since its run.
 
     """
+    for run in (baseline, candidate):
+        for cell in run.cells:
+            if cell.final and is_file(reports / run.id / cell.final.model):
+                require_unchanged(reports / run.id / cell.final.model, cell.final.model_hash)
     before = {cell.name: reports / baseline.id / cell.final.model for cell in baseline.cells if cell.final}
     pairs = [
         Pair(planned, before[cell.name], reports / candidate.id / cell.final.model)
