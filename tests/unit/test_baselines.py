@@ -16,7 +16,6 @@ from stores import with_packing
 from unit.test_gate_and_report import good
 from unit.test_offers import store_run
 
-
 EMPTY_IR = '<?xml version="1.0"?>\n<net name="x" version="11"></net>'
 
 
