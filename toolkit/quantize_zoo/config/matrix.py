@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,6 +159,7 @@ def load_matrix(path: Path) -> MatrixConfig:
                 raise errors.unknown_value(
                     source.where(("devices", index, "models")), f"devices.{index}.models", name, known
                 )
+    _require_once(file, source)
     _require_names_of_their_own(file.devices, source, known)
     _require_known_waivers(file, source, known)
     return MatrixConfig(
@@ -192,6 +194,19 @@ def _require_names_of_their_own(
             raise errors.same_cell(
                 source.where(("devices", first)), source.where(("devices", second)), devices[second].key(model).label
             )
+
+
+def _require_once(file: MatrixFile, source: ConfigSource) -> None:
+    """Refuse what is named twice: it would be done twice, or the one's results would be taken for the other's."""
+    named: dict[tuple[str | int, ...], Sequence[str]] = {
+        ("references",): file.references,
+        ("runtimes",): [each.name for each in file.runtimes],
+        **{("devices", index, "models"): target.models for index, target in enumerate(file.devices)},
+    }
+    for keys, names in named.items():
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise errors.named_twice(source.where((*keys, number)), ".".join(map(str, (*keys, number))), name)
 
 
 def _require_known_waivers(file: MatrixFile, source: ConfigSource, models: list[str]) -> None:

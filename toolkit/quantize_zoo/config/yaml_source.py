@@ -30,6 +30,7 @@ __all__ = ["ConfigSource", "Key", "read_text", "read_yaml", "source_of", "valida
 
 # What pydantic calls by Python's names, and who writes YAML does not.
 _IN_PYTHON = re.compile(r"(a valid dictionary(?: or instance of \w+)?)|(?:valid )?tuple", re.IGNORECASE)
+_OF_KEYS = "[key]"  # pydantic's, of what is wrong with a mapping's key and not with its value
 _BEGINNING = 64  # bytes that tell what else a file is
 _SECRET_KEY = "notify"
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -184,6 +185,10 @@ def _locate(schema: type[BaseModel], data: Any, location: Sequence[Key]) -> tupl
         if member is not None:
             current = member
             continue
+        is_field = any(key in each.model_fields for each in members)
+        is_there = isinstance(data, dict) and key in data
+        if key == _OF_KEYS or (isinstance(key, str) and not is_there and not is_field):
+            continue  # no key, but the tag of a value that may be of several types
         keys.append(key)
         if isinstance(key, str) and members:
             fields = list(members[0].model_fields)
