@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -83,7 +84,7 @@ class Attempt:
         if self.problem:
             return self.problem.partition(":")[0]
         # What would have run is stopped by its folder for results, which is a file.
-        return "taken" if self.status == 0 or "cannot write reports to results" in self.message else "clean"
+        return "taken" if self.status == 0 or re.search("cannot write.* to results", self.message) else "clean"
 
 
 def _with_tls(path):
