@@ -66,7 +66,7 @@ def test_checker_configuration_without_models(small, run):
 
 def test_checker_configuration_without_datasets(small, run):
     (small.folder / "accuracy-check.yml").write_text("models: [{name: x, launchers: [{adapter: y}]}]\n")
-    refused(run(), small, "models[0] needs a list 'datasets'")
+    refused(run(), small, "models[0] needs 'datasets'")
 
 
 def test_reports_that_are_a_file(small, run):

@@ -90,6 +90,90 @@ def test_unknown_names_and_keys(check, small, kind, options):
     assert f"did you mean '{right}'?" in err
 
 
+def entry(content):
+    return content["models"][0]
+
+
+def rename(place, name, wrong):
+    return lambda content: place(content).update({wrong: place(content).pop(name)})
+
+
+def whole(content):
+    return content
+
+
+def as_evaluation(content):
+    content["evaluations"] = [{"name": "net", "modul": "a.b", "module_config": {}}]
+    del content["models"]
+
+
+LEVELS = {
+    "models": (rename(whole, "models", "modells"), "modells", "models"),
+    "launchers": (rename(entry, "launchers", "launchrs"), "launchrs", "launchers"),
+    "datasets": (rename(entry, "datasets", "dataset"), "dataset", "datasets"),
+    "name": (rename(entry, "name", "nmae"), "nmae", "name"),
+    "metrics": (rename(dataset, "metrics", "metric"), "metric", "metrics"),
+    "framework": (rename(launcher, "framework", "frmework"), "frmework", "framework"),
+    "module": (as_evaluation, "modul", "module"),
+}
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+def test_a_mistyped_key_of_any_level_is_told_with_the_nearest(check, small, kind):
+    change, wrong, right = LEVELS[kind]
+    err = check("accuracy-check.yml", change)
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, f'{wrong}:')}: unknown key '{wrong}'" in err
+    assert f"did you mean '{right}'?" in err
+
+
+@pytest.mark.parametrize("kind", [each for each in LEVELS if each != "models"])
+def test_so_it_is_in_the_checkers_file_alone(small, quantize_zoo, kind):
+    change, wrong, right = LEVELS[kind]
+    small.edit("accuracy-check.yml", change)
+    status, out, _ = quantize_zoo("check", small.folder / "accuracy-check.yml")
+    assert status == 2
+    assert f"unknown key '{wrong}'\n  -> did you mean '{right}'?" in out
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (["digits", "other"], "has the models 'digits', 'other', none named 'net': 'digits' is taken"),
+        (["other", "net"], ""),
+        (["net", "other", "net"], "has 2 models named 'net': the first is taken"),
+        (["digits"], ""),
+    ],
+)
+def test_which_of_several_models_is_taken_is_told(small, quantize_zoo, names, note):
+    small.edit("accuracy-check.yml", lambda each: each.update(models=[{**entry(each), "name": name} for name in names]))
+    status, _, err = quantize_zoo("check", small.path)
+    assert status == 0, err
+    assert (note in err) if note else err == ""
+
+
+@pytest.mark.parametrize(
+    ("second", "note"),
+    [
+        ({"adapter": "ssd"}, "of the 2 launchers for OpenVINO, which are not alike, the first is taken"),
+        ({"device": "GPU"}, ""),
+        ({"framework": "caffe", "adapter": "ssd"}, ""),
+    ],
+)
+def test_which_of_several_launchers_is_taken_is_told(small, quantize_zoo, second, note):
+    small.edit("accuracy-check.yml", lambda each: entry(each)["launchers"].append({**launcher(each), **second}))
+    status, _, err = quantize_zoo("check", small.path)
+    assert status == 0, err
+    assert (note in err) if note else err == ""
+
+
+@pytest.mark.parametrize("key", ["metric", "dataset"])
+def test_a_name_that_the_configuration_does_not_have_is_told_with_its_line(check, small, key):
+    err = check("net.yml", lambda content: content.update({key: "accuracy@topp"}))
+    path = small.folder / "net.yml"
+    assert f"{path}:{line_of(path, f'{key}: accuracy@topp')}: {key} 'accuracy@topp' is not in" in err
+
+
 def without(place, key):
     return lambda content: place(content).pop(key)
 
@@ -115,6 +199,16 @@ VALUES = {
         lambda each: dataset(each)["annotation_conversion"].pop("annotation_file"), "annotation_conversion",
         "annotation converter 'imagenet' needs 'annotation_file'",
     ),
+    "samples_as_text": (put(dataset, "subsample_size", "ten"), "subsample_size", "subsample_size is 'ten': must be a"),
+    "no_samples": (put(dataset, "subsample_size", 0), "subsample_size", "subsample_size is 0: must be a whole number"),
+    "fewer_than_none": (put(dataset, "subsample_size", -5), "subsample_size", "subsample_size is -5: must be"),
+    "share_of_nothing": (put(dataset, "subsample_size", "0%"), "subsample_size", "subsample_size is '0%': must be"),
+    "empty_subset": (put(dataset, "subset", []), "subset: []", "subset is []: must name one sample or more"),
+    "type_of_an_input": (
+        put(launcher, "inputs", [{"name": "image", "type": "INPT"}]), "type: INPT", "did you mean 'INPUT'?",
+    ),
+    "input_without_name": (put(launcher, "inputs", [{"type": "INPUT"}]), "inputs", "inputs[0] needs 'name'"),
+    "no_adapter": (without(launcher, "adapter"), "launchers", "the launcher names no adapter"),
     "no_annotation": (without(dataset, "annotation_conversion"), "data_source", "names no annotation itself"),
     "no_data": (without(dataset, "data_source"), "annotation_conversion", "needs 'data_source'"),
 }  # fmt: skip
@@ -129,7 +223,7 @@ def test_values_that_the_checker_does_not_take(check, small, kind):
     path = small.folder / "accuracy-check.yml"
     assert message in err
     told = int(re.search(rf"{re.escape(str(path))}:(\d+): ", err)[1])
-    assert abs(told - line_of(path, place)) <= (1 if kind.startswith(("no_", "two")) else 0), err
+    assert abs(told - line_of(path, place)) <= (1 if kind.startswith(("no_", "two", "input")) else 0), err
     assert "see the accuracy checker's documentation" not in err
 
 

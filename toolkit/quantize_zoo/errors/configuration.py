@@ -178,10 +178,24 @@ def same_cell(first: str, second: str, name: str) -> ConfigurationError:
     )
 
 
-def checker_configuration(where: str, cause: str) -> ConfigurationError:
+def checker_configuration(where: str, cause: str, remedy: str) -> ConfigurationError:
     """The accuracy checker's own validation refuses its part of the configuration."""
+    return ConfigurationError(f"accuracy checker configuration: {cause}", where=where, remedy=remedy)
+
+
+def no_adapter(where: str) -> ConfigurationError:
+    """Nothing makes predictions of the model's outputs, which metrics take."""
     return ConfigurationError(
-        f"accuracy checker configuration: {cause}", where=where, remedy="see the accuracy checker's documentation"
+        "the launcher names no adapter, so that no metric can read the model's outputs",
+        where=where,
+        remedy="add the one of the model's task, such as 'adapter: classification'",
+    )
+
+
+def no_metrics(where: str, dataset: str) -> ConfigurationError:
+    """A dataset has nothing that could be tuned on."""
+    return ConfigurationError(
+        f"dataset {dataset!r} names no metric", where=where, remedy="add it, as in 'metrics: [{type: accuracy}]'"
     )
 
 

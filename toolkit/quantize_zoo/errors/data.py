@@ -58,12 +58,21 @@ def all_samples_bad(identifiers: Iterable[str]) -> CellError:
     )
 
 
-def label_out_of_range(identifier: str, label: int, classes: int) -> CellError:
-    """An annotation has a class that the model has no output for."""
+def other_output(adapter: str, read: str, outputs: Iterable[str], key: str) -> str:
+    """What to do first where a model has several outputs, and the one that is read does not fit."""
+    return (
+        f"adapter {adapter!r} reads {read!r} of the model's outputs {', '.join(outputs)}: name the classes' one "
+        f"with {key}; if it is that one, "
+    )
+
+
+def label_out_of_range(identifier: str, label: int, classes: int, outputs: str = "") -> CellError:
+    """An annotation has a class that the model has no output for; ``outputs`` is what ``other_output`` says."""
     return CellError(
         f"sample {identifier!r} has label {label}, and the model has {classes} classes (0 to {classes - 1})",
-        where="dataset",
-        remedy="correct the annotation, or shift labels with the converter's options (has_background, label_start)",
+        where="accuracy checker" if outputs else "dataset",
+        remedy=f"{outputs}correct the annotation, or shift labels with the converter's options (has_background, "
+        "label_start)",
     )
 
 
@@ -119,12 +128,12 @@ def annotation_file_unreadable(metric: str, sample: str, cause: str) -> CellErro
     )
 
 
-def too_few_classes(metric: str, count: int, classes: int) -> CellError:
-    """A metric looks at more of the best classes than there are."""
+def too_few_classes(metric: str, count: int, classes: int, outputs: str = "") -> CellError:
+    """A metric looks at more of the best classes than there are; ``outputs`` is what ``other_output`` says."""
     return CellError(
         f"metric {metric!r} looks at the best {count} classes, and the model has {classes}",
-        where="metrics",
-        remedy=f"set top_k to less than {classes}",
+        where="accuracy checker" if outputs else "metrics",
+        remedy=f"{outputs}set top_k to {classes} or less",
     )
 
 
@@ -144,12 +153,16 @@ def not_an_image_model(problem: str) -> CellError:
     )
 
 
-def adapter_failed(adapter: str, outputs: Iterable[str], sample: str, cause: str) -> CellError:
-    """The checker's adapter does not take the model's outputs."""
+def adapter_failed(
+    adapter: str, outputs: Iterable[str], sample: str, cause: str, keys: Iterable[str] = ()
+) -> CellError:
+    """The checker's adapter does not take the model's outputs; ``keys`` are its parameters that name some."""
+    named = ", ".join(keys)
     return CellError(
         f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}) for sample {sample!r}: {cause}",
         where="accuracy checker",
-        remedy="name the adapter that fits, or its output options, in the accuracy checker's configuration",
+        remedy="name the adapter that fits"
+        f"{f', or with {named} of this one the outputs that it is to read' if named else ''}",
     )
 
 

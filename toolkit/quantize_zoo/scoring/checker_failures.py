@@ -16,7 +16,7 @@ from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.scoring.annotation_faults import missing_file, place_of
 from quantize_zoo.scoring.checker import find_checker
-from quantize_zoo.scoring.checker_entries import Where
+from quantize_zoo.scoring.checker_levels import Where
 from quantize_zoo.scoring.checker_parts import KINDS, parts_of
 from quantize_zoo.text.documents import Key
 
@@ -79,7 +79,8 @@ def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, met
     """
     part = failed_part(error)
     if part is None and is_said_by_checker(error):
-        return errors.checker_configuration(where(("datasets", 0)), cause_of(error))
+        remedy = "correct the dataset's key that it speaks of"
+        return errors.checker_configuration(where(("datasets", 0)), cause_of(error), remedy)
     conversion = entry["datasets"][0].get("annotation_conversion") or {}
     if part is None or part.key == "annotation_conversion":
         if (missing := missing_file(error)) is not None:

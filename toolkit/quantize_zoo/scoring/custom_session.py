@@ -68,6 +68,7 @@ class CustomSession(AccuracySession):
         self._stateful = False
         self.sequences = None
         self.bad_samples = ()
+        self.notes = ()
         count = len(self._dataset) if first is None else min(first, len(self._dataset))
         if count == 0:
             raise errors.empty_dataset("dataset")
@@ -153,7 +154,8 @@ class CustomSession(AccuracySession):
             raise
         except Exception as error:  # evaluators raise what a missing file, key or name of a layer raises
             cause = f"{self._module}: {type(error).__name__}: {error}"
-            raise errors.checker_configuration(self._where, cause) from error
+            remedy = "see that it runs with the accuracy checker's own command, on the same networks and data"
+            raise errors.checker_configuration(self._where, cause, remedy) from error
         parts = getattr(evaluator.model, _NETWORKS, None) or {}
         network = getattr(evaluator.model, name, parts.get(name))
         if not hasattr(network, "load_network") or evaluator.metric_executor is None:
