@@ -299,7 +299,7 @@ class CellSession:
             scored = accuracy.score(for_accuracy, split.scoring)
         value = scored.metrics[config.metric]
         if value == 0 or not np.isfinite(value):
-            raise errors.fp32_metric_unusable(config.metric, value)
+            raise errors.fp32_metric_unusable(config.metric, value, len(split.scoring))
         better = accuracy.higher_is_better(config.metric)
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 

@@ -260,10 +260,19 @@ def metric_not_a_number(metric: str, value: float, samples: str) -> CellError:
     )
 
 
-def fp32_metric_unusable(metric: str, value: float) -> CellError:
+def fp32_metric_unusable(metric: str, value: float, samples: int) -> CellError:
     """A relative accuracy loss needs an FP32 value other than zero."""
+    if value == 0:
+        remedy = (
+            "see that labels begin where the model's do (has_background, label_start), that channels, mean and scale "
+            "are those it was trained with (bgr_to_rgb, normalization), and that the adapter reads the right output; "
+            "or tune a metric that is not 0 on few samples"
+        )
+    else:
+        remedy = "see that the annotation has what the metric counts, such as every class; or tune another metric"
     return CellError(
-        f"the FP32 model's {metric} is {value}; a relative accuracy loss cannot be computed",
+        f"the FP32 model's {metric} is {value} on {samples} samples, so that no relative accuracy loss can be told; no "
+        "trial was begun",
         where="accuracy checker",
-        remedy="check labels, preprocessing and adapter: the FP32 model must score above zero",
+        remedy=remedy,
     )
