@@ -260,8 +260,8 @@ def metric_not_a_number(metric: str, value: float, samples: str) -> CellError:
     )
 
 
-def fp32_metric_unusable(metric: str, value: float, samples: int) -> CellError:
-    """A relative accuracy loss needs an FP32 value other than zero."""
+def fp32_metric_unusable(metric: str, value: float, samples: int | None = None) -> CellError:
+    """A relative accuracy loss needs an FP32 value other than zero; ``samples`` is how many were scored."""
     if value == 0:
         remedy = (
             "see that labels begin where the model's do (has_background, label_start), that channels, mean and scale "
@@ -271,8 +271,8 @@ def fp32_metric_unusable(metric: str, value: float, samples: int) -> CellError:
     else:
         remedy = "see that the annotation has what the metric counts, such as every class; or tune another metric"
     return CellError(
-        f"the FP32 model's {metric} is {value} on {samples} samples, so that no relative accuracy loss can be told; no "
-        "trial was begun",
+        f"the FP32 model's {metric} is {value}{f' on {samples} samples' if samples else ''}; a relative accuracy loss "
+        "cannot be computed",
         where="accuracy checker",
         remedy=remedy,
     )
