@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -388,3 +389,68 @@ def test_onnx_runtime_is_scored_by_openvino_and_said_so(small, quantize_zoo):
     assert status == 0, err
     assert out == "1 cell: net-CPU[f32]\n"
     assert "is for onnx_runtime; accuracy is scored by OpenVINO" in err
+
+
+CONVERTERS = {
+    "coco_without_images": ("mscoco_detection", "{}", "the key 'images' is missing"),
+    "coco_without_segmentation": (
+        "mscoco_mask_rcnn",
+        '{"images": [{"id": 1, "file_name": "a.png", "height": 4, "width": 4}], '
+        '"categories": [{"id": 1, "name": "a"}], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "iscrowd": 0}]}',
+        "the key 'segmentation' is missing",
+    ),
+    "no_pickle": ("face_recognition_bin", "{}", "UnpicklingError"),
+}
+
+
+@pytest.mark.parametrize("kind", CONVERTERS)
+def test_the_file_at_which_a_converter_stopped_is_named(check, small, kind):
+    converter, text, message = CONVERTERS[kind]
+    (small.folder / "labels.json").write_text(text)
+    key = "bin_file" if kind == "no_pickle" else "annotation_file"
+    err = check(
+        "accuracy-check.yml", put(dataset, "annotation_conversion", {"converter": converter, key: "labels.json"})
+    )
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'annotation_conversion')}: the dataset cannot be read: " in err
+    assert f"{small.folder / 'labels.json'}: {message}" in err
+
+
+PACKAGES = {
+    "adapter": (put(launcher, "adapter", {"type": "dna_seq_beam_search"}), "fast_ctc_decode"),
+    "converter": (
+        put(dataset, "annotation_conversion", {"converter": "lmdb_text_recognition_database", "data_dir": "images"}),
+        "lmdb",
+    ),
+    "metric": (put(dataset, "metrics", [{"type": "lpips", "name": "accuracy@top1"}]), "lpips"),
+    "reader": (put(dataset, "reader", "dicom_reader"), "pydicom"),
+}
+
+
+@pytest.mark.parametrize("kind", PACKAGES)
+def test_a_package_that_a_part_needs_and_is_not_installed(check, monkeypatch, kind):
+    change, package = PACKAGES[kind]
+    monkeypatch.setitem(sys.modules, package, None)
+    err = check("accuracy-check.yml", change)
+    assert f"{kind} " in err
+    assert f"needs the Python package {package}, which is not installed" in err
+    assert f"pip install {package}" in err
+
+
+def test_a_metric_of_another_task_says_what_it_takes_and_what_there_is(check, small):
+    err = check("accuracy-check.yml", put(dataset, "metrics", [{"type": "wer", "name": "accuracy@top1"}]))
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'metrics')}: metric 'accuracy@top1' takes CharacterRecognitionAnnotation, and" in err
+    assert "annotation_conversion makes ClassificationAnnotation" in err
+
+
+def test_scores_of_boxes_are_none_of_classes(check):
+    err = check("accuracy-check.yml", put(launcher, "adapter", "yolor"))
+    assert "the adapter makes DetectionPrediction" in err
+    assert "has label" not in err
+
+
+def test_a_failing_postprocessor_is_named_with_its_place(check, small):
+    err = check("accuracy-check.yml", put(dataset, "postprocessing", [{"type": "nms"}]))
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'postprocessing')}: postprocessor 'nms' fails for sample '0000.png'" in err

@@ -34,6 +34,7 @@ _AT_F32 = DeviceSpec(device="CPU", inference_precision="f32")
 _PLACES: dict[str, tuple[str | int, ...]] = {
     "dataset": ("datasets", 0),
     "preprocessing": ("datasets", 0, "preprocessing"),
+    "postprocessing": ("datasets", 0, "postprocessing"),
     "metrics": ("datasets", 0, "metrics"),
     "model and dataset": ("datasets", 0, "preprocessing"),
     "accuracy checker": ("launchers", 0, "adapter"),

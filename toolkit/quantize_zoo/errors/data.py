@@ -7,6 +7,8 @@ from pathlib import Path
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 
+_OF_MODULES = {"skimage": "scikit-image", "yaml": "pyyaml", "cv2": "opencv-python", "kenlm": "pypi-kenlm"}
+
 
 def empty_dataset(where: str) -> CellError:
     """The annotation has no samples."""
@@ -31,12 +33,13 @@ def sample_empty(identifier: str) -> CellError:
     )
 
 
-def sample_unreadable(identifier: str, cause: str) -> CellError:
+def sample_unreadable(identifier: str, cause: str, reader: str = "") -> CellError:
     """An annotated sample cannot be read or preprocessed."""
     return CellError(
         f"sample {identifier!r} cannot be read: {cause}",
         where="dataset",
-        remedy="check data_source and that every annotated file is there",
+        remedy="check data_source and that every annotated file is there"
+        f"{f', and is one that the data reader {reader!r} reads' if reader else ''}",
     )
 
 
@@ -97,7 +100,7 @@ def dataset_unusable(cause: str, place: str = "", where: str = "dataset") -> Cel
     return CellError(
         f"the dataset cannot be read: {f'{place}: ' if place else ''}{cause}",
         where=where,
-        remedy="correct that line, or the file that it names"
+        remedy="correct what stands there, or name with annotation_conversion what its converter reads"
         if place
         else "check annotation_conversion, and the files that it names",
     )
@@ -106,6 +109,16 @@ def dataset_unusable(cause: str, place: str = "", where: str = "dataset") -> Cel
 def part_unusable(part: str, cause: str, where: str) -> ConfigurationError:
     """A part of the checker's configuration does not take what it is told."""
     return ConfigurationError(f"{part} cannot be used: {cause}", where=where, remedy="correct its parameters")
+
+
+def package_missing(part: str, package: str, where: str) -> ConfigurationError:
+    """A part of the checker's needs a Python package that it does not bring along."""
+    name = _OF_MODULES.get(package, package)
+    return ConfigurationError(
+        f"{part} needs the Python package {name}, which is not installed",
+        where=where,
+        remedy=f"install it in this Python environment: pip install {name}",
+    )
 
 
 def no_names_of_classes(part: str, where: str = "accuracy checker") -> ConfigurationError:
@@ -175,11 +188,12 @@ def no_such_output(adapter: str, name: str, outputs: Iterable[str]) -> CellError
     )
 
 
-def postprocessing_failed(identifier: str, cause: str) -> CellError:
-    """The checker's postprocessing does not take what the adapter made of the outputs."""
+def postprocessing_failed(step: str, identifier: str, cause: str) -> CellError:
+    """The checker's postprocessing does not take what the adapter made of the outputs; the step may be unknown."""
+    what = f"postprocessor {step!r}" if step else "postprocessing"
     return CellError(
-        f"postprocessing fails for sample {identifier!r}: {cause}",
-        where="accuracy checker",
+        f"{what} fails for sample {identifier!r}: {cause}",
+        where="postprocessing",
         remedy="correct 'postprocessing' of the dataset: its steps must be those of the adapter's task",
     )
 
@@ -202,6 +216,16 @@ def metric_not_scalar(metric: str, values: Iterable[str]) -> CellError:
         f"metric {metric!r} gives no single number{f', but {listed}' if known else ''}",
         where="metrics",
         remedy=f"tune one of its values: {nearest(metric, known)}; or another metric",
+    )
+
+
+def metric_of_another_task(metric: str, kind: str, wanted: Iterable[str], given: str) -> CellError:
+    """A metric takes other annotations or predictions (the kind) than there are; named as the checker's classes."""
+    source = "annotation_conversion makes" if kind == "annotation" else "the adapter makes"
+    return CellError(
+        f"metric {metric!r} takes {' or '.join(wanted)}, and {source} {given}",
+        where="metrics",
+        remedy="name a metric of the data's task, or the converter and the adapter of the metric's",
     )
 
 

@@ -26,7 +26,7 @@ from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, place_in_entry, with_prefixes
 from quantize_zoo.scoring.checker_dataset import open_dataset
-from quantize_zoo.scoring.checker_failures import cause_of
+from quantize_zoo.scoring.checker_failures import cause_of, lacks_package
 from quantize_zoo.scoring.checker_metrics import CheckerMetrics
 from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
@@ -398,6 +398,8 @@ def _adapter(
     try:
         adapter = checker.module("adapters").create_adapter(config, None, dataset)
     except Exception as error:  # adapters raise what the values of their parameters raise
+        if lacking := lacks_package(error, f"adapter {_adapter_name(config)!r}", f"{where}: adapter"):
+            raise lacking from error
         remedy = "correct the adapter's parameter that it speaks of"
         raise errors.checker_configuration(f"{where}: adapter", cause_of(error), remedy) from error
     if (absent := fitter.prepare_adapter(adapter)) is not None:

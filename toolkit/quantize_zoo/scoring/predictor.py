@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.scoring.adapter_outputs import output_keys
-from quantize_zoo.scoring.checker_failures import cause_of
+from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_package
 from quantize_zoo.scoring.launcher import InputFitter
 from quantize_zoo.scoring.preprocessing import Sample, sample_name
 
@@ -82,6 +82,8 @@ class Predictor:
             except Exception as error:  # adapters raise whatever indexing a wrong output raises
                 if "label map" in str(error):
                     raise errors.no_names_of_classes(f"adapter {self.name!r}") from error
+                if lacking := lacks_package(error, f"adapter {self.name!r}", "accuracy checker"):
+                    raise lacking from error
                 names = list(outputs[0]) if outputs else []
                 if isinstance(error, KeyError) and error.args and error.args[0] in self._named_by_adapter():
                     raise errors.no_such_output(self.name, error.args[0], names) from error
@@ -92,7 +94,11 @@ class Predictor:
                 annotation, predicted, sample.meta
             )
         except Exception as error:  # postprocessors raise what another task's prediction or annotation raises
-            raise errors.postprocessing_failed(identifier, cause_of(error)) from error
+            part = failed_part(error)
+            step = part.name if part is not None and part.key == "postprocessing" else ""
+            if lacking := lacks_package(error, f"postprocessor {step!r}", "postprocessing"):
+                raise lacking from error
+            raise errors.postprocessing_failed(step, identifier, cause_of(error)) from error
         self._check_classes(sample, processed[1][0])
         return processed
 
@@ -107,8 +113,8 @@ class Predictor:
         """Check that labels, and how many of the best classes metrics look at, are within the model's classes."""
         scores: Any = getattr(prediction, "scores", None)
         label: Any = getattr(sample.annotation, "label", None)
-        if np.ndim(scores) != 1 or not isinstance(label, int | np.integer):
-            return
+        if np.ndim(scores) != 1 or not isinstance(label, int | np.integer) or not hasattr(prediction, "top_k"):
+            return  # scores of boxes are none of classes
         classes = np.size(scores)
         self.labels.require(classes, self._other_output())
         for metric, count in self.first_choices.items():
