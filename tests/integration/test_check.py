@@ -395,8 +395,13 @@ CONVERTERS = {
     "coco_without_images": ("mscoco_detection", "{}", "the key 'images' is missing"),
     "coco_without_segmentation": (
         "mscoco_mask_rcnn",
-        '{"images": [{"id": 1, "file_name": "a.png", "height": 4, "width": 4}], '
-        '"categories": [{"id": 1, "name": "a"}], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "iscrowd": 0}]}',
+        json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.png", "height": 4, "width": 4}],
+                "categories": [{"id": 1, "name": "a"}],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "iscrowd": 0}],
+            }
+        ),
         "the key 'segmentation' is missing",
     ),
     "no_pickle": ("face_recognition_bin", "{}", "UnpicklingError"),
@@ -454,3 +459,22 @@ def test_a_failing_postprocessor_is_named_with_its_place(check, small):
     err = check("accuracy-check.yml", put(dataset, "postprocessing", [{"type": "nms"}]))
     path = small.folder / "accuracy-check.yml"
     assert f"{path}:{line_of(path, 'postprocessing')}: postprocessor 'nms' fails for sample '0000.png'" in err
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_meta_data_that_nothing_reads(check, small, is_there):
+    if is_there:
+        (small.folder / "meta.json").write_text('{"label_map": {"0": "zero"}}')
+    err = check("accuracy-check.yml", put(dataset, "dataset_meta", "meta.json"))
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'dataset_meta')}: dataset_meta is not read" in err
+    assert "name the file as dataset_meta_file in annotation_conversion" in err
+
+
+def test_meta_data_of_a_converted_annotation_have_to_be_there(check, small, quantize_zoo):
+    written = {"annotation": "converted.pickle", "dataset_meta": "converted.json"}
+    small.edit("accuracy-check.yml", lambda each: dataset(each).update(written))
+    assert quantize_zoo("check", small.path)[0] == 0
+    assert (small.folder / "converted.pickle").exists()
+    (small.folder / "converted.json").unlink(missing_ok=True)
+    assert f"dataset_meta: there is no {small.folder / 'converted.json'}" in check("net.yml", lambda content: None)

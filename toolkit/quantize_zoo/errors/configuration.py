@@ -237,6 +237,15 @@ def dataset_without_annotation(where: str, name: str) -> ConfigurationError:
     )
 
 
+def meta_not_read(where: str) -> ConfigurationError:
+    """The checker reads ``dataset_meta`` with a converted annotation, and writes it with one."""
+    return ConfigurationError(
+        "dataset_meta is not read: it belongs to a converted annotation, and the dataset names none",
+        where=where,
+        remedy="name the file as dataset_meta_file in annotation_conversion, or name the annotation that it belongs to",
+    )
+
+
 def same_metric_names(where: str, name: str) -> ConfigurationError:
     """Two metrics of a dataset share a name, by which their values are known."""
     return ConfigurationError(

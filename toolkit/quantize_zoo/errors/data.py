@@ -131,13 +131,28 @@ def no_names_of_classes(part: str, where: str = "accuracy checker") -> Configura
     )
 
 
-def annotation_file_unreadable(metric: str, sample: str, cause: str) -> CellError:
-    """A metric opens a file of a sample's annotation, such as a mask, and it is not there, or is none."""
+_FOLDERS = (
+    "the dataset names the folder of such files: segmentation_masks_source for masks, additional_data_source for "
+    "others, without which they are looked for in data_source"
+)
+
+
+def annotation_file_unreadable(part: str, sample: str, cause: str) -> CellError:
+    """A part opens a file of a sample's annotation, such as a mask, and it is not there, or is none."""
     return CellError(
-        f"metric {metric!r} cannot read the annotation of sample {sample!r}: {cause}",
+        f"{part} cannot read the annotation of sample {sample!r}: {cause}",
         where="dataset",
-        remedy="see that the file can be read; the dataset names the folder of such files: segmentation_masks_source "
-        "for masks, additional_data_source for others, without which they are looked for in data_source",
+        remedy=f"see that the file can be read; {_FOLDERS}",
+    )
+
+
+def annotation_of_another_shape(metric: str, sample: str, shapes: str) -> CellError:
+    """What a sample's annotation says, often a file of its own, and what the model answers cannot be compared."""
+    return CellError(
+        f"metric {metric!r} cannot compare annotation and prediction of sample {sample!r}, whose shapes are {shapes}",
+        where="dataset",
+        remedy=f"where the annotation is a file, see that it is the right one: {_FOLDERS}; else correct the adapter or "
+        "the postprocessing",
     )
 
 

@@ -37,7 +37,7 @@ def place_of(error: BaseException, conversion: Mapping[str, Any]) -> str:
         for path, numbered in lines:
             if value in numbered:
                 return f"{path}:{numbered[value]}"
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError | PermissionError):
         return ""  # the error names the file
     read = _read(error)
     if read is None or read in files:  # of several it may be any: which is read is said by attributes, if at all

@@ -15,6 +15,8 @@ from quantize_zoo.scoring.preprocessing import sample_name
 # What the checker says where a metric finds nothing that it takes.
 _NOT_FOUND = re.compile(r"suitable (annotation|prediction) for metric \S+ not found")
 
+_SHAPES = re.compile(r"could not be broadcast together with shapes (.*\S)")  # as NumPy says it
+
 
 class CheckerMetrics:
     """The metrics of one pass after the other.
@@ -152,5 +154,7 @@ class CheckerMetrics:
         if lacking := lacks_package(error, f"metric {names[0]!r}", "metrics"):
             return lacking
         if isinstance(error, OSError):
-            return errors.annotation_file_unreadable(names[0], sample, errors.message_of(error))
+            return errors.annotation_file_unreadable(f"metric {names[0]!r}", sample, errors.message_of(error))
+        if sample and (shapes := _SHAPES.search(str(error))):
+            return errors.annotation_of_another_shape(names[0], sample, shapes[1])
         return errors.metric_failed(names, cause_of(error), sample)

@@ -119,6 +119,7 @@ def _all_faults(entry: Mapping[str, Any], where: Where, *, files: bool, scored: 
     if scored:
         yield from map(Fault, _no_accuracy(entry, where))
     yield from _unknown_keys(entry, where)
+    yield from _unread_keys(entry["datasets"][0], where)
     for keys, config, fields in _configured(entry):
         yield from map(Fault, _bad_values(keys, config, fields, where))
     yield from map(Fault, _bad_subset(entry["datasets"][0], where))
@@ -149,6 +150,12 @@ def _configured(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Map
     for part in parts_of(entry):
         if part.provider is not None:
             yield part.keys, part.config, part.parameters
+
+
+def _unread_keys(dataset: Mapping[str, Any], where: Where) -> Iterator[Fault]:
+    """Yield an error for meta data that nothing reads: they belong to an annotation that is converted already."""
+    if "dataset_meta" in dataset and "annotation_conversion" in dataset and "annotation" not in dataset:
+        yield Fault(errors.meta_not_read(where(("datasets", 0, "dataset_meta"))), unknown_key=True)
 
 
 def _unknown_keys(entry: Mapping[str, Any], where: Where) -> Iterator[Fault]:
@@ -298,7 +305,9 @@ def _missing_files(entry: Mapping[str, Any], where: Where) -> Iterator[Configura
     keys = ["segmentation_masks_source", "additional_data_source"]
     if _reader_name(dataset) not in _without_data_source():
         keys.append("data_source")
-    if "annotation_conversion" not in dataset:  # else they are written
+    annotation = dataset.get("annotation")
+    is_converted = isinstance(annotation, str | Path) and is_there(Path(annotation))
+    if "annotation_conversion" not in dataset or is_converted:  # else they are written
         keys += ["annotation", "dataset_meta"]
     for key in keys:
         yield from _missing(("datasets", 0, key), dataset.get(key), where)

@@ -98,6 +98,9 @@ class Predictor:
             step = part.name if part is not None and part.key == "postprocessing" else ""
             if lacking := lacks_package(error, f"postprocessor {step!r}", "postprocessing"):
                 raise lacking from error
+            if isinstance(error, OSError):
+                what = f"postprocessor {step!r}"
+                raise errors.annotation_file_unreadable(what, identifier, errors.message_of(error)) from error
             raise errors.postprocessing_failed(step, identifier, cause_of(error)) from error
         self._check_classes(sample, processed[1][0])
         return processed
