@@ -293,7 +293,8 @@ def custom_evaluator(where: str, problem: str) -> ConfigurationError:
     return ConfigurationError(
         f"no network can be exchanged: {problem}",
         where=where,
-        remedy="describe the one model to quantize under 'models', with launchers and datasets",
+        remedy="describe the one network to quantize under 'models', with launchers and datasets; or quantize it "
+        "without an accuracy: quantize-zoo pot -q default --engine simplified --data-source PICTURES -m MODEL.xml",
     )
 
 
