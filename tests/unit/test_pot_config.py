@@ -67,6 +67,16 @@ def test_text_that_looks_like_a_comment_inside_a_string_stays(load):
     assert load({**TUNED, "engine": engine}).engine.config["models"][0]["datasets"] == engine["datasets"]
 
 
+@pytest.mark.parametrize("first", ["DefaultQuantization", "MinMaxQuantization", "QuantNoiseEstimator"])
+def test_a_wrong_value_is_called_by_the_files_own_position(load, first):
+    """One of POT's algorithms may be several here, or none."""
+    wrong = ("MinMaxQuantization", {"preset": "perfomance"})
+    with pytest.raises(ConfigurationError, match=r"algorithms.1.params.preset: unknown value 'perfomance'") as caught:
+        load(quantizing((first, {"stat_subset_size": 10} if first != "QuantNoiseEstimator" else {}), wrong))
+    lines = Path("pot.json").read_text().splitlines()
+    assert '"perfomance"' in lines[int(caught.value.where.rsplit(":", 1)[1]) - 1]
+
+
 def test_default_quantization_is_alignment_min_max_and_bias_correction(load):
     job = load(quantizing(("DefaultQuantization", {"preset": "mixed", "stat_subset_size": 50})))
     names = [each.name for each in job.compression.algorithms]

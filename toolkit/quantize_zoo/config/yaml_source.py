@@ -51,6 +51,10 @@ class ConfigSource:
             keys = keys[:-1]
         return f"{self.path}:{self.lines.get(keys, 1)}"
 
+    def named(self, location: Sequence[Key]) -> str:
+        """Return what a message calls a key path: its keys, as the file has them."""
+        return ".".join(map(str, location))
+
 
 def read_yaml(path: Path, named_by: str = "") -> ConfigSource:
     """Read a YAML file.
@@ -146,7 +150,7 @@ def read_text(path: Path, named_by: str = "") -> str:
 def _translate(schema: type[BaseModel], source: ConfigSource, detail: ErrorDetails) -> errors.ConfigurationError:
     location, fields = _locate(schema, source.data, detail["loc"])
     where = source.where(location)
-    key = ".".join(str(part) for part in location) or "the file"
+    key = source.named(location) or "the file"
     value, context = _shown(location, detail["input"]), detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
         return errors.unknown_key(where, key, fields)

@@ -54,6 +54,15 @@ def other_baseline(differences: Iterable[str]) -> CellError:
     )
 
 
+def other_outputs(first: str, second: str) -> ConfigurationError:
+    """Two model files that are to be compared answer otherwise; each text is a file with its outputs' shapes."""
+    return ConfigurationError(
+        f"the models have other outputs: {first}; {second}",
+        where="compare",
+        remedy="name two files of one model: the outputs must be as many, with the same shapes, in the same order",
+    )
+
+
 def nothing_to_accept(name: str, status: str) -> ConfigurationError:
     """A cell that is to be accepted has no finished model."""
     return ConfigurationError(

@@ -215,10 +215,24 @@ def same_cell(first: str, second: str, name: str) -> ConfigurationError:
     )
 
 
-def checker_configuration(where: str, cause: str) -> ConfigurationError:
+def checker_configuration(where: str, cause: str, remedy: str) -> ConfigurationError:
     """The accuracy checker's own validation refuses its part of the configuration."""
+    return ConfigurationError(f"accuracy checker configuration: {cause}", where=where, remedy=remedy)
+
+
+def no_adapter(where: str) -> ConfigurationError:
+    """Nothing makes predictions of the model's outputs, which metrics take."""
     return ConfigurationError(
-        f"accuracy checker configuration: {cause}", where=where, remedy="see the accuracy checker's documentation"
+        "the launcher names no adapter, so that no metric can read the model's outputs",
+        where=where,
+        remedy="add the one of the model's task, such as 'adapter: classification'",
+    )
+
+
+def no_metrics(where: str, dataset: str) -> ConfigurationError:
+    """A dataset has nothing that could be tuned on."""
+    return ConfigurationError(
+        f"dataset {dataset!r} names no metric", where=where, remedy="add it, as in 'metrics: [{type: accuracy}]'"
     )
 
 
@@ -257,6 +271,15 @@ def dataset_without_annotation(where: str, name: str) -> ConfigurationError:
         f"dataset {name!r} is not in the definitions, and names no annotation itself",
         where=where,
         remedy="add annotation_conversion, or annotation, or name the definitions that have it with --definitions",
+    )
+
+
+def meta_not_read(where: str) -> ConfigurationError:
+    """The checker reads ``dataset_meta`` with a converted annotation, and writes it with one."""
+    return ConfigurationError(
+        "dataset_meta is not read: it belongs to a converted annotation, and the dataset names none",
+        where=where,
+        remedy="name the file as dataset_meta_file in annotation_conversion, or name the annotation that it belongs to",
     )
 
 
@@ -307,7 +330,8 @@ def custom_evaluator(where: str, problem: str) -> ConfigurationError:
     return ConfigurationError(
         f"no network can be exchanged: {problem}",
         where=where,
-        remedy="describe the one model to quantize under 'models', with launchers and datasets",
+        remedy="describe the one network to quantize under 'models', with launchers and datasets; or quantize it "
+        "without an accuracy: quantize-zoo pot -q default --engine simplified --data-source PICTURES -m MODEL.xml",
     )
 
 
