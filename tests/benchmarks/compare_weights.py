@@ -89,7 +89,8 @@ class OnItsCore:
         """Microseconds of FP32 and of the candidate, the means over inferences in turns of one compilation of both."""
         bench = self._work.bench
         sides = (
-            compile_for_latency(each, bench.device, bench.benchmark) for each in (self._work.fp32.model, candidate.model)
+            compile_for_latency(each, bench.device, bench.benchmark)
+            for each in (self._work.fp32.model, candidate.model)
         )
         requests = [[request_with(compiled, sample) for sample in samples] for compiled in sides]
         spent = [0.0, 0.0]
