@@ -281,7 +281,8 @@ class CellSession:
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
         lead = lead_of(self._fleet.members) if self._fleet else ""
-        tonight = Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build, lead)
+        pipeline, source = self._pipeline, self._identity["model content"]
+        tonight = Tonight(self._cell.model.model, source, pipeline.build, pipeline.base, lead)
         result = hold(self._work.bench, request, tonight)
         if not self._fleet:
             return result
