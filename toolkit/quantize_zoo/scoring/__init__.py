@@ -58,6 +58,7 @@ from quantize_zoo.scoring.images import make_noise, read_images, require_picture
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
+    SharedReference,
     measure_finally,
     measure_in_process,
     measure_in_turns,
@@ -96,6 +97,7 @@ __all__ = [
     "Release",
     "Replicates",
     "RuntimeProcess",
+    "SharedReference",
     "Side",
     "Split",
     "Times",
