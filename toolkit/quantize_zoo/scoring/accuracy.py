@@ -352,7 +352,7 @@ def _notes(name: str, fitter: InputFitter, adapter: Any) -> Iterator[str]:
     read = fitter.output_read(adapter)
     if read is not None and not read.is_named:
         outputs = ", ".join(fitter.outputs)
-        yield f"adapter {name!r} reads {read.name!r}, the first of the outputs {outputs}; {read.key} names another"
+        yield f"adapter {name!r} reads {read.name!r}, the first of the outputs {outputs}; {read.how_to_choose}"
 
 
 def _adapter_name(config: Any) -> str:

@@ -9,14 +9,24 @@ from typing import Any
 
 _NAMES_AN_OUTPUT = re.compile(r"(?:^|_)(?:out|output|output_name|output_blob)$")
 
+# The adapters of both checkers look such an output up, and read the first one all the same.
+NOT_READ = frozenset({"classification_output"})
+
 
 @dataclass(frozen=True)
 class OutputRead:
-    """The one of several outputs that an adapter reads, its parameter that names one, and whether it does so here."""
+    """The one of several outputs that an adapter reads, its parameter that names one, and whether that was obeyed."""
 
     name: str
     key: str
     is_named: bool
+
+    @property
+    def how_to_choose(self) -> str:
+        """What makes the adapter read another output."""
+        if self.key in NOT_READ:
+            return f"it reads the first one, whatever {self.key} names: write the model with another one first"
+        return f"{self.key} names another"
 
 
 def output_keys(adapter: Any) -> list[str]:
