@@ -43,8 +43,8 @@ from quantize_zoo.scoring import (
     compile_for_latency,
     describe_environment,
     describe_execution,
+    entry_notes,
     find_checker,
-    framework_note,
     hardware_target,
     mean_estimate,
     open_session,
@@ -294,7 +294,8 @@ class CellSession:
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
         lead = lead_of(self._fleet.members) if self._fleet else ""
-        tonight = Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build, lead)
+        pipeline, source = self._pipeline, self._identity["model content"]
+        tonight = Tonight(self._cell.model.model, source, pipeline.build, pipeline.base, lead)
         result = hold(self._work.bench, request, tonight)
         if not self._fleet:
             return result
@@ -312,7 +313,7 @@ class CellSession:
             scored = accuracy.score(for_accuracy, split.scoring)
         value = scored.metrics[config.metric]
         if value == 0 or not np.isfinite(value):
-            raise errors.fp32_metric_unusable(config.metric, value)
+            raise errors.fp32_metric_unusable(config.metric, value, len(split.scoring))
         better = accuracy.higher_is_better(config.metric)
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
@@ -327,8 +328,8 @@ class CellSession:
         if self._cell.scored_on_cpu:
             device = self._cell.device.label
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
-        if note := framework_note(self._cell.model):
-            yield note
+        yield from entry_notes(self._cell.model)
+        yield from self._accuracy.notes
         bad = self._accuracy.bad_samples
         if bad:
             listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")

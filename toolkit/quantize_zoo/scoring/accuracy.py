@@ -25,7 +25,7 @@ from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, place_in_entry, with_prefixes
 from quantize_zoo.scoring.checker_dataset import open_dataset
-from quantize_zoo.scoring.checker_failures import cause_of
+from quantize_zoo.scoring.checker_failures import cause_of, lacks_package
 from quantize_zoo.scoring.checker_metrics import CheckerMetrics
 from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inference import Inference
@@ -95,14 +95,16 @@ class AccuracySession:
         )
         self._samples, self._inputs, self.bad_samples = data.samples, data.inputs, data.bad
         kept = found.annotations if first is not None else [each.annotation for each in data.samples]
+        name = _adapter_name(resolved["launchers"][0].get("adapter"))
         self._predictor = Predictor(
             adapter,
-            _adapter_name(resolved["launchers"][0].get("adapter")),
+            name,
             found.postprocessor,
             self._fitter,
             LabelRange.of(kept),
             {} if found.metrics is None else self._metrics.first_choices,
         )
+        self.notes = () if adapter is None else tuple(_notes(name, self._fitter, adapter))
         # Of each sample the sequence that it is a step of, for models with states; None where samples stand alone.
         self._stateful = is_stateful(model)
         self.sequences = _sequences(data.samples) if self._stateful else None
@@ -318,9 +320,10 @@ def _fitter(checker: Checker, launcher: Mapping[str, Any], model: ov.Model, wher
         fitter = InputFitter(checker, launcher, model)
     except DoesNotFitError as error:
         cause = f"input {error.name!r} does not take {error.given!r}: {error.cause}"
-        raise errors.checker_configuration(f"{where}: launcher", cause) from error
+        raise errors.checker_configuration(f"{where}: launcher", cause, "correct 'inputs' of the launcher") from error
     except Exception as error:  # the checker does not look whether there are mappings where it needs them
-        raise errors.checker_configuration(f"{where}: launcher", cause_of(error)) from error
+        remedy = "correct the launcher's key that it speaks of: its inputs are those of the model"
+        raise errors.checker_configuration(f"{where}: launcher", cause_of(error), remedy) from error
     if added := added_outputs(launcher, model):
         raise errors.outputs_to_add(f"{where}: launcher", added, [port.get_any_name() for port in model.outputs])
     return fitter
@@ -335,9 +338,21 @@ def _adapter(
     try:
         adapter = checker.module("adapters").create_adapter(config, None, dataset)
     except Exception as error:  # adapters raise what the values of their parameters raise
-        raise errors.checker_configuration(f"{where}: adapter", cause_of(error)) from error
-    fitter.prepare_adapter(adapter)
+        if lacking := lacks_package(error, f"adapter {_adapter_name(config)!r}", f"{where}: adapter"):
+            raise lacking from error
+        remedy = "correct the adapter's parameter that it speaks of"
+        raise errors.checker_configuration(f"{where}: adapter", cause_of(error), remedy) from error
+    if (absent := fitter.prepare_adapter(adapter)) is not None:
+        raise errors.no_such_output(_adapter_name(config), absent, fitter.outputs)
     return adapter
+
+
+def _notes(name: str, fitter: InputFitter, adapter: Any) -> Iterator[str]:
+    """Say which of several outputs is scored where nobody chose one."""
+    read = fitter.output_read(adapter)
+    if read is not None and not read.is_named:
+        outputs = ", ".join(fitter.outputs)
+        yield f"adapter {name!r} reads {read.name!r}, the first of the outputs {outputs}; {read.how_to_choose}"
 
 
 def _adapter_name(config: Any) -> str:
