@@ -194,7 +194,7 @@ def test_model_with_nan_weights(small, run):
 
 def test_file_that_is_no_model(small, run):
     (small.folder / "net.onnx").write_text("not a model")
-    cell_failed(run(), "OpenVINO cannot read the model")
+    refused(run(), small, "net.yml:", "net.onnx is no model: it is in none of the formats that OpenVINO reads")
 
 
 def test_required_device_that_is_missing(small, run):

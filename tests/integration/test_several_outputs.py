@@ -1,4 +1,4 @@
-"""A classifier with a second output: which of them is scored, how another is chosen, and what has other outputs."""
+"""A classifier with a second output: which of them is scored, and what has other outputs."""
 
 import numpy as np
 import openvino as ov
@@ -33,12 +33,7 @@ def test_a_label_that_the_first_output_does_not_have_names_outputs_and_the_key(s
     assert status == 2
     assert "has label 9, and the model has 1 classes" in err
     assert "reads 'feature' of the model's outputs feature, probabilities" in err
-    assert "with classification_output" in err
-
-
-def test_the_output_that_the_adapter_names_is_scored(small, second_first, quantize_zoo):
-    classify(small, classification_output="probabilities")
-    assert quantize_zoo("check", small.path) == (0, "1 cell: net-CPU[f32]\n", "")
+    assert "whatever classification_output names: write the model with another one first" in err
 
 
 def test_an_output_that_the_model_does_not_have(small, second_first, quantize_zoo):
@@ -56,7 +51,7 @@ def test_where_nobody_chose_the_output_it_is_told(small, second_first, quantize_
     small.edit("net.yml", lambda content: content.update(model="turned.xml"))
     status, _, err = quantize_zoo("check", small.path)
     assert status == 0
-    assert "reads 'probabilities', the first of the outputs probabilities, feature; classification_output names" in err
+    assert "reads 'probabilities', the first of the outputs probabilities, feature; it reads the first one" in err
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -83,3 +78,16 @@ def test_a_file_that_is_no_model_is_not_compared(small, quantize_zoo):
     status, out, err = quantize_zoo("compare", *pair, "--model", small.folder / "net.yml")
     assert (status, out) == (2, "")
     assert "none.xml" in err
+
+
+@pytest.mark.parametrize(("key", "classes", "status"), [("probabilities", 10, 0), ("feature", 1, 2)])
+def test_an_adapter_that_obeys_reads_the_output_that_it_is_told_to(
+    small, second_first, quantize_zoo, key, classes, status
+):
+    """Other than that of classification."""
+    adapter = {"type": "bert_classification", "classification_out": key, "num_classes": classes}
+    small.edit("accuracy-check.yml", lambda content: content["models"][0]["launchers"][0].update(adapter=adapter))
+    found, _, err = quantize_zoo("check", small.path)
+    assert found == status, err
+    told = f"reads {key!r} of the model's outputs feature, probabilities; classification_out names another"
+    assert (told in err) == (status == 2)

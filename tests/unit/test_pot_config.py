@@ -193,10 +193,10 @@ def test_yaml_is_read_as_json_is(load, tmp_path):
     [
         ("models:\n- name: net\n  launchers: []\n", "a configuration of the accuracy checker"),
         ("evaluations:\n- name: net\n", "a configuration of the accuracy checker"),
-        ("launchers: []\ndatasets: []\n", "a configuration of the accuracy checker"),
+        ("launchers: []\ndatasets: []\n", "a file of the accuracy checker's definitions"),
         ('{"models": [{"name": "net"}]}', "a configuration of the accuracy checker"),
-        ("models: [net.yml]\ndevices: [CPU]\n", "a matrix or a model of quantize-zoo"),
-        ("name: net\nmodel: net.xml\naccuracy_checker: checker.yml\n", "a matrix or a model of quantize-zoo"),
+        ("models: [net.yml]\ndevices: [CPU]\n", "a matrix"),
+        ("name: net\nmodel: net.xml\naccuracy_checker: checker.yml\n", "a model's YAML"),
     ],
 )
 def test_a_file_of_another_command_is_recognised(load, tmp_path, name, content, kind):

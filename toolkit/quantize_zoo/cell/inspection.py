@@ -12,7 +12,7 @@ import openvino as ov
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec, ModelConfig, hardware_path, load_hardware, search_stages
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.graph import make_canonical, read_model
+from quantize_zoo.graph import make_canonical, read_model, require_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
     Where,
@@ -109,6 +109,7 @@ def _faults(
     notes: list[str],
 ) -> Iterator[ConfigurationError]:
     try:
+        require_model(config.model, "model")
         make_canonical(config.model, config.input_shapes, folder / "model.xml")
         model = read_model(folder / "model.xml")
         for target in dict.fromkeys(hardware_target(device) for device in devices):
@@ -125,6 +126,18 @@ def _faults(
         kind = error.where.removeprefix(f"{config.location}: ")
         place = where(_PLACES[kind]) if kind in _PLACES else error.where or _line_of_model(config)
         yield errors.not_ready(place, error.what, error.remedy)
+
+
+def require_models(configs: Iterable[ModelConfig]) -> None:
+    """Refuse models that are none; those of Open Model Zoo are fetched when they are run.
+
+    Raises:
+        ConfigurationError: with file and line of what names the model.
+
+    """
+    for config in configs:
+        if config.zoo_name is None:
+            require_model(config.model, f"{_line_of_model(config)}: model")
 
 
 def place_model(model: ov.Model, config: ModelConfig, target: str) -> Pipeline:

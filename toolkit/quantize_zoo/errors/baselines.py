@@ -84,10 +84,10 @@ def run_files_missing(path: Path) -> ConfigurationError:
     )
 
 
-def baseline_changed(path: Path) -> ConfigurationError:
-    """The model that a baseline is to have changed after the run."""
+def run_file_changed(path: Path) -> ConfigurationError:
+    """A run's file changed after it: what is accepted, compared or exported would be another one's."""
     return ConfigurationError(
-        f"{path} is not the file of the run any more", where="baseline", remedy="run the cell again, then accept it"
+        f"{path} is not the file of the run any more", where="run", remedy="restore the file, or run the cell again"
     )
 
 

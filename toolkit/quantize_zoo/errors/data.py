@@ -61,11 +61,11 @@ def all_samples_bad(identifiers: Iterable[str]) -> CellError:
     )
 
 
-def other_output(adapter: str, read: str, outputs: Iterable[str], key: str) -> str:
+def other_output(adapter: str, read: str, outputs: Iterable[str], how_to_choose: str) -> str:
     """What to do first where a model has several outputs, and the one that is read does not fit."""
     return (
-        f"adapter {adapter!r} reads {read!r} of the model's outputs {', '.join(outputs)}: name the classes' one "
-        f"with {key}; if it is that one, "
+        f"adapter {adapter!r} reads {read!r} of the model's outputs {', '.join(outputs)}; {how_to_choose}; "
+        "if that is the right one, "
     )
 
 

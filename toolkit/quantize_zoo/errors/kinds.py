@@ -71,7 +71,7 @@ def message_of(error: BaseException) -> str:
         return error.what
     if type(error).__module__ == "cv2" and isinstance(said := getattr(error, "err", None), str):
         return " ".join(said.replace(">", " ").split())
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if any(map(str.isalnum, line))]
     if not lines:
         return type(error).__name__
     return lines[0].partition(_PYBIND)[0] + _PYBIND if _PYBIND in lines[0] else lines[-1]

@@ -19,8 +19,8 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import OF_A_PAIR, Check, GateResult, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.files import FilesRequest
-from quantize_zoo.graph import read_model
-from quantize_zoo.matrix.baselines import baseline_content
+from quantize_zoo.graph import read_model, require_model
+from quantize_zoo.matrix.baselines import baseline_content, require_unchanged
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
 from quantize_zoo.text.paths import is_file
@@ -52,9 +52,10 @@ def pairs_of_files(matrix: MatrixConfig, baseline: Path, candidate: Path) -> lis
         ConfigurationError: a file is not there or cannot be read, or their outputs are not those of one model.
 
     """
-    for path in (baseline, candidate):
+    for path, where in ((baseline, "BASE"), (candidate, "CANDIDATE")):
         if not is_file(path):
-            raise errors.file_missing(path, "compare", beside=False)
+            raise errors.file_missing(path, where, beside=False)
+        require_model(path, where)
     configured = [model.model for model in matrix.models if is_file(model.model)]
     first, second, *others = ((path, _outputs(path)) for path in (baseline, candidate, *configured))
     _require_alike(first, second)
@@ -92,9 +93,13 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
     """Return the best models of the cells that both runs finished, on the data and devices of the candidate's matrix.
 
     Raises:
-        ConfigurationError: the runs have no finished cell in common.
+        ConfigurationError: the runs have no finished cell in common, or a model was changed since its run.
 
     """
+    for run in (baseline, candidate):
+        for cell in run.cells:
+            if cell.final and is_file(reports / run.id / cell.final.model):
+                require_unchanged(reports / run.id / cell.final.model, cell.final.model_hash)
     before = {cell.name: reports / baseline.id / cell.final.model for cell in baseline.cells if cell.final}
     pairs = [
         Pair(planned, before[cell.name], reports / candidate.id / cell.final.model)

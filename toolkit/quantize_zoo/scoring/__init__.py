@@ -58,11 +58,13 @@ from quantize_zoo.scoring.images import make_noise, read_images, require_picture
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
+    SharedReference,
     measure_finally,
     measure_in_process,
     measure_in_turns,
     summarize_compilations,
 )
+from quantize_zoo.scoring.plugin_properties import require_properties
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
@@ -95,6 +97,7 @@ __all__ = [
     "Release",
     "Replicates",
     "RuntimeProcess",
+    "SharedReference",
     "Side",
     "Split",
     "Times",
@@ -151,6 +154,7 @@ __all__ = [
     "require_device",
     "require_metric",
     "require_pictures",
+    "require_properties",
     "resolve_paths",
     "runtime_names",
     "serves_latency",

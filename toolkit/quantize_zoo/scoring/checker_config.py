@@ -9,6 +9,7 @@ from typing import Any
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
+from quantize_zoo.config.file_kinds import CHECKER, require_kind
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml
 from quantize_zoo.scoring.checker_entries import (
     READ_BY_OPENVINO,
@@ -151,6 +152,7 @@ class _Read:
 def _read(config: ModelConfig) -> _Read:
     if isinstance(config.accuracy_checker, Path):
         source = read_yaml(config.accuracy_checker, config.location)
+        require_kind(source.data, CHECKER, source.path, source.where(()))
         return _Read(source.data, source, ())
     return _Read(config.accuracy_checker, _read_source(config), ("accuracy_checker",))
 

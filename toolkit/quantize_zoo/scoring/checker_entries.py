@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from quantize_zoo import errors
+from quantize_zoo.config.file_kinds import DEFINITIONS, require_kind
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml
 from quantize_zoo.scoring.checker import find_checker
 from quantize_zoo.scoring.checker_levels import (
@@ -174,6 +175,7 @@ def read_definitions(path: Path | None, named_by: str = "") -> dict[str, Any]:
     if path is None:
         return {}
     content = read_yaml(path, named_by).data or {}
+    require_kind(content, DEFINITIONS, path, str(path))
     problem = definitions_problem(content)
     if problem:
         raise errors.checker_configuration(str(path), problem, _RESHAPE)

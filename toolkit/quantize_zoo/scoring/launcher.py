@@ -17,7 +17,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.graph.runtime import core
-from quantize_zoo.scoring.adapter_outputs import OutputRead, named_output, output_keys
+from quantize_zoo.scoring.adapter_outputs import OutputRead, named_output, obeys, output_keys
 from quantize_zoo.scoring.checker import Checker
 
 # What the launcher would do to a model, and what is the model's own, or the cell's, here.
@@ -214,8 +214,7 @@ class InputFitter:
     def prepare_adapter(self, adapter: Any) -> str | None:
         """Tell an adapter which outputs there are, as the checker's evaluator does; return one that is not there.
 
-        Of several outputs the checker gives it the first; some adapters (classification) read that one although their
-        configuration names another, which is given to them here.
+        Of several outputs the evaluator gives it the first.
         """
         adapter.additional_output_mapping = self._launcher.additional_output_mapping
         adapter.output_blob = adapter.output_blob or next(iter(self._outputs.values()))
@@ -223,11 +222,7 @@ class InputFitter:
         if named is None:
             return None
         found = adapter.check_output_name(named, dict.fromkeys(self._outputs.values()))
-        found = self._outputs.get(found, found)
-        if found not in self._outputs.values():
-            return named
-        adapter.output_blob = found
-        return None
+        return None if self._outputs.get(found, found) in self._outputs.values() else named
 
     def output_read(self, adapter: Any) -> OutputRead | None:
         """Return which of several outputs an adapter reads that reads one; None where there is nothing to choose."""
@@ -235,8 +230,9 @@ class InputFitter:
         if len(self._outputs) == 1 or len(keys) != 1:
             return None
         names = {friendly: name for name, friendly in self._outputs.items()}
-        read = names.get(adapter.output_blob, str(adapter.output_blob))
-        return OutputRead(read, keys[0], named_output(adapter) is not None)
+        named = named_output(adapter) if obeys(adapter) else None
+        read = adapter.output_blob if named is None else adapter.check_output_name(named, dict.fromkeys(names))
+        return OutputRead(names.get(read, str(read)), keys[0], obeys(adapter), is_named=named is not None)
 
     def named_for_adapters(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return outputs under the names that the launcher gives them."""

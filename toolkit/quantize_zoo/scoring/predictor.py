@@ -127,4 +127,6 @@ class Predictor:
     def _other_output(self) -> str:
         """Say which output the adapter reads, and how it is told to read another; nothing if there is but one."""
         read = None if self.adapter is None else self.fitter.output_read(self.adapter)
-        return "" if read is None else errors.other_output(self.name, read.name, self.fitter.outputs, read.key)
+        return (
+            "" if read is None else errors.other_output(self.name, read.name, self.fitter.outputs, read.how_to_choose)
+        )
