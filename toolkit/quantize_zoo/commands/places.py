@@ -6,15 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantize_zoo import errors
-from quantize_zoo.cell.nncf import require_nncf
-from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
-from quantize_zoo.report.place import default_store
-from quantize_zoo.store import CellRecord, RunRecord, Store
 from quantize_zoo.text.files import made
-from quantize_zoo.zoo import complete_matrix
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import MatrixConfig
+    from quantize_zoo.store import CellRecord, RunRecord, Store
 
 
 def matrix_at(
@@ -25,11 +24,16 @@ def matrix_at(
     definitions: Path | None = None,
 ) -> MatrixConfig:
     """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
+    from quantize_zoo.config import default_matrix_path, load_matrix
+    from quantize_zoo.zoo import complete_matrix
+
     matrix = load_matrix(path or default_matrix_path()).select(models, devices)
     if definitions is not None:
         matrix = matrix.with_definitions(definitions)
     matrix = complete_matrix(matrix)
     if "nncf" in matrix.references:
+        from quantize_zoo.cell.nncf import require_nncf
+
         require_nncf()
     return matrix.with_optimizer(changes)
 
@@ -52,12 +56,18 @@ def writable(folder: Path, option: str = "--reports") -> Iterator[None]:
 
 def new_or_existing_store(store: str | None, reports: Path) -> Store:
     """Open the store, which is made where there is none, and the folder for reports with it."""
+    from quantize_zoo.report.place import default_store
+    from quantize_zoo.store import Store
+
     with writable(reports):
         return Store(store or default_store(reports))
 
 
 def existing_store(store: str | None, reports: Path) -> Store:
     """Open the store of earlier runs."""
+    from quantize_zoo.report.place import default_store
+    from quantize_zoo.store import Store
+
     return Store(store or default_store(reports), new=False)
 
 

@@ -37,7 +37,6 @@ from quantize_zoo.config.model import (
     InstructionSet,
     ModelConfig,
     OptimizerParams,
-    TrialsLoadMethod,
     load_model_config,
 )
 from quantize_zoo.config.notify import Notify
@@ -45,6 +44,7 @@ from quantize_zoo.config.pot import PotJob, PotOptions, load_pot, load_pot_compr
 from quantize_zoo.config.retention import Retention
 from quantize_zoo.config.stages import Stage, search_stages
 from quantize_zoo.config.waiving import add_waiver, takes_waivers
+from quantize_zoo.terms import TrialsLoadMethod
 
 __all__ = [
     "WAIVED_CHECKS",

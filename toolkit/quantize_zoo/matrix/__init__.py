@@ -9,7 +9,7 @@ from quantize_zoo.matrix.baselines import (
     models_folder,
     read_exported,
 )
-from quantize_zoo.matrix.bisection import Answer, Bisection, Over, Step, baseline_of, planned_cell
+from quantize_zoo.matrix.bisection import Answer, Bisection, Step, baseline_of, planned_cell
 from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits, limits_of
 from quantize_zoo.matrix.compare import (
     Compared,
@@ -38,7 +38,6 @@ __all__ = [
     "Bisection",
     "CommitNights",
     "Compared",
-    "Over",
     "Pair",
     "PlannedCell",
     "Pruned",

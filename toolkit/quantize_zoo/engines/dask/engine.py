@@ -22,7 +22,7 @@ from distributed import Client
 from quantize_zoo import errors
 from quantize_zoo.cell import Calibration, Cell, Finished, Prepared
 from quantize_zoo.config import MatrixConfig
-from quantize_zoo.engines.cluster_options import LatencyMode, Role
+from quantize_zoo.engines.cluster_options import Role
 from quantize_zoo.engines.dask import worker as tasks
 from quantize_zoo.engines.dask.calls import Calls
 from quantize_zoo.engines.dask.cluster import dashboard_of
@@ -39,6 +39,7 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Evaluation, EvaluationPool, Known
 from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
+from quantize_zoo.terms import LatencyMode
 from quantize_zoo.text.files import write_together
 
 _PENDING = 256  # trials of a cell at most: each waits in a thread
