@@ -52,13 +52,14 @@ def trials(
     as_json: JsonOption = False,
 ) -> None:
     """List the stored trials of a run's cells."""
-    from quantize_zoo.report import make_run_report
-    from quantize_zoo.report.json_document import json_value
     from quantize_zoo.report.wording import interval, latency_figures, optional, percent
 
     record = existing_store(store, reports).load_run(run_id)
     chosen = [cell_of(record, name) for name in cells or []] or list(record.cells)
     if as_json:
+        from quantize_zoo.report import make_run_report
+        from quantize_zoo.report.json_document import json_value
+
         cells_of_run = json_value(make_run_report(record))["cells"]
         found = {each["name"]: each["trials"] for each in cells_of_run}
         print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))

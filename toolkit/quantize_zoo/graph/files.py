@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import openvino as ov
 from defusedxml import ElementTree
 
 from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.text.files import drafts_for, place
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 
 def read_model(path: Path) -> ov.Model:
@@ -21,6 +24,8 @@ def read_model(path: Path) -> ov.Model:
 
     """
     try:
+        import openvino as ov
+
         return core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
     except Exception as error:  # OpenVINO raises RuntimeError and others, by release and frontend
         raise errors.model_unreadable(path, errors.message_of(error)) from error
@@ -49,6 +54,8 @@ def save_model(model: ov.Model, path: Path) -> None:
     """
     try:
         with drafts_for(path.parent) as drafts:
+            import openvino as ov
+
             ov.save_model(model, drafts / path.name, compress_to_fp16=False)
             place(drafts, path.parent, [each.name for each in sorted(drafts.iterdir())])  # the weights first
     except Exception as error:
