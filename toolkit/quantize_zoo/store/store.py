@@ -21,6 +21,8 @@ from quantize_zoo.store import values
 from quantize_zoo.store.adapters import finite, plain, read
 from quantize_zoo.store.contents import content_id, content_of
 from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database, vacuum
+from quantize_zoo.store.digits import in_digits
+from quantize_zoo.store.layers import split_layers
 from quantize_zoo.store.options import plain_option
 from quantize_zoo.store.processes import ProcessIdentity, is_gone, this_process
 from quantize_zoo.store.pruning import delete_old_runs
@@ -212,15 +214,14 @@ class Store:
         """
         holdout = None if final is None else final.holdout
         latency = None if final is None else final.latency
-        self._set(
-            cell_id,
-            status="done",
-            final=None if final is None else plain(values.FINAL, final),
-            best=None if final is None else final.trial,
-            holdout=None if holdout is None else holdout.int8.value,
-            speedup=None if latency is None else latency.ratio.value,
-            best_option=option_hash,
-        )
+        told, names = (None, None) if final is None else split_layers(in_digits(plain(values.FINAL, final)))
+        with self._write() as session:
+            cell = session.get_one(Cell, cell_id)
+            cell.status, cell.final, cell.best_option = "done", told, option_hash
+            cell.layers_id = None if names is None else content_id(session, names)
+            cell.best = None if final is None else final.trial
+            cell.holdout = None if holdout is None else holdout.int8.value
+            cell.speedup = None if latency is None else latency.ratio.value
         self._bases.pop(cell_id, None)
         checkpoint(self._engine)
 
