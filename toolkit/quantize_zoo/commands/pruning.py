@@ -20,7 +20,7 @@ def prune(
     store: StoreOption = None,
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
-    """Remove old runs with their reports, and what only they needed: folders, trials, files of former baselines."""
+    """Remove old runs with their reports, and what only they needed: folders, trials, models, former baselines."""
     from quantize_zoo.matrix import prune as prune_history
 
     opened = existing_store(store, reports)

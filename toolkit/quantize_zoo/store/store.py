@@ -45,7 +45,7 @@ from quantize_zoo.store.records import (
     WorkerUse,
     current_baselines,
 )
-from quantize_zoo.store.schema import BaselineRow, Cell, Run, TrialRow
+from quantize_zoo.store.schema import BaselineRow, Cell, Content, Run, TrialRow
 from quantize_zoo.text.masks import mask_url, mask_urls
 
 _OWN_TRIALS = select(TrialRow.id).where(TrialRow.cell_id == Cell.id).exists().label("has_trials")
@@ -369,6 +369,23 @@ class Store:
         """
         with self._write() as session:
             return delete_old_runs(session, newest, kept)
+
+    def model_paths(self) -> set[str]:
+        """Return the files of the canonical models that stored cells were run on."""
+        with self._read() as session:
+            facts = session.scalars(select(Content.content).where(Content.id.in_(select(Cell.facts_id))))
+            return {str(each["model_path"]) for each in facts if isinstance(each, dict) and each.get("model_path")}
+
+    def is_running(self) -> bool:
+        """Tell whether a run is not over."""
+        with self._read() as session:
+            return session.scalar(select(Run.id).where(Run.status == "running").limit(1)) is not None
+
+    def oldest_of(self, newest: int) -> datetime | None:
+        """Return when the oldest of so many of the newest runs began; None if there are no more than these."""
+        with self._read() as session:
+            started = session.scalars(select(Run.started_at).order_by(Run.started_at.desc(), Run.id.desc())).all()
+            return started[newest - 1] if len(started) > newest else None
 
     def vacuum(self) -> None:
         """Give the disk back what was deleted, unless another program holds the store."""
