@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         import_baselines,
         models_folder,
         read_exported,
+        taken_unverified,
     )
     from quantize_zoo.matrix.bisection import Answer, Bisection, Step, baseline_of, planned_cell
     from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits, limits_of
@@ -76,6 +77,7 @@ __all__ = [
     "read_exported",
     "require_usable",
     "run_in",
+    "taken_unverified",
     "unresolved",
     "with_comparison",
     "with_weights_beside",
