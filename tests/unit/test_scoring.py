@@ -200,11 +200,12 @@ def in_turns(reference, candidate, benchmark, sample=SAMPLE):
 def test_ratio_above_one_means_that_the_candidate_is_faster(api_type):
     benchmark = BenchmarkParams(duration_seconds=0.2, api_type=api_type)
     slow, fast = (again(net, benchmark) for net in (heavy_model(), residual_model()))
-    found = in_turns(slow, fast, benchmark)
-    assert found.ratio.value > 1  # on a busy machine the interval of four compilations may be wide
+    # On a busy machine the interval of four compilations may be wide, and one of three ratios be anything.
+    found = sorted((in_turns(slow, fast, benchmark) for _ in range(3)), key=lambda each: each.ratio.value)[1]
+    assert found.ratio.value > 1
     assert found.ratio.low < found.ratio.value < found.ratio.high
     assert found.reference_us.value > found.candidate_us.value
-    assert in_turns(fast, slow, benchmark).ratio.value < 1
+    assert np.median([in_turns(fast, slow, benchmark).ratio.value for _ in range(3)]) < 1
 
 
 def test_model_against_itself_is_neither_faster_nor_slower():
