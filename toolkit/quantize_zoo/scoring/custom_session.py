@@ -82,6 +82,10 @@ class CustomSession(AccuracySession):
             for index, (identifier, annotation) in enumerate(dataset_read)
         )
 
+    def inputs(self, indices: Sequence[int] | None = None) -> Sequence[Mapping[str, NDArray[Any]]]:
+        """Return what the network was fed for these samples, for all by default: one for each of its inferences."""
+        return [self._inputs.get(part) for sample in self._chosen(indices) for part in sample.parts]
+
     def score(self, compiled: Any, indices: Sequence[int] | None = None, watch: Watch | None = None) -> AccuracyResult:
         """Run the evaluator on these samples, on all by default; there are no values of samples to be watched.
 
