@@ -70,6 +70,7 @@ def test_importing_what_holds_already_adds_nothing(quantize_zoo, tmp_path):
         assert quantize_zoo("baseline", *command, "--reports", reports)[0] == 0
     _, out, _ = quantize_zoo("baseline", "show", "--history", "--json", "--reports", reports)
     assert [row["reason"] for row in json.loads(out)] == ["first"]
-    assert quantize_zoo("baseline", "drop", "net-CPU", "--reports", reports)[0] == 0
+    dropped = quantize_zoo("baseline", "drop", "net-CPU", "net-CPU", "--reports", reports)
+    assert dropped[:2] == (0, "dropped: net-CPU\n")
     assert quantize_zoo("baseline", "import", folder, "--reports", reports)[0] == 0
     assert "net-CPU" in quantize_zoo("baseline", "show", "--json", "--reports", reports)[1]

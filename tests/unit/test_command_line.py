@@ -60,6 +60,21 @@ def test_an_internal_error_is_one_line_and_a_file_with_the_traceback(does, told,
     log.unlink()
 
 
+@pytest.mark.parametrize(
+    ("does", "status", "told"),
+    [
+        ("raise OSError(28, 'No space left on device', '/x/y')", 3, r"/x/y: No space left .*\n  -> free disk space"),
+        ("raise PermissionError(13, 'Permission denied', '/x')", 2, r"/x: Permission denied\n  -> let the file"),
+        ("open('/sys/class/x', 'w')", 2, r"/sys/class/x: .*\n  -> let the file"),
+        ("held = [open('/dev/null') for _ in range(10**7)]", 3, r"/dev/null: Too many open files\n  -> allow more"),
+        ("raise MemoryError", 3, r"there is not enough memory\n  -> free memory"),
+    ],
+)
+def test_what_the_system_refuses_is_no_fault_of_this_program(does, status, told, doctor_that):
+    done = doctor_that(does)
+    assert (done.returncode, bool(re.match(f"error: {told}", done.stderr))) == (status, True), done.stderr
+
+
 def test_a_traceback_that_cannot_be_kept_is_not_shown(doctor_that):
     done = doctor_that("import tempfile; tempfile.tempdir = '/nowhere'; raise ValueError('x')")
     assert done.returncode == 70
@@ -176,11 +191,11 @@ def test_a_working_folder_that_is_gone_is_told(quantize_zoo, tmp_path, monkeypat
     assert (status, "the working folder cannot be found" in err) == (2, True)
 
 
-@pytest.mark.parametrize("device", ["CPPU", "cpu", "AUTO:CPU,NOPE", "HETERO:CPU,", "", "@x"])
+@pytest.mark.parametrize("device", ["CPPU", "cpu", "AUTO:CPU,NOPE", "HETERO:CPU,", "", "@x", "MULTI:CPU,CPU", "BATCH"])
 def test_a_mistyped_device_is_no_device_that_is_absent(quantize_zoo, tmp_path, device):
     status, _, err = quantize_zoo("run", "--devices", device, "--reports", tmp_path / "reports")
     assert status == 2
-    assert "--devices: OpenVINO has no device" in err
+    assert re.search(f"--devices: (OpenVINO has no device|device '{device}' lists)", err)
     assert not (tmp_path / "reports").exists()
 
 

@@ -136,6 +136,13 @@ def test_a_waiver_of_nothing_is_refused_with_the_nearest_name(write, waiver, mes
         load_matrix(write(text % waiver, "all.yml"))
 
 
+def test_two_waivers_of_one_check_are_refused(write):
+    write(MODEL)
+    waiver = "{cell: net-CPU, check: latency, reason: x, until: 2999-01-01}"
+    with pytest.raises(ConfigurationError, match=r"all.yml:5: waivers.1: latency of net-CPU is named twice"):
+        load_matrix(write(f"models: [net.yml]\ndevices: [CPU]\nwaivers:\n  - {waiver}\n  - {waiver}\n", "all.yml"))
+
+
 @pytest.mark.parametrize("cell", ["net-CPU", "net-CPU@AMD-EPYC"])
 @pytest.mark.parametrize("check", ["latency", "compile time", "search compile time", "model accuracy"])
 def test_a_waiver_of_a_cell_and_a_check_is_taken(write, cell, check):
@@ -166,6 +173,31 @@ def test_command_line_changes_every_model(write):
     changed = matrix.with_optimizer({"max_trials": 2})
     assert changed.models[0].optimizer.params.max_trials == 2
     assert matrix.models[0].optimizer.params.max_trials == 5
+
+
+@pytest.mark.parametrize("target", ["CPU", "GPU", "NPU"])
+def test_shipped_hardware_configuration_is_read(target):
+    assert load_hardware(hardware_path(target)).target == target
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[MatMul]", "[Matmul]"), r"hard.yml:3: operations.0.types: unknown value 'Matmul'\n.*did you mean 'MatMul'"),
+        (("[MaxPool]", "[Maxpool]"), r"hard.yml:5: quantize_agnostic: unknown value 'Maxpool'"),
+        (("[Concat]", "[Concatenation]"), r"hard.yml:6: unified_scales: unknown value 'Concatenation'"),
+        (("[MatMul]", "[MatMul, Add, MatMul]"), r"hard.yml:3: operations.0.types: MatMul is named twice"),
+    ],
+)
+def test_a_type_that_no_operation_has_or_a_second_rule_is_refused(write, change, message):
+    text = (
+        "target: CPU\noperations:\n"
+        "  - types: [MatMul]\n    activations: [{bits: 8, mode: symmetric, granularity: pertensor}]\n"
+        "quantize_agnostic: [MaxPool]\nunified_scales: [Concat]\n"
+    )
+    assert load_hardware(write(text, "hard.yml")).rule("MatMul")
+    with pytest.raises(ConfigurationError, match=message):
+        load_hardware(write(text.replace(*change), "hard.yml"))
 
 
 @pytest.mark.parametrize("target", ["CPU", "GPU"])
@@ -279,6 +311,30 @@ def test_a_device_that_no_plugin_has_by_name_is_a_mistake(write, device, part, n
 
 
 @pytest.mark.parametrize(
+    ("device", "problem"),
+    [
+        ("MULTI:CPU,CPU", "lists CPU more than once"),
+        ("AUTO:-GPU.0,CPU,GPU.0", "lists GPU.0 more than once"),
+        ("HETERO", "lists no device"),
+        ("MULTI:", "lists no device"),
+        ("BATCH:CPU,GPU", "lists more than one device"),
+    ],
+)
+def test_a_device_that_lists_others_as_no_machine_takes_them_is_a_mistake(write, device, problem):
+    write(MODEL)
+    with pytest.raises(ConfigurationError, match=re.escape(f"device {device!r} {problem}")):
+        load_matrix(write(f"models: [net.yml]\ndevices: ['{device}']\n", "all.yml"))
+    with pytest.raises(ConfigurationError, match=re.escape(f"device {device!r} {problem}")):
+        load_matrix(write(MODEL.replace("  algorithms:", f"  target_device: '{device}'\n  algorithms:")))
+
+
+@pytest.mark.parametrize("device", ["AUTO", "AUTO:-GPU", "MULTI:GPU(4),CPU", "BATCH:CPU(8)", "HETERO:GPU.1,GPU.0"])
+def test_a_device_that_some_machine_takes_is_none(write, device):
+    write(MODEL)
+    assert load_matrix(write(f"models: [net.yml]\ndevices: ['{device}']\n", "all.yml")).devices[0].device == device
+
+
+@pytest.mark.parametrize(
     ("device", "below"),
     [
         ("GPU.1", ("GPU.1",)),
@@ -323,11 +379,13 @@ def test_a_file_that_is_no_mapping(write, text):
 def test_many_waivers_of_many_devices_are_read_at_once(write):
     write(MODEL)
     devices = ", ".join(f"GPU.{number}" for number in range(1000))
-    waiver = "{cell: net-GPU.999@x, check: size, reason: x, until: 2999-01-01}"
-    start = time.process_time()
-    matrix = load_matrix(
-        write(f"models: [net.yml]\ndevices: [{devices}]\nwaivers: [{', '.join([waiver] * 5000)}]\n", "all.yml")
+    waivers = ", ".join(
+        f"{{cell: net-GPU.{number}@x, check: {check}, reason: x, until: 2999-01-01}}"
+        for number in range(1000)
+        for check in ("accuracy", "latency", "size", "memory", "compile time")
     )
+    start = time.process_time()
+    matrix = load_matrix(write(f"models: [net.yml]\ndevices: [{devices}]\nwaivers: [{waivers}]\n", "all.yml"))
     assert (len(matrix.devices), len(matrix.waivers)) == (1000, 5000)
     assert time.process_time() - start < 5
     with pytest.raises(ConfigurationError, match="at most 1000 items"):

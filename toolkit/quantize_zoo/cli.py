@@ -97,8 +97,7 @@ def _status() -> int:
         give_home()
         return app(standalone_mode=False) or 0
     except QuantizeZooError as error:
-        tell(f"error: {error}")
-        return BAD_USAGE if isinstance(error, ConfigurationError) else CELL_FAILED
+        return _failed(error)
     except _UsageError as error:
         problem, used = _told(error)
         if problem:  # without arguments there is none, and the help was printed
@@ -107,10 +106,18 @@ def _status() -> int:
     except (Exception, SystemExit) as error:  # a library's SystemExit(1) is no regression either
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             return 128 + signal.SIGPIPE  # nobody reads on, as below | head
+        refused = errors.refused_by_system(error)
+        if refused is not None:
+            return _failed(refused)
         if interrupts.asked() is None:
             cause = error.__cause__ if isinstance(error, typer.Abort) else error  # so Typer tells an EOFError
             tell(f"error: {errors.internal_error(cause or error, keep_traceback(error))}")
         return INTERNAL_ERROR
+
+
+def _failed(error: QuantizeZooError) -> int:
+    tell(f"error: {error}")
+    return BAD_USAGE if isinstance(error, ConfigurationError) else CELL_FAILED
 
 
 def _told(error: Exception) -> tuple[str, str]:

@@ -94,8 +94,9 @@ def drop(
     for name in cells:
         if name not in known:
             raise errors.unknown_cell(name, known)
-    for name in cells:
+    for name in dict.fromkeys(cells):
         opened.drop_baseline(known[name])
+    say(f"dropped: {', '.join(dict.fromkeys(cells))}")
 
 
 def export_to(

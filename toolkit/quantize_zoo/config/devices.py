@@ -6,18 +6,45 @@ A name that no plugin has is a mistake of whoever wrote it; whether a device is 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from quantize_zoo import errors
-from quantize_zoo.config.yaml_source import ConfigSource, Key
 
-_VIRTUAL = ("AUTO", "BATCH", "HETERO", "MULTI")  # they stand on others, which they may list: AUTO:GPU,CPU
+_LISTING = ("BATCH", "HETERO", "MULTI")  # they stand on those that they list
+_VIRTUAL = ("AUTO", *_LISTING)  # AUTO may list some
 # OpenVINO's own plugins, and openvino_contrib's.
 PLUGINS = ("CPU", "GPU", "NPU", "NVIDIA", "TEMPLATE", *_VIRTUAL)
 _NAME = re.compile(r"([A-Z]+)((?:\.[A-Za-z0-9_]+)*)")
 _REQUESTS = re.compile(r"\([1-9][0-9]{0,4}\)$")  # how many MULTI gives a device at once: MULTI:GPU(4),CPU
 
 
-def unknown_part(device: str) -> str | None:
+def require_device(device: str, where: str, also: Iterable[str] = ()) -> None:
+    """Refuse a device that is a mistake on every machine.
+
+    Args:
+        device: its name.
+        where: the key or option that names it.
+        also: names that may be meant, beside those of plugins.
+
+    Raises:
+        ConfigurationError: no plugin has the name or a part of it, or it lists devices as its plugin takes none.
+
+    """
+    virtual, _, listed = device.partition(":")
+    names = [_bare(each) for each in listed.split(",") if each]
+    if virtual in _LISTING and not names:
+        raise errors.device_list(where, device, "lists no device", f"write {virtual}:GPU")
+    part = _unknown_part(device)
+    if part is not None:
+        raise errors.unknown_device(where, device, part, {*PLUGINS, *also})
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if virtual == "BATCH" and len(names) > 1:
+        raise errors.device_list(where, device, "lists more than one device", f"write {virtual}:{names[0]}")
+    if twice is not None:
+        raise errors.device_list(where, device, f"lists {twice} more than once", "name each device once")
+
+
+def _unknown_part(device: str) -> str | None:
     """Return the part of a device's name that no plugin of OpenVINO has; None if there is none such."""
     virtual, colon, listed = device.partition(":")
     if not colon:
@@ -25,19 +52,6 @@ def unknown_part(device: str) -> str | None:
     if virtual not in _VIRTUAL:
         return virtual if virtual not in PLUGINS else device
     return next((each for each in listed.split(",") if _bare(each) in _VIRTUAL or not _is_known(_bare(each))), None)
-
-
-def require_known_device(device: str, source: ConfigSource, at: tuple[Key, ...]) -> None:
-    """Refuse a device of a file that no plugin has by name, on no machine.
-
-    Raises:
-        ConfigurationError: it is such a device; with the line of the key path.
-
-    """
-    part = unknown_part(device)
-    if part is not None:
-        where = f"{source.where(at)}: {'.'.join(map(str, at))}"
-        raise errors.unknown_device(where, device, part, PLUGINS)
 
 
 def devices_below(device: str) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from quantize_zoo import errors
 from quantize_zoo.config.numbers import Bits
+from quantize_zoo.config.operation_types import operation_types
 from quantize_zoo.config.strict import Strict
-from quantize_zoo.config.yaml_source import read_yaml, validate
+from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
 
 Mode = Literal["symmetric", "asymmetric"]
 Granularity = Literal["pertensor", "perchannel"]
@@ -57,7 +59,27 @@ def load_hardware(path: Path) -> HardwareConfig:
     """Read a hardware configuration.
 
     Raises:
-        ConfigurationError: see ``read_yaml`` and ``validate``.
+        ConfigurationError: see ``read_yaml`` and ``validate``; or OpenVINO has no operation of a type, or two rules
+            name the same one.
 
     """
-    return validate(HardwareConfig, read_yaml(path))
+    source = read_yaml(path)
+    hardware = validate(HardwareConfig, source)
+    ruled: set[str] = set()
+    for number, rule in enumerate(hardware.operations):
+        at = ("operations", number, "types")
+        _require_known_types(rule.types, source, at)
+        for kind in rule.types:
+            if kind in ruled:
+                raise errors.named_twice(source.where(at), f"operations.{number}.types", kind)
+            ruled.add(kind)
+    _require_known_types(hardware.quantize_agnostic, source, ("quantize_agnostic",))
+    _require_known_types(hardware.unified_scales, source, ("unified_scales",))
+    return hardware
+
+
+def _require_known_types(types: tuple[str, ...], source: ConfigSource, at: tuple[Key, ...]) -> None:
+    """Refuse a type that no operation has: its rule would never hold, and nobody would know."""
+    for kind in types:
+        if kind not in operation_types():
+            raise errors.unknown_value(source.where(at), ".".join(map(str, at)), kind, operation_types())

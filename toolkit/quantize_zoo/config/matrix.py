@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quantize_zoo import errors
-from quantize_zoo.config.devices import PLUGINS, require_known_device, unknown_part
+from quantize_zoo.config.devices import require_device
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on, planned_names
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
@@ -96,9 +96,7 @@ class MatrixConfig(Strict):
         plain = {device.model_copy(update={"device_config": {}}).label: device for device in self.devices}
         if by_label or name in plain:
             return by_label or [plain[name]]
-        part = unknown_part(name)
-        if part is not None:
-            raise errors.unknown_device("--devices", name, part, {*PLUGINS, *(each.label for each in self.devices)})
+        require_device(name, "--devices", (each.label for each in self.devices))
         return [DeviceSpec(device=name)]
 
     def with_definitions(self, definitions: Path) -> MatrixConfig:
@@ -136,7 +134,7 @@ def load_matrix(path: Path) -> MatrixConfig:
         models.append(model)
     known = [model.name for model in models]
     for index, device in enumerate(file.devices):
-        require_known_device(device.device, source, ("devices", index, "device"))
+        require_device(device.device, f"{source.where(('devices', index, 'device'))}: devices.{index}.device")
         for name in device.models:
             if name not in known:
                 raise errors.unknown_value(
@@ -174,19 +172,23 @@ def _require_names_of_their_own(devices: tuple[DeviceSpec, ...], source: ConfigS
 
 
 def _require_known_waivers(file: MatrixFile, source: ConfigSource, models: list[str]) -> None:
-    """Refuse a waiver of a cell or a check that there is none of: it would never hold, and nobody would know."""
+    """Refuse a waiver that never holds and nobody would know: of no cell, of no check, or a second one."""
     cells = {
         device.key(model).label
         for device in file.devices
         for model in models
         if not device.models or model in device.models
     }
+    waived: set[tuple[str, str]] = set()
     for index, waiver in enumerate(file.waivers):
         where, key = source.where(("waivers", index)), f"waivers.{index}"
         if cells.isdisjoint(planned_names(waiver.cell)):
             raise errors.unknown_value(where, f"{key}.cell", waiver.cell, cells)
         if waiver.check not in WAIVED_CHECKS:
             raise errors.unknown_value(where, f"{key}.check", waiver.check, WAIVED_CHECKS)
+        if (waiver.cell, waiver.check) in waived:
+            raise errors.named_twice(where, key, f"{waiver.check} of {waiver.cell}")
+        waived.add((waiver.cell, waiver.check))
 
 
 def _beside(folder: Path, runtime: Runtime, source: ConfigSource, index: int) -> Runtime:

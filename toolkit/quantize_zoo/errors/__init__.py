@@ -16,3 +16,4 @@ from quantize_zoo.errors.open_model_zoo import *  # noqa: F403
 from quantize_zoo.errors.reports import *  # noqa: F403
 from quantize_zoo.errors.searches import *  # noqa: F403
 from quantize_zoo.errors.storage import *  # noqa: F403
+from quantize_zoo.errors.system import *  # noqa: F403

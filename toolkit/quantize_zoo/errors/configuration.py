@@ -120,6 +120,11 @@ def unknown_value(where: str, key: str, value: str, known: Iterable[str]) -> Con
     return ConfigurationError(f"{key}: unknown value {value!r}", where=where, remedy=nearest(value, known))
 
 
+def named_twice(where: str, key: str, value: str) -> ConfigurationError:
+    """Two entries of a file are about the same thing, and only one of them can hold."""
+    return ConfigurationError(f"{key}: {value} is named twice", where=where, remedy="remove one of the two")
+
+
 def no_hardware(where: str, error: ConfigurationError) -> ConfigurationError:
     """What should be a hardware configuration is another file."""
     return ConfigurationError(
@@ -133,6 +138,11 @@ def unknown_device(where: str, device: str, part: str, known: Iterable[str]) -> 
     return ConfigurationError(
         f"OpenVINO has no device {part!r}{within}", where=where, remedy=nearest(part.partition(".")[0], known)
     )
+
+
+def device_list(where: str, device: str, problem: str, remedy: str) -> ConfigurationError:
+    """A device that stands on others, which it does not list as OpenVINO takes them."""
+    return ConfigurationError(f"device {device!r} {problem}", where=where, remedy=remedy)
 
 
 def missing_key(where: str, key: str) -> ConfigurationError:

@@ -13,6 +13,7 @@ from quantize_zoo.errors.kinds import (
     described,
     nearest,
 )
+from quantize_zoo.errors.system import refused_by_system
 
 
 def worker_died(cause: str) -> WorkerDiedError:
@@ -26,6 +27,9 @@ def worker_died(cause: str) -> WorkerDiedError:
 
 def unexpected(error: BaseException, log: Path | None = None) -> CellError:
     """An error that no module foresaw, told in one line and without a traceback; the log has it."""
+    refused = refused_by_system(error)
+    if refused is not None:
+        return CellError(refused.what, where=refused.where or "cell", remedy=refused.remedy)
     has_it = "the cell's log" if log is None else str(log)
     return CellError(
         f"unexpected error: {described(error)}",

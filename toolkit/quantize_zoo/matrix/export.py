@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import yaml
 from pydantic import TypeAdapter
 
 from quantize_zoo import errors
@@ -19,6 +18,7 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial
 from quantize_zoo.store import CellRecord
 from quantize_zoo.text.files import copy_together, write_whole
+from quantize_zoo.text.quoting import yaml_of
 from quantize_zoo.text.slugs import slug
 
 _OPTION = TypeAdapter(ModelOption)
@@ -92,6 +92,6 @@ def write_configuration(model: Path, cell: Cell, trial: Trial) -> None:
         **_OPTION.dump_python(trial.option, mode="json"),
     }
     try:
-        write_whole(model.with_suffix(".yml"), yaml.safe_dump(configuration, sort_keys=False))
+        write_whole(model.with_suffix(".yml"), yaml_of(configuration))
     except OSError as error:
         raise errors.model_export_failed(model, errors.message_of(error)) from error

@@ -9,6 +9,7 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.graph import read_model, with_own_names
+from quantize_zoo.text.files import write_whole
 from quantize_zoo.text.paths import is_file, is_folder
 from quantize_zoo.text.quoting import commented, in_quotes, quoted
 from quantize_zoo.zoo.guessing import task_of
@@ -70,7 +71,7 @@ def write_starter(model_path: Path, schema: str) -> Path:
     if not (is_file(model_path) or is_folder(model_path)):
         raise errors.file_missing(model_path, "MODEL", beside=False)
     lines = starter_text(model_path, name, schema).splitlines()
-    target.write_text("".join(f"{line.rstrip()}\n" for line in lines), encoding="utf-8")
+    write_whole(target, "".join(f"{line.rstrip()}\n" for line in lines))
     return target
 
 

@@ -39,6 +39,7 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Evaluation, EvaluationPool, Known
 from quantize_zoo.store import ReferencePoint, WorkerUse
+from quantize_zoo.text.files import write_together
 
 _PENDING = 256  # trials of a cell at most: each waits in a thread
 
@@ -249,9 +250,10 @@ class _DaskCell:
 
     def finish(self, option: ModelOption, accuracy: float, path: Path) -> Finished:
         written: tasks.Written = self._measure(tasks.finish, option, accuracy)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for name, content in written.files.items():
-            path.with_suffix(Path(name).suffix).write_bytes(content)
+        write_together(
+            path.parent,
+            {path.with_suffix(Path(name).suffix).name: content for name, content in written.files.items()},
+        )
         finished: Finished = written.value
         return finished
 
@@ -264,9 +266,8 @@ class _DaskCell:
             files |= _with_weights(Path("run", request.model.name), request.model)
         read = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
         written: tasks.Written = self._measure(tasks.hold, request, read)
-        for name, content in written.files.items():
-            (request.terms.run / "thumbnails").mkdir(exist_ok=True)
-            (request.terms.run / "thumbnails" / name).write_bytes(content)
+        if written.files:
+            write_together(request.terms.run / "thumbnails", written.files)
         result: GateResult = written.value
         return result
 

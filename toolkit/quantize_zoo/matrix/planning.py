@@ -1,0 +1,199 @@
+"""What a night does with each cell, told before it begins: which ones search, and for how long.
+
+With a limit on the night's minutes, and by what the last nights found:
+
+    new, or alarmed last night     searches
+    its best has not changed for   is evaluated: its best is built and scored anew, once
+      SETTLED_NIGHTS nights
+    any other                      searches, the longer the more it gained
+
+Without a limit every cell does what its configuration says. Models are not looked at: where one turns out to be another
+than the stored, the cell searches after all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+
+from quantize_zoo.cell import Cell
+from quantize_zoo.config import TrialsLoadMethod, search_stages
+
+SETTLED_NIGHTS = 14  # in which a search found nothing better; after as many without a search there is one again
+_RECENT = 7  # nights whose gains count
+_DOUBLING_GAIN = 0.01  # a night, which doubles a cell's share
+_LEAST_S = 60.0  # of a search that has nothing stored to be evaluated in its place
+
+
+Duty = tuple[TrialsLoadMethod, str]  # a method, and why
+
+
+@dataclass(frozen=True)
+class PastNight:
+    """What a night had of a cell.
+
+    ``seconds`` are the whole cell's, ``trial_seconds`` those of its ``trials``; ``best`` is the hash of the option that
+    was called best, ``ratio`` FP32's time / INT8's, None if it was not measured.
+    """
+
+    seconds: float
+    trial_seconds: float
+    trials: int
+    method: TrialsLoadMethod
+    best: str
+    ratio: float | None
+    alarmed: bool
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """What one cell does: a method, for so many trials at most.
+
+    ``seconds`` are expected, None where the cell never made a trial; ``minutes`` bounds its search beside its own
+    configuration, None bounds it no further.
+    """
+
+    cell: Cell
+    method: TrialsLoadMethod
+    trials: int
+    seconds: float | None
+    minutes: float | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a cell takes for a trial, and for all else."""
+
+    trial: float
+    rest: float
+
+
+def plan_night(
+    cells: Sequence[Cell], history: Mapping[str, Sequence[PastNight]], seconds: float | None = None
+) -> list[PlannedCell]:
+    """Return what each of the cells does, in their order.
+
+    Args:
+        cells: those that are still to run.
+        history: the past nights of a cell by its name, the newest first.
+        seconds: that the cells may take one after another; None does not limit them.
+
+    """
+    nights = [history.get(cell.key.label, ()) for cell in cells]
+    paces = [pace_of(past) for past in nights]
+    if seconds is None:
+        duties: list[Duty] = [(cell.model.optimizer.params.trials_load_method, "as configured") for cell in cells]
+        shares: list[float | None] = [None] * len(cells)
+    else:
+        duties = [duty_of(cell, past) for cell, past in zip(cells, nights, strict=True)]
+        shares = _shares(cells, nights, paces, duties, seconds)
+    return [_planned(*each) for each in zip(cells, duties, paces, shares, strict=True)]
+
+
+def duty_of(cell: Cell, nights: Sequence[PastNight]) -> Duty:
+    """Return by which method a cell runs in a night with a limit, and why."""
+    method = cell.model.optimizer.params.trials_load_method
+    if method == "eval":
+        return method, "as configured"
+    if not nights:
+        return method, "new"
+    if nights[0].alarmed:
+        return method, "alarmed last night"
+    searched = next((index for index, night in enumerate(nights) if night.method != "eval"), len(nights))
+    if searched >= SETTLED_NIGHTS:
+        return method, f"not searched for {searched} nights"
+    unchanged = next((index for index, night in enumerate(nights) if night.best != nights[0].best), len(nights))
+    if unchanged >= SETTLED_NIGHTS:
+        return "eval", f"the best has not changed for {unchanged} nights"
+    gain = gain_of(nights)
+    return method, f"gained {100 * gain:.1f} % a night" if gain else "no gain yet"
+
+
+def gain_of(nights: Sequence[PastNight]) -> float:
+    """Return by which share the best became faster in a night, the mean of the last ones."""
+    ratios = [night.ratio for night in nights[: _RECENT + 1] if night.ratio is not None]
+    gains = [max(0.0, newer / older - 1) for newer, older in itertools.pairwise(ratios)]
+    return mean(gains) if gains else 0.0
+
+
+def pace_of(nights: Sequence[PastNight]) -> Pace | None:
+    """Return a cell's pace in its last nights; None if it never made a trial."""
+    recent = [night for night in nights if night.trials][:_RECENT]
+    if not recent:
+        return None
+    return Pace(
+        median(night.trial_seconds / night.trials for night in recent),
+        median(max(0.0, night.seconds - night.trial_seconds) for night in recent),
+    )
+
+
+def shared_out(amount: float, weights: Mapping[int, float], most: Mapping[int, float]) -> dict[int, float]:
+    """Share an amount by weight, where nobody gets more than the most that it can use; the others get what is left."""
+    shares: dict[int, float] = {}
+    rest = dict(weights)
+    while rest:
+        unit = amount / sum(rest.values())
+        full = [index for index, weight in rest.items() if unit * weight >= most[index]]
+        if not full:
+            return shares | {index: unit * weight for index, weight in rest.items()}
+        for index in full:
+            shares[index] = most[index]
+            amount -= most[index]
+            del rest[index]
+    return shares
+
+
+def _shares(
+    cells: Sequence[Cell],
+    nights: Sequence[Sequence[PastNight]],
+    paces: Sequence[Pace | None],
+    duties: Sequence[Duty],
+    seconds: float,
+) -> list[float | None]:
+    """Return the seconds of each cell's search; None for those that do not search."""
+    known = [pace for pace in paces if pace is not None]
+    usual = Pace(median(each.trial for each in known), median(each.rest for each in known)) if known else Pace(0, 0)
+    guessed = [pace or usual for pace in paces]
+    searching = [index for index, (method, _) in enumerate(duties) if method != "eval"]
+    amount = seconds - sum(pace.rest for pace in guessed)
+    amount -= sum(guessed[index].trial for index, (method, _) in enumerate(duties) if method == "eval")
+    gains = {index: gain_of(nights[index]) / _DOUBLING_GAIN for index in searching}
+    best = max(gains.values(), default=0.0)
+    eager = {index for index in searching if not nights[index] or nights[index][0].alarmed}
+    weights = {index: 1 + (best if index in eager else gain) for index, gain in gains.items()}
+    most = {index: _most_seconds(cells[index], guessed[index]) for index in searching}
+    shares = shared_out(max(0.0, amount), weights, most)
+    return [shares.get(index) for index in range(len(cells))]
+
+
+def _most_seconds(cell: Cell, pace: Pace) -> float:
+    """Return the seconds that a cell's search takes if only its own configuration limits it."""
+    minutes = cell.model.optimizer.params.max_minutes
+    limit = math.inf if minutes is None else 60 * minutes
+    return min(limit, _most_trials(cell) * pace.trial) if pace.trial else limit
+
+
+def _most_trials(cell: Cell) -> int:
+    return search_stages(cell.model)[-1].until
+
+
+def _planned(cell: Cell, duty: Duty, pace: Pace | None, share: float | None) -> PlannedCell:
+    method, why = duty
+    minutes = None
+    if share is not None:
+        if pace is not None and share < pace.trial:
+            method, why = "eval", f"{why}, and no time is left to search"
+        else:
+            minutes = max(share, _LEAST_S if pace is None else 0.0) / 60
+    trials = 1 if method == "eval" else _most_trials(cell)
+    own = cell.model.optimizer.params.max_minutes
+    limits = [each for each in (own, minutes) if each is not None]
+    if pace is None:
+        return PlannedCell(cell, method, trials, None, minutes, why)
+    if method != "eval" and limits and pace.trial:
+        trials = min(trials, math.ceil(60 * min(limits) / pace.trial))  # the last one is finished
+    return PlannedCell(cell, method, trials, pace.rest + trials * pace.trial, minutes, why)
