@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -66,7 +66,11 @@ class ConsoleProgress:
         """See ``RunObserver``."""
         accuracy, ran_in = reference.accuracy.value, reference.execution.inference_precision
         self._print(cell, f"FP32 {reference.metric} {accuracy:.4f} ({ran_in}), {reference.samples} samples")
-        for note in reference.notes:
+        self.noticed(cell, reference.notes)
+
+    def noticed(self, cell: Cell, notes: Sequence[str]) -> None:
+        """See ``RunObserver``."""
+        for note in notes:
             self._print(cell, f"note: {note}")
 
     def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:

@@ -16,6 +16,7 @@ from quantize_zoo import errors
 from quantize_zoo.cell import finishing
 from quantize_zoo.cell.candidates import CellCandidates, Fp32
 from quantize_zoo.cell.cell import Cell
+from quantize_zoo.cell.executing import executed_notes, executed_of
 from quantize_zoo.cell.identity import search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
@@ -31,6 +32,7 @@ from quantize_zoo.scoring import (
     AccuracyResult,
     AccuracySession,
     Estimate,
+    Executed,
     InputBudget,
     Split,
     compile_again,
@@ -44,6 +46,7 @@ from quantize_zoo.scoring import (
     mean_estimate,
     open_session,
     require_device,
+    runtime_names,
     split_samples,
     split_sequences,
 )
@@ -74,6 +77,8 @@ class CellSession:
         self._quiet = quiet
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
         self._statistics = StatisticsCache(statistics, self._calibration_samples, self._statistics_depend_on)
+        self._executed: Executed | None = None
+        self._executed_notes: tuple[str, ...] = ()
 
     def convert(self, source: Path, target: Path) -> None:
         """Make the canonical model of a source; see ``make_canonical``."""
@@ -135,6 +140,7 @@ class CellSession:
             holdout=self._split.holdout,
         )
         fp32_for_latency = compile_for_latency(self._model, self._device, params.benchmark)
+        self._fp32_executes = runtime_names(fp32_for_latency)
         scored, fp32 = self._score_fp32(
             self._accuracy,
             self._split,
@@ -173,10 +179,19 @@ class CellSession:
         return tuple(score(name) for name in self._cell.references)
 
     def calibrate(self, base: ModelOption) -> Calibration:
-        """Collect the statistics of all options of the search space around the base."""
+        """Collect the statistics of all options of the search space around the base.
+
+        Of the first base it is read as well what the device executes.
+        """
         start = time.perf_counter()
         self._pipeline.prepare(base)
-        return Calibration(time.perf_counter() - start, self._pipeline.errors(base))
+        seconds = time.perf_counter() - start
+        if self._executed is None and self._work.bench.measures_latency:
+            self._executed = executed_of(
+                self._pipeline, self._model, base, self._device, self._work.bench.benchmark, self._fp32_executes
+            )
+            self._executed_notes = tuple(executed_notes(self._executed, base, self._device.label))
+        return Calibration(seconds, self._pipeline.errors(base), self._executed, self._executed_notes)
 
     def evaluate(self, option: ModelOption, known: Known, *, prune: bool, measure: bool = True) -> Evaluation:
         """Find out what an option is worth; see ``evaluate`` of the search."""

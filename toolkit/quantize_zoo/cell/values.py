@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Estimate, LayerTime, PairedLatency
+from quantize_zoo.scoring import Estimate, Executed, LayerTime, PairedLatency
 from quantize_zoo.store import Figures, Holdout, OtherMetric, Proof, Reference
 
 
@@ -26,10 +26,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The seconds spent on statistics, and how much quantizing each operation changes its output."""
+    """The seconds spent on statistics, and how much quantizing each operation changes its output.
+
+    ``executed`` is what the device executes of the base that was calibrated first, None without the device; ``notes``
+    tell what the user should know of it.
+    """
 
     seconds: float
     errors: dict[str, float]
+    executed: Executed | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

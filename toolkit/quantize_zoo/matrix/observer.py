@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from quantize_zoo.cell import Cell
@@ -20,6 +21,10 @@ class RunObserver(Protocol):
 
     def reference_scored(self, cell: Cell, reference: Reference) -> None:
         """Announce the FP32 reference."""
+        ...
+
+    def noticed(self, cell: Cell, notes: Sequence[str]) -> None:
+        """Tell what was noticed since the reference was announced."""
         ...
 
     def trial_finished(self, cell: Cell, trial: Trial, best: Trial | None) -> None:

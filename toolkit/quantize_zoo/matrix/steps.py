@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from quantize_zoo.cell import Cell, Prepared
+from quantize_zoo.cell import Calibration, Cell, Prepared
 from quantize_zoo.config import OptimizerParams, search_stages
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
@@ -26,7 +26,7 @@ from quantize_zoo.matrix.incumbent import (
 )
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import ModelOption, derive_space, option_hash
-from quantize_zoo.scoring import inverse
+from quantize_zoo.scoring import Executed, inverse
 from quantize_zoo.search import (
     StagePlan,
     Trial,
@@ -39,7 +39,7 @@ from quantize_zoo.search import (
     run_alone,
     run_stage,
 )
-from quantize_zoo.store import Final, RunnerUp, StoredBaseline
+from quantize_zoo.store import Final, Reference, RunnerUp, StoredBaseline
 
 _GATE = TypeAdapter(GateResult)
 
@@ -113,9 +113,11 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
     if found.rebuild:
         calibration = desk.work.calibrate(found.base)
         store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
+        _keep_executed(found.reference, calibration, desk)
         yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
         return
     seconds = 0.0
+    executed: Executed | None = None
     stages = search_stages(desk.cell.model)
     for number, stage in enumerate(stages):
         if recorder.is_finished(stage.until):
@@ -126,6 +128,8 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         calibration = desk.work.calibrate(base)
         seconds += calibration.seconds
         store.set_calibration(desk.cell_id, seconds, calibration.errors)
+        if executed is None:
+            executed = _keep_executed(found.reference, calibration, desk)
         space = derive_space(found.placement, base, stage.compression)
         types = {operation.name: operation.type for operation in found.placement.operations}
         beside = incumbent(number, base)
@@ -140,6 +144,15 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
     if (missing := incumbent(0, None)) is not None:  # a search that goes on had trials enough
         desk.work.calibrate(found.base)
         yield from run_alone(None, recorder, pool, missing)
+
+
+def _keep_executed(reference: Reference, calibration: Calibration, desk: Desk) -> Executed | None:
+    """Store and tell what the device executes of the base, where it was found out; return it."""
+    if calibration.executed is not None:
+        notes = (*reference.notes, *calibration.notes)
+        desk.night.store.set_reference(desk.cell_id, replace(reference, executed=calibration.executed, notes=notes))
+        desk.night.observer.noticed(desk.cell, calibration.notes)
+    return calibration.executed
 
 
 def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:

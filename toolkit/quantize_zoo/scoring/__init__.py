@@ -34,6 +34,7 @@ from quantize_zoo.scoring.devices import (
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
+from quantize_zoo.scoring.executed import Conversion, Executed, ExecutedOperation, read_executed, runtime_names
 from quantize_zoo.scoring.images import make_noise, read_images
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
@@ -59,8 +60,11 @@ __all__ = [
     "Answers",
     "Checker",
     "Contents",
+    "Conversion",
     "Environment",
     "Estimate",
+    "Executed",
+    "ExecutedOperation",
     "Execution",
     "InputBudget",
     "Interpreters",
@@ -110,11 +114,13 @@ __all__ = [
     "read_answers",
     "read_contents",
     "read_definitions",
+    "read_executed",
     "read_images",
     "replicated_difference",
     "replicated_loss",
     "require_device",
     "require_metric",
+    "runtime_names",
     "shape_text",
     "split_samples",
     "split_sequences",

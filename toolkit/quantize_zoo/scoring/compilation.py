@@ -18,6 +18,7 @@ from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.environment import ISA_VARIABLE
+from quantize_zoo.scoring.runtime_graph import runtime_operations
 
 # Limits of oneDNN's instruction sets below which there is no lower precision.
 _SETS_OF_F32 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI")
@@ -123,14 +124,9 @@ def describe_execution(compiled: Any) -> Execution:
     """Read the precision and the kernels of a compiled model from the device plugin."""
     kernels: Counter[str] = Counter()
     precisions: Counter[str] = Counter()
-    for operation in compiled.get_runtime_model().get_ops():
-        info = operation.get_rt_info()
-        if "primitiveType" not in info or "runtimePrecision" not in info:
-            continue
-        if operation.get_type_name() in ("Parameter", "Result", "Constant"):
-            continue
-        precisions[_text(info["runtimePrecision"])] += 1
-        found = _INSTRUCTION_SET.search(_text(info["primitiveType"]))
+    for operation in runtime_operations(compiled):
+        precisions[operation.precision] += 1
+        found = _INSTRUCTION_SET.search(operation.kernel)
         if found:
             kernels[found.group()] += 1
     try:
@@ -145,10 +141,6 @@ def _compile(model: ov.Model, device: str, properties: dict[str, Any]) -> Any:
         return core().compile_model(model, device, properties)
     except RuntimeError as error:
         raise errors.inference_failed(f"compiling for {device}", errors.message_of(error)) from error
-
-
-def _text(value: Any) -> str:
-    return str(value.astype(str) if hasattr(value, "astype") else value)
 
 
 def _type_name(precision: Any) -> str:

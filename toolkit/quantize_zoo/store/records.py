@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod, cell_label
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Environment, Estimate, Execution, LayerTime, PairedLatency
+from quantize_zoo.scoring import Environment, Estimate, Executed, Execution, LayerTime, PairedLatency
 from quantize_zoo.search import Trial
 
 RunStatus = Literal["running", "finished", "interrupted"]
@@ -34,7 +34,7 @@ class Reference:
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
     is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
-    everything was scored and measured.
+    everything was scored and measured. ``executed`` is what the device executes of the first base, where it is here.
     """
 
     identity: dict[str, str]
@@ -55,6 +55,7 @@ class Reference:
     model_path: str = ""
     model_hash: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
+    executed: Executed | None = None
 
 
 @dataclass(frozen=True)
