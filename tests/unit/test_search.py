@@ -215,10 +215,28 @@ def test_every_other_proposal_is_a_step_from_the_best():
             assert 1 <= len([label for label in changed if label.split("=")[0] not in roots - {label}]) <= 3
 
 
-def test_used_up_space_is_proposed_again():
+@pytest.mark.parametrize("seed", range(3))
+def test_all_of_a_space_is_proposed_once_and_then_nothing(seed):
+    small = space(2, steps=("SmoothQuant",))
+    sampler = TpeSampler(small, (seed,))
+    asked = []
+    while (choices := sampler.ask()) is not None:
+        sampler.tell(choices, float(value_of(choices)))
+        asked.append(choices)
+    assert len(asked) == len({frozenset(choices.items()) for choices in asked}) == small.reachable == 50
+    assert sampler.ask() is None
+
+
+def test_what_is_pending_is_not_proposed_when_little_is_left():
+    sampler = TpeSampler(space(1), (0,))
+    pending = [sampler.ask() for _ in range(space(1).reachable)]
+    assert len({frozenset(choices.items()) for choices in pending}) == 5
+    assert sampler.ask(pending) is None
+
+
+def test_pot_proposes_again_what_it_proposed():
     small = space(1)
-    sampler = TpeSampler(small, (0,))
-    sampler.tell(base_choices(small), 1.0)
+    sampler = TpeSampler(small, (0,), as_pot=True)
     for _ in range(12):
         sampler.tell(sampler.ask(), 2.0)
 
@@ -320,9 +338,65 @@ def test_continued_search_makes_the_same_sequence(params, stopped_after):
         assert [each.option_hash for each in again.trials] == whole
 
 
+def layers(count):
+    """A space of nothing but which operations are quantized."""
+    variable = Variable("quantize", (Branch(True, PLAIN), Branch(False)))
+    return SearchSpace({f"op{index}": variable for index in range(count)})
+
+
+PLAIN = tuple(
+    Variable(name, (Branch(SYMMETRIC, (Variable("estimator", (Branch(each, borders(each)),)),)),))
+    for name in ("activations", "weights")
+    for each in (preset_estimator(SYMMETRIC, "default", weights=name == "weights"),)
+)
+
+
+@pytest.mark.parametrize("places", [1, 4])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_small_space_is_searched_whole_and_then_the_search_ends(places, seed):
+    scorer = Scorer()
+    kept = recorder(scorer)
+    kept.pool.capacity = lambda: places
+    found, used_up = drained(stage(plan(operations=6, until=75, space=layers(6)), kept, seed))
+    assert used_up
+    assert len(found) == len(scorer.scored) == len({each.option_hash for each in found}) == 64
+    assert not [each for each in found if each.reused_from is not None]
+
+
+def test_what_an_earlier_stage_evaluated_is_not_a_trial_again():
+    kept = recorder()
+    first, _ = drained(stage(plan(operations=3, until=6, space=layers(3)), kept, 0))
+    second, used_up = drained(stage(plan(operations=3, until=75, number=1, space=layers(3)), kept, 0))
+    assert used_up
+    assert [each.kind for each in second if each.reused_from is not None] == ["base"]
+    assert len({each.option_hash for each in (*first, *second)}) == 8
+
+
+def test_a_used_up_search_that_goes_on_ends_at_once():
+    kept = recorder()
+    whole, _ = drained(stage(plan(operations=3, until=75, space=layers(3)), kept, 0))
+    again = recorder(trials=whole)
+    assert drained(stage(plan(operations=3, until=80, space=layers(3)), again, 0)) == ([], True)
+
+
+def test_a_search_with_something_left_does_not_say_that_nothing_is():
+    assert drained(stage(plan(operations=3, until=7, space=layers(3)), recorder(), 0))[1] is False
+    assert drained(stage(plan(operations=3, until=30, space=layers(3)), recorder(params=POT), 0))[1] is False
+
+
+def drained(trials):
+    """All trials of a stage, and what it returns."""
+    ended = []
+
+    def whole():
+        ended.append((yield from trials))
+
+    return list(whole()), ended[0]
+
+
 def test_known_configuration_is_not_evaluated_again():
     scorer = Scorer()
-    found = list(stage(plan(operations=1, until=30), recorder(scorer), 0))
+    found = list(stage(plan(operations=1, until=30), recorder(scorer, POT), 0))
     assert len(found) == 30
     repeated = [each for each in found if each.reused_from is not None]
     assert len(scorer.scored) == 30 - len(repeated) <= 5

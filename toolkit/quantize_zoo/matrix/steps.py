@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,7 +26,7 @@ from quantize_zoo.matrix.incumbent import (
 )
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import ModelOption, derive_space, option_hash
-from quantize_zoo.scoring import Executed, inverse
+from quantize_zoo.scoring import inverse
 from quantize_zoo.search import (
     StagePlan,
     Trial,
@@ -117,7 +117,7 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
         return
     seconds = 0.0
-    executed: Executed | None = None
+    reference = found.reference
     stages = search_stages(desk.cell.model)
     for number, stage in enumerate(stages):
         if recorder.is_finished(stage.until):
@@ -128,14 +128,15 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         calibration = desk.work.calibrate(base)
         seconds += calibration.seconds
         store.set_calibration(desk.cell_id, seconds, calibration.errors)
-        if executed is None:
-            executed = _keep_executed(found.reference, calibration, desk)
+        reference = _keep_executed(reference, calibration, desk)
         space = derive_space(found.placement, base, stage.compression)
         types = {operation.name: operation.type for operation in found.placement.operations}
         beside = incumbent(number, base)
         plan = StagePlan(number, base, space, stage.until, types, calibration.errors, beside)
         if terms is None:
-            yield from run_stage(plan, recorder, desk.night.seed, pool)
+            if (yield from run_stage(plan, recorder, desk.night.seed, pool)):
+                told = f"after {len(recorder.trials)} of at most {stage.until} trials nothing is left to try"
+                reference = _noticed(reference, [f"stage {number + 1} of the search: {told}"], desk)
             continue
         by_rank = number == len(stages) - 1
         yield from (give_back if by_rank else change_whole_model)(plan, terms, recorder, pool)
@@ -146,13 +147,19 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         yield from run_alone(None, recorder, pool, missing)
 
 
-def _keep_executed(reference: Reference, calibration: Calibration, desk: Desk) -> Executed | None:
-    """Store and tell what the device executes of the base, where it was found out; return it."""
-    if calibration.executed is not None:
-        notes = (*reference.notes, *calibration.notes)
-        desk.night.store.set_reference(desk.cell_id, replace(reference, executed=calibration.executed, notes=notes))
-        desk.night.observer.noticed(desk.cell, calibration.notes)
-    return calibration.executed
+def _keep_executed(reference: Reference, calibration: Calibration, desk: Desk) -> Reference:
+    """Store and tell what the device executes of the base, where it was found out; return the reference with it."""
+    if calibration.executed is None or reference.executed is not None:
+        return reference
+    return _noticed(replace(reference, executed=calibration.executed), calibration.notes, desk)
+
+
+def _noticed(reference: Reference, notes: Sequence[str], desk: Desk) -> Reference:
+    """Store and tell what a user should know of the cell; return the reference with it."""
+    noted = replace(reference, notes=(*reference.notes, *notes))
+    desk.night.store.set_reference(desk.cell_id, noted)
+    desk.night.observer.noticed(desk.cell, notes)
+    return noted
 
 
 def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:

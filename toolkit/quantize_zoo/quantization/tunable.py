@@ -63,7 +63,12 @@ class SearchSpace:
     @property
     def has_choices(self) -> bool:
         """Tell whether anything can be chosen."""
-        return any(variable.reachable > 1 for variable in (*self.operations.values(), *self.steps))
+        return self.reachable > 1
+
+    @property
+    def reachable(self) -> int:
+        """Number of different choices of all variables together; some of them may make the same option."""
+        return math.prod(variable.reachable for variable in (*self.operations.values(), *self.steps))
 
 
 Choice = Mapping[str, Any]  # of a variable: "value", and for each variable below that branch its own choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +22,10 @@ _STARTUP_SHARE = 0.2
 _ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
 _POLL_SECONDS = 1.0  # while waiting, whether more can be evaluated at once now
 
-Ask = Callable[[Sequence[Trial]], Trial]  # the next trial, given those that were asked for and not told yet
+# The next trial, given those that were asked for and not told yet; None where nothing is left to try.
+Ask = Callable[[Sequence[Trial]], Trial | None]
 Tell = Callable[[Trial], None]
+Trials = Generator[Trial, None, bool]  # returns whether it ended because nothing was left to try
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,11 @@ class StagePlan:
     beside: Trial | None = None
 
 
-def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: EvaluationPool) -> Iterator[Trial]:
+def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: EvaluationPool) -> Trials:
     """Yield finished trials, the base option's first; what the caller does with one is done before the next is told.
 
-    Trials of the stage that the recorder knows already are not repeated: the search goes on after them.
+    Trials of the stage that the recorder knows already are not repeated: the search goes on after them. Nor is an
+    option that was evaluated, in whatever stage; a stage in which all were ends, and returns True.
 
     Raises:
         CellError: the base option cannot be evaluated; a failure of any later option is a failed trial.
@@ -55,7 +58,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     known = [trial for trial in recorder.trials if trial.stage == plan.number]
     base = None if known else recorder.draft("base", plan.number, plan.base)
     if not plan.space.has_choices:
-        return run_alone(base, recorder, pool, plan.beside)
+        return _run(base, plan.beside, lambda _: None, _ignore, recorder, pool, 0, looks_ahead=False)
     first = known[0].number if known else len(recorder.trials)
     count = round(_STARTUP_SHARE * (plan.until - first))
     as_pot = recorder.params.compatibility == "pot"
@@ -64,7 +67,16 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
         TpeSampler,
     )  # hyperopt takes a second, which what searches nothing does without
 
-    sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot)
+    asked: dict[str, Choices | None] = {}  # by option
+    for each in (base, plan.beside):
+        if each is not None:
+            asked[each.option_hash] = None
+
+    def is_known(choices: Choices) -> bool:
+        trial = recorder.draft("search", plan.number, option_of(plan.space, plan.base, choices))
+        return trial.option_hash in asked or recorder.is_known(trial)
+
+    sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot, is_known=is_known)
 
     def tell(trial: Trial) -> None:
         choices = choices_of(plan.space, trial.option)
@@ -75,13 +87,13 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
         tell(trial)
     sampler.skip(sum(trial.kind in _ASKED for trial in known))
 
-    asked: dict[str, Choices] = {}  # by option
-
-    def ask(untold: Sequence[Trial]) -> Trial:
-        kind: TrialKind = "informed" if sampler.asked < len(startup) else "search"
+    def ask(untold: Sequence[Trial]) -> Trial | None:
         # One that runs is no news; several are, so that what is asked for beside them looks elsewhere.
-        pending = [asked[each.option_hash] for each in untold if each.option_hash in asked]
+        pending = [choices for each in untold if (choices := asked.get(each.option_hash)) is not None]
         choices = sampler.ask(pending if pool.capacity() > 1 else [])
+        if choices is None:
+            return None
+        kind: TrialKind = "informed" if choices in startup else "search"
         trial = recorder.draft(kind, plan.number, option_of(plan.space, plan.base, choices))
         asked[trial.option_hash] = choices
         return trial
@@ -93,11 +105,11 @@ def run_alone(
     base: Trial | None, recorder: TrialRecorder, pool: EvaluationPool, beside: Trial | None = None
 ) -> Iterator[Trial]:
     """Yield these trials, which nothing follows; raises as ``run_stage``."""
+    return _run(base, beside, lambda _: None, _ignore, recorder, pool, 0, looks_ahead=False)
 
-    def ask(_: Sequence[Trial]) -> Trial:
-        raise AssertionError("nothing follows")
 
-    return _run(base, beside, ask, lambda _: None, recorder, pool, 0, looks_ahead=False)
+def _ignore(_: Trial) -> None:
+    """Tell nobody of a trial."""
 
 
 def _run(
@@ -110,7 +122,7 @@ def _run(
     until: int,
     *,
     looks_ahead: bool,
-) -> Iterator[Trial]:
+) -> Trials:
     """Keep as many trials pending as the pool takes; finish them as they come, the base's before all others.
 
     Whatever the limits are, base and ``beside`` are evaluated.
@@ -122,6 +134,7 @@ def _run(
     pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
     ended: deque[tuple[Future[Evaluation | None], Trial, float]] = deque()
     ready = deque(trial for trial in (base, beside) if trial is not None)
+    used_up = False
     idle_since = time.perf_counter()
 
     def start_ready(capacity: int) -> None:
@@ -132,10 +145,11 @@ def _run(
             pending[_submitted(trial, recorder, pool)] = trial, started
 
     def is_done() -> bool:
-        return base is None and beside is None and recorder.is_finished(until)
+        nothing_left = used_up and not (pending or ended or ready)
+        return base is None and beside is None and (nothing_left or recorder.is_finished(until))
 
     def is_wanted(capacity: int) -> bool:
-        if base is None and recorder.is_finished(until):
+        if used_up or (base is None and recorder.is_finished(until)):
             return False
         if len(recorder.trials) + len(ended) + len(pending) + len(ready) >= until:
             return False
@@ -153,7 +167,11 @@ def _run(
             while is_wanted(capacity):
                 untold = [*(trial for _, trial, _ in ended), *(trial for trial, _ in pending.values()), *ready]
                 with pool.busy():
-                    ready.append(ask(untold))
+                    trial = ask(untold)
+                if trial is None:
+                    used_up = True
+                    break
+                ready.append(trial)
                 start_ready(capacity)
             done = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
             now = time.perf_counter()
@@ -177,7 +195,8 @@ def _run(
                 tell(finished)
                 yield finished
                 if is_done():
-                    return
+                    return used_up
+        return used_up
     finally:
         for future in pending:
             future.cancel()
