@@ -23,6 +23,7 @@ from quantize_zoo.scoring import (
     describe_execution,
     mean_estimate,
     measure_in_turns,
+    paired_loss,
 )
 from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
 
@@ -75,6 +76,12 @@ class CellCandidates:
         else:
             value = scored.metrics[metric]
         del compiled  # taking it down is a part of its cost
+        loss = None
+        if not hopeless:
+            fp32 = self.fp32
+            loss = paired_loss(
+                fp32.accuracy, value, fp32.per_sample, per_sample, higher_is_better=fp32.higher_is_better
+            )
         return Scored(
             accuracy=mean_estimate(value, per_sample),
             metrics=scored.metrics,
@@ -82,6 +89,7 @@ class CellCandidates:
             hopeless=hopeless,
             compile_seconds=compiled_at - start,
             seconds=time.perf_counter() - compiled_at,
+            accuracy_loss=None if loss is None or loss.low is None else loss,
         )
 
     def measure(self, candidate: ov.Model) -> Timed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import openvino as ov
@@ -15,8 +15,10 @@ from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.graph import make_canonical, read_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
+    AccuracySession,
     checker_entry,
     compile_for_accuracy,
+    counts_answers,
     evaluator_problem,
     find_checker,
     framework_note,
@@ -24,6 +26,7 @@ from quantize_zoo.scoring import (
     missing_files,
     open_session,
     place_in_entry,
+    resolution_note,
     unknown_keys,
     unknown_names,
     with_prefixes,
@@ -62,27 +65,34 @@ def inspect_model(config: ModelConfig, devices: Iterable[str], *, fast: bool) ->
     if fast or wrong:
         return wrong, note
     with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:
-        return list(_faults(config, devices, where, Path(folder))), note
+        fault, remark = _tried(config, devices, where, Path(folder))
+    return [] if fault is None else [fault], "; ".join(filter(None, [note, remark]))
 
 
-def _faults(
+def _tried(
     config: ModelConfig, devices: Iterable[str], where: Callable[[Sequence[str | int]], str], folder: Path
-) -> Iterator[ConfigurationError]:
+) -> tuple[ConfigurationError | None, str]:
+    """Return what is wrong with model or data; and a remark where the samples are too few for the target."""
     try:
         make_canonical(config.model, config.input_shapes, folder / "model.xml")
         model = read_model(folder / "model.xml")
         for target in dict.fromkeys(hardware_target(device) for device in devices):
             _place(model, config, target)
     except QuantizeZooError as error:
-        yield errors.not_ready(_line_of_model(config), error.what, error.remedy)
-        return
+        return errors.not_ready(_line_of_model(config), error.what, error.remedy), ""
     try:
         session = open_session(find_checker(), config, model, first=1)
-        session.try_first(compile_for_accuracy(model, _AT_F32))
+        values = session.try_first(compile_for_accuracy(model, _AT_F32))
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")
         place = where(_PLACES[kind]) if kind in _PLACES else error.where or _line_of_model(config)
-        yield errors.not_ready(place, error.what, error.remedy)
+        return errors.not_ready(place, error.what, error.remedy), ""
+    params = config.optimizer.params
+    if not isinstance(session, AccuracySession) or not counts_answers(values.get(config.metric)):
+        return None, ""
+    size = session.dataset_size
+    tuning = min(size - int(size * params.holdout), params.eval_subset_size or size)
+    return None, resolution_note(params.accuracy_loss, tuning)
 
 
 def _place(model: ov.Model, config: ModelConfig, target: str) -> None:

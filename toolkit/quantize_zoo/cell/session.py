@@ -38,6 +38,7 @@ from quantize_zoo.scoring import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    counts_answers,
     describe_environment,
     describe_execution,
     find_checker,
@@ -46,6 +47,7 @@ from quantize_zoo.scoring import (
     mean_estimate,
     open_session,
     require_device,
+    resolution_note,
     runtime_names,
     split_samples,
     split_sequences,
@@ -164,7 +166,7 @@ class CellSession:
             holdout_samples=len(self._split.holdout),
             calibration_samples=len(self._calibration_samples(config.compression.tunable.stat_subset_size)),
             operation_types={operation.name: operation.type for operation in placement.operations},
-            notes=tuple(self._notes()),
+            notes=tuple(self._notes(fp32)),
             seconds=time.perf_counter() - start,
             higher_is_better=fp32.higher_is_better,
             scored_on=self._device.label if self._cell.scored_on_cpu else "",
@@ -256,7 +258,7 @@ class CellSession:
         better = accuracy.higher_is_better(config.metric)
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
-    def _notes(self) -> Iterator[str]:
+    def _notes(self, fp32: Fp32) -> Iterator[str]:
         samples = len(self._split.tuning)
         wanted = self._cell.model.compression.tunable.stat_subset_size
         if self._cell.scored_on_cpu:
@@ -268,6 +270,10 @@ class CellSession:
         if bad:
             listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
             yield f"{len(bad)} of {len(bad) + len(self._accuracy)} samples cannot be read and are skipped: {listed}"
+        if counts_answers(fp32.per_sample) and (
+            note := resolution_note(self._cell.model.optimizer.params.accuracy_loss, samples, fp32.accuracy)
+        ):
+            yield note
         if wanted is not None and wanted > samples:
             yield f"stat_subset_size {wanted} is more than there are samples: all {samples} are used"
         if (sequences := self._accuracy.sequences) is not None:

@@ -22,7 +22,7 @@ from quantize_zoo.report.absent import AbsentCell
 from quantize_zoo.report.findings import Finding
 from quantize_zoo.report.run_report import Night
 from quantize_zoo.scoring import Estimate, LayerTime
-from quantize_zoo.search import TrialKind
+from quantize_zoo.search import Optimism, TrialKind
 from quantize_zoo.store import (
     CellStatus,
     ErrorRecord,
@@ -80,6 +80,7 @@ class TrialDocument:
     accuracy_s: float
     latency_s: float
     overhead_s: float
+    accuracy_loss_share: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,7 @@ class CellDocument:
     trends: tuple[Trend, ...]
     commits: CommitRange | None
     trials: tuple[TrialDocument, ...]
+    optimism: Optimism | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.report.place import Place, find_place
 from quantize_zoo.scoring import Estimate, PairedLatency
-from quantize_zoo.search import ERROR_RATE, BestSoFar, Trial, best_trial, pareto_front
+from quantize_zoo.search import ERROR_RATE, BestSoFar, Optimism, Trial, best_trial, pareto_front, predicted_optimism
 from quantize_zoo.store import (
     Baseline,
     CellRecord,
@@ -79,6 +79,7 @@ class CellReport:
     trends: tuple[Trend, ...] = ()
     drawn: bool = True  # False where the charts cannot be
     commits: CommitRange | None = None
+    optimism: Optimism | None = None  # of the choice among the trials; None where losses have no interval
 
     @property
     def seconds(self) -> float:
@@ -273,6 +274,7 @@ def _cell_report(
         baseline=baseline,
         nights=nights,
         trends=tuple(_trends(nights)),
+        optimism=predicted_optimism(cell.trials, cell.params),
     )
 
 

@@ -47,6 +47,7 @@ from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
 from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
+from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
 from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
 from quantize_zoo.scoring.session import open_session
@@ -85,6 +86,7 @@ __all__ = [
     "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
+    "counts_answers",
     "describe_environment",
     "describe_execution",
     "evaluator_problem",
@@ -120,6 +122,7 @@ __all__ = [
     "replicated_loss",
     "require_device",
     "require_metric",
+    "resolution_note",
     "runtime_names",
     "shape_text",
     "split_samples",

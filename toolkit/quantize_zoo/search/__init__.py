@@ -12,6 +12,7 @@ from quantize_zoo.search.objective import (
     meets_targets,
     relative_accuracy_loss,
 )
+from quantize_zoo.search.optimism import Optimism, predicted_optimism
 from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.startup import startup_choices
@@ -40,6 +41,7 @@ __all__ = [
     "EvaluationPool",
     "Known",
     "Measurement",
+    "Optimism",
     "Pruned",
     "Score",
     "Scored",
@@ -64,6 +66,7 @@ __all__ = [
     "meets_targets",
     "option_of",
     "pareto_front",
+    "predicted_optimism",
     "ranked",
     "relative_accuracy_loss",
     "run_alone",

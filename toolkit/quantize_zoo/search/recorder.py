@@ -162,7 +162,9 @@ class TrialRecorder:
         else:
             latency, execution = twin.measurement.latency, twin.measurement.execution
             origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
-        measurement = Measurement(scored.accuracy, dict(scored.metrics), latency, execution, origin)
+        measurement = Measurement(
+            scored.accuracy, dict(scored.metrics), latency, execution, origin, scored.accuracy_loss
+        )
         ratio = None if latency is None else latency.ratio.value
         score = Score(accuracy_loss, ratio, quantization_ratio(trial.option))
         return replace(trial, measurement=measurement, score=score, loss=self._loss(score), seconds=seconds)
