@@ -58,6 +58,7 @@ class Search:
 
     trials: list
     params: object
+    ended: tuple = ()
 
     def best_ratio(self, count):
         """The latency ratio of the best of the first trials; None if none is within the accuracy target."""
@@ -67,17 +68,27 @@ class Search:
         return best.score.latency_ratio
 
 
-def search(candidates, session, prepared, config, seed, pool=None):
+def search(candidates, session, prepared, config, seed, pool=None, *, surveyed=False):
     """Run all stages of a search, one trial after the other unless a pool says otherwise."""
     params = config.optimizer.params
     recorder = TrialRecorder(params, prepared.reference.accuracy.value)
     types = prepared.reference.operation_types
+    ended = []
     for number, stage in enumerate(search_stages(config)):
         best = best_trial(recorder.trials, params)
         base = prepared.base if best is None else best.option
         calibration = session.calibrate(base)
         space = derive_space(prepared.placement, base, stage.compression)
-        plan = StagePlan(number, base, space, stage.until, types, calibration.errors)
-        for _ in run_stage(plan, recorder, seed, pool or Alone(candidates)):
-            pass
-    return Search(recorder.trials, params)
+        survey = session.survey(base) if surveyed and "layer" in stage.compression.tunable.tuning_scope else None
+        plan = StagePlan(number, base, space, stage.until, types, calibration.errors, survey=survey)
+        ended.append(_run(run_stage(plan, recorder, seed, pool or Alone(candidates))))
+    return Search(recorder.trials, params, tuple(ended))
+
+
+def _run(trials):
+    """Return what a stage returns when it has ended."""
+    while True:
+        try:
+            next(trials)
+        except StopIteration as ended:  # noqa: PERF203 - this is how it says so
+            return ended.value

@@ -60,6 +60,9 @@ class PlayedWork:
         self._do("calibrate")
         return Calibration(0.1, {})
 
+    def survey(self, base):
+        return None
+
     @property
     def pool(self):
         work, alone = self, Alone(self._scorer)

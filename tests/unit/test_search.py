@@ -358,7 +358,7 @@ def test_a_small_space_is_searched_whole_and_then_the_search_ends(places, seed):
     kept = recorder(scorer)
     kept.pool.capacity = lambda: places
     found, used_up = drained(stage(plan(operations=6, until=75, space=layers(6)), kept, seed))
-    assert used_up
+    assert used_up == "nothing is left to try"
     assert len(found) == len(scorer.scored) == len({each.option_hash for each in found}) == 64
     assert not [each for each in found if each.reused_from is not None]
 
@@ -367,7 +367,7 @@ def test_what_an_earlier_stage_evaluated_is_not_a_trial_again():
     kept = recorder()
     first, _ = drained(stage(plan(operations=3, until=6, space=layers(3)), kept, 0))
     second, used_up = drained(stage(plan(operations=3, until=75, number=1, space=layers(3)), kept, 0))
-    assert used_up
+    assert used_up == "nothing is left to try"
     assert [each.kind for each in second if each.reused_from is not None] == ["base"]
     assert len({each.option_hash for each in (*first, *second)}) == 8
 
@@ -376,12 +376,12 @@ def test_a_used_up_search_that_goes_on_ends_at_once():
     kept = recorder()
     whole, _ = drained(stage(plan(operations=3, until=75, space=layers(3)), kept, 0))
     again = recorder(trials=whole)
-    assert drained(stage(plan(operations=3, until=80, space=layers(3)), again, 0)) == ([], True)
+    assert drained(stage(plan(operations=3, until=80, space=layers(3)), again, 0)) == ([], "nothing is left to try")
 
 
 def test_a_search_with_something_left_does_not_say_that_nothing_is():
-    assert drained(stage(plan(operations=3, until=7, space=layers(3)), recorder(), 0))[1] is False
-    assert drained(stage(plan(operations=3, until=30, space=layers(3)), recorder(params=POT), 0))[1] is False
+    assert drained(stage(plan(operations=3, until=7, space=layers(3)), recorder(), 0))[1] == ""
+    assert drained(stage(plan(operations=3, until=30, space=layers(3)), recorder(params=POT), 0))[1] == ""
 
 
 def drained(trials):

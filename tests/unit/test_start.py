@@ -156,8 +156,13 @@ def stages(mobilenet, tunable, **params):
     ]
 
 
-def test_who_names_no_scope_gets_estimators_and_then_layers(mobilenet):
-    assert stages(mobilenet, {}, max_trials=50) == [(20, ("range_estimator",), ("preset",)), (50, ("layer",), ())]
+def test_who_names_no_scope_gets_layers_and_estimators_together(mobilenet):
+    assert stages(mobilenet, {}, max_trials=50) == [(50, ("layer", "range_estimator"), ("preset",))]
+
+
+def test_as_pot_estimators_come_first_and_then_layers(mobilenet):
+    found = stages(mobilenet, {}, max_trials=50, compatibility="pot")
+    assert found == [(20, ("range_estimator",), ("preset",)), (50, ("layer",), ())]
 
 
 def test_who_names_a_scope_gets_one_stage_of_it(mobilenet):

@@ -19,8 +19,10 @@ from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.executing import executed_notes, executed_of
 from quantize_zoo.cell.identity import search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
+from quantize_zoo.cell.surveying import survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
 from quantize_zoo.config import hardware_path, load_hardware, search_stages
+from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.files import FilesRequest, compare_files
@@ -52,7 +54,7 @@ from quantize_zoo.scoring import (
     split_samples,
     split_sequences,
 )
-from quantize_zoo.search import Evaluation, Known, Timed, evaluate
+from quantize_zoo.search import Evaluation, Known, Survey, Timed, evaluate
 from quantize_zoo.store import Reference, ReferencePoint
 
 
@@ -194,6 +196,16 @@ class CellSession:
             )
             self._executed_notes = tuple(executed_notes(self._executed, base, self._device.label))
         return Calibration(seconds, self._pipeline.errors(base), self._executed, self._executed_notes)
+
+    def survey(self, base: ModelOption) -> Survey | None:
+        """Find out what quantizing each operation as the base does saves and changes; None where that fails."""
+        evaluated = len(self._split.scoring)
+        try:
+            with self._quiet():
+                return survey(self._pipeline, self._model, base, self._work.bench, evaluated)
+        except (QuantizeZooError, RuntimeError) as error:  # of graphs that are not made for it; the search goes without
+            print(f"operations are not surveyed: {error}")  # to the cell's log
+            return None
 
     def evaluate(self, option: ModelOption, known: Known, *, prune: bool, measure: bool = True) -> Evaluation:
         """Find out what an option is worth; see ``evaluate`` of the search."""

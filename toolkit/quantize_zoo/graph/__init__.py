@@ -36,6 +36,7 @@ from quantize_zoo.graph.points import (
     UnifiedScale,
     shared_configs,
 )
+from quantize_zoo.graph.regions import owners
 from quantize_zoo.graph.sameness import same_model
 from quantize_zoo.graph.signature import ranges_hash, structural_signature
 
@@ -70,6 +71,7 @@ __all__ = [
     "normalizes_input",
     "ordered_operations",
     "output_channel_axis",
+    "owners",
     "ranges_hash",
     "read_model",
     "same_model",

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from quantize_zoo.cell import Calibration, Cell, Prepared
-from quantize_zoo.config import OptimizerParams, search_stages
+from quantize_zoo.config import OptimizerParams, Stage, search_stages
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
@@ -29,6 +29,7 @@ from quantize_zoo.quantization import ModelOption, derive_space, option_hash
 from quantize_zoo.scoring import inverse
 from quantize_zoo.search import (
     StagePlan,
+    Survey,
     Trial,
     TrialRecorder,
     change_whole_model,
@@ -132,10 +133,14 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         space = derive_space(found.placement, base, stage.compression)
         types = {operation.name: operation.type for operation in found.placement.operations}
         beside = incumbent(number, base)
-        plan = StagePlan(number, base, space, stage.until, types, calibration.errors, beside)
+        survey = _surveyed(base, stage, desk)
+        if survey is not None:
+            reference = _noticed(replace(reference, survey=survey), [], desk)
+        plan = StagePlan(number, base, space, stage.until, types, calibration.errors, beside, survey)
         if terms is None:
-            if (yield from run_stage(plan, recorder, desk.night.seed, pool)):
-                told = f"after {len(recorder.trials)} of at most {stage.until} trials nothing is left to try"
+            why = yield from run_stage(plan, recorder, desk.night.seed, pool)
+            if why:
+                told = f"after {len(recorder.trials)} of at most {stage.until} trials {why}"
                 reference = _noticed(reference, [f"stage {number + 1} of the search: {told}"], desk)
             continue
         by_rank = number == len(stages) - 1
@@ -145,6 +150,14 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
     if (missing := incumbent(0, None)) is not None:  # a search that goes on had trials enough
         desk.work.calibrate(found.base)
         yield from run_alone(None, recorder, pool, missing)
+
+
+def _surveyed(base: ModelOption, stage: Stage, desk: Desk) -> Survey | None:
+    """Find out what is worth quantizing, where a stage chooses that; POT's searches did without."""
+    chooses = "layer" in stage.compression.tunable.tuning_scope
+    if not chooses or desk.cell.model.give_back is not None or desk.params.compatibility == "pot":
+        return None
+    return desk.work.survey(base)
 
 
 def _keep_executed(reference: Reference, calibration: Calibration, desk: Desk) -> Reference:

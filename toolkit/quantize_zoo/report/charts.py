@@ -5,7 +5,7 @@ Every chart's numbers stand in a table of the page too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 from bokeh.transform import dodge
 
+from quantize_zoo.report.predictions import Predictions
 from quantize_zoo.report.run_report import CellReport
 from quantize_zoo.report.wording import is_number, layer_time
 from quantize_zoo.scoring import LayerTime
@@ -42,6 +43,8 @@ def cell_charts(cell: CellReport) -> tuple[str, dict[str, str]]:
     plots: dict[str, Any] = {}
     if any(trial.score and trial.score.latency_ratio for trial in _drawable(cell.record.trials)):
         plots |= {"scatter": _scatter(cell), "history": _history(cell)}
+    if cell.predictions and cell.predictions.trials:
+        plots |= dict(_predicted(cell.predictions))
     if cell.latency and cell.latency.distribution:
         plots["distribution"] = _distribution(cell.latency.distribution)
     if cell.record.final and cell.record.final.layers:
@@ -107,6 +110,25 @@ def _scatter(cell: CellReport) -> Any:
     plot.add_layout(_target("width", params.accuracy_loss))
     plot.add_layout(_target("height", params.latency_reduce))
     return _finish(plot, marks, _TRIAL_LINES)
+
+
+def _predicted(found: Predictions) -> Iterator[tuple[str, Any]]:
+    """Yield what was predicted of trials against what was measured, of what are numbers."""
+    columns: dict[str, list[tuple[Any, ...]]] = {
+        "gain": [(each.trial, each.predicted_speedup, each.speedup) for each in found.trials],
+        "loss": [(each.trial, each.output_change, 100 * each.accuracy_loss) for each in found.trials],
+    }
+    labels = {"gain": ("predicted FP32 time / INT8 time", _RATIO), "loss": ("predicted change", "accuracy loss (%)")}
+    for name, rows in columns.items():
+        drawn = [row for row in rows if all(each is not None and is_number(each) for each in row[1:])]
+        if not drawn:
+            continue
+        numbers, predicted, measured = (list(column) for column in zip(*drawn, strict=True))
+        plot = _figure(*labels[name])
+        source = ColumnDataSource({"number": numbers, "x": predicted, "y": measured})
+        marks = plot.scatter("x", "y", source=source, size=8, color=_TRIAL, alpha=0.7, legend_label="trial")
+        lines = [("trial", "@number"), ("predicted", "@x{0.000000}"), ("measured", "@y{0.000}")]
+        yield f"predicted_{name}", _finish(plot, [marks], lines)
 
 
 def _history(cell: CellReport) -> Any:

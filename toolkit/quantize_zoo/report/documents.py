@@ -20,6 +20,7 @@ from quantize_zoo.gate.layers import LayerDeviations, LayerTimes
 from quantize_zoo.matrix.repository import CommitRange
 from quantize_zoo.report.absent import AbsentCell
 from quantize_zoo.report.findings import Finding
+from quantize_zoo.report.predictions import Predictions
 from quantize_zoo.report.run_report import Night
 from quantize_zoo.scoring import Estimate, LayerTime
 from quantize_zoo.search import Optimism, TrialKind
@@ -236,6 +237,7 @@ class CellDocument:
     commits: CommitRange | None
     trials: tuple[TrialDocument, ...]
     optimism: Optimism | None = None
+    predictions: Predictions | None = None
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def _cell(cell: CellReport) -> CellDocument:
         workers=record.workers,
         best=cell.best.number if cell.best else None,
         optimism=cell.optimism,
+        predictions=cell.predictions,
         final=_made(_final, record.final),
         pareto=cell.pareto,
         trials_per_minute=cell.trials_per_minute,

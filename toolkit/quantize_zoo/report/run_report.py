@@ -17,6 +17,7 @@ from quantize_zoo.matrix.repository import CommitRange, commits_between
 from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.report.place import Place, find_place
+from quantize_zoo.report.predictions import Predictions, predictions
 from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import ERROR_RATE, BestSoFar, Optimism, Trial, best_trial, pareto_front, predicted_optimism
 from quantize_zoo.store import (
@@ -80,6 +81,7 @@ class CellReport:
     drawn: bool = True  # False where the charts cannot be
     commits: CommitRange | None = None
     optimism: Optimism | None = None  # of the choice among the trials; None where losses have no interval
+    predictions: Predictions | None = None  # None where the search had no survey
 
     @property
     def seconds(self) -> float:
@@ -275,6 +277,7 @@ def _cell_report(
         nights=nights,
         trends=tuple(_trends(nights)),
         optimism=predicted_optimism(cell.trials, cell.params),
+        predictions=predictions(cell),
     )
 
 

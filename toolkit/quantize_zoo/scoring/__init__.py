@@ -44,7 +44,7 @@ from quantize_zoo.scoring.latency import (
     summarize_compilations,
 )
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
-from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
+from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers, times_in_turns
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
 from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
 from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
@@ -130,6 +130,7 @@ __all__ = [
     "start_runtime",
     "summarize_compilations",
     "this_release",
+    "times_in_turns",
     "unknown_keys",
     "unknown_names",
     "with_prefixes",

@@ -1,6 +1,7 @@
 """The search: POT's objective, hyperopt's TPE behind ask/tell, and the trial loop."""
 
 from quantize_zoo.search.evaluation import Candidates, Evaluation, EvaluationPool, Known, evaluate
+from quantize_zoo.search.frontier import Frontier, speedup
 from quantize_zoo.search.give_back import change_whole_model, give_back, is_met
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
@@ -16,6 +17,7 @@ from quantize_zoo.search.optimism import Optimism, predicted_optimism
 from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.startup import startup_choices
+from quantize_zoo.search.survey import OperationSurvey, Survey
 from quantize_zoo.search.trial import (
     BestSoFar,
     Built,
@@ -39,8 +41,10 @@ __all__ = [
     "Choices",
     "Evaluation",
     "EvaluationPool",
+    "Frontier",
     "Known",
     "Measurement",
+    "OperationSurvey",
     "Optimism",
     "Pruned",
     "Score",
@@ -48,6 +52,7 @@ __all__ = [
     "Seconds",
     "SequentialTest",
     "StagePlan",
+    "Survey",
     "Timed",
     "Trial",
     "TrialKind",
@@ -71,5 +76,6 @@ __all__ = [
     "relative_accuracy_loss",
     "run_alone",
     "run_stage",
+    "speedup",
     "startup_choices",
 ]

@@ -7,25 +7,33 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from quantize_zoo.errors import CellError, WorkerDiedError
 from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.evaluation import Evaluation, EvaluationPool
-from quantize_zoo.search.labels import Choices, choices_of, option_of
+from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.startup import startup_choices
+from quantize_zoo.search.survey import Survey
 from quantize_zoo.search.trial import Trial, TrialKind
+from quantize_zoo.search.walk import FrontierWalk
+
+if TYPE_CHECKING:
+    from quantize_zoo.search.sampler import TpeSampler
 
 # The share of a stage's trials that may go into its start.
 _STARTUP_SHARE = 0.2
 _ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
+_TURNS_OF_SAMPLER = 3  # of which one is the frontier's, once the walk has ended
 _POLL_SECONDS = 1.0  # while waiting, whether more can be evaluated at once now
 
 # The next trial, given those that were asked for and not told yet; None where nothing is left to try.
 Ask = Callable[[Sequence[Trial]], Trial | None]
 Tell = Callable[[Trial], None]
-Trials = Generator[Trial, None, bool]  # returns whether it ended because nothing was left to try
+Trials = Generator[Trial, None, str]  # returns why a stage ended before its limits, empty if it did not
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,8 @@ class StagePlan:
     """A stage of a search: where it starts, what it may choose, and when it ends.
 
     ``types`` and ``errors`` are as in ``startup_choices``; the stage goes on until there are ``until`` trials in all.
-    ``beside`` is evaluated after the base, whatever the limits are.
+    ``beside`` is evaluated after the base, whatever the limits are. With a ``survey`` of the operations it begins with
+    a walk along their frontier, and ends where nothing can pay.
     """
 
     number: int
@@ -43,13 +52,14 @@ class StagePlan:
     types: Mapping[str, str]
     errors: Mapping[str, float]
     beside: Trial | None = None
+    survey: Survey | None = None
 
 
 def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: EvaluationPool) -> Trials:
     """Yield finished trials, the base option's first; what the caller does with one is done before the next is told.
 
     Trials of the stage that the recorder knows already are not repeated: the search goes on after them. Nor is an
-    option that was evaluated, in whatever stage; a stage in which all were ends, and returns True.
+    option that was evaluated, in whatever stage; a stage in which all were ends, and returns why.
 
     Raises:
         CellError: the base option cannot be evaluated; a failure of any later option is a failed trial.
@@ -58,11 +68,15 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     known = [trial for trial in recorder.trials if trial.stage == plan.number]
     base = None if known else recorder.draft("base", plan.number, plan.base)
     if not plan.space.has_choices:
-        return _run(base, plan.beside, lambda _: None, _ignore, recorder, pool, 0, looks_ahead=False)
+        yield from run_alone(base, recorder, pool, plan.beside)
+        return ""
     first = known[0].number if known else len(recorder.trials)
     count = round(_STARTUP_SHARE * (plan.until - first))
     as_pot = recorder.params.compatibility == "pot"
-    startup = [] if as_pot else startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
+    walk = None if plan.survey is None or as_pot else FrontierWalk(plan.survey, plan.base, recorder.params)
+    startup = []
+    if walk is None and not as_pot:
+        startup = startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
     from quantize_zoo.search.sampler import (
         TpeSampler,
     )  # hyperopt takes a second, which what searches nothing does without
@@ -80,6 +94,8 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
 
     def tell(trial: Trial) -> None:
         choices = choices_of(plan.space, trial.option)
+        if walk is not None:
+            walk.tell(trial)
         if choices is not None:
             sampler.tell(choices, trial.loss)
 
@@ -90,22 +106,46 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     def ask(untold: Sequence[Trial]) -> Trial | None:
         # One that runs is no news; several are, so that what is asked for beside them looks elsewhere.
         pending = [choices for each in untold if (choices := asked.get(each.option_hash)) is not None]
-        choices = sampler.ask(pending if pool.capacity() > 1 else [])
+        if walk is not None and walk.cannot_pay():
+            return None
+        walked = None if walk is None else _walked(walk, plan, sampler, (seed, plan.number))
+        choices = walked or sampler.ask(pending if pool.capacity() > 1 else [])
         if choices is None:
             return None
-        kind: TrialKind = "informed" if choices in startup else "search"
+        kind: TrialKind = "informed" if walked or choices in startup else "search"
         trial = recorder.draft(kind, plan.number, option_of(plan.space, plan.base, choices))
         asked[trial.option_hash] = choices
         return trial
 
-    return _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
+    used_up = yield from _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
+    if not used_up:
+        return ""
+    if walk is not None and walk.cannot_pay():
+        return f"no INT8 model is predicted to be more than {walk.bound():.2f}x as fast as FP32 (95 %): keep FP32"
+    return "nothing is left to try"
+
+
+def _walked(walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequence[int]) -> Choices | None:
+    """Return choices of the walk: until it has bracketed the target, then in every third turn."""
+    quantized = walk.next()
+    if quantized is None and sampler.asked % _TURNS_OF_SAMPLER == 0:
+        quantized = walk.beside(np.random.default_rng([*seed, sampler.asked]))
+    if quantized is None:
+        return None
+    labels = {f"operation {name}": name for name in walk.frontier.names}
+    base = base_choices(plan.space)
+    changed = {label: 1 for label, name in labels.items() if label in base and name not in quantized}
+    choices = sampler.take(base_choices(plan.space, changed))
+    if choices is None:
+        walk.drop(quantized)
+    return choices
 
 
 def run_alone(
     base: Trial | None, recorder: TrialRecorder, pool: EvaluationPool, beside: Trial | None = None
 ) -> Iterator[Trial]:
     """Yield these trials, which nothing follows; raises as ``run_stage``."""
-    return _run(base, beside, lambda _: None, _ignore, recorder, pool, 0, looks_ahead=False)
+    yield from _run(base, beside, lambda _: None, _ignore, recorder, pool, 0, looks_ahead=False)
 
 
 def _ignore(_: Trial) -> None:
@@ -122,10 +162,10 @@ def _run(
     until: int,
     *,
     looks_ahead: bool,
-) -> Trials:
+) -> Generator[Trial, None, bool]:
     """Keep as many trials pending as the pool takes; finish them as they come, the base's before all others.
 
-    Whatever the limits are, base and ``beside`` are evaluated.
+    Whatever the limits are, base and ``beside`` are evaluated. Returns whether it ended since nothing was asked for.
 
     The losses of the others refer to the base's: those that end before it are held until then, and who evaluated them
     goes on with others. Asking takes time, so some trials are asked for ahead, while others are evaluated, and know

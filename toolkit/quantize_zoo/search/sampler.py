@@ -74,6 +74,14 @@ class TpeSampler:
             self._proposed.add(frozenset(choices.items()))
         return choices
 
+    def take(self, choices: Choices) -> Choices | None:
+        """Propose what somebody else has found, if it was not proposed before: it counts as asked for."""
+        if not self._is_new(choices):
+            return None
+        self._asked += 1
+        self._proposed.add(frozenset(choices.items()))
+        return choices
+
     def tell(self, choices: Choices, loss: float | None) -> None:
         """Report the loss of choices, asked for or not; None if they failed."""
         self._tpe.observe(choices, loss)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod, cell_label
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Environment, Estimate, Executed, Execution, LayerTime, PairedLatency
-from quantize_zoo.search import Trial
+from quantize_zoo.search import Survey, Trial
 
 RunStatus = Literal["running", "finished", "interrupted"]
 CellStatus = Literal["running", "done", "unavailable", "failed", "interrupted"]
@@ -34,7 +34,8 @@ class Reference:
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
     is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
-    everything was scored and measured. ``executed`` is what the device executes of the first base, where it is here.
+    everything was scored and measured. ``executed`` is what the device executes of the first base, where it is here,
+    ``survey`` what was found out of its operations before they were chosen.
     """
 
     identity: dict[str, str]
@@ -56,6 +57,7 @@ class Reference:
     model_hash: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
     executed: Executed | None = None
+    survey: Survey | None = None
 
 
 @dataclass(frozen=True)

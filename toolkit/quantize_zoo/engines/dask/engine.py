@@ -37,7 +37,7 @@ from quantize_zoo.gate import GateResult
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import Evaluation, EvaluationPool, Known
+from quantize_zoo.search import Evaluation, EvaluationPool, Known, Survey
 from quantize_zoo.store import ReferencePoint, WorkerUse
 from quantize_zoo.text.files import write_together
 
@@ -234,6 +234,10 @@ class _DaskCell:
         calibration: Calibration
         calibration, self._calibrated = self._work(tasks.calibrate, base)
         return calibration
+
+    def survey(self, base: ModelOption) -> Survey | None:
+        found: Survey | None = self._measure(tasks.survey, base)
+        return found
 
     def capacity(self) -> int:
         return max(1, min(_PENDING, len(self._engine.workers(self, "accuracy"))))
