@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy as np
 import scipy
 from compare_samplers import SCOPE, text
-from searching import Memory, open_session, search
+from searching import Memory, in_two_stages, open_session, search
 
 from quantize_zoo.cell.surveying import only
 from quantize_zoo.config import BenchmarkParams
@@ -51,7 +51,7 @@ def searches(config):
     return {
         "random": (random, 10**9, False),
         "POT's TPE": (random, 10, False),
-        "no survey, two stages": (config, 10, False),
+        "no survey, two stages": (in_two_stages(config), 10, False),
         "survey, one stage": (scoped, 10, True),
     }
 

@@ -8,6 +8,7 @@ from builders import Alone
 from quantize_zoo.cell import Cell
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import DeviceSpec, load_model_config, search_stages
+from quantize_zoo.config.model import StageParams
 from quantize_zoo.quantization import derive_space
 from quantize_zoo.search import StagePlan, TrialRecorder, best_trial, run_stage
 
@@ -25,6 +26,14 @@ def open_session(model, precision=None, scope=None, **params):
     statistics = Path(tempfile.mkdtemp())
     session = CellSession(Cell(config, DeviceSpec(device="CPU", inference_precision=precision)), statistics, statistics)
     return session, session.prepare(), config
+
+
+def in_two_stages(config):
+    """The configuration with the stages of 0.1.0: range estimators, then single layers around the best of them."""
+    first = round(0.4 * config.optimizer.params.max_trials)
+    estimators = StageParams(max_trials=first, tuning_scope=("range_estimator",), estimator_tuning_scope=("preset",))
+    layers = StageParams(max_trials=config.optimizer.params.max_trials - first, tuning_scope=("layer",))
+    return config.with_optimizer({"stages": (estimators, layers)})
 
 
 class Memory:
