@@ -56,7 +56,7 @@ def timed(make):
 
 
 def tuned(session, prepared, config):
-    found = search(Memory(session), session, prepared, config, 0)
+    found = search(Memory(session), session, prepared, config, 0, surveyed=True)
     return session._pipeline.build(best_trial(found.trials, config.optimizer.params).option)
 
 
