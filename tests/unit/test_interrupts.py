@@ -75,6 +75,31 @@ def test_a_signal_that_a_library_swallowed_is_remembered():
     assert told(process) == (143, "interrupted by SIGTERM\n")
 
 
+IN_THE_MIDDLE = {
+    "of a destructor": "    class Dying:\n        def __del__(self):\n            wait()\n    Dying()\n",
+    "of a finalizer": (
+        "    import weakref\n    class Dying: pass\n    dying = Dying()\n"
+        "    weakref.finalize(dying, wait)\n    del dying\n"
+    ),
+    "of what a library logs": (
+        "    import logging\n    try:\n        wait()\n"
+        "    except BaseException:\n        logging.exception('closing')\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("place", IN_THE_MIDDLE)
+def test_a_signal_in_the_middle_of_what_swallows_it_is_one_line(place):
+    process = program(
+        "def wait():\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        f"with interrupts.raised():\n{IN_THE_MIDDLE[place]}"
+        "    assert interrupts.asked()\n"
+        "    sys.exit(interrupts.tell(interrupts.asked()))\n"
+    )
+    process.send_signal(signal.SIGINT)
+    assert told(process) == (130, "interrupted by SIGINT\n")
+
+
 def test_the_second_signal_ends_a_process_in_native_code_with_all_below_it():
     process = program(
         "import hashlib, subprocess, threading\n"

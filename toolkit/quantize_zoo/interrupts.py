@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +41,7 @@ def listen() -> None:
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=_default)
+    sys.unraisablehook = _unless_interrupted
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise_first)
@@ -111,7 +113,6 @@ def tell(number: signal.Signals) -> int:
     global _told
     with _telling:
         if not _told:
-            logging.disable()  # what libraries tell while they are taken down
             with suppress(OSError):  # nobody may be listening
                 os.write(2, f"interrupted by {number.name}\n".encode())
         _told = True
@@ -122,8 +123,15 @@ def _raise_first(number: int, _: object) -> None:
     global _asked
     if _raising and _asked is None:
         _asked = signal.Signals(number)
+        logging.disable()  # what libraries tell while they are taken down
         if not _held:
             raise Interrupted(_asked)
+
+
+def _unless_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
+    """Tell nothing where the signal came in the middle of a finalizer: what swallowed it is followed by a check."""
+    if not isinstance(unraisable.exc_value, Interrupted):
+        sys.__unraisablehook__(unraisable)
 
 
 def _end_where_not_raised(reading: int) -> None:
