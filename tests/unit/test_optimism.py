@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builders import estimate, latency, measurement, trial
+from builders import cell_record, estimate, final, latency, measurement, trial
 from quantize_zoo.config import OptimizerParams
+from quantize_zoo.report import make_run_report, render_cell
 from quantize_zoo.scoring import counts_answers, paired_loss, resolution_note
 from quantize_zoo.scoring.resolvable import samples_to_see, unseen_loss
 from quantize_zoo.search import best_trial, predicted_optimism
+from unit.test_gate_and_report import run_record
 
 PARAMS = OptimizerParams(accuracy_loss=1.0)
 
@@ -91,3 +93,12 @@ def test_what_cannot_be_chosen_is_no_candidate():
 
 def test_without_intervals_nothing_is_predicted():
     assert predicted_optimism([trial(0, 0.0, 1.5)], PARAMS) is None
+
+
+@pytest.mark.parametrize(("half", "told"), [(0.002, False), (0.02, True)])
+def test_the_page_warns_where_the_loss_is_less_certain_than_the_target(half, told):
+    measured = replace(final(0, 1.5), loss=estimate(0.003, half, ""))
+    report = make_run_report(run_record(cell_record([candidate(0, 0.003, half)], measured)))
+    page = render_cell(report, report.cells[0])
+    assert ("may be off by ±2.00 %: they cannot tell whether 1.0 % are met" in page) == told
+    assert "choosing among 1 candidates" in page

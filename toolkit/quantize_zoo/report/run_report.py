@@ -106,6 +106,15 @@ class CellReport:
         return None if score is None else Estimate(score.accuracy_loss, None, None, "", 0)
 
     @property
+    def unresolved(self) -> float | None:
+        """By how much the best model's loss may be off (95 %), where that is more than the target allows to lose."""
+        loss = self.loss
+        if loss is None or loss.low is None or loss.high is None:
+            return None
+        half = (loss.high - loss.low) / 2
+        return half if half > self.record.params.accuracy_loss / 100 else None
+
+    @property
     def status(self) -> VerdictStatus:
         """What the cell is in one word; see ``Verdict``."""
         return self.verdict.status
