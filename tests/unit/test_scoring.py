@@ -15,6 +15,7 @@ from quantize_zoo.scoring import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    compile_from_accuracy,
     describe_environment,
     describe_execution,
     hardware_target,
@@ -218,6 +219,20 @@ def test_each_compilation_of_a_model_is_another_one_and_executes_the_same():
         assert describe_execution(each) == describe_execution(first)
         assert each.get_property("INFERENCE_NUM_THREADS") == first.get_property("INFERENCE_NUM_THREADS") == 1
         assert np.array_equal(output, outputs[0])
+
+
+def test_latency_is_that_of_what_was_compiled_for_accuracy_and_is_compiled_no_second_time(monkeypatch):
+    net = heavy_model()
+    expected, accurate = compile_for_latency(net, CPU_F32, SHORT), compile_for_accuracy(net, CPU_F32)
+    monkeypatch.setattr("quantize_zoo.scoring.compilation._compile", None)  # nothing is compiled
+    make = compile_from_accuracy(accurate, net, CPU_F32, SHORT)
+    found = [make() for _ in range(4)]
+    assert len({id(each) for each in found}) == 4
+    for each in found:
+        assert describe_execution(each) == describe_execution(expected)
+        for name in ("INFERENCE_NUM_THREADS", "NUM_STREAMS"):
+            assert each.get_property(name) == expected.get_property(name) == 1
+        assert np.array_equal(each({"image": SAMPLE["image"]})[0], expected({"image": SAMPLE["image"]})[0])
 
 
 def test_model_that_the_plugin_cannot_export_is_compiled_anew(monkeypatch):

@@ -20,10 +20,12 @@ from quantize_zoo.scoring import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    compile_from_accuracy,
     describe_execution,
     mean_estimate,
     measure_in_turns,
     paired_loss,
+    serves_latency,
 )
 from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
 
@@ -44,6 +46,14 @@ class Fp32:
     higher_is_better: bool
 
 
+@dataclass
+class Candidate:
+    """A candidate's model, and what it was compiled to for its accuracy until its latency is measured."""
+
+    model: ov.Model
+    compiled: Any = None
+
+
 @dataclass(frozen=True)
 class CellCandidates:
     """Implements ``Candidates`` on a prepared cell; ``order`` are the samples of the search as they are scored."""
@@ -54,17 +64,17 @@ class CellCandidates:
     order: tuple[int, ...]
     fp32: Fp32
 
-    def build(self, option: ModelOption) -> tuple[Built, ov.Model]:
+    def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
         start = time.perf_counter()
         model = self.pipeline.build(option)
         candidate, structure = ranges_hash(model, option.steps), structural_signature(model)
-        return Built(candidate, structure, time.perf_counter() - start), model
+        return Built(candidate, structure, time.perf_counter() - start), Candidate(model)
 
-    def score(self, candidate: ov.Model, *, prune: bool) -> Scored:
+    def score(self, candidate: Candidate, *, prune: bool) -> Scored:
         """See ``Candidates``."""
         start = time.perf_counter()
-        compiled = compile_for_accuracy(candidate, self.bench.device)
+        compiled = compile_for_accuracy(candidate.model, self.bench.device)
         compiled_at = time.perf_counter()
         metric = self.bench.metric
         scored = self.bench.accuracy.score(compiled, self.order, self._watch() if prune else None)
@@ -75,6 +85,7 @@ class CellCandidates:
             value = float(per_sample.mean())
         else:
             value = scored.metrics[metric]
+            candidate.compiled = compiled
         del compiled  # taking it down is a part of its cost
         loss = None
         if not hopeless:
@@ -92,18 +103,22 @@ class CellCandidates:
             accuracy_loss=None if loss is None or loss.low is None else loss,
         )
 
-    def measure(self, candidate: ov.Model) -> Timed:
+    def measure(self, candidate: Candidate) -> Timed:
         """See ``Candidates``."""
         start = time.perf_counter()
-        bench = self.bench
-        compiled = compile_for_latency(candidate, bench.device, bench.benchmark)
+        bench, model = self.bench, candidate.model
+        compiled, candidate.compiled = candidate.compiled, None
+        if compiled is None or not serves_latency(bench.device):
+            compiled = compile_for_latency(model, bench.device, bench.benchmark)
+            again = compile_again(compiled, model, bench.device, bench.benchmark)
+        else:
+            again = compile_from_accuracy(compiled, model, bench.device, bench.benchmark)
+        execution = describe_execution(compiled)
         compiled_at = time.perf_counter()
         latency = None
         if bench.measures_latency:
-            again = compile_again(compiled, candidate, bench.device, bench.benchmark)
             latency = measure_in_turns(self.fp32.compile_again, again, bench.timed_samples(), bench.benchmark)
-        execution = describe_execution(compiled)
-        del compiled  # taking it down is a part of its cost
+        del compiled, again  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 
     def _watch(self) -> Watch | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.cell.candidates import CellCandidates
+from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.nncf import quantize_with_nncf
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.errors import QuantizeZooError
@@ -137,7 +137,7 @@ def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: 
     start = time.perf_counter()
     model = quantize_with_nncf(work.fp32.model, samples, work.cell.model.compression)
     seconds = time.perf_counter() - start
-    scored = work.score(model, prune=False)
+    scored = work.score(Candidate(model), prune=False)
     return ReferencePoint(
         name, scored.accuracy, confirm(work.bench, work.fp32.model, model), score_holdout(work, model, holdout), seconds
     )

@@ -227,7 +227,7 @@ class CellSession:
 
         ``accuracy`` is what its trial found.
         """
-        proof = finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
+        proof = finishing.write_proven(self._work, self._work.build(option)[1].model, path, accuracy)
         return finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
 
     def identify(self, option: ModelOption) -> str:
@@ -236,7 +236,7 @@ class CellSession:
 
     def export(self, option: ModelOption, accuracy: float | None, path: Path) -> None:
         """Write the option's model as IR, and prove it."""
-        finishing.write_proven(self._work, self._work.build(option)[1], path, accuracy)
+        finishing.write_proven(self._work, self._work.build(option)[1].model, path, accuracy)
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""

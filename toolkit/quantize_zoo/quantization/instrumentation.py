@@ -1,10 +1,10 @@
 """The model that reduces its own tensors: what statistics ask for, computed inside the graph.
 
-The values leave as one concatenated output, because an output costs more than the reduction that it carries. Tensors
+The values leave in a few outputs, see ``leaving``: of 500 convolutions one output took 37 seconds to compile. Tensors
 whose shape differs from sample to sample are reduced in the graph as well, and no tensor has to be kept. How many
-values they had then leaves as a second output. For each shape that it has not seen, the CPU plugin prepares every
-operation anew, and it sorts shapes that it does not know slowly; so where values are sorted, such tensors are filled up
-first to the size that they have for the largest sample, if that is known.
+values they had then leaves as the last output, of integers. For each shape that it has not seen, the CPU plugin
+prepares every operation anew, and it sorts shapes that it does not know slowly; so where values are sorted, such
+tensors are filled up first to the size that they have for the largest sample, if that is known.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import openvino as ov
 
-from quantize_zoo import errors
 from quantize_zoo.graph import Node, Output, branches_by_operation, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.quantization.observed import ObservedTensor, leaving, lying_channels_last
 
 # Below this size, sorting a whole row costs less than looking for the blocks that hold its extremes.
 _BLOCKED_FROM = 512
 _DYNAMIC_BLOCK = 32  # values; of rows whose size is not known before
-_LAST = np.array([1], dtype=np.int64)
 _ZERO, _ONE = (np.int64(value) for value in (0, 1))
 _BEYOND = (("min", np.float32(np.inf)), ("max", np.float32(-np.inf)))  # what is less extreme than any value
 
@@ -54,10 +53,10 @@ Request = Extremes | ChannelMean
 
 @dataclass(frozen=True)
 class Columns:
-    """Some values of the first output, of ``channels``: those that answer a request, or only tell what is not finite.
+    """Some of the values that leave, of ``channels``: those that answer a request, or only tell what is not finite.
 
     Of a tensor with ``size`` values a channel they are ``count`` each, of extremes the smallest ones of all channels
-    and then the largest. Where the size differs between samples both are None, and the second output has them, in the
+    and then the largest. Where the size differs between samples both are None, and the last output has them, in the
     order of these columns; such columns come last. ``capacity`` is what they are then filled up to, if that is known.
     """
 
@@ -75,7 +74,7 @@ def instrumented(
     shapes: Mapping[str, ov.PartialShape],
     largest: Mapping[str, ov.PartialShape] | None = None,
 ) -> tuple[ov.Model, list[Columns]]:
-    """Return a model of the same inputs that answers the requests, and what its output consists of.
+    """Return a model of the same inputs that answers the requests, and what its outputs consist of, one after another.
 
     Args:
         model: is not changed.
@@ -89,8 +88,8 @@ def instrumented(
 
     """
     copy, tensors = _with_results(model, [request.tensor for request in requests], shapes)
-    capacities = {} if largest is None else _sizes_of(model, list(tensors), largest)
-    inside = branches_by_operation(copy)
+    capacities = {} if largest is None else sizes_of(model, list(tensors), largest)
+    inside, channels_last = branches_by_operation(copy), lying_channels_last(copy)
     asked: list[tuple[str, Request | None]] = [(tensor, None) for tensor in tensors]
     asked += [(request.tensor, request) for request in requests]
     asked.sort(key=lambda each: tensors[each[0]].get_partial_shape().is_dynamic or operation_of(each[0]) in inside)
@@ -98,23 +97,25 @@ def instrumented(
     values: list[Output] = []
     sizes: list[Output] = []
     for tensor, request in asked:
-        rows = _rows(tensor, tensors[tensor], None if request is None else request.channel_axis)
-        if (branch := inside.get(operation_of(tensor))) is not None:
+        operation, source = operation_of(tensor), tensors[tensor]
+        lies_so = source.get_node().get_friendly_name() in channels_last
+        observed = ObservedTensor(source, None if request is None else request.channel_axis, operation, lies_so)
+        if (branch := inside.get(operation)) is not None:
             # Where the other branch is taken the tensor has no values. Convert does nothing, but has one output.
-            nothing = np.zeros((_lengths(rows)[0], 0), np.float32)
-            rows = ops.convert(branch.carry_out(rows.output(0), nothing), "f32")
-        channels, size = _lengths(rows)
-        capacity = None
+            nothing = np.zeros((observed.channels, 0), np.float32)
+            carried = ops.convert(branch.carry_out(observed.rows.output(0), nothing), "f32")
+            observed = ObservedTensor(carried.output(0), 0, operation)
+        channels, size, capacity = observed.channels, observed.size, None
         if size is None and isinstance(request, Extremes) and request.tail:
             capacity = capacities.get(tensor, 0) // channels or None
-            found, count = _filled_up(rows, request, capacity) if capacity else _in_blocks(rows, request)
+            found, count = _filled_up(observed, request, capacity) if capacity else _in_blocks(observed, request)
         else:
-            found, count = _of_one_size(rows, request), ops.constant(_ONE).output(0)
+            found, count = _of_one_size(observed, request), ops.constant(_ONE).output(0)
         if size is None:
-            sizes += [_flat(_size(rows)), _flat(count)]
+            sizes += [_flat(observed.counted), _flat(count)]
         columns.append(Columns(tensor, request, channels, size, size and _count(size, request), capacity))
         values += [_flat(value) for value in found]
-    results = [ops.result(ops.concat(each, axis=0)) for each in (values, sizes) if each]
+    results = [*leaving(values), *([ops.result(ops.concat(sizes, axis=0))] if sizes else [])]
     return ov.Model(results, copy.get_sinks(), copy.get_parameters(), "statistics"), columns
 
 
@@ -148,7 +149,7 @@ def operation_of(tensor: str) -> str:
     return tensor.rpartition(":")[0]
 
 
-def _sizes_of(model: ov.Model, tensors: Sequence[str], shapes: Mapping[str, ov.PartialShape]) -> dict[str, int]:
+def sizes_of(model: ov.Model, tensors: Sequence[str], shapes: Mapping[str, ov.PartialShape]) -> dict[str, int]:
     """Return how many values tensors have with inputs of these shapes; those that depend on data are left out."""
     inside = branches_by_operation(model)
     outside = [tensor for tensor in tensors if operation_of(tensor) not in inside]
@@ -162,64 +163,41 @@ def _sizes_of(model: ov.Model, tensors: Sequence[str], shapes: Mapping[str, ov.P
     return {tensor: math.prod(shape.to_shape()) for tensor, shape in shaped.items() if shape.is_static}
 
 
-def _rows(tensor: str, source: Output, channel_axis: int | None) -> Node:
-    """Return the tensor as (channels, values of a channel)."""
-    shape = source.get_partial_shape()
-    if channel_axis is None:
-        channels, ahead_is_one = 1, True
-    else:
-        if shape.rank.is_dynamic or shape[channel_axis].is_dynamic:
-            raise errors.dynamic_channels(operation_of(tensor), str(shape))
-        channels = shape[channel_axis].get_length()
-        ahead_is_one = all(each.is_static and each.get_length() == 1 for each in list(shape)[:channel_axis])
-    if not ahead_is_one:
-        order = [channel_axis, *(other for other in range(len(shape)) if other != channel_axis)]
-        source = ops.transpose(source, np.array(order, dtype=np.int64)).output(0)
-    size = -1 if shape.is_dynamic else math.prod(shape.to_shape()) // channels
-    flat = ops.reshape(source, np.array([channels, size], dtype=np.int64), special_zero=False)
-    return flat if source.get_element_type() == ov.Type.f32 else ops.convert(flat, "f32")
-
-
-def _lengths(rows: Node) -> tuple[int, int | None]:
-    channels, size = rows.output(0).get_partial_shape()
-    return channels.get_length(), None if size.is_dynamic else size.get_length()
-
-
 def _count(size: int, request: Request | None) -> int:
     return tail_count(size, request.tail) if isinstance(request, Extremes) else 1
 
 
-def _of_one_size(rows: Node, request: Request | None) -> list[Output]:
-    """Return what answers a request; of extremes the smallest and the largest values of each row.
+def _of_one_size(observed: ObservedTensor, request: Request | None) -> list[Output]:
+    """Return what answers a request; of extremes the smallest and the largest values of each channel.
 
-    The size may differ between samples where one value of a row is enough.
+    The size may differ between samples where one value of a channel is enough.
     """
-    if isinstance(request, Extremes):
-        size = _lengths(rows)[1]
-        return [_tail(rows, 1 if size is None else _count(size, request), mode) for mode in ("min", "max")]
-    # Minimum and maximum ignore NaN on some instruction sets; a sum does not.
-    return [(ops.reduce_mean if request else ops.reduce_sum)(rows, _LAST).output(0)]
+    if not isinstance(request, Extremes):
+        # Minimum and maximum ignore NaN on some instruction sets; a sum does not.
+        return [observed.reduced("mean" if request else "sum")]
+    count = 1 if observed.size is None else _count(observed.size, request)
+    if count == 1:
+        return [observed.reduced("min"), observed.reduced("max")]
+    return [_tail(observed.rows, count, mode) for mode in ("min", "max")]
 
 
-def _filled_up(rows: Node, request: Extremes, capacity: int) -> tuple[list[Output], Output]:
+def _filled_up(observed: ObservedTensor, request: Extremes, capacity: int) -> tuple[list[Output], Output]:
     """Return the extremes of rows whose size differs between samples, and how many values of a row that are."""
-    channels, _ = _lengths(rows)
-    filled = ops.reshape(
-        _padded(rows, ops.constant(np.int64(capacity))), np.array([channels, capacity], np.int64), special_zero=False
-    )
-    is_value = ops.less(ops.constant(np.arange(capacity)), _size(rows))
+    shape = np.array([observed.channels, capacity], np.int64)
+    filled = ops.reshape(_padded(observed, ops.constant(np.int64(capacity))), shape, special_zero=False)
+    is_value = ops.less(ops.constant(np.arange(capacity)), observed.counted)
     count = tail_count(capacity, request.tail)
     found = [_tail(ops.select(is_value, filled, ops.constant(other)), count, mode) for mode, other in _BEYOND]
     return found, ops.constant(np.int64(count)).output(0)
 
 
-def _in_blocks(rows: Node, request: Extremes) -> tuple[list[Output], Output]:
+def _in_blocks(observed: ObservedTensor, request: Extremes) -> tuple[list[Output], Output]:
     """Return the same where no size is known before: filled up to one of a few numbers of blocks."""
-    channels, _ = _lengths(rows)
-    blocks = _blocks_of(_size(rows))
+    channels, size = observed.channels, observed.counted
+    blocks = _blocks_of(size)
     capacity = ops.multiply(blocks, _block())
-    filled = _padded(rows, capacity)
-    is_value = ops.less(ops.range(_ZERO, capacity, _ONE, "i64"), _size(rows))
+    filled = _padded(observed, capacity)
+    is_value = ops.less(ops.range(_ZERO, capacity, _ONE, "i64"), size)
     # Of the size after filling up, which is no less than the own; one more than needed, since this is computed in f32.
     exact = ops.multiply(ops.convert(capacity, "f32"), np.float32(request.tail))
     count = ops.minimum(capacity, ops.add(ops.convert(ops.floor(exact), "i64"), np.int64(3)))
@@ -232,10 +210,10 @@ def _in_blocks(rows: Node, request: Extremes) -> tuple[list[Output], Output]:
     return found, count.output(0)
 
 
-def _padded(rows: Node, capacity: Node) -> Node:
-    missing = _flat(ops.subtract(capacity, _size(rows)))
+def _padded(observed: ObservedTensor, capacity: Node) -> Node:
+    missing = _flat(ops.subtract(capacity, observed.counted))
     ends = ops.concat([ops.constant(np.array([0], dtype=np.int64)), missing], axis=0)
-    return ops.pad(rows, np.array([0, 0], dtype=np.int64), ends, "constant", np.float32(0))
+    return ops.pad(observed.rows, np.array([0, 0], dtype=np.int64), ends, "constant", np.float32(0))
 
 
 def _blocks_of(size: Output) -> Node:
@@ -247,18 +225,11 @@ def _blocks_of(size: Output) -> Node:
     return ops.multiply(ops.divide(ops.subtract(ops.add(needed, step), _ONE), step), step)
 
 
-def _extreme(rows: Node, mode: str, axis: int = 1, *, keep_dims: bool = True) -> Node:
-    reduce = ops.reduce_min if mode == "min" else ops.reduce_max
-    return reduce(rows, np.array([axis], dtype=np.int64), keep_dims=keep_dims)
-
-
 def _tail(rows: Node, count: int, mode: str) -> Output:
     """Return the ``count`` smallest (mode min, ascending) or largest (max, descending) values of each row.
 
     The k extremes of a long row lie in the k blocks with the most extreme block extremes: only those are sorted.
     """
-    if count == 1:
-        return _extreme(rows, mode).output(0)
     channels, size = rows.output(0).get_shape()
     block = _block_size(size, count)
     if block > 1:
@@ -269,17 +240,14 @@ def _tail(rows: Node, count: int, mode: str) -> Output:
 
 def _most_extreme(blocks: Node, count: Node, mode: str, channels: int) -> Node:
     """Return all values of the ``count`` blocks (channels, blocks, values) with the most extreme values, as rows."""
-    best = ops.topk(_extreme(blocks, mode, 2, keep_dims=False), count, 1, mode, "none").output(1)
+    reduce = ops.reduce_min if mode == "min" else ops.reduce_max
+    best = ops.topk(reduce(blocks, np.array([2], dtype=np.int64)), count, 1, mode, "none").output(1)
     chosen = ops.gather(blocks, best, _ONE, batch_dims=1)
     return ops.reshape(chosen, np.array([channels, -1], dtype=np.int64), special_zero=False)
 
 
 def _block() -> Node:
     return ops.constant(np.int64(_DYNAMIC_BLOCK))
-
-
-def _size(rows: Node) -> Output:
-    return ops.gather(ops.shape_of(rows), _ONE, _ZERO).output(0)
 
 
 def _flat(value: Output | Node) -> Output:

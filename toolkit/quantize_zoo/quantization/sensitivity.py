@@ -14,6 +14,7 @@ from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.graph.states import infer_in_order
 from quantize_zoo.quantization.candidate import feed_with_fp32
+from quantize_zoo.quantization.observed import ObservedTensor, leaving
 from quantize_zoo.quantization.statistics import Samples
 
 
@@ -44,9 +45,7 @@ def operation_errors(model: ov.Model, candidate: ov.Model, placement: Placement,
         squares = ops.concat(_squares(original[name], copies[name]), axis=0)
         nothing = np.zeros(2, np.float32)  # where the other branch is taken
         outputs.append(inside[name].carry_out(squares.output(0), nothing) if name in inside else squares.output(0))
-    merged = ov.Model(
-        [ops.result(ops.concat(outputs, axis=0))], reference.get_sinks(), reference.get_parameters(), "errors"
-    )
+    merged = ov.Model(leaving(outputs), reference.get_sinks(), reference.get_parameters(), "errors")
     sums = _mean_output(merged, samples).reshape(len(names), 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = sums[:, 0] / sums[:, 1]
@@ -62,14 +61,18 @@ def _squares(reference: Node, quantized: Node) -> list[Node]:
 
 
 def _total(node: Node) -> Node:
-    flat = ops.reshape(node, np.array([-1], dtype=np.int64), special_zero=False)
-    return ops.reduce_sum(flat, np.array([0], dtype=np.int64), keep_dims=True)
+    """Return the sum of all values, as a vector of one; of the tensor as it lies in memory, see ``ObservedTensor``."""
+    total = ObservedTensor(node.output(0), None, node.get_friendly_name()).reduced("sum")
+    return ops.reshape(total, np.array([1], dtype=np.int64), special_zero=False)
 
 
 def _mean_output(model: ov.Model, samples: Samples) -> NDArray[Any]:
     try:
         compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        outputs = np.stack([each[0] for each in infer_in_order(compiled, samples)])
+        ports = range(len(model.outputs))
+        outputs = np.stack(
+            [np.concatenate([each[port] for port in ports]) for each in infer_in_order(compiled, samples)]
+        )
     except RuntimeError as error:
         raise errors.inference_failed("comparing operations with FP32", errors.message_of(error)) from error
     return np.asarray(outputs.mean(axis=0))

@@ -27,9 +27,12 @@ from quantize_zoo.quantization.instrumentation import (
     Request,
     instrumented,
     operation_of,
+    sizes_of,
 )
 
 _MOST_FILLING = 8  # how much larger than the mean sample the largest may be, for all to be filled up to its size
+# Values of an inference's tensors above which samples are not run at once: each that runs needs memory of its own.
+_MOST_AT_ONCE = 8_000_000
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 
 
@@ -117,7 +120,8 @@ def collect_statistics(model: ov.Model, requests: Iterable[Request], samples: Sa
         elif isinstance(columns.request, ChannelMean):
             means[columns.request] = np.where(present[:, None], values[:, 0, :, 0], np.float32(np.nan))
         else:
-            extremes[columns.request] = ExtremeValues(values[present, 0], values[present, 1], sizes[present])
+            seen = values if present.all() else values[present]  # all are no copy
+            extremes[columns.request] = ExtremeValues(seen[:, 0], seen[:, 1], sizes[present])
     return ActivationStatistics(extremes, means)
 
 
@@ -149,24 +153,35 @@ def _observe(
     model: ov.Model, requests: Sequence[Request], samples: Samples, largest: dict[str, ov.PartialShape] | None
 ) -> list[tuple[Columns, NDArray[np.float32], NDArray[np.int64]]]:
     """Run a model on the samples; return what its columns have, see ``_by_columns``."""
-    copy, layout = instrumented(model, requests, common_shapes(samples), largest)
-    return list(_by_columns(layout, *_run(copy, samples)))
+    shapes = common_shapes(samples)
+    copy, layout = instrumented(model, requests, shapes, largest)
+    looked_at = sizes_of(model, [request.tensor for request in requests], largest or shapes)
+    return list(_by_columns(layout, *_run(copy, samples, at_once=sum(looked_at.values()) <= _MOST_AT_ONCE)))
 
 
-def _run(model: ov.Model, samples: Samples) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
-    """Return the values of every sample, and the second output (samples, numbers)."""
-    values: list[Any] = [None] * len(samples)
+def _run(
+    model: ov.Model, samples: Samples, *, at_once: bool
+) -> tuple[Sequence[NDArray[np.float32]], NDArray[np.int64]]:
+    """Return the values of every sample, as one array (samples, values) where all have equally many.
+
+    And what the last output counts (samples, numbers). ``at_once`` runs several samples at once; else all cores share
+    one.
+    """
+    ports = [index for index, port in enumerate(model.outputs) if port.get_element_type() == ov.Type.f32]
+    widths = [model.output(port).get_partial_shape()[0] for port in ports]
+    is_static = all(width.is_static for width in widths)
+    total = sum(width.get_length() for width in widths) if is_static else 0
+    values: Any = np.empty((len(samples), total), np.float32) if is_static else [None] * len(samples)
     counts: list[Any] = [np.empty(0, dtype=np.int64)] * len(samples)
 
     def keep(request: Any, index: int) -> None:
-        values[index] = request.get_output_tensor(0).data.copy()
-        if len(model.outputs) > 1:
-            counts[index] = request.get_output_tensor(1).data.copy()
+        values[index] = np.concatenate([request.get_output_tensor(port).data for port in ports])
+        if len(model.outputs) > len(ports):
+            counts[index] = request.get_output_tensor(len(ports)).data.copy()
 
     try:
-        compiled = core().compile_model(
-            model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        )
+        hint = "THROUGHPUT" if at_once else "LATENCY"
+        compiled = core().compile_model(model, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"})
         queue = ov.AsyncInferQueue(compiled, 1 if isinstance(samples, Steps) else 0)  # steps are taken in order
         queue.set_callback(keep)
         for index, sample in enumerate(samples):
@@ -187,9 +202,8 @@ def _by_columns(
     Where samples differ in the count, the smallest values are filled up with infinity, the largest with its negative.
     """
     samples, start = len(rows), 0
-    fixed = np.stack(
-        [row[: sum(_width(each, each.count) for each in layout if each.count is not None)] for row in rows]
-    )
+    width = sum(_width(each, each.count) for each in layout if each.count is not None)
+    fixed = rows[:, :width] if isinstance(rows, np.ndarray) else np.stack([row[:width] for row in rows])
     starts = np.full(samples, fixed.shape[1])
     numbers = iter(counts.T)
     for columns in layout:

@@ -21,8 +21,10 @@ from quantize_zoo.scoring.compilation import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    compile_from_accuracy,
     describe_execution,
     latency_properties,
+    serves_latency,
 )
 from quantize_zoo.scoring.contents import Contents
 from quantize_zoo.scoring.custom_session import evaluator_problem
@@ -86,6 +88,7 @@ __all__ = [
     "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",
+    "compile_from_accuracy",
     "counts_answers",
     "describe_environment",
     "describe_execution",
@@ -124,6 +127,7 @@ __all__ = [
     "require_metric",
     "resolution_note",
     "runtime_names",
+    "serves_latency",
     "shape_text",
     "split_samples",
     "split_sequences",
