@@ -132,10 +132,12 @@ def _walked(walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequ
         quantized = walk.beside(np.random.default_rng([*seed, sampler.asked]))
     if quantized is None:
         return None
-    labels = {f"operation {name}": name for name in walk.frontier.names}
-    base = base_choices(plan.space)
-    changed = {label: 1 for label, name in labels.items() if label in base and name not in quantized}
-    choices = sampler.take(base_choices(plan.space, changed))
+    left_out = {}
+    for name in set(walk.frontier.names) - quantized:
+        values = [branch.value for branch in plan.space.operations[name].branches]
+        if False in values:
+            left_out[f"operation {name}"] = values.index(False)
+    choices = sampler.take(base_choices(plan.space, left_out))
     if choices is None:
         walk.drop(quantized)
     return choices
