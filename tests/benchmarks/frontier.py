@@ -26,7 +26,7 @@ from quantize_zoo.search import Frontier, speedup
 TRIALS = 40
 COUNTS = (10, 20, 40)
 BENCHMARK = BenchmarkParams(duration_seconds=0.4)
-MODELS = ("digits-resnet", "digits-mobilenet", "digits-vit", "opinions-encoder")
+MODELS = ("digits-resnet", "digits-mobilenet", "reviews-transformer", "opinions-encoder")
 OWN_TIME = SimpleNamespace(perf_counter=time.process_time)
 RANDOM_SETS = 12
 PREDICTED = (
