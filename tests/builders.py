@@ -9,8 +9,16 @@ from datetime import datetime, timezone
 import numpy as np
 import openvino as ov
 
-from quantize_zoo.config import CompressionParams, OptimizerParams, QuantizationConfig, hardware_path, load_hardware
-from quantize_zoo.graph import with_own_names
+from quantize_zoo.config import (
+    CompressionParams,
+    HardwareConfig,
+    OptimizerParams,
+    QuantizationConfig,
+    hardware_path,
+    load_hardware,
+)
+from quantize_zoo.graph import constant_value, find_placement, nodes_by_name, with_own_names
+from quantize_zoo.graph.operations import WEIGHTED
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.matrix.baselines import baseline_content
 from quantize_zoo.quantization import (
@@ -23,6 +31,8 @@ from quantize_zoo.quantization import (
     preset_estimator,
     quantization_ratio,
 )
+from quantize_zoo.quantization.candidate import insert_fake_quantizes
+from quantize_zoo.quantization.range_finder import RangeFinder
 from quantize_zoo.scoring import Answers, Contents, Environment, Estimate, Execution, PairedLatency, write_answers
 from quantize_zoo.search import Built, Measurement, Score, Scored, Seconds, Timed, Trial, evaluate
 from quantize_zoo.store import CellRecord, Final, Reference, StoredBaseline
@@ -227,3 +237,24 @@ def switched_off(base, *names):
         for name, choice in base.operations.items()
     }
     return replace(base, operations=changed)
+
+
+def compressed_everywhere(fp32, of_types, otherwise):
+    """The model whose weights are all compressed: those of operations of some types in ways of their own.
+
+    What does not fit an operation's weights leaves them as they are.
+    """
+    ways_of = dict.fromkeys((*WEIGHTED, "Embedding"), otherwise) | of_types
+    rules = [
+        {"types": [kind], "activations": [SYMMETRIC], "weights": [SYMMETRIC], "compressed_weights": [way]}
+        for kind, way in ways_of.items()
+    ]
+    placement = find_placement(fp32, HardwareConfig.model_validate({"target": "CPU", "operations": rules}), "net")
+    ways = {each.name: next(iter(each.compressed_weights), None) for each in placement.operations}
+    chosen = {name: OperationOption(False, *(TensorOption(SYMMETRIC, None),) * 2, way) for name, way in ways.items()}
+    weights = {
+        point.key: constant_value(nodes_by_name(fp32)[point.operation].input_value(point.port))
+        for point in placement.weights
+    }
+    ranges = RangeFinder(placement, None, weights)
+    return insert_fake_quantizes(fp32, placement, ModelOption(chosen), ranges, weights, frozenset())

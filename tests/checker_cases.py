@@ -2,6 +2,9 @@
 
 A case is a function of a folder that writes the data there and returns model, launcher and dataset, as an
 accuracy-check.yml has them. Weights are random: what counts is that two evaluators agree, not what they agree on.
+
+Translation has no case: the samples of its converter (wmt) are words, which the one preprocessor that makes numbers of
+them (decode_by_sentence_piece_bpe_tokenizer) leaves to the package tokenizers, as its adapter does with the answers.
 """
 
 import gzip
@@ -679,6 +682,79 @@ def image_processing_of_a_dynamic_batch(folder):
     return restored(folder, [{"type": "mae"}, {"type": "rmse", "max_error": True}], model, batch=8)
 
 
+@case
+def super_resolution(folder):
+    small, large = folder / "small", folder / "large"
+    for place, size in ((small, SIZE), (large, 2 * SIZE)):
+        pictures(place, size=size)
+    image = parameter((1, 3, SIZE, SIZE))
+    channels = pixels_of(image, 12)
+    restored_ = ops.depth_to_space(channels, "blocks_first", 2)
+    conversion = {
+        "converter": "super_resolution", "lr_dir": "small", "hr_dir": "large", "ignore_suffixes": True,
+        "annotation_loader": "pillow_rgb",
+    }  # fmt: skip
+    dataset = {
+        "data_source": "small", "additional_data_source": "large", "annotation_conversion": conversion,
+        "preprocessing": [{"type": "bgr_to_rgb"}],
+        "metrics": [{"type": "psnr", "scale_border": 2}, {"type": "ssim"}],
+    }  # fmt: skip
+    return Case(net([image], restored=restored_), "super_resolution", dataset)
+
+
+# --- points, letters --------------------------------------------------------------------------------------------------
+@case
+def landmarks(folder):
+    """Five points of a face, some of which are where the image is bright."""
+    names = pictures(folder / "images", suffix=".jpg")
+    columns = [f"P{number}{axis}" for number in range(1, 6) for axis in "XY"]
+    points = np.random.default_rng(5).uniform(1, SIZE - 1, (len(names), 10))
+    rows = [",".join([name.removesuffix(".jpg"), *map(str, row)]) for name, row in zip(names, points, strict=True)]
+    (folder / "landmarks.csv").write_text("\n".join([",".join(["NAME_ID", *columns]), *rows]) + "\n")
+    image = parameter((1, 3, SIZE, SIZE))
+    pooled = ops.reduce_mean(scaled(image), np.array([2, 3]), keep_dims=False)
+    found = ops.sigmoid(ops.matmul(pooled, ops.constant(random(3, 10)), False, False))
+    dataset = {
+        "data_source": "images",
+        "annotation_conversion": {"converter": "vgg_face", "landmarks_csv_file": "landmarks.csv"},
+        "postprocessing": [{"type": "normalize_landmarks_points"}],
+        "metrics": [{"type": "normed_error"}, {"type": "per_point_normed_error"}],
+    }  # fmt: skip
+    return Case(net([image], points=found), "landmarks_regression", dataset)
+
+
+def lines_of_text(folder, adapter):
+    """Scores of letters along the width of an image (width, 1, letters), which an adapter makes words of."""
+    names = pictures(folder / "images")
+    letters = "abc"
+    (folder / "alphabet.txt").write_text("\n".join(letters) + "\n")
+    words = ["".join(letters[(number + each) % 3] for each in range(number % 3 + 1)) for number in range(len(names))]
+    (folder / "lines.txt").write_text("".join(f"{name}, {word}\n" for name, word in zip(names, words, strict=True)))
+    image = parameter((1, 3, SIZE, SIZE))
+    columns = ops.transpose(ops.reduce_mean(scaled(image), np.array([2]), keep_dims=False), np.array([2, 0, 1]))
+    spread = ops.multiply(ops.subtract(columns, ops.constant(np.float32(0.5))), ops.constant(np.float32(8)))
+    scores = ops.softmax(ops.matmul(spread, ops.constant(random(3, len(letters) + 1)), False, False), 2)
+    dataset = {
+        "data_source": "images",
+        "annotation_conversion": {
+            "converter": "unicode_character_recognition", "annotation_file": "lines.txt",
+            "decoding_char_file": "alphabet.txt",
+        },
+        "metrics": [{"type": "character_recognition_accuracy"}, {"type": "label_level_recognition_accuracy"}],
+    }  # fmt: skip
+    return Case(net([image], letters=scores), adapter, dataset)
+
+
+@case
+def lines_of_text_by_the_best_letters(folder):
+    return lines_of_text(folder, {"type": "ctc_greedy_search_decoder", "blank_label": 0})
+
+
+@case
+def lines_of_text_by_a_beam_search(folder):
+    return lines_of_text(folder, {"type": "beam_search_decoder", "blank_label": 0, "softmaxed_probabilities": True})
+
+
 # --- regression -------------------------------------------------------------------------------------------------------
 def features(folder, outputs):
     folder.mkdir(parents=True, exist_ok=True)
@@ -792,3 +868,35 @@ def names_in_text(folder):
         "metrics": [{"type": "ner_accuracy"}, {"type": "ner_f_score"}],
     }  # fmt: skip
     return Case(model, {"type": "bert_ner", "classification_out": "kinds"}, dataset, {"inputs": inputs})
+
+
+@case
+def answers_to_questions(folder):
+    """Each text is several samples, of which overlapping parts are fed: a metric is of all of them together."""
+    (folder / "vocabulary.txt").write_text("\n".join(WORDS) + "\n")
+    context = "the film was good not bad ann made it"
+    asked = [("who made it", "ann", 26), ("the film was", "good", 13), ("who was not", "bad", 22)]
+    questions = [
+        {"id": str(number), "question": question, "answers": [{"text": answer, "answer_start": start}]}
+        for number, (question, answer, start) in enumerate(asked)
+    ]
+    content = {"data": [{"title": "film", "paragraphs": [{"context": context, "qas": questions}]}]}
+    (folder / "dev.json").write_text(json.dumps(content))
+    names = ("input_ids", "input_mask", "segment_ids")
+    ids, vectors = embedded_words(names, 12)
+    ends = ops.matmul(vectors, ops.constant(random(8, 2, seed=3)), False, False)
+    part = lambda each: ops.gather(ends, ops.constant(np.int64(each)), ops.constant(np.int64(2)))  # noqa: E731
+    inputs = [{"name": name, "type": "INPUT", "value": f"{name}*"} for name in names]
+    dataset = {
+        "annotation_conversion": {
+            "converter": "squad", "testing_file": "dev.json", "vocab_file": "vocabulary.txt", "max_seq_length": 12,
+            "max_query_length": 4, "doc_stride": 3,
+        },
+        "reader": {"type": "annotation_features_extractor", "features": list(names)},
+        "postprocessing": [{"type": "extract_answers_tokens", "max_answer": 3, "n_best_size": 5}],
+        "metrics": [{"type": "f1"}, {"type": "exact_match"}],
+    }  # fmt: skip
+    adapter = {
+        "type": "bert_question_answering", "start_token_logits_output": "start", "end_token_logits_output": "end",
+    }  # fmt: skip
+    return Case(net(ids, start=part(0), end=part(1)), adapter, dataset, {"inputs": inputs})

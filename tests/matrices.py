@@ -33,7 +33,8 @@ def write_matrix(folder, name, adapter, dataset, calibration, **optimizer):
             "name": "Tpe", "params": {"max_trials": 3, "latency_reduce": 0.01, "benchmark": BENCHMARK, **optimizer},
         },
     }  # fmt: skip
-    matrix = {"models": ["net.yml"], "devices": [{"device": "CPU", "inference_precision": "f32"}]}
+    devices = [{"device": "CPU", "inference_precision": "f32"}]
+    matrix = {"models": ["net.yml"], "devices": devices, "portability": False}
     for file, content in {"checker.yml": checker, "net.yml": model, "matrix.yml": matrix}.items():
         (folder / file).write_text(yaml.safe_dump(content))
     return folder / "matrix.yml"
@@ -70,7 +71,7 @@ class SmallMatrix:
         self._write("accuracy-check.yml", checker)
         self._write("net.yml", model)
         devices = [{"device": "CPU", "inference_precision": "f32"}]
-        self._write("matrix.yml", {"models": ["net.yml"], "devices": devices})
+        self._write("matrix.yml", {"models": ["net.yml"], "devices": devices, "portability": False})
 
     def cell_page(self):
         """The newest run's page of its only cell."""

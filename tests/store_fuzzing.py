@@ -23,6 +23,7 @@ from pathlib import Path
 
 from quantize_zoo import cli
 from quantize_zoo.store import database
+from quantize_zoo.store.packing import pack_text, unpack
 
 SECONDS = 5.0
 LINES = 20
@@ -198,11 +199,13 @@ def damage_values(path: Path, rng: random.Random) -> None:
     """Write something strange into a row, in a way that the database takes."""
     with contextlib.closing(sqlite3.connect(path)) as store, store:
         store.execute("PRAGMA ignore_check_constraints=ON")
-        table = rng.choice(("runs", "cells", "cells", "trials", "baselines", "alembic_version"))
+        table = rng.choice(("runs", "cells", "cells", "trials", "baselines", "contents", "alembic_version"))
         names = [name for _, name, *_ in store.execute(f"PRAGMA table_info({table})")]
         rows = [row for (row,) in store.execute(f"SELECT rowid FROM {table}")]
         row, name = rng.choice(rows), rng.choice(names)
         ((value,),) = store.execute(f'SELECT "{name}" FROM {table} WHERE rowid = ?', (row,))
+        content, packed = value, isinstance(value, bytes)
+        value = json.dumps(unpack(value)) if packed else value
         with contextlib.suppress(sqlite3.IntegrityError, OverflowError):
             match rng.randrange(5):
                 case 0:
@@ -211,6 +214,8 @@ def damage_values(path: Path, rng: random.Random) -> None:
                     text = (
                         json.dumps(strange(json.loads(value), rng)) if rng.random() < 0.7 else _damaged_text(value, rng)
                     )
+                    if packed and isinstance(text, str):
+                        text = pack_text(text.encode(errors="surrogatepass"))
                     store.execute(f'UPDATE {table} SET "{name}" = ? WHERE rowid = ?', (text, row))
                 case 4:
                     way = rng.randrange(4)
@@ -222,6 +227,8 @@ def damage_values(path: Path, rng: random.Random) -> None:
                         store.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))
                     else:
                         store.execute(f"DROP TABLE {table}")
+                case _ if packed:
+                    store.execute(f'UPDATE {table} SET "{name}" = ? WHERE rowid = ?', (damaged(content, rng), row))
                 case _:
                     text = value if isinstance(value, str) else str(value)
                     store.execute(f'UPDATE {table} SET "{name}" = ? WHERE rowid = ?', (_damaged_text(text, rng), row))

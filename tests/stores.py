@@ -15,6 +15,7 @@ from alembic.config import Config
 
 from kill_store import start_cell, start_run
 from quantize_zoo.store import Store
+from quantize_zoo.store.packing import pack, pack_text, unpack
 
 WRITES = ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE")
 OF_0_1_0 = Path(__file__).parent / "data" / "store-0.1.0.json"
@@ -54,6 +55,24 @@ def make_store_of_0_1_0(url):
     """Make a store as release 0.1.0 left it; its rows are those of one that it wrote."""
     migrate_as_0_1_0(url, "0006")
     insert(url, json.loads(OF_0_1_0.read_text()))
+
+
+def with_packing(connection):
+    """Give a connection to SQLite the functions ``unpack(value)``, to JSON's text, and ``pack(text)``."""
+    connection.create_function("unpack", 1, lambda packed: json.dumps(unpack(packed)))
+    connection.create_function("pack", 1, lambda text: pack_text(text.encode()))
+    return connection
+
+
+def repack(url, table, column, change):
+    """Change a packed column of all rows by a function of its plain value."""
+    engine = sa.create_engine(url)
+    rows = sa.table(table, sa.column("id"), sa.column(column, sa.LargeBinary))
+    with engine.begin() as connection:
+        for row in connection.execute(sa.select(rows)).all():
+            packed = pack(change(unpack(row[1])))
+            connection.execute(rows.update().where(rows.c.id == row.id).values({column: packed}))
+    engine.dispose()
 
 
 def execute(url, statement, **values):

@@ -1,5 +1,6 @@
 """``check`` tells what a run would find: names, keys, files, data and the model, with file, line and what is near."""
 
+import json
 import re
 import shutil
 
@@ -89,6 +90,97 @@ def test_unknown_names_and_keys(check, small, kind, options):
     assert f"did you mean '{right}'?" in err
 
 
+def without(place, key):
+    return lambda content: place(content).pop(key)
+
+
+VALUES = {
+    "text_for_a_number": (
+        lambda each: dataset(each)["metrics"][0].update(top_k="one"), "top_k", "top_k is 'one': must be number",
+    ),
+    "no_values": (
+        put(dataset, "preprocessing", [{"type": "normalization", "std": "foo"}]), "std", "std is 'foo': ",
+    ),
+    "too_few_values": (
+        put(dataset, "preprocessing", [{"type": "normalization", "std": "1,2"}]), "std", "std is '1,2': should be one",
+    ),
+    "choice": (put(dataset, "reader", {"type": "opencv_imread", "reading_flag": "grey"}), "reading_flag: g", "'gray'?"),
+    "size_of_a_batch": (put(dataset, "batch", 0), "batch", "batch is 0: value is less than minimal allowed - 1"),
+    "two_metrics_of_one_name": (
+        put(dataset, "metrics", [{"type": "accuracy"}, {"top_k": 2, "type": "accuracy"}]), "top_k: 2",
+        "two metrics are named 'accuracy'",
+    ),
+    "no_reader_type": (put(dataset, "reader", {"reading_flag": "gray"}), "reader", "key 'type' is missing"),
+    "no_annotation_file": (
+        lambda each: dataset(each)["annotation_conversion"].pop("annotation_file"), "annotation_conversion",
+        "annotation converter 'imagenet' needs 'annotation_file'",
+    ),
+    "no_annotation": (without(dataset, "annotation_conversion"), "data_source", "names no annotation itself"),
+    "no_data": (without(dataset, "data_source"), "annotation_conversion", "needs 'data_source'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_values_that_the_checker_does_not_take(check, small, kind):
+    change, place, message = VALUES[kind]
+    metric = lambda content: content.update(metric="accuracy" if "two" in kind else "accuracy@top1")  # noqa: E731
+    small.edit("net.yml", metric)
+    err = check("accuracy-check.yml", change)
+    path = small.folder / "accuracy-check.yml"
+    assert message in err
+    told = int(re.search(rf"{re.escape(str(path))}:(\d+): ", err)[1])
+    assert abs(told - line_of(path, place)) <= (1 if kind.startswith(("no_", "two")) else 0), err
+    assert "see the accuracy checker's documentation" not in err
+
+
+@pytest.mark.parametrize("kind", [*NAMES, *VALUES])
+def test_the_checkers_file_alone_is_told_the_same(check, small, quantize_zoo, kind):
+    change = (NAMES | VALUES)[kind][0]
+    err = check("accuracy-check.yml", change) if kind in NAMES else ""
+    if kind in VALUES:
+        small.edit("accuracy-check.yml", change)
+    status, out, _ = quantize_zoo("check", small.folder / "accuracy-check.yml")
+    assert status == 2
+    expected = (NAMES | VALUES)[kind]
+    assert (expected[1] if kind in NAMES else expected[2]) in out
+    for line in err.replace("error: ", "").splitlines():
+        assert re.sub(r"^\S+accuracy-check.yml:\d+: ", "", line) in out
+
+
+def test_of_the_checkers_file_missing_data_are_told_unless_it_is_looked_at_alone(small, quantize_zoo):
+    shutil.rmtree(small.folder / "images")
+    path = small.folder / "accuracy-check.yml"
+    status, out, _ = quantize_zoo("check", path)
+    assert status == 2
+    assert f"{path}:{line_of(path, 'data_source')}: " in out
+    assert f"data_source: there is no {small.folder / 'images'}" in out
+    assert "0 of 1 models can be scored" in out
+    assert quantize_zoo("check", path, "--fast")[:2] == (0, "1 of 1 models can be scored\n")
+
+
+def test_a_folder_where_the_checker_takes_a_file_is_told(check, small):
+    err = check(
+        "accuracy-check.yml", lambda each: dataset(each)["annotation_conversion"].update(annotation_file="images")
+    )
+    assert "annotation_file is " in err
+    assert "path is a directory, regular file expected" in err
+
+
+def test_what_the_checker_writes_need_not_be_there(small, quantize_zoo):
+    written = {"annotation": "converted.pickle", "dataset_meta": "converted.json"}
+    small.edit("accuracy-check.yml", lambda each: dataset(each).update(written))
+    assert quantize_zoo("check", small.folder / "accuracy-check.yml")[0] == 0
+
+
+def test_a_key_that_the_checker_passes_over_does_not_keep_a_model_from_being_scored(small, quantize_zoo):
+    small.edit("accuracy-check.yml", put(launcher, "adapter", {"type": "classification", "anchors": "1,2"}))
+    status, out, _ = quantize_zoo("check", small.folder / "accuracy-check.yml", "--json")
+    assert status == 2
+    (found,) = json.loads(out)
+    assert found["problem"] == ""
+    assert found["faults"][0]["what"] == "unknown key 'anchors'"
+
+
 def test_all_that_is_wrong_is_told_at_once(check):
     def change(content):
         dataset(content)["preprocesing"] = dataset(content).pop("preprocessing")
@@ -158,6 +250,17 @@ def test_a_constant_input_that_is_no_number(check, value):
     inputs = [{"name": "image", "type": "CONST_INPUT", "value": value}]
     err = check("accuracy-check.yml", put(launcher, "inputs", inputs))
     assert f"input 'image' does not take {value!r}" in err
+
+
+def test_outputs_that_the_checkers_launcher_would_add_are_refused(check, small, quantize_zoo):
+    """It adds tensors inside of the model; those that are outputs already change nothing."""
+    small.edit("accuracy-check.yml", put(launcher, "outputs", ["probabilities"]))
+    assert quantize_zoo("check", small.path)[0] == 0
+    err = check("accuracy-check.yml", put(launcher, "outputs", ["probabilities", "inside"]))
+    path = small.folder / "accuracy-check.yml"
+    assert re.search(
+        rf"{re.escape(str(path))}:\d+: 'outputs' of the launcher adds 'inside' to the model's outputs", err
+    )
 
 
 def test_models_that_cannot_be_quantized(check, small):

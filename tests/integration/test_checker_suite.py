@@ -7,8 +7,10 @@ from test_accuracy import F32
 from checker_cases import CASES
 from evaluators import evaluate_metrics
 from quantize_zoo.config import ModelConfig
+from quantize_zoo.errors import CellError, ConfigurationError
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
+from quantize_zoo.zoo import complete_model
 
 EMBEDDED = [
     "digits-mobilenet", "faces-landmarks", "lines-crnn", "opinions-encoder", "reviews-transformer", "scenes-ssd",
@@ -50,3 +52,47 @@ def test_values_are_those_of_the_checkers_own_evaluator(name, tmp_path):
     # The next pass is another one, and what baselines are held against is the same computation.
     assert session.score(compiled).metrics == ours
     assert session.answers(compiled, next(iter(ours))).metrics == ours
+
+
+TUNED = ("regression_of_a_dictionary", "regression_of_several_outputs", "values_of_each_class", "image_processing")
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_each_value_of_a_metric_can_be_tuned(name, tmp_path):
+    """The checker prints it as METRIC@VALUE; deviations and largest errors are better when lower."""
+    config = config_of(name, tmp_path)
+    model = read_model(config.model)
+    compiled = compile_for_accuracy(model, F32)
+    named = {
+        f"{metric}@{value}": number
+        for metric, (values, numbers) in evaluate_metrics(config).items()
+        for value, number in zip(values, numbers, strict=True)
+        if value
+    }
+    assert len(named) > 3
+    for tuned, expected in named.items():
+        session = AccuracySession(find_checker(), complete_model(config.model_copy(update={"metric": tuned})), model)
+        session.try_first(compiled)
+        assert session.score(compiled).metrics[tuned] == expected
+        answers = session.replicated(session.answers(compiled, tuned))
+        assert answers.metrics[tuned] == expected
+        assert answers.replicates is not None
+        lower = tuned.startswith(("mae", "mse", "worst")) or tuned.endswith(("std", "max_error"))
+        assert session.higher_is_better(tuned) == (not lower)
+
+
+def test_of_one_metric_the_value_of_an_output_is_name_enough(tmp_path):
+    config = config_of("regression_of_several_outputs", tmp_path)
+    with pytest.raises(ConfigurationError, match="known: mae, mae@energy@mean, mae@energy@std"):
+        complete_model(config.model_copy(update={"metric": "mel@mean"}))  # of which metric?
+    config.accuracy_checker["models"][0]["datasets"][0]["metrics"] = [{"type": "mae"}]
+    assert complete_model(config.model_copy(update={"metric": "mel@mean"})).metric == "mae@mel@mean"
+
+
+def test_a_value_that_a_metric_does_not_have_is_told_on_the_first_sample(tmp_path):
+    config = config_of("values_of_each_class", tmp_path)
+    model = read_model(config.model)
+    config = complete_model(config.model_copy(update={"metric": "accuracy_per_class@clas1"}))
+    session = AccuracySession(find_checker(), config, model)
+    with pytest.raises(CellError, match=r"(?s)gives no single number, but .*did you mean 'accuracy_per_class@class1'"):
+        session.try_first(compile_for_accuracy(model, F32))

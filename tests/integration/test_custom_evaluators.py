@@ -113,7 +113,8 @@ def config_of(evaluation, folder, quantized, metric):
         "compression": {"target_device": "CPU", "algorithms": [algorithm]},
     }  # fmt: skip
     (folder / "net.yml").write_text(yaml.safe_dump(model))
-    matrix = {"models": ["net.yml"], "devices": [{"device": "CPU", "inference_precision": "f32"}]}
+    devices = [{"device": "CPU", "inference_precision": "f32"}]
+    matrix = {"models": ["net.yml"], "devices": devices, "portability": False}
     (folder / "matrix.yml").write_text(yaml.safe_dump(matrix))
     return load_model_config(folder / "net.yml")
 

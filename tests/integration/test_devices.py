@@ -10,7 +10,7 @@ from quantize_zoo.scoring import available_instruction_sets
 
 
 def run(small, quantize_zoo, devices, **matrix):
-    content = {"models": ["net.yml"], "devices": devices, **matrix}
+    content = {"models": ["net.yml"], "devices": devices, "portability": False, **matrix}
     small.path.write_text(yaml.safe_dump(content))
     small.edit("net.yml", lambda model: model["optimizer"]["params"].update(max_trials=2))
     status, out, err = quantize_zoo("run", small.path, "--reports", small.reports, "--json")

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import yaml
 
 from quantize_zoo import cli
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.scoring.checker_config import PREFIX_VARIABLES
+from quantize_zoo.scoring.checker_entries import PREFIX_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,6 +104,17 @@ def test_documented_slurm_cluster_makes_a_job(monkeypatch):
     assert "#SBATCH --exclusive" in script
     assert "--nthreads 1" in script
     assert "--resources accuracy=1,latency=1" in script
+
+
+def test_the_documented_fleet_is_valid(tmp_path, zoo):
+    """README's and the one of the search's page, which is indented."""
+    texts = [(ROOT / name).read_text() for name in ("README.md", "docs/search.md")]
+    found = [re.search(r"^ *devices:\n *- fleet.*\n *members.*\n", text, flags=re.MULTILINE)[0] for text in texts]
+    for text in found:
+        model = zoo / "embedded" / "digits-mobilenet.yml"
+        (tmp_path / "all.yml").write_text(f"models: [{model}]\n{textwrap.dedent(text)}")
+        (fleet,) = matrix_at(tmp_path / "all.yml", [], [], {}).devices
+        assert (fleet.label, len(fleet.members)) == ("servers", 3)
 
 
 def test_the_documented_model_yaml_is_valid(tmp_path, zoo):

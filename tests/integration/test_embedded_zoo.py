@@ -14,7 +14,7 @@ MATRIX = Path(__file__).parents[2] / "model_zoo_configs" / "embedded.yml"
 
 
 def calibrate_all():
-    cells = [cell for cell in expand(load_matrix(MATRIX)) if cell.device.label == "CPU"]
+    cells = [cell for cell in expand(load_matrix(MATRIX)) if cell.target.label == "CPU"]
     assert len(cells) == 10
     for cell in cells:
         with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from quantize_zoo.config import hardware_path
+from quantize_zoo.scoring import available_instruction_sets
+
 COMMAND = [sys.executable, "-m", "quantize_zoo"]
 
 
@@ -154,4 +157,28 @@ def test_model_of_nncf_stands_beside_the_trials(small, quantize_zoo, monkeypatch
     assert point["name"] == "nncf"
     assert 0.8 < point["accuracy"]["value"] <= 1
     assert point["latency"]["speedup"]["low"] <= point["latency"]["speedup"]["value"]
+    assert 0 < point["size_bytes"] < cell["final"]["fp32_figures"]["size_bytes"]
     assert "nncf (" in small.cell_page()
+
+
+def with_weights(model):
+    """Compressed weights in the scope, and a target of size."""
+    model["compression"]["hardware"] = str(hardware_path("CPU-weights"))
+    model["compression"]["algorithms"][0]["params"].update(tuning_scope=["bits", "layer"], estimator_tuning_scope=[])
+    model["optimizer"]["params"].update(size_reduce=2.0)
+
+
+@pytest.mark.skipif("AVX512_CORE" not in available_instruction_sets(), reason="kernels of compressed weights")
+def test_compressed_weights_are_searched_beside_nncfs(small, quantize_zoo, monkeypatch):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    small.edit("matrix.yml", lambda matrix: matrix.update(references=["nncf-weights"]))
+    small.edit("net.yml", with_weights)
+    status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 3)
+    assert status == 0, err
+    sizes = {point["name"]: point["size_bytes"] for point in cell["references"]}
+    assert sizes["nncf-weights INT4"] <= sizes["nncf-weights INT8"] < cell["final"]["fp32_figures"]["size_bytes"]
+    made = {each["way"]["mode"]: each["read"] for each in cell["reference"]["executed"]["compressed"]}
+    assert made == {"asymmetric": 1, "symmetric": 1, "nf4": 1}
+    assert "size" in {target["name"] for target in cell["verdict"]["targets"]}
+    assert len({trial["score"]["size_ratio"] for trial in cell["trials"] if trial["score"]}) > 1
+    assert "NF4 perchannel" in small.cell_page()

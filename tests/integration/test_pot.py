@@ -6,10 +6,12 @@ import shutil
 import numpy as np
 import openvino as ov
 import pytest
+import yaml
 
-from builders import compression, pipeline
+from builders import compression, model, parameter, pipeline, plain_int8
 from quantize_zoo.config import DeviceSpec, load_model_config, load_pot
 from quantize_zoo.graph import constant_value, read_model, save_model
+from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.matrix import pot_matrix
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
 
@@ -186,11 +188,95 @@ def test_a_drop_is_a_share_of_the_fp32_models_metric(small, monkeypatch, params,
     (small.folder / "pot.json").write_text(json.dumps(content))
     (config,) = pot_matrix(load_pot(small.folder / "pot.json")).models
     if fp32 is None:
-        model = read_model(small.folder / "net.onnx")
-        session = AccuracySession(find_checker(), config, model)
-        fp32 = session.score(compile_for_accuracy(model, DeviceSpec(device="CPU"))).metrics[config.metric]
+        net = read_model(small.folder / "net.onnx")
+        session = AccuracySession(find_checker(), config, net)
+        fp32 = session.score(compile_for_accuracy(net, DeviceSpec(device="CPU"))).metrics[config.metric]
     assert config.optimizer.params.accuracy_loss == pytest.approx(100 * 0.02 / fp32, abs=1e-8)
     assert config.metric == ("accuracy@top3" if "metrics" in params else "accuracy@top1")
+
+
+def test_an_accuracy_aware_search_says_how_many_trials_it_can_have(small, monkeypatch):
+    monkeypatch.chdir(small.folder)
+
+    def limits(**params):
+        algorithm = {"name": AWARE, "params": {"maximal_drop": 0.02, "drop_type": "relative", **params}}
+        content = {"model": {"model": "net.onnx"}, "engine": CHECKER, "compression": {"algorithms": [algorithm]}}
+        (small.folder / "pot.json").write_text(json.dumps(content))
+        (config,) = pot_matrix(load_pot(small.folder / "pot.json")).models
+        return [stage.max_trials for stage in config.optimizer.params.stages]
+
+    whole, layers = limits()
+    assert whole == 3  # the base, without channel alignment, without bias correction
+    assert 1 + 3 * 10 < layers < 1 + 3 * 100  # each layer twice, and back
+    assert limits(max_iter_num=2) == [whole, 1 + 2 + 2]
+    assert limits(max_iter_num=2, base_algorithm="MinMaxQuantization") == [1 + 2 + 2]
+    assert limits(convert_to_mixed_preset=True)[0] > whole
+
+
+# What a job of POT is refused for, before anything is written.
+REFUSED = {
+    "annotation": (
+        ["-q", "accuracy_aware", "--max-drop", "0.1", "-m", "net.xml", "-w", "net.bin", "--ac-config", "missing.yml"],
+        "missing.yml", "annotation_file: there is no",
+    ),
+    "annotation_to_calibrate": (
+        ["-q", "default", "-m", "net.xml", "-w", "net.bin", "--ac-config", "missing.yml"],
+        "missing.yml", "annotation_file: there is no",
+    ),
+    "larger_weights": (
+        ["-q", "default", "-m", "net.xml", "-w", "other.bin", "--ac-config", "accuracy-check.yml"],
+        "-w ", "other.bin does not belong to -m ",
+    ),
+    "smaller_weights": (
+        ["-q", "default", "-m", "other.xml", "-w", "net.bin", "--engine", "simplified", "--data-source", "images"],
+        "-w ", "net.bin does not belong to -m ",
+    ),
+    "labels_in_a_list": (
+        ["-q", "default", "-m", "net.xml", "-w", "net.bin", "--engine", "simplified", "--data-source", "images.txt"],
+        "images.txt:1: ", "remove what follows it",
+    ),
+    "two_inputs": (
+        ["-q", "default", "-m", "two.xml", "-w", "two.bin", "--engine", "data_free"],
+        "engine: ", "the model has 2 inputs",
+    ),
+    "quantized": (
+        ["-q", "default", "-m", "int8.xml", "-w", "int8.bin", "--ac-config", "accuracy-check.yml"],
+        "int8.xml: ", "model 'int8' is quantized already",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_used_is_refused_before_anything_is_written(command, small, kind):
+    given, where, message = REFUSED[kind]
+    lines = (small.folder / "labels.txt").read_text().splitlines()
+    (small.folder / "images.txt").write_text("".join(f"images/{line}\n" for line in lines))
+    content = yaml.safe_load((small.folder / "accuracy-check.yml").read_text())
+    content["models"][0]["datasets"][0]["annotation_conversion"]["annotation_file"] = "nope.txt"
+    (small.folder / "missing.yml").write_text(yaml.safe_dump(content))
+    net = read_model(small.folder / "net.xml")
+    save_model(plain_int8(net, [{"image": np.zeros((1, 3, 48, 48), np.float32)}]), small.folder / "int8.xml")
+    image, vector = parameter((1, 3, 48, 48)), parameter((1, 5), "vector")
+    weights = ops.constant(np.ones((3 * 48 * 48, 500), np.float32))
+    flat = ops.matmul(ops.reshape(image, np.array([1, -1]), False), weights, False, False)
+    save_model(model(flat, image), small.folder / "other.xml")
+    save_model(model(ops.concat([flat, vector], 1), image, vector), small.folder / "two.xml")
+    before = sorted(small.folder.rglob("*"))
+    status, out, err = command(*given)
+    assert (status, out) == (2, "")
+    assert where in err
+    assert message in err
+    assert len(err.splitlines()) <= 4
+    assert sorted(small.folder.rglob("*")) == before
+
+
+def test_a_folder_that_is_a_file_is_named_by_its_own_option(command, small):
+    (small.folder / "out").touch()
+    given = ["-q", "default", "-m", "net.xml", "-w", "net.bin", "--engine", "data_free"]
+    status, _, err = command(*given)
+    assert status == 2
+    assert "or name another with --output-dir" in err
+    assert "--reports" not in err
 
 
 @pytest.fixture
@@ -299,9 +385,9 @@ def test_images_that_cannot_be_used(pot, small, engine, message):
     (small.folder / "empty").mkdir()
     (small.folder / "empty" / "notes.txt").write_text("no image")
     folder, status, _, err = pot([("MinMaxQuantization", {})], engine=engine)
-    assert status == 3
+    assert status == 2
     assert message in err
-    assert not (folder / "out" / "net.xml").exists()
+    assert not (folder / "out").exists()
 
 
 @pytest.mark.parametrize("arguments", [["--evaluate"], []])

@@ -10,6 +10,7 @@ import pytest
 
 from quantize_zoo.matrix import baselines
 from quantize_zoo.store import database
+from stores import with_packing
 from unit.test_gate_and_report import good
 from unit.test_offers import store_run
 
@@ -72,8 +73,8 @@ def test_what_was_edited_after_the_run_is_not_accepted(reports, baseline, tmp_pa
 def test_answers_that_cannot_be_read_are_not_accepted_either_where_no_hash_is_known(
     reports, baseline, tmp_path, content
 ):
-    with closing(sqlite3.connect(reports / "store.db")) as store, store:
-        store.execute("UPDATE cells SET final = json_remove(final, '$.model_hash', '$.answers_hash')")
+    with closing(with_packing(sqlite3.connect(reports / "store.db"))) as store, store:
+        store.execute("UPDATE cells SET final = pack(json_remove(unpack(final), '$.model_hash', '$.answers_hash'))")
     path = reports / "run" / "models" / "net.npz"
     path.write_bytes(path.read_bytes()[:-30] if content is None else content)
     refused(baseline, tmp_path, "accept", "--reports", reports, told="net.npz is not the file of the run any more")
@@ -88,9 +89,13 @@ def test_where_the_store_is_locked_no_file_is_left(reports, baseline, tmp_path, 
 
 
 def test_of_several_cells_all_are_accepted_or_none(tmp_path, baseline, reports):
-    with closing(sqlite3.connect(reports / "store.db")) as store, store:
+    with closing(with_packing(sqlite3.connect(reports / "store.db"))) as store, store:
         columns = [name for _, name, *_ in store.execute("PRAGMA table_info(cells)")]
-        changes = {"id": "99", "model": "'other'", "final": "json_set(final, '$.model', 'models/gone.xml')"}
+        changes = {
+            "id": "99",
+            "model": "'other'",
+            "final": "pack(json_set(unpack(final), '$.model', 'models/gone.xml'))",
+        }
         values = ", ".join(changes.get(name, f'"{name}"') for name in columns)
         store.execute(f"INSERT INTO cells SELECT {values} FROM cells WHERE id = 1")
         store.execute("INSERT INTO trials SELECT id + 100, 99, number, trial FROM trials WHERE cell_id = 1")
@@ -122,8 +127,8 @@ def test_a_damaged_baseline_is_not_exported(tmp_path, baseline, reports):
 @pytest.mark.parametrize("name", ["../../../etc/hostname", "/etc/hostname", "store.db", "x"])
 def test_names_of_a_hostile_store_lead_nowhere(tmp_path, baseline, reports, name):
     assert baseline("accept", "--reports", reports)[0] == 0
-    with closing(sqlite3.connect(reports / "store.db")) as store, store:
-        store.execute("UPDATE baselines SET content = json_set(content, '$.fp32', ?)", (name,))
+    with closing(with_packing(sqlite3.connect(reports / "store.db"))) as store, store:
+        store.execute("UPDATE baselines SET content = pack(json_set(unpack(content), '$.fp32', ?))", (name,))
     refused(baseline, tmp_path, "export", tmp_path / "x", "--reports", reports, told="is missing or damaged")
 
 

@@ -1,5 +1,7 @@
 """What a cluster's client decides, without a cluster."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("distributed", reason="Dask is an extra")
@@ -8,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantize_zoo.cell import Cell
+from quantize_zoo.config import DeviceSpec
+from quantize_zoo.engines.dask.files import files_of
 from quantize_zoo.engines.dask.leases import share_out
 from quantize_zoo.engines.dask.usage import Usage
 from quantize_zoo.engines.dask.worker import Done, Facts
+from quantize_zoo.engines.fetching import fetch
+from quantize_zoo.graph import canonical_path
 from quantize_zoo.search import Built, Evaluation, Scored, Timed
 
 WORKERS = st.lists(st.sampled_from([f"w{number}" for number in range(12)]), unique=True)
@@ -67,3 +73,13 @@ def test_a_cell_of_a_cpu_model_is_told_apart(mobilenet):
     other = Cell(mobilenet, DeviceSpec(device="CPU"), cpu="AMD EPYC 7B13 64-Core Processor (x)")
     assert other.key.device_label == "CPU@AMD-EPYC-7B13-64-Core-Processor-x"
     assert other.key.label.partition("@")[0] == plain.key.label
+
+
+def test_a_cells_files_have_one_root_also_where_the_reports_are_named_relative(mobilenet, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = canonical_path(mobilenet.model, mobilenet.input_shapes, Path("reports", "models"))
+    kept.parent.mkdir(parents=True)
+    kept.write_text("")  # made by an earlier night
+    cell = fetch(Cell(mobilenet, DeviceSpec(device="CPU")), Path("reports", "models"), Path("log"))
+    assert cell.model.model == kept.absolute()
+    assert kept.absolute().is_relative_to(files_of(cell).root)

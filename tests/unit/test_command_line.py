@@ -12,7 +12,7 @@ import pytest
 
 from clusters import COMMAND
 from quantize_zoo import cli
-from quantize_zoo.scoring.checker_config import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
+from quantize_zoo.scoring.checker_entries import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
 from quantize_zoo.text.given import VARIABLES
 from unit.test_gate_and_report import good
 from unit.test_offers import store_run
@@ -251,7 +251,7 @@ def test_a_mistyped_command_is_told_with_the_nearest_one():
 def test_commands_import_what_they_use_when_they_use_it(command):
     found = loaded(command, "--help")
     assert "quantize_zoo.store.store" in found or command == "check"
-    assert not found & {"bokeh", "scipy.stats", "hyperopt", "ruptures", "distributed"}
+    assert not found & {"bokeh", "scipy.stats", "hyperopt", "ruptures", "distributed", "alembic"}
 
 
 @pytest.mark.parametrize("name", cli._COMMANDS)

@@ -7,6 +7,7 @@ import pytest
 
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.store import Store, database
+from stores import with_packing
 from unit.test_gate_and_report import good
 from unit.test_offers import store_run
 
@@ -26,7 +27,7 @@ def change(reports):
     """Execute a statement on the store."""
 
     def execute(*statement):
-        with closing(sqlite3.connect(reports / "store.db")) as store, store:
+        with closing(with_packing(sqlite3.connect(reports / "store.db"))) as store, store:
             store.execute(*statement)
 
     return execute
@@ -51,22 +52,54 @@ def refused(quantize_zoo, tmp_path):
     return see
 
 
+def edited(column, change):
+    """The statement that changes a packed value's JSON."""
+    table, name = column.split(".")
+    return f"UPDATE {table} SET {name} = pack({change.replace('{}', f'unpack({name})')})"
+
+
 @pytest.mark.parametrize("command", [("trials",), ("baseline", "accept")])
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
-        ("UPDATE trials SET trial = replace(trial, '\"accuracy\"', '\"accurbcy\"')", "trial 0.measurement.accuracy: "),
-        ("UPDATE trials SET trial = replace(trial, '{', '[')", "a value is no JSON"),
-        ("UPDATE trials SET trial = '[1]'", "trial 0: input should be a valid dictionary"),
-        ("UPDATE cells SET final = json_set(final, '$.colour', 1)", "cell 1.final.colour: unexpected keyword"),
-        ("UPDATE cells SET final = json_set(final, '$.trial', 77)", "cell 1.final.trial: there is no trial 77"),
-        ("UPDATE cells SET final = json_set(final, '$.model', '../../x.xml')", "leads out of the run's folder"),
-        ("UPDATE cells SET final = json_set(final, '$.answers', '/etc/passwd')", "leads out of the run's folder"),
-        ("UPDATE cells SET params = json_set(params, '$.max_trials', 'x')", "cell 1.params.max_trials: "),
+        (
+            edited("trials.trial", "replace({}, '\"accuracy\":', '\"accurbcy\":')"),
+            "trial 0.measurement.accuracy: ",
+        ),
+        (edited("trials.trial", "replace({}, '{', '[')"), "a value is no JSON"),
+        ("UPDATE trials SET trial = unpack(trial)", "a value is not packed JSON but a str"),
+        ("UPDATE trials SET trial = 7", "a value is not packed JSON but a int"),
+        ("UPDATE trials SET trial = X'02aa'", "a value is packed in a way that is not known"),
+        ("UPDATE trials SET trial = substr(trial, 1, length(trial) - 9)", "a value is not whole"),
+        (edited("trials.trial", "json_set({}, '$.option.operations[0]', 99)"), "there is no 99 of"),
+        (edited("trials.trial", "json_remove({}, '$.option.operations[0]')"), "the base has 4"),
+        (edited("trials.trial", "json_set({}, '$.option.choices[0][1]', -1)"), "there is no -1 of"),
+        (edited("trials.trial", "json_remove({}, '$.option')"), "trial 0.option: "),
+        ("UPDATE cells SET base_id = NULL", "the option that it is stored against is not there"),
+        ("DELETE FROM contents", "content 1 is not there"),
+        ("UPDATE contents SET content = pack('[]')", "cell 1.reference: "),
+        ("UPDATE trials SET trial = pack('[1]')", "trial 0: input should be a valid dictionary"),
+        (
+            edited("cells.final", "json_set({}, '$.colour', 1)"),
+            "cell 1.final.colour: unexpected keyword",
+        ),
+        (
+            edited("cells.final", "json_set({}, '$.trial', 77)"),
+            "cell 1.final.trial: there is no trial 77",
+        ),
+        (
+            edited("cells.final", "json_set({}, '$.model', '../../x.xml')"),
+            "leads out of the run's folder",
+        ),
+        (
+            edited("cells.final", "json_set({}, '$.answers', '/etc/passwd')"),
+            "leads out of the run's folder",
+        ),
+        (edited("cells.params", "json_set({}, '$.max_trials', 'x')"), "cell 1.params.max_trials: "),
         ("UPDATE cells SET status = 'asleep'", "cell 1.status: "),
         ("UPDATE cells SET continues = 1", "cell 1 goes on from cell 1"),
         ("UPDATE cells SET continues = 99", "cell 1 goes on from cell 99, which is not there"),
-        ("UPDATE cells SET sensitivity = '[1]'", "cell 1.sensitivity: "),
+        ("UPDATE cells SET sensitivity_id = base_id", "cell 1.sensitivity.tensors: "),
         ("UPDATE runs SET started_at = '2024-02-31 00:00:00'", "cannot read the store"),
         ("UPDATE runs SET started_at = 7", "cannot read the store"),
         ("UPDATE runs SET seed = 'x'", "run run.seed: "),
@@ -159,6 +192,6 @@ def test_a_locked_store_says_to_wait(refused, change, reports, monkeypatch):
 
 def test_a_damaged_baseline_is_named(refused, quantize_zoo, change):
     assert quantize_zoo("baseline", "accept")[0] == 0
-    change("UPDATE baselines SET content = json_remove(content, '$.metric')")
+    change(edited("baselines.content", "json_remove({}, '$.metric')"))
     for command in ("show", "accept"):
         refused("baseline", command, told=["baseline 1.metric: field required"])

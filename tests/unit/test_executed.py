@@ -7,7 +7,7 @@ import pytest
 
 from builders import compression, model, named, parameter, pipeline, residual_model
 from operation_zoo import OPERATIONS
-from quantize_zoo.cell.executing import executed_notes, executed_of
+from quantize_zoo.cell.executing import DeviceLook, executed_notes
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import (
@@ -22,11 +22,18 @@ from zoo import random_samples, with_all_instructions
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
 
 
+def look(net, hardware=None, **params):
+    """What looks at the CPU, and the base option that it looks with."""
+    samples = random_samples(net, 4)
+    built = pipeline(net, samples, compression(**params), target=hardware or "CPU")
+    before = runtime_names(compile_for_latency(net, F32, BenchmarkParams()))
+    return DeviceLook(built, net, F32, BenchmarkParams(), before), built.base, samples[0]
+
+
 def executed(net, **params):
     """What the CPU executes of a model's base option, and the option."""
-    built = pipeline(net, random_samples(net, 4), compression(**params))
-    before = runtime_names(compile_for_latency(net, F32, BenchmarkParams()))
-    return executed_of(built, net, built.base, F32, BenchmarkParams(), before), built.base
+    device, base, _ = look(net, **params)
+    return device.executed(base), base
 
 
 def precisions(found):
@@ -54,6 +61,7 @@ def test_conversions_are_told_that_fp32_does_not_have():
     found, _ = executed(residual_model())
     entry = found.conversions[0]
     assert (entry.name, entry.before, entry.after) == ("first/fq_input_0", "f32", "u8")
+    assert {each.kind for each in found.conversions} <= {"FakeQuantize", "Convert", "Reorder", "Subgraph", "Eltwise"}
 
 
 def test_attention_runs_in_floating_point_with_avx2():
@@ -78,6 +86,38 @@ def test_asymmetric_weights_are_warned_of(preset, words):
     assert len(notes) == words
     if notes:
         assert "preset mixed" in notes[1]
+
+
+def compressed():
+    """What the CPU makes of the compressed weights of two convolutions and a matrix multiplication, way by way."""
+    device, base, sample = look(residual_model(), "CPU-weights")
+    return {str(each.way): each for each in device.compressed(base, sample)}
+
+
+def test_weights_of_convolutions_are_unpacked_and_what_a_device_refuses_is_told():
+    found = compressed()
+    # Held to AVX2, as tests are, a CPU that has AVX-512 must not run integers.
+    assert found.keys() == {
+        "INT8 asymmetric perchannel",
+        "INT4 symmetric perchannel",
+        "INT4 asymmetric perchannel",
+        "NF4 perchannel",
+    }
+    assert found["NF4 perchannel"].read == 1
+    eight = found["INT8 asymmetric perchannel"]
+    assert eight.refused or eight.unpacked == ("first", "branch")
+    notes = list(executed_notes(Executed((), (), tuple(found.values())), look(residual_model())[1], "CPU"))
+    assert len(notes) == sum(bool(each.refused) for each in found.values())
+
+
+def test_all_instructions_read_compressed_weights_of_a_matrix_multiplication():
+    with_all_instructions("test_executed", "every_way_is_read")
+
+
+def every_way_is_read():
+    for way, found in compressed().items():
+        assert (found.read, found.refused) == (1, ""), way
+        assert found.unpacked == (("first", "branch") if way.startswith("INT8") else ()), way
 
 
 def test_what_the_graph_does_not_show_is_not_taken_for_floating_point():

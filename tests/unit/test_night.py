@@ -13,26 +13,29 @@ from builders import Alone, Scorer, latency, option, pipeline, reference
 from quantize_zoo import errors
 from quantize_zoo.cell import Calibration, Finished, Prepared
 from quantize_zoo.config import DeviceSpec, load_matrix
-from quantize_zoo.matrix.baselines import baseline_content
+from quantize_zoo.matrix import planning
+from quantize_zoo.matrix.baselines import baseline_content, models_folder
 from quantize_zoo.matrix.night import STEPS, run_in
 from quantize_zoo.progress import Silent
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.store import Store
+from quantize_zoo.store import Elsewhere, Store
 from zoo import residual_model
 
-WORKS = ("prepare", "references", "calibrate", "submit", "compare", "finish", "hold")
+WORKS = ("prepare", "references", "calibrate", "submit", "compare", "finish", "hold", "elsewhere")
+LATE = ("hold", "elsewhere")  # their failure takes nothing of the cell away
 
 
 class PlayedWork:
     """Implements ``CellWork``; does what it is told to at the call of that name.
 
     ``accuracy`` is that of so many quantized operations, ``ratio`` what a comparison of two options gives, ``held`` the
-    newest request to hold a cell.
+    newest request to hold a cell, ``seconds`` what other environments may take, by model.
     """
 
     accuracy = staticmethod(lambda count: 1.0)
     ratio = Estimate(1.0, 0.9, 1.1, "x", 5)
     held = None
+    seconds = {}  # noqa: RUF012  # of all of them
 
     def __init__(self, cell, happens):
         self._cell, self._happens = cell, happens
@@ -86,10 +89,18 @@ class PlayedWork:
         path.write_text("")
         return Finished(latency(1.5), None)
 
+    def elsewhere(self, path, seconds):
+        PlayedWork.seconds[self._cell.model.name] = seconds
+        self._do("elsewhere")
+        return (Elsewhere("CPU[AVX2]", "f32", Estimate(1.0, None, None, "", 9), skipped=""),)
+
     def hold(self, request):
         PlayedWork.held = request
         self._do("hold")
         raise AssertionError("a test says what happens")
+
+
+PREPARE = PlayedWork.prepare
 
 
 class PlayedEngine:
@@ -118,19 +129,27 @@ class PlayedEngine:
         self.was_cut_short.set()
 
 
+@pytest.fixture(scope="module")
+def canonical(tmp_path_factory):
+    """A folder of canonical models for all nights: making one takes a process, which is not what is tested here."""
+    return tmp_path_factory.mktemp("models")
+
+
 @pytest.fixture
-def night(tmp_path, zoo):
+def night(tmp_path, zoo, canonical):
     """Run two cells, of which something happens to the first, and return what the store has."""
+    models_folder(tmp_path).symlink_to(canonical)
     matrix = load_matrix(zoo / "embedded.yml").select(["digits-resnet", "digits-mobilenet"], ["CPU"])
     matrix = matrix.model_copy(update={"devices": (DeviceSpec(device="CPU"),)}).with_optimizer({"max_trials": 4})
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
 
-    def run(happens, at_once=1, beside=(), **changes):
+    def run(happens, at_once=1, beside=(), limit=None, **changes):
         named = {("digits-resnet", name): what for name, what in happens.items()}
         engine = PlayedEngine(named, at_once)
-        return run_in(tmp_path, matrix.with_optimizer(changes), engine, store, Silent(), "quantize-zoo run", 0, beside)
+        tonight = run.matrix.with_optimizer(changes).model_copy(update={"max_minutes_a_night": limit})
+        return run_in(tmp_path, tonight, engine, store, Silent(), "quantize-zoo run", 0, beside)
 
-    run.store, run.folder = store, tmp_path
+    run.store, run.folder, run.matrix = store, tmp_path, matrix
     return run
 
 
@@ -156,9 +175,36 @@ def fail(error):
     return happens
 
 
+def test_a_settled_cell_is_evaluated_and_one_that_is_another_by_now_searches(night, monkeypatch):
+    monkeypatch.setattr(planning, "SETTLED_NIGHTS", 2)
+    first, second = night({}, limit=60), night({}, limit=60)
+    assert [cell.method for run in (first, second) for cell in run.cells] == ["cold_start"] * 4
+    third = night({}, limit=60)
+    assert [(cell.method, len(cell.trials)) for cell in third.cells] == [("eval", 1)] * 2
+    assert third.cells[0].trials[0].option_hash == second.cells[0].trials[second.cells[0].final.trial].option_hash
+
+    def another(self):
+        found = PREPARE(self)
+        return replace(found, reference=replace(found.reference, identity={"model content": "another"}))
+
+    monkeypatch.setattr(PlayedWork, "prepare", another)
+    assert [(cell.method, len(cell.trials)) for cell in night({}, limit=60).cells] == [("cold_start", 4)] * 2
+
+
+def test_without_a_limit_a_settled_cell_searches(night, monkeypatch):
+    monkeypatch.setattr(planning, "SETTLED_NIGHTS", 1)
+    assert [[len(cell.trials) for cell in night({}).cells] for _ in range(2)] == [[4, 4]] * 2
+
+
+def test_a_night_whose_time_is_over_begins_no_search_of_what_it_knows(night):
+    night({}, limit=60)
+    cells = night({}, limit=1e-9).cells
+    assert [(cell.method, len(cell.trials)) for cell in cells] == [("eval", 1)] * 2
+
+
 def test_the_steps_are_those_of_the_docstring():
     assert [step.__name__ for step in STEPS] == [
-        "prepare", "start", "references", "search", "confirm", "finish", "hold",
+        "prepare", "start", "references", "search", "confirm", "finish", "hold", "elsewhere",
     ]  # fmt: skip
 
 
@@ -168,9 +214,27 @@ def test_a_cell_goes_through_all_steps(night):
     assert [cell.status for cell in run.cells] == ["done", "done"]
     assert [len(cell.trials) for cell in run.cells] == [4, 4]
     assert all(cell.final.latency.ratio.value == 1.5 for cell in run.cells)
+    first = run.cells[0]
+    assert [each.environment for each in first.final.portability] == ["CPU[AVX2]"]
+    measured = sorted(each.seconds.total for each in first.trials if each.measurement and each.reused_from is None)
+    assert 10 * measured[0] <= PlayedWork.seconds["digits-resnet"] <= 10 * measured[-1], "ten trials"
 
 
-@pytest.mark.parametrize("name", [name for name in WORKS if name not in ("references", "hold")])
+def test_what_fails_in_other_environments_takes_nothing_of_the_cell_away(night):
+    run = night({"elsewhere": fail(errors.inference_failed("compiling", "no kernel"))}, max_trials=1)
+    cell = run.cells[0]
+    assert (cell.status, cell.error) == ("done", None)
+    assert cell.final.latency.ratio.value == 1.5
+    assert "no kernel" in cell.final.portability[0].skipped
+
+
+def test_no_other_environment_is_played_where_the_matrix_says_so(night):
+    night.matrix = night.matrix.model_copy(update={"portability": False})
+    cell = night({"elsewhere": fail(AssertionError("it is not asked for"))}, max_trials=1).cells[0]
+    assert cell.final.portability == ()
+
+
+@pytest.mark.parametrize("name", [name for name in WORKS if name not in ("references", *LATE)])
 def test_an_error_ends_its_cell_and_the_others_go_on(night, name):
     run = night({name: fail(errors.inference_failed("compiling", "no kernel"))})
     assert [cell.status for cell in run.cells] == (["failed", "done"])
@@ -178,7 +242,7 @@ def test_an_error_ends_its_cell_and_the_others_go_on(night, name):
     assert run.status == "finished"
 
 
-@pytest.mark.parametrize("name", [name for name in WORKS if name not in ("references", "hold")])
+@pytest.mark.parametrize("name", [name for name in WORKS if name not in ("references", *LATE)])
 def test_an_exception_that_is_not_ours_ends_its_cell_with_the_traceback_in_its_log(night, name):
     run = night({name: fail(ZeroDivisionError("of a library"))})
     assert [cell.status for cell in run.cells] == ["failed", "done"]

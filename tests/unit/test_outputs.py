@@ -45,6 +45,30 @@ def test_step_is_found_where_it_is():
     assert (exact.since, exact.before, exact.after) == (20, pytest.approx(0.97), pytest.approx(0.96))
 
 
+def test_change_points_are_those_of_the_textbook_search():
+    """Every partition into segments of four nights at least, the best one by dynamic programming."""
+    rng = np.random.default_rng(4)
+    for nights in (10, 25, 60):
+        values = rng.normal(0, 1, nights) + 3 * (np.arange(nights) >= nights // 2)
+        trend = find_trend("x", values)
+        steps = np.diff(values)
+        noise = 1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2)
+        points = best_points((values - np.median(values)) / noise, 3 * np.log(nights) + 6, 4)
+        assert (trend.since if trend else None) == (points[-1] if points else None)
+
+
+def best_points(values, penalty, shortest):
+    best = {0: (0.0, ())}
+    for end in range(shortest, len(values) + 1):
+        ways = [
+            (cost + np.var(values[start:end]) * (end - start) + penalty, (*points, start))
+            for start, (cost, points) in best.items()
+            if end - start >= shortest
+        ]
+        best[end] = min(ways)
+    return best[len(values)][1][1:]
+
+
 def test_creep_that_no_night_shows_is_found():
     """Half a noise's width in ten nights."""
     rng = np.random.default_rng(2)
@@ -160,11 +184,11 @@ def issues(tmp_path):
     program.chmod(0o755)
     (tmp_path / "python").symlink_to(sys.executable)
 
-    def run(*cells, opened="none", history=None, **changes):
+    def run(*cells, opened="none", gates=None, **changes):
         for path in (calls, tmp_path / "body"):
             path.unlink(missing_ok=True)
         write_reports(
-            make_run_report(run_record(*cells, **changes), [accepted(gated())], history), folder, newest=False
+            make_run_report(run_record(*cells, **changes), [accepted(gated())], gates=gates), folder, newest=False
         )
         script = ROOT / ".github" / "scripts" / "regression-issue.sh"
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OPEN": f'"quantize-zoo: {opened}"'}
@@ -208,11 +232,11 @@ def test_the_issue_of_a_missed_target_says_which(issues):
 
 def test_a_regressed_cell_that_is_taken_out_of_the_matrix_stays_in_the_issue(issues):
     rest = gated(model="b")
-    known = {"history": {"net-CPU": [gated(SLOWER)]}, "plan": RunPlan(("b-CPU",), whole=True)}
+    known = {"gates": {"net-CPU": ("run", gated(SLOWER).gate)}, "plan": RunPlan(("b-CPU",), whole=True)}
     calls, body = issues(rest, opened="regression", **known)
     assert calls == ["issue comment 7"]
     assert "- `net-CPU: it is no longer in the matrix; it regressed in run run: 6 % slower" in body
-    assert issues(rest, opened="regression", **(known | {"history": {}}))[0] == ["issue close 7"]
+    assert issues(rest, opened="regression", **(known | {"gates": {}}))[0] == ["issue close 7"]
 
 
 def test_a_run_that_does_not_know_closes_no_issue(issues):

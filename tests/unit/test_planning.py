@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import DeviceSpec, load_matrix
-from quantize_zoo.matrix.planning import SETTLED_NIGHTS, PastNight, gain_of, plan_night, shared_out
+from quantize_zoo.matrix.planning import SETTLED_NIGHTS, expected_seconds, gain_of, names_of, plan_night, shared_out
+from quantize_zoo.store import PastNight
 from unit.test_config import MODEL
 
 NIGHT = PastNight(100.0, 80.0, 20, "cold_start", "a", 1.5, alarmed=False)
@@ -33,7 +34,7 @@ def write_model(folder):
 
 
 def plans(cells, *nights, seconds=None):
-    history = {cell.key.label: past for cell, past in zip(cells, nights, strict=True)}
+    history = {names_of(cell): past for cell, past in zip(cells, nights, strict=True)}
     return plan_night(cells, history, seconds)
 
 
@@ -58,7 +59,7 @@ def test_who_searches_and_who_is_only_looked_at(cells):
 
 def test_an_alarm_and_a_long_time_without_a_search_end_the_rest(cells):
     settled = [NIGHT] * SETTLED_NIGHTS
-    evaluated = [replace(NIGHT, method="eval", trials=1, trial_seconds=4.0, seconds=24.0)] * SETTLED_NIGHTS
+    evaluated = [replace(NIGHT, method="eval", trials=1, search_seconds=4.0, seconds=24.0)] * SETTLED_NIGHTS
     x, y, z = plans(
         cells(), [replace(NIGHT, alarmed=True), *settled], [*evaluated, *settled], evaluated[1:] + settled, seconds=3600
     )
@@ -68,7 +69,7 @@ def test_an_alarm_and_a_long_time_without_a_search_end_the_rest(cells):
 
 
 def test_who_gained_more_gets_more(cells):
-    gained = [replace(NIGHT, ratio=1.5 * 1.02**-age, best=str(age)) for age in range(8)]
+    gained = [replace(NIGHT, speedup=1.5 * 1.02**-age, best=str(age)) for age in range(8)]
     assert gain_of(gained) == pytest.approx(0.02)
     same = [replace(NIGHT, best=str(age)) for age in range(8)]
     x, y, z = plans(cells(max_trials=1000), gained, same, same, seconds=60 + 500)
@@ -95,6 +96,18 @@ def test_where_no_time_is_left_stored_ones_are_evaluated_and_new_ones_begun(cell
 def test_an_evaluation_that_is_configured_stays_one(cells):
     x, *_ = plans(cells(trials_load_method="eval"), [], [], [], seconds=3600)
     assert (x.method, x.trials, x.minutes, x.why) == ("eval", 1, None, "as configured")
+
+
+def test_what_made_no_trial_last_night_is_expected_to_make_none(cells):
+    absent = replace(NIGHT, trials=0, search_seconds=0.0, seconds=0.5, best=None, speedup=None)
+    x, y, z = plans(cells(), [absent], [NIGHT], [absent, NIGHT])
+    assert [(each.trials, each.seconds) for each in (x, y, z)] == [(0, 0.5), (20, 100.0), (0, 0.5)]
+    assert expected_seconds([x, y, z]) == 101
+
+
+def test_a_run_of_what_nobody_knows_takes_what_nobody_knows(cells):
+    assert expected_seconds(plans(cells(), [], [], [])) is None
+    assert expected_seconds(plans(cells(), [], [NIGHT], [])) == 300
 
 
 AMOUNTS = st.floats(0, 1e6)

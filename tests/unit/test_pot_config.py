@@ -386,6 +386,24 @@ def test_images_are_a_folder_a_pattern_or_a_list(tmp_path):
     assert [each.name for each in image_files(listed)] == ["c.jpg", "b.png"]
 
 
+@pytest.mark.parametrize("kind", ["simplified", "data_free"])
+@pytest.mark.parametrize(
+    ("line", "remedy"), [("b.png 3", "remove what follows it"), ("c.png", "relative to the list's folder")]
+)
+def test_a_line_of_a_list_is_a_picture_and_nothing_else(load, tmp_path, kind, line, remedy):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    written(tmp_path, "list.txt", f"a.png\n\n{line}\n")
+    with pytest.raises(ConfigurationError, match=rf"(?s)list.txt:3: there is no file '{line}'.*{remedy}"):
+        load(quantizing(("DefaultQuantization", {}), engine={"type": kind, "data_source": "list.txt"}))
+
+
+def test_a_list_that_is_no_text_is_told(load, tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match=r"(?s)cannot read list.txt: .*UTF-8 text"):
+        load(quantizing(("DefaultQuantization", {}), engine={"type": "simplified", "data_source": "list.txt"}))
+
+
 @pytest.mark.parametrize("key", ["model", "weights"])
 def test_a_missing_file_is_looked_for_in_the_working_directory(load, key):
     content = quantizing(("DefaultQuantization", {}), model={**TUNED["model"], key: "missing"})
@@ -460,6 +478,16 @@ def test_pictures_on_the_command_line(load):
     load(TUNED)
     given = {**GIVEN, "ac_config": None, "engine": "simplified", "data_source": Path("images")}
     assert pot_of_options(PotOptions(**given)).engine == Images(data_source="images")
+
+
+def test_what_an_option_says_is_told_by_its_name(load):
+    load(TUNED)
+    job = pot_of_options(PotOptions(**{**GIVEN, "engine": "data_free"}))
+    assert job.warnings[0] == "--ac-config is ignored: --engine is data_free"
+    assert job.warnings[1].startswith("--engine: engine data_free calibrates on pictures of random noise")
+    assert job.names == ("-w", "-m")
+    with pytest.raises(ConfigurationError, match=r"^--shape: "):
+        pot_of_options(PotOptions(**{**GIVEN, "engine": "data_free", "shape": "[1, x]"}))
 
 
 def test_the_command_lines_engine_wins_over_the_files(load, tmp_path):

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import xmlschema
 
-from builders import accepted, cell_record, estimate, final, option, reference, trial
+from builders import accepted, estimate, final, option, reference, trial
 from quantize_zoo.gate import Check
 from quantize_zoo.gate.layers import LayerDeviation, LayerDeviations, LayerTimeChange, LayerTimes, PrecisionTrace
 from quantize_zoo.matrix import as_baselines
@@ -21,6 +21,7 @@ from quantize_zoo.report.gate_lines import gate_lines
 from quantize_zoo.report.json_schema import SCHEMA_FILE, schema_text
 from quantize_zoo.report.overview import answer, matrix, sparks, tiles
 from quantize_zoo.scoring import LayerTime
+from quantize_zoo.store import NightRecord
 from unit.test_gate_and_report import all_cells, broken, good, missing, run_record
 from unit.test_outputs import gated, measured
 
@@ -70,8 +71,7 @@ def test_matrix_has_models_by_devices_with_holes():
 
 
 def nights(*ratios):
-    cells = [cell_record([trial(0, 0.0, ratio)], final(0, ratio)) for ratio in ratios]
-    return [replace(cell, run_id=f"night{index}") for index, cell in enumerate(cells)]
+    return [NightRecord(f"night{index}", 1.0, None, ratio) for index, ratio in enumerate(ratios)]
 
 
 def test_nights_are_drawn_within_the_picture():

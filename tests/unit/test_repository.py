@@ -168,7 +168,8 @@ def night(store, run_id, repository, *checks):
     for each in record.trials:
         store.add_trial(cell, each)
     store.set_final(cell, record.final)
-    store.set_gate(cell, asdict(GateResult(1, "2026-01-01T00:00", checks)))
+    gate = GateResult(1, "2026-01-01T00:00", checks)
+    store.set_gate(cell, asdict(gate), gate.status)
     store.finish_run(run_id, "finished")
     return store.load_run(run_id)
 

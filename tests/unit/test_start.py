@@ -25,11 +25,24 @@ def placement():
 def start(placement, method, *searches, identity=IDENTITY, former=None):
     params = OptimizerParams(trials_load_method=method, accuracy_loss=1.0)
     prepared = Prepared(reference(identity=identity), placement, PRESET, former or {})
-    return find_start(params, prepared, searches)
+    return find_start(params, prepared, [each for each, _ in searches], Trials(searches))
 
 
-def search(*trials, method="cold_start", cell_id=7, **changed):
-    return StoredSearch(cell_id, method, {**IDENTITY, **changed}, trials)
+class Trials:
+    """Implements ``StoredTrials``."""
+
+    def __init__(self, searches):
+        self._found = {each.cell_id: trials for each, trials in searches}
+
+    def trials(self, cell_id):
+        return self._found[cell_id]
+
+    def trial(self, cell_id, number):
+        return self._found[cell_id][number]
+
+
+def search(*trials, method="cold_start", cell_id=7, best=None, **changed):
+    return StoredSearch(cell_id, method, {**IDENTITY, **changed}, best), trials
 
 
 STORED = (trial(0, 0.05, 2.0, option(0, 1, 2, 3)), trial(1, 0.0, 1.5, option(0, 2)), trial(2, 0.0, 1.2, option(1)))
@@ -123,7 +136,7 @@ def test_eval_rebuilds_the_best(placement):
 def test_best_is_what_the_run_called_best(placement, method):
     """Measured against the runner-up, the one of least loss may have lost."""
     assert start(placement, method, search(*STORED)).base == STORED[1].option
-    assert start(placement, method, replace(search(*STORED), best=2)).base == STORED[2].option
+    assert start(placement, method, search(*STORED, best=2)).base == STORED[2].option
 
 
 def test_eval_after_the_model_changed_is_refused(placement):

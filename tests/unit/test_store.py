@@ -24,8 +24,9 @@ from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, ConfigurationError, QuantizeZooError
 from quantize_zoo.search import Trial
 from quantize_zoo.store import ErrorRecord, OtherMetric, Reference, ReferencePoint, RunPlan, Store, database
-from quantize_zoo.store.schema import Base
-from stores import execute, insert, migrate_as_0_1_0
+from quantize_zoo.store.packing import unpack
+from quantize_zoo.store.schema import Base, Packed
+from stores import execute, insert, migrate_as_0_1_0, repack
 
 KILLS = 50
 
@@ -162,6 +163,9 @@ def json_texts(url):
             if isinstance(column.type, sa.JSON):
                 quoted = f'CAST("{column.name}" AS TEXT)'
                 yield from (text for (text,) in execute(url, f"SELECT {quoted} FROM {name}") if text is not None)
+            if isinstance(column.type, Packed):
+                found = execute(url, f'SELECT "{column.name}" FROM {name}')
+                yield from (json.dumps(unpack(packed)) for (packed,) in found if packed is not None)
 
 
 def no_constant(text):
@@ -180,7 +184,7 @@ def test_figures_that_are_no_finite_numbers_are_null(url):
     store.add_trial(cell, replace(first, measurement=replace(first.measurement, metrics=metrics)))
     others = (OtherMetric("other", "a", math.nan, 0.5),)
     store.set_final(cell, replace(final(0, 1.5), others=others))
-    store.set_gate(cell, {"checks": [{"value": math.nan}]})
+    store.set_gate(cell, {"checks": [{"value": math.nan}]}, "pass")
     store.add_baseline(accepted(store.load_run().cells[0]).content)
     (found,) = store.load_run().cells
     assert found.reference.metrics == found.trials[0].measurement.metrics == known
@@ -228,8 +232,8 @@ def test_trial_is_stored_once(url):
     store = Store(url)
     start_run(store)
     store.add_trial(start_cell(store), trial(3, 0.0, 1.5))
-    ((text,),) = execute(url, "SELECT CAST(trial AS TEXT) FROM trials")
-    assert "number" not in json.loads(text)
+    ((packed,),) = execute(url, "SELECT trial FROM trials")
+    assert "number" not in unpack(packed)
     assert {column.name for column in Base.metadata.tables["trials"].columns} == {"id", "cell_id", "number", "trial"}
     assert store.load_run().cells[0].trials[0] == trial(3, 0.0, 1.5)
 
@@ -301,7 +305,7 @@ def test_damaged_trial_cannot_be_read(url):
     store = Store(url)
     start_run(store)
     store.add_trial(start_cell(store), trial(0, 0.0, 1.0))
-    execute(url, "UPDATE trials SET trial = '{}'")
+    repack(url, "trials", "trial", lambda value: {"option": value["option"]})
     with pytest.raises(ConfigurationError, match=r"cannot read the store .*trial 0.kind: .*\n.*restore a copy"):
         store.load_run()
 
@@ -380,7 +384,9 @@ def test_trials_of_a_cell_come_after_those_that_it_continues(url):
         store.add_trial(cell, trial(number, 0.0, 1.0))
         if number:
             store.set_continues(cell, cells[number - 1])
-    assert [each.number for each in store.searches("net", "CPU")[0].trials] == [0, 1, 2]
+    newest = store.searches("net", "CPU")[0].cell_id
+    assert [each.number for each in store.trials(newest)] == [0, 1, 2]
+    assert [store.trial(newest, number) for number in range(3)] == list(store.trials(newest))
     assert [len(each.trials) for each in store.load_run().cells] == [1, 2, 3]
 
 
@@ -451,6 +457,11 @@ def test_schema_of_the_migrations_is_that_of_the_code(url):
         assert {column["name"]: column["nullable"] for column in inspector.get_columns(name)} == {
             column.name: column.nullable for column in table.columns
         }
+
+
+def test_the_last_migration_is_known_without_alembic(sqlite):
+    Store(sqlite).close()
+    assert execute(sqlite, "SELECT version_num FROM alembic_version") == [(database.REVISION,)]
 
 
 def test_newer_schema_is_refused(url):
@@ -562,6 +573,5 @@ def test_options_are_json_without_code(sqlite):
     start_run(store)
     cell = start_cell(store)
     store.add_trial(cell, trial(0, 0.0, 1.0, option(1, 2)))
-    with sa.create_engine(sqlite).begin() as connection:
-        (text,) = connection.execute(sa.text("SELECT trial FROM trials")).one()
-    assert '"quantize": true' in text
+    ((packed,),) = execute(sqlite, "SELECT trial FROM trials")
+    assert unpack(packed)["option"]["operations"] == [-1] * 4

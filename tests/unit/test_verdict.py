@@ -376,7 +376,7 @@ def gone(night):
     """A run without the cell whose newest night this was, and that has a baseline."""
     known = [accepted(replace(good(), model="net"))]
     run = run_record(replace(good(), model="b"), plan=planned("b"))
-    return make_run_report(run, known, {"net-CPU": [held(PASS), night]})
+    return make_run_report(run, known, gates={"net-CPU": ("run", night.gate)})
 
 
 def test_a_regression_of_a_cell_that_is_gone_is_told_until_it_is_accepted_or_dropped():

@@ -16,7 +16,7 @@ from quantize_zoo.report.benchmark_json import render_benchmark
 from quantize_zoo.report.json_schema import SCHEMA_FILE
 from quantize_zoo.scoring import LayerTime
 from quantize_zoo.search import Pruned, Score
-from quantize_zoo.store import Final, Holdout, OtherMetric, ReferencePoint, RunnerUp, Store
+from quantize_zoo.store import Final, Holdout, NightRecord, OtherMetric, ReferencePoint, RunnerUp, Store
 from quantize_zoo.text import files
 from unit.test_gate_and_report import all_cells, good, run_record
 from unit.test_outputs import gated, measured
@@ -140,8 +140,8 @@ def test_what_is_not_a_number_is_sorted_as_what_is_not_there():
 
 
 def test_nights_without_a_number_leave_lines_and_trends_alone():
-    nights = [replace(good(), run_id=f"n{index}") for index in range(12)]
-    lost = replace(good(), final=replace(final(1, 1.5), latency=replace(latency(1.5), ratio=estimate(NAN))))
+    nights = [NightRecord(f"n{index}", 1.0, 0.9, 1.5) for index in range(12)]
+    lost = NightRecord("n12", 1.0, 0.9, NAN)
     report = make_run_report(run_record(good()), nights={"net-CPU": [*nights, lost]})
     assert [night.speedup for night in report.cells[0].nights][-2:] == [1.5, None]
     assert report.cells[0].trends == ()
@@ -188,7 +188,12 @@ def test_a_name_has_one_meaning_in_the_results():
     (found,) = json.loads(render_json(make_run_report(run_record(cell))))["cells"]
     params = found.pop("params")
     assert params["accuracy_loss"] == 1.0, "percent, as the YAML has it"
-    assert found["trials"][0]["score"] == {"accuracy_loss_share": 0.02, "speedup": 1.9, "quantization_ratio": 0.25}
+    assert found["trials"][0]["score"] == {
+        "accuracy_loss_share": 0.02,
+        "speedup": 1.9,
+        "quantization_ratio": 0.25,
+        "size_ratio": None,
+    }
     assert found["trials"][0]["objective"] == -1.9
     assert found["final"]["holdout"]["accuracy_loss_share"]["value"] == 0.01
     assert found["final"]["runner_up"]["time_ratio"]["value"] == 1.1

@@ -32,6 +32,7 @@ _COMMANDS = {
     "waive": ("waiving.waive", "Write a waiver into a matrix: a known regression is no alarm until a date."),
     "compare": ("stored.compare", "Compare two model files, or the best models of two runs, side by side."),
     "bisect": ("bisecting.bisect", "Find the release or the commit that a regression came with."),
+    "prune": ("pruning.prune", "Remove old runs with their reports, and what only they needed."),
     "pot": ("pot.pot", "Run a configuration of POT, or POT's command line, as it is."),
     "worker": ("running.worker", "Be a worker of a Dask cluster that runs cells."),
 }

@@ -56,11 +56,12 @@ class ConsoleProgress:
     ) -> None:
         self._live.stop()
 
-    def cell_started(self, cell: Cell, position: int, total: int) -> None:
+    def cell_started(self, cell: Cell, position: int, total: int, left: float | None) -> None:
         """See ``RunObserver``."""
         task = self._live.add_task(escape(shown(cell.key.label)), total=_trials(cell), best="")
         self._running[cell.key.label] = time.monotonic(), task
-        self._console.print(Text(f"[{position + 1}/{total}] {shown(cell.key.label)}"), soft_wrap=True)
+        still = "" if left is None else f", about {max(1, round(left / 60))} min left"
+        self._console.print(Text(f"[{position + 1}/{total}] {shown(cell.key.label)}{still}"), soft_wrap=True)
 
     def reference_scored(self, cell: Cell, reference: Reference) -> None:
         """See ``RunObserver``."""

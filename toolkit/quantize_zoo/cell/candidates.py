@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from quantize_zoo.cell.cell import Cell
 from quantize_zoo.gate.bench import Bench
-from quantize_zoo.graph import ranges_hash, structural_signature
+from quantize_zoo.graph import ranges_hash, structural_signature, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline
 from quantize_zoo.scoring import (
+    Estimate,
     Watch,
     compile_again,
     compile_for_accuracy,
@@ -45,6 +47,11 @@ class Fp32:
     per_sample: NDArray[np.float64] | None
     higher_is_better: bool
 
+    @cached_property
+    def size_bytes(self) -> int:
+        """Bytes of its weights."""
+        return weights_bytes(self.model)
+
 
 @dataclass
 class Candidate:
@@ -52,6 +59,17 @@ class Candidate:
 
     model: ov.Model
     compiled: Any = None
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a pass over the search's samples found; see ``Scored``."""
+
+    accuracy: Estimate
+    metrics: dict[str, float]
+    per_sample: Any
+    hopeless: bool
+    compile_seconds: float
 
 
 @dataclass(frozen=True)
@@ -69,39 +87,75 @@ class CellCandidates:
         start = time.perf_counter()
         model = self.pipeline.build(option)
         candidate, structure = ranges_hash(model, option.steps), structural_signature(model)
-        return Built(candidate, structure, time.perf_counter() - start), Candidate(model)
+        size_ratio = self.fp32.size_bytes / max(1, weights_bytes(model))  # a model may have none
+        return Built(candidate, structure, time.perf_counter() - start, size_ratio), Candidate(model)
 
     def score(self, candidate: Candidate, *, prune: bool) -> Scored:
         """See ``Candidates``."""
         start = time.perf_counter()
+        found = self.passed(candidate, prune=prune)
+        seconds = time.perf_counter() - start - found.compile_seconds  # taking it down is a part of its cost
+        return Scored(
+            accuracy=found.accuracy,
+            metrics=found.metrics,
+            per_sample=found.per_sample,
+            hopeless=found.hopeless,
+            compile_seconds=found.compile_seconds,
+            seconds=seconds,
+            accuracy_loss=None if found.hopeless else self._loss(found),
+        )
+
+    def _loss(self, found: Passed) -> Estimate | None:
+        """Return the loss of a whole pass against FP32, if an interval can be told."""
+        fp32 = self.fp32
+        loss = paired_loss(
+            fp32.accuracy,
+            found.accuracy.value,
+            fp32.per_sample,
+            found.per_sample,
+            higher_is_better=fp32.higher_is_better,
+        )
+        return None if loss.low is None else loss
+
+    def passed(self, candidate: Candidate, *, prune: bool) -> Passed:
+        """Take the search's samples through a candidate in this process; with ``prune`` end when that is hopeless."""
+        start = time.perf_counter()
         compiled = compile_for_accuracy(candidate.model, self.bench.device)
-        compiled_at = time.perf_counter()
+        seconds = time.perf_counter() - start
+        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune)
+        if not found.hopeless:
+            candidate.compiled = compiled
+        return found
+
+    def passed_by(
+        self, compiled: Any, fp32: float, per_sample: NDArray[np.float64] | None, compile_seconds: float, *, prune: bool
+    ) -> Passed:
+        """Do the same with a compiled candidate, wherever it runs.
+
+        Args:
+            compiled: it, or the process that has it in its first slot.
+            fp32: FP32's metric where the candidate runs.
+            per_sample: its values of the search's samples there, if it has such.
+            compile_seconds: what compiling took.
+            prune: end when the target is surely missed.
+
+        """
         metric = self.bench.metric
-        scored = self.bench.accuracy.score(compiled, self.order, self._watch() if prune else None)
+        watch = self._watch(fp32, per_sample) if prune else None
+        scored = self.bench.accuracy.score(compiled, self.order, watch)
         hopeless = scored.samples < len(self.order)
-        per_sample = scored.per_sample.get(metric)
+        values = scored.per_sample.get(metric)
         if hopeless:
-            assert per_sample is not None, "only metrics with a value for each sample are watched"
-            value = float(per_sample.mean())
+            assert values is not None, "only metrics with a value for each sample are watched"
+            value = float(values.mean())
         else:
             value = scored.metrics[metric]
-            candidate.compiled = compiled
-        del compiled  # taking it down is a part of its cost
-        loss = None
-        if not hopeless:
-            fp32 = self.fp32
-            loss = paired_loss(
-                fp32.accuracy, value, fp32.per_sample, per_sample, higher_is_better=fp32.higher_is_better
-            )
-        return Scored(
-            accuracy=mean_estimate(value, per_sample),
-            metrics=scored.metrics,
-            per_sample=per_sample,
-            hopeless=hopeless,
-            compile_seconds=compiled_at - start,
-            seconds=time.perf_counter() - compiled_at,
-            accuracy_loss=None if loss is None or loss.low is None else loss,
-        )
+        return Passed(mean_estimate(value, values), scored.metrics, values, hopeless, compile_seconds)
+
+    @cached_property
+    def precision(self) -> str:
+        """The floating point precision that FP32 runs in here."""
+        return describe_execution(self.fp32.for_accuracy).inference_precision
 
     def measure(self, candidate: Candidate) -> Timed:
         """See ``Candidates``."""
@@ -121,15 +175,15 @@ class CellCandidates:
         del compiled, again  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 
-    def _watch(self) -> Watch | None:
+    def _watch(self, fp32: float, per_sample: NDArray[np.float64] | None) -> Watch | None:
         """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
-        fp32, metric = self.fp32, self.bench.metric
+        metric = self.bench.metric
         if self.bench.accuracy.sequences is not None:
             return None  # steps are not scored in random order
-        if fp32.per_sample is None or not fp32.higher_is_better or not can_prune(fp32.per_sample, fp32.accuracy):
+        if per_sample is None or not self.fp32.higher_is_better or not can_prune(per_sample, fp32):
             return None
-        allowed = self.cell.model.optimizer.params.accuracy_loss / 100 * fp32.accuracy
-        test = SequentialTest(fp32.per_sample, allowed)
+        allowed = self.cell.model.optimizer.params.accuracy_loss / 100 * fp32
+        test = SequentialTest(per_sample, allowed)
 
         def watch(values: Mapping[str, Any]) -> bool:
             return test.is_hopeless(float(values[metric]))

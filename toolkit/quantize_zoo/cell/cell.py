@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantize_zoo.config import CellKey, DeviceSpec, ModelConfig
+from quantize_zoo.config import CellKey, DeviceSpec, FleetSpec, ModelConfig, TrialsLoadMethod
 
 CPU = DeviceSpec(device="CPU")
 
@@ -17,6 +17,8 @@ class Cell:
     the device, which is not there, and its accuracy is the CPU's. ``cpu`` is the CPU model of the machines that it runs
     on, where these differ. A step that takes longer than ``hang_seconds``, and much longer than the cell's others, is
     taken for one that hangs. ``content`` tells sources of the model apart whose canonical file ``model.model`` is.
+    ``otherwise`` is how it searches where nothing stored fits it, and the night meant only to evaluate it. Of a
+    ``fleet`` the device is the member that its process plays itself, the one that leads.
     """
 
     model: ModelConfig
@@ -27,11 +29,18 @@ class Cell:
     cpu: str = ""
     hang_seconds: float = 1800.0
     content: str = ""
+    otherwise: TrialsLoadMethod | None = None
+    fleet: FleetSpec | None = None
 
     @property
     def key(self) -> CellKey:
         """What tells it from all other cells, and all its names."""
-        return self.device.key(self.model.name, self.cpu)
+        return self.target.key(self.model.name, self.cpu)
+
+    @property
+    def target(self) -> DeviceSpec | FleetSpec:
+        """What the matrix names: a device, or a fleet."""
+        return self.fleet or self.device
 
     @property
     def scoring_device(self) -> DeviceSpec:

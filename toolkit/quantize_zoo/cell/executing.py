@@ -1,54 +1,102 @@
-"""What the cell's device executes of a quantized model, and what that means for the search."""
+"""What the cell's device executes of quantized models and of compressed weights, found out by compiling them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import openvino as ov
+from numpy.typing import NDArray
 
-from quantize_zoo.config import BenchmarkParams, DeviceSpec
+from quantize_zoo import errors
+from quantize_zoo.config import BenchmarkParams, DeviceSpec, WeightCompression
+from quantize_zoo.errors import CellError
 from quantize_zoo.graph import data_path, find_bias, nodes_by_name
-from quantize_zoo.quantization import ModelOption, Pipeline
-from quantize_zoo.scoring import Executed, compile_for_latency, read_executed
+from quantize_zoo.quantization import ModelOption, Pipeline, without_quantization
+from quantize_zoo.scoring import (
+    Executed,
+    ExecutedCompression,
+    compile_for_latency,
+    executed_operations,
+    integer_weights_problem,
+    read_executed,
+    request_with,
+)
 
 
-def executed_of(
-    pipeline: Pipeline,
-    fp32: ov.Model,
-    option: ModelOption,
-    device: DeviceSpec,
-    benchmark: BenchmarkParams,
-    before: Collection[str],
-) -> Executed:
-    """Compile an option's model, and read from the device what it executes of it.
+@dataclass(frozen=True)
+class DeviceLook:
+    """Looks at what a device executes of a pipeline's models.
 
     Args:
-        pipeline: what builds the option's model.
-        fp32: the model that it is built of.
-        option: the configuration.
-        device: where it is to run.
-        benchmark: how its latency is measured.
+        pipeline: what builds them.
+        fp32: the model that they are built of.
+        device: where they are to run.
+        benchmark: how latency is measured.
         before: the names of what FP32 executes.
 
-    Raises:
-        CellError: the model cannot be built, or the device refuses it.
-
     """
-    nodes, on_data = nodes_by_name(fp32), data_path(fp32)
-    additions = {}
-    for name, choice in option.operations.items():
-        if choice.quantize:
-            bias = find_bias(nodes[name], on_data)
-            additions[name] = "" if bias is None else bias.addition
-    return read_executed(compile_for_latency(pipeline.build(option), device, benchmark), additions, before)
+
+    pipeline: Pipeline
+    fp32: ov.Model
+    device: DeviceSpec
+    benchmark: BenchmarkParams
+    before: Collection[str]
+
+    def executed(self, base: ModelOption) -> Executed:
+        """Return what the device executes of an option's model.
+
+        Raises:
+            CellError: the model cannot be built, or the device refuses it.
+
+        """
+        quantized = [name for name, choice in base.operations.items() if choice.quantize]
+        return read_executed(self._compiled(base), self._names(quantized), self.before)
+
+    def compressed(self, base: ModelOption, sample: Mapping[str, NDArray[Any]]) -> tuple[ExecutedCompression, ...]:
+        """Return what the device executes of each way to compress weights that an operation is offered.
+
+        A device may refuse a kernel as late as in the first inference: the ``sample`` is one's.
+        """
+        offered = {each.name: each.compressed_weights for each in self.pipeline.placement.operations}
+        ways = dict.fromkeys(way for each in offered.values() for way in each)
+        return tuple(self._way(base, way, [name for name in offered if way in offered[name]], sample) for way in ways)
+
+    def _way(
+        self, base: ModelOption, way: WeightCompression, names: list[str], sample: Mapping[str, NDArray[Any]]
+    ) -> ExecutedCompression:
+        if way.mode != "nf4" and (problem := integer_weights_problem(self.device)):
+            return ExecutedCompression(way, 0, (), problem)
+        compressed = {
+            name: without_quantization(choice, way if name in names else None)
+            for name, choice in base.operations.items()
+        }
+        try:
+            compiled = self._compiled(replace(base, operations=compressed))
+            request_with(compiled, sample).infer()
+        except (CellError, RuntimeError) as error:
+            why = error.what if isinstance(error, CellError) else errors.message_of(error)
+            return ExecutedCompression(way, 0, (), why)
+        executed = executed_operations(compiled, self._names(names))
+        unpacked = tuple(each.name for each in executed if each.in_floating_point)
+        return ExecutedCompression(way, len(names) - len(unpacked), unpacked)
+
+    def _compiled(self, option: ModelOption) -> Any:
+        return compile_for_latency(self.pipeline.build(option), self.device, self.benchmark)
+
+    def _names(self, operations: Collection[str]) -> dict[str, str]:
+        """Return the operations, each with the addition of its bias, by whose name the plugin may call both."""
+        nodes, on_data = nodes_by_name(self.fp32), data_path(self.fp32)
+        biases = {name: find_bias(nodes[name], on_data) for name in operations}
+        return {name: "" if bias is None else bias.addition for name, bias in biases.items()}
 
 
 def executed_notes(executed: Executed, option: ModelOption, device: str) -> Iterator[str]:
     """Yield what a user should know of it: above all what the asymmetric weights of preset accuracy cost."""
     idle = executed.in_floating_point
-    if not idle:
-        return
-    yield f"{device} runs {len(idle)} of {len(executed.operations)} quantized operations in floating point"
+    if idle:
+        yield f"{device} runs {len(idle)} of {len(executed.operations)} quantized operations in floating point"
     asymmetric = [
         name
         for name in idle
@@ -59,3 +107,6 @@ def executed_notes(executed: Executed, option: ModelOption, device: str) -> Iter
             f"{len(asymmetric)} of these have asymmetric weights, which {device} does not multiply in INT8: "
             "preset mixed, or weights: {mode: symmetric}, keeps activations asymmetric and runs in INT8"
         )
+    for each in executed.compressed:
+        if each.refused:
+            yield f"{device} does not run weights in {each.way}, which are not offered: {each.refused}"

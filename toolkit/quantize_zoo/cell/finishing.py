@@ -13,11 +13,11 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
-from quantize_zoo.cell.nncf import quantize_with_nncf
+from quantize_zoo.cell.nncf import nncf_models
 from quantize_zoo.cell.values import Finished
-from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate.bench import Bench, measure_figures
-from quantize_zoo.graph import content_hash, read_model, save_model
+from quantize_zoo.graph import content_hash, read_model, weights_bytes
 from quantize_zoo.quantization import Samples
 from quantize_zoo.scoring import (
     Answers,
@@ -29,6 +29,7 @@ from quantize_zoo.scoring import (
     compile_for_accuracy,
     compile_for_latency,
     find_checker,
+    integer_weights_problem,
     mean_estimate,
     measure_finally,
     open_session,
@@ -39,28 +40,6 @@ from quantize_zoo.scoring import (
 )
 from quantize_zoo.scoring.proof import LAST_BITS, PROVEN_SAMPLES, SUMMED_OTHERWISE, require_same_outputs
 from quantize_zoo.store import Holdout, OtherMetric, Proof, ReferencePoint
-
-
-def write_proven(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float | None) -> Proof:
-    """Write a candidate as IR, and see that the file computes what was scored; else nothing is left of it.
-
-    Args:
-        work: the cell's.
-        candidate: the model in memory.
-        path: where to write it.
-        accuracy: the tuned metric that its trial found; None if it found none.
-
-    Raises:
-        CellError: the file cannot be written, or computes something else.
-
-    """
-    save_model(candidate, path)
-    try:
-        return prove(work, candidate, path, accuracy)
-    except QuantizeZooError:
-        for suffix in (".xml", ".bin"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
-        raise
 
 
 def prove(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float | None) -> Proof:
@@ -116,31 +95,43 @@ def finish_file(
 
 def _loss(work: CellCandidates, answers: Mapping[str, Answers], indices: Sequence[int]) -> Estimate | None:
     """Return the loss on some samples, with its interval; None where none can be given."""
-    metric, higher = work.bench.metric, work.fp32.higher_is_better
     fp32, int8 = (work.bench.accuracy.part(answers[name], list(indices)) for name in ("fp32", "int8"))
-    if fp32.values is not None and int8.values is not None:
-        values = fp32.values, int8.values
-        return paired_loss(fp32.metrics[metric], int8.metrics[metric], *values, higher_is_better=higher)
-    if fp32.replicates is None or int8.replicates is None:
-        return None
-    replicates = fp32.replicates, int8.replicates
-    return replicated_loss(fp32.metrics[metric], int8.metrics[metric], *replicates, higher_is_better=higher)
+    loss = loss_between(fp32, int8, higher_is_better=work.fp32.higher_is_better)
+    return None if loss.low is None else loss
 
 
-def score_reference(work: CellCandidates, name: str, samples: Samples, holdout: tuple[int, ...]) -> ReferencePoint:
-    """Score the model that another tool makes of the same calibration samples, as a trial is scored.
+def loss_between(fp32: Answers, int8: Answers, *, higher_is_better: bool) -> Estimate:
+    """Return the loss of one model's answers against another's on the same samples, with its interval where it can."""
+    metrics = fp32.metrics[fp32.metric], int8.metrics[int8.metric]
+    if fp32.values is None and int8.values is None and fp32.replicates is not None and int8.replicates is not None:
+        replicates = fp32.replicates, int8.replicates
+        return replicated_loss(*metrics, *replicates, higher_is_better=higher_is_better)
+    return paired_loss(*metrics, fp32.values, int8.values, higher_is_better=higher_is_better)
+
+
+def score_reference(
+    work: CellCandidates, tool: str, samples: Samples, holdout: tuple[int, ...]
+) -> Iterator[tuple[ReferencePoint, ov.Model]]:
+    """Score the models that another tool makes of the same calibration samples, as a trial is scored; yield them, too.
+
 
     Raises:
-        CellError: the tool fails, or its model cannot be run.
+        CellError: the tool fails, or a model of it cannot be run.
 
     """
-    start = time.perf_counter()
-    model = quantize_with_nncf(work.fp32.model, samples, work.cell.model.compression)
-    seconds = time.perf_counter() - start
-    scored = work.score(Candidate(model), prune=False)
-    return ReferencePoint(
-        name, scored.accuracy, confirm(work.bench, work.fp32.model, model), score_holdout(work, model, holdout), seconds
-    )
+    if tool == "nncf-weights" and (problem := integer_weights_problem(work.bench.device)):
+        raise errors.reference_failed(tool, f"its model cannot be run: {problem}")
+    for name, make in nncf_models(tool, work.fp32.model, samples, work.cell.model.compression).items():
+        start = time.perf_counter()
+        model = make()
+        seconds = time.perf_counter() - start
+        try:
+            scored = work.score(Candidate(model), prune=False)
+            latency = confirm(work.bench, work.fp32.model, model)
+            found = score_holdout(work, model, holdout)
+        except CellError as error:
+            raise errors.reference_failed(tool, f"its model cannot be run: {error.what}") from error
+        yield ReferencePoint(name, scored.accuracy, latency, found, seconds, weights_bytes(model)), model
 
 
 def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLatency | None:

@@ -9,11 +9,14 @@ from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.statistics import short_hash
 from quantize_zoo.config import HardwareConfig, search_stages
 from quantize_zoo.scoring import Environment, describe_environment
+from quantize_zoo.store import FleetMember
 
 _PART_OF_A_SEARCH = {"ignored", "model_type", "saturation_fix", "stat_subset_size"}
 
 
-def search_identity(cell: Cell, hardware: HardwareConfig, dataset: str, tuning: Sequence[int]) -> dict[str, str]:
+def search_identity(
+    cell: Cell, hardware: HardwareConfig, dataset: str, tuning: Sequence[int], members: Sequence[FleetMember] = ()
+) -> dict[str, str]:
     """Return what a search belongs to, by what a user would call it.
 
     The scopes, presets and overrides of TunableQuantization are apart: fine_tune may go on with others.
@@ -23,6 +26,7 @@ def search_identity(cell: Cell, hardware: HardwareConfig, dataset: str, tuning: 
         hardware: what it is quantized for.
         dataset: how many samples of which content there are.
         tuning: the samples of the search.
+        members: of the fleet, those that are not here, too.
 
     """
     compression, params = cell.model.compression, cell.model.optimizer.params
@@ -35,7 +39,7 @@ def search_identity(cell: Cell, hardware: HardwareConfig, dataset: str, tuning: 
         "dataset": dataset,
         "samples of the search": short_hash(list(tuning))[:12],
         "metric": cell.model.metric,
-        "device": cell.device.label + (" scored on CPU" if cell.scored_on_cpu else ""),
+        "device": _device_text(cell, members),
         "hardware configuration": f"{hardware.target} {short_hash(hardware.model_dump(mode='json'))}",
         "pipeline": short_hash([steps, fixed]),
         "device configuration": json.dumps(cell.scoring_device.device_config, sort_keys=True),
@@ -43,6 +47,14 @@ def search_identity(cell: Cell, hardware: HardwareConfig, dataset: str, tuning: 
         "search space": short_hash([scopes, params.compatibility]),
         "environment": _environment_text(describe_environment()),
     }
+
+
+def _device_text(cell: Cell, members: Sequence[FleetMember]) -> str:
+    if cell.fleet is None:
+        return cell.device.label + (" scored on CPU" if cell.scored_on_cpu else "")
+    here = ", ".join(f"{each.name} {each.share:.6g}" for each in members if not each.unavailable)
+    slower = ", slower members allowed" if cell.fleet.allow_slower else ""
+    return f"{cell.fleet.label} ({here}{slower})"
 
 
 def _environment_text(environment: Environment) -> str:

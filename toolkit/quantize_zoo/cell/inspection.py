@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import openvino as ov
@@ -16,19 +17,18 @@ from quantize_zoo.graph import make_canonical, read_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
     AccuracySession,
+    Where,
     checker_entry,
     compile_for_accuracy,
     counts_answers,
     evaluator_problem,
+    faults_of,
     find_checker,
     framework_note,
     hardware_target,
-    missing_files,
     open_session,
     place_in_entry,
     resolution_note,
-    unknown_keys,
-    unknown_names,
     with_prefixes,
 )
 
@@ -36,6 +36,8 @@ _AT_F32 = DeviceSpec(device="CPU", inference_precision="f32")
 # Where in the checker's entry a fault is to be mended, by what its message says first.
 _PLACES: dict[str, tuple[str | int, ...]] = {
     "dataset": ("datasets", 0),
+    "preprocessing": ("datasets", 0, "preprocessing"),
+    "metrics": ("datasets", 0, "metrics"),
     "model and dataset": ("datasets", 0, "preprocessing"),
     "accuracy checker": ("launchers", 0, "adapter"),
     "accuracy_checker: launcher": ("launchers", 0),
@@ -44,45 +46,78 @@ _PLACES: dict[str, tuple[str | int, ...]] = {
 }
 
 
-def inspect_model(config: ModelConfig, devices: Iterable[str], *, fast: bool) -> tuple[list[ConfigurationError], str]:
-    """Return what is wrong with a model, its configuration or its data, and a remark on how it is scored.
+@dataclass(frozen=True)
+class Inspection:
+    """What is wrong with a model, its configuration or its data, and a remark on how it is scored.
+
+    ``unknown_keys`` are those that the checker does not know: it passes most of them over.
+    """
+
+    refusals: Sequence[ConfigurationError]
+    unknown_keys: Sequence[ConfigurationError] = ()
+    note: str = ""
+
+
+def inspect_model(
+    config: ModelConfig,
+    devices: Iterable[str],
+    *,
+    fast: bool,
+    scored: bool = True,
+    lenient: bool = False,
+    dataset: int = 0,
+) -> Inspection:
+    """Look at a model, its configuration and its data.
 
     Args:
         config: a complete model of a matrix.
         devices: OpenVINO's names of those that it is quantized for.
         fast: look at the configuration alone, at no model and no data.
+        scored: an accuracy is asked for, and not calibration alone.
+        lenient: look at model and data also where there are keys that the checker does not know.
+        dataset: the number of the dataset among the entry's.
 
     """
     entry, where = with_prefixes(checker_entry(config), config), place_in_entry(config)
-    note = framework_note(config)
-    wrong = [*unknown_names(entry, where), *unknown_keys(entry, where)]
+    entry["datasets"] = [entry["datasets"][dataset]]
+    if dataset != 0:
+        where = _nowhere(config.location)
+    from_zoo = config.zoo_name is not None
+    found = list(faults_of(entry, where, files=not fast and not from_zoo, scored=scored))
+    refusals = [fault.error for fault in found if not fault.unknown_key]
+    unknown_keys = [fault.error for fault in found if fault.unknown_key]
     if "evaluation" in entry and (problem := evaluator_problem(entry["evaluation"])):
-        wrong.append(errors.custom_evaluator(where(()), problem))
-    if config.zoo_name is not None:
-        return wrong, "; ".join(filter(None, [note, "its model and data are looked at when it is run"]))
-    if not fast:
-        wrong += missing_files(entry, where)
-    if fast or wrong:
-        return wrong, note
-    with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:
-        fault, remark = _tried(config, devices, where, Path(folder))
-    return [] if fault is None else [fault], "; ".join(filter(None, [note, remark]))
+        refusals.append(errors.custom_evaluator(where(()), problem))
+    note = framework_note(config)
+    if from_zoo:
+        note = "; ".join(filter(None, [note, "its model and data are looked at when it is run"]))
+    if not (fast or from_zoo or refusals or (unknown_keys and not lenient)):
+        with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:
+            fault, remark = _tried(config, devices, where, Path(folder), scored, dataset)
+        if fault is not None:
+            refusals.append(fault)
+        note = "; ".join(filter(None, [note, remark]))
+    return Inspection(refusals, unknown_keys, note)
+
+
+def _nowhere(location: str) -> Where:
+    return lambda _: location
 
 
 def _tried(
-    config: ModelConfig, devices: Iterable[str], where: Callable[[Sequence[str | int]], str], folder: Path
+    config: ModelConfig, devices: Iterable[str], where: Where, folder: Path, scored: bool, dataset: int
 ) -> tuple[ConfigurationError | None, str]:
     """Return what is wrong with model or data; and a remark where the samples are too few for the target."""
     try:
         make_canonical(config.model, config.input_shapes, folder / "model.xml")
         model = read_model(folder / "model.xml")
         for target in dict.fromkeys(hardware_target(device) for device in devices):
-            _place(model, config, target)
+            place_model(model, config, target)
     except QuantizeZooError as error:
         return errors.not_ready(_line_of_model(config), error.what, error.remedy), ""
     try:
-        session = open_session(find_checker(), config, model, first=1)
-        values = session.try_first(compile_for_accuracy(model, _AT_F32))
+        session = open_session(find_checker(), config, model, dataset=dataset, first=1)
+        values = session.try_first(compile_for_accuracy(model, _AT_F32)) if scored else {}
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")
         place = where(_PLACES[kind]) if kind in _PLACES else error.where or _line_of_model(config)
@@ -95,9 +130,14 @@ def _tried(
     return None, resolution_note(params.accuracy_loss, tuning)
 
 
-def _place(model: ov.Model, config: ModelConfig, target: str) -> None:
-    """Find out where FakeQuantize goes; raises if the model is quantized already or has nothing to quantize."""
-    Pipeline(
+def place_model(model: ov.Model, config: ModelConfig, target: str) -> Pipeline:
+    """Find out where FakeQuantize goes, without data.
+
+    Raises:
+        CellError: the model is quantized already, or has nothing to quantize.
+
+    """
+    return Pipeline(
         model.clone(),
         config.name,
         load_hardware(config.compression.hardware or hardware_path(target)),
@@ -114,4 +154,8 @@ def _collect_nothing(*_: object) -> ActivationStatistics:
 
 
 def _line_of_model(config: ModelConfig) -> str:
-    return read_yaml(config.source).where(("model",)) if config.source.is_file() else config.location
+    try:
+        source = read_yaml(config.source)
+    except ConfigurationError:  # a file of POT with comments, or none at all
+        return str(config.model)
+    return source.where(("model",)) if ("model",) in source.lines else str(config.model)  # POT's options name a model

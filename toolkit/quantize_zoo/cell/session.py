@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from quantize_zoo import errors
 from quantize_zoo.cell import finishing
 from quantize_zoo.cell.candidates import CellCandidates, Fp32
 from quantize_zoo.cell.cell import Cell
-from quantize_zoo.cell.executing import executed_notes, executed_of
+from quantize_zoo.cell.elsewhere import SampleSets, score_elsewhere
+from quantize_zoo.cell.executing import DeviceLook, executed_notes
+from quantize_zoo.cell.fleet import Fleet
 from quantize_zoo.cell.identity import search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.surveying import survey
@@ -48,14 +51,16 @@ from quantize_zoo.scoring import (
     hardware_target,
     mean_estimate,
     open_session,
+    playable_environments,
     require_device,
     resolution_note,
     runtime_names,
     split_samples,
     split_sequences,
 )
+from quantize_zoo.scoring.proof import write_proven
 from quantize_zoo.search import Evaluation, Known, Survey, Timed, evaluate
-from quantize_zoo.store import Reference, ReferencePoint
+from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint, lead_of
 
 
 class CellSession:
@@ -66,6 +71,7 @@ class CellSession:
         statistics: the folder where collected statistics are kept.
         inputs: the folder for preprocessed inputs that do not fit into memory.
         quiet: held while the latency of a trial is measured.
+        limit: the instruction set that oneDNN is limited to on this machine, beside what the cell asks for.
 
     """
 
@@ -75,14 +81,15 @@ class CellSession:
         statistics: Path,
         inputs: Path,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
+        limit: str = "",
     ) -> None:
         self._cell = cell
+        self._limit = limit
         self._device = cell.scoring_device
         self._quiet = quiet
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
         self._statistics = StatisticsCache(statistics, self._calibration_samples, self._statistics_depend_on)
         self._executed: Executed | None = None
-        self._executed_notes: tuple[str, ...] = ()
 
     def convert(self, source: Path, target: Path) -> None:
         """Make the canonical model of a source; see ``make_canonical``."""
@@ -150,9 +157,12 @@ class CellSession:
             self._split,
             compile_again(fp32_for_latency, self._model, self._device, params.benchmark),
         )
-        self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning)
         self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
+        fleet = self._cell.fleet
+        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder) if fleet else None
+        members = self._fleet.members if self._fleet else ()
+        self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning, members)
         placement = self._pipeline.placement
         reference = Reference(
             identity=self._identity,
@@ -173,29 +183,43 @@ class CellSession:
             higher_is_better=fp32.higher_is_better,
             scored_on=self._device.label if self._cell.scored_on_cpu else "",
             model_path=str(config.model),
+            fleet=members,
         )
         return Prepared(reference, placement, self._pipeline.base, {"dataset": former})
 
     def references(self) -> tuple[ReferencePoint, ...]:
         """Score the models of other tools that the cell asks for."""
         samples = self._calibration_samples(self._cell.model.compression.tunable.stat_subset_size)
-        score = partial(finishing.score_reference, self._work, samples=samples, holdout=self._split.holdout)
-        return tuple(score(name) for name in self._cell.references)
+
+        def score(name: str) -> Iterator[ReferencePoint]:
+            for point, model in finishing.score_reference(self._work, name, samples, self._split.holdout):
+                yield self._fleet.reference(point, model, self._samples) if self._fleet else point
+
+        return tuple(point for name in self._cell.references for point in score(name))
 
     def calibrate(self, base: ModelOption) -> Calibration:
         """Collect the statistics of all options of the search space around the base.
 
-        Of the first base it is read as well what the device executes.
+        The first time it is found out as well what the device executes of the preset's base.
         """
         start = time.perf_counter()
         self._pipeline.prepare(base)
         seconds = time.perf_counter() - start
         if self._executed is None and self._work.bench.measures_latency:
-            self._executed = executed_of(
-                self._pipeline, self._model, base, self._device, self._work.bench.benchmark, self._fp32_executes
-            )
-            self._executed_notes = tuple(executed_notes(self._executed, base, self._device.label))
-        return Calibration(seconds, self._pipeline.errors(base), self._executed, self._executed_notes)
+            self._executed = self._look_at_device(replace(self._pipeline.base, steps=base.steps))
+        notes = (
+            () if self._executed is None else executed_notes(self._executed, self._pipeline.base, self._device.label)
+        )
+        return Calibration(seconds, self._pipeline.errors(base), self._executed, tuple(notes))
+
+    def _look_at_device(self, base: ModelOption) -> Executed:
+        """Find out what the device executes of a base, and of compressed weights if these are to be searched."""
+        bench = self._work.bench
+        look = DeviceLook(self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes)
+        executed = look.executed(base)
+        if not any("bits" in stage.compression.tunable.tuning_scope for stage in search_stages(self._cell.model)):
+            return executed
+        return replace(executed, compressed=look.compressed(base, bench.timed_samples()[0]))
 
     def survey(self, base: ModelOption) -> Survey | None:
         """Find out what quantizing each operation as the base does saves and changes; None where that fails."""
@@ -209,16 +233,19 @@ class CellSession:
 
     def evaluate(self, option: ModelOption, known: Known, *, prune: bool, measure: bool = True) -> Evaluation:
         """Find out what an option is worth; see ``evaluate`` of the search."""
-        return evaluate(self._work, option, known, prune=prune, measure=measure, quiet=self._quiet)
+        candidates = self._fleet.candidates(known) if self._fleet else self._work
+        return evaluate(candidates, option, known, prune=prune, measure=measure, quiet=self._quiet)
 
     def measure(self, option: ModelOption) -> Timed:
         """Measure an option's latency; another machine scored it."""
-        return self._work.measure(self._work.build(option)[1])
+        return (self._fleet or self._work).measure(self._work.build(option)[1])
 
     def compare(self, first: ModelOption, second: ModelOption) -> Estimate:
         """Measure the latency of two options in turns: time of the second / time of the first."""
         one, other = (self._pipeline.build(option) for option in (first, second))
         measured = finishing.confirm(self._work.bench, other, one)
+        if self._fleet:
+            return self._fleet.compare(one, other, measured).ratio
         assert measured is not None, "options are compared where latency is measured"
         return measured.ratio
 
@@ -227,8 +254,23 @@ class CellSession:
 
         ``accuracy`` is what its trial found.
         """
-        proof = finishing.write_proven(self._work, self._work.build(option)[1].model, path, accuracy)
-        return finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
+        proof = self._write(option, accuracy, path)
+        finished = finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
+        return self._fleet.finish(finished, path, self._samples) if self._fleet else finished
+
+    def elsewhere(self, path: Path, seconds: float) -> tuple[Elsewhere, ...]:
+        """Score a model that ``finish`` has written in the other environments that this machine can play.
+
+        They take no longer than so many seconds; those that the time does not suffice for say so.
+
+        Raises:
+            CellError: its network cannot run in another process.
+
+        """
+        found = playable_environments(self._device, self._work.precision, self._limit)
+        members = {each.name for each in self._fleet.members} if self._fleet else set()
+        environments = [each for each in found if each.label not in members]
+        return tuple(score_elsewhere(self._work, environments, self._limit, path, self._samples, seconds))
 
     def identify(self, option: ModelOption) -> str:
         """Return the hash by which a trial knows its candidate."""
@@ -236,7 +278,11 @@ class CellSession:
 
     def export(self, option: ModelOption, accuracy: float | None, path: Path) -> None:
         """Write the option's model as IR, and prove it."""
-        finishing.write_proven(self._work, self._work.build(option)[1].model, path, accuracy)
+        self._write(option, accuracy, path)
+
+    def _write(self, option: ModelOption, accuracy: float | None, path: Path) -> Proof:
+        candidate = self._work.build(option)[1].model
+        return write_proven(candidate, path, partial(finishing.prove, self._work, candidate, path, accuracy))
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""
@@ -248,11 +294,12 @@ class CellSession:
 
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
-        return hold(
-            self._work.bench,
-            request,
-            Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build),
-        )
+        lead = lead_of(self._fleet.members) if self._fleet else ""
+        tonight = Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build, lead)
+        result = hold(self._work.bench, request, tonight)
+        if not self._fleet:
+            return result
+        return replace(result, checks=(*result.checks, *self._fleet.hold(request, tonight)))
 
     def _score_fp32(
         self, accuracy: AccuracySession, split: Split, again: Callable[[], Any]
@@ -269,6 +316,11 @@ class CellSession:
             raise errors.fp32_metric_unusable(config.metric, value)
         better = accuracy.higher_is_better(config.metric)
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
+
+    @property
+    def _samples(self) -> SampleSets:
+        """Those of the search, and those of the holdout."""
+        return self._split.scoring, self._split.holdout
 
     def _notes(self, fp32: Fp32) -> Iterator[str]:
         samples = len(self._split.tuning)
@@ -293,6 +345,8 @@ class CellSession:
         timed = self._work.bench.timed_indices
         if len(timed) > 1 and self._work.bench.measures_latency:
             yield f"latency is that of {len(timed)} samples: {_shapes_text(self._work.bench.timed_inputs())}"
+        if self._fleet:
+            yield from self._fleet.notes()
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
         for name in self._untaken:

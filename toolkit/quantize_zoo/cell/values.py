@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Executed, LayerTime, PairedLatency
-from quantize_zoo.store import Figures, Holdout, OtherMetric, Proof, Reference
+from quantize_zoo.store import Elsewhere, Figures, Holdout, OtherMetric, Proof, Reference
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Prepared:
 class Calibration:
     """The seconds spent on statistics, and how much quantizing each operation changes its output.
 
-    ``executed`` is what the device executes of the base that was calibrated first, None without the device; ``notes``
+    ``executed`` is what the device executes of the preset's base, fully quantized; None without the device. ``notes``
     tell what the user should know of it.
     """
 
@@ -43,7 +43,7 @@ class Finished:
     """The best model's latency, measured independently of its trial, and its accuracy on other data than the search's.
 
     ``latency`` is None without the cell's device, ``loss`` where the metric is not that of single samples. The hashes
-    are those of the files of the model and of its answers.
+    are those of the files of the model and of its answers. Of a fleet ``members`` and ``slower`` are as in ``Final``.
     """
 
     latency: PairedLatency | None
@@ -56,3 +56,5 @@ class Finished:
     loss: Estimate | None = None
     model_hash: str = ""
     answers_hash: str = ""
+    members: tuple[Elsewhere, ...] = ()
+    slower: tuple[str, ...] = ()

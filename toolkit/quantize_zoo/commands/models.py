@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from quantize_zoo.cell.inspection import inspect_model
 from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.config import MatrixConfig, schema_path
+from quantize_zoo.config import MatrixConfig, devices_of, schema_path
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.matrix import expand
 from quantize_zoo.scoring import read_definitions
@@ -51,7 +50,10 @@ def check(
     if open_model_zoo or (matrix is not None and is_checker_file(matrix)):
         files = list(zoo_checker_files()) if open_model_zoo or matrix is None else [matrix]
         shared = read_definitions(definitions or (definitions_file() if open_model_zoo else None))
-        _tell_findings([each for file in files for each in check_checker_file(file, shared)], as_json=as_json)
+        look = not (fast or open_model_zoo)  # whoever asks for the whole zoo has hardly any of its data
+        _tell_findings(
+            [each for file in files for each in check_checker_file(file, shared, files=look)], as_json=as_json
+        )
         return
     loaded = matrix_at(matrix, [], [], {}, definitions)
     cells = [cell.key.label for cell in expand(loaded)]
@@ -66,11 +68,12 @@ def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
     """Look at every model of a matrix; print all that is wrong, and end with exit status 2 if anything is."""
     wrong: list[ConfigurationError] = []
     for model in matrix.models:
-        devices = [spec.device for spec in matrix.devices if not spec.models or model.name in spec.models]
-        found, note = inspect_model(model, devices, fast=fast)
-        wrong += found
-        if note:
-            tell(f"{model.name}: {note}")
+        targets = (each for each in matrix.devices if not each.models or model.name in each.models)
+        devices = [device.device for target in targets for device in devices_of(target)]
+        found = inspect_model(model, devices, fast=fast)
+        wrong += [*found.refusals, *found.unknown_keys]
+        if found.note:
+            tell(f"{model.name}: {found.note}")
     for error in wrong:
         tell(f"error: {error}")
     if wrong:
@@ -78,13 +81,21 @@ def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
 
 
 def _tell_findings(findings: list[Finding], *, as_json: bool) -> None:
-    """Print what can be scored and what not; the exit status is 2 if nothing can."""
-    bad = [finding for finding in findings if finding.problem]
+    """Print what can be scored and what not; the exit status is 2 if there is something wrong with everything."""
+    scored = [finding for finding in findings if not finding.refusals]
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings]))
+        print(json.dumps([_as_json(finding) for finding in findings]))
     else:
-        for finding in bad:
-            say(f"{finding.file}: {finding.model}: {finding.problem}")
-        say(f"{len(findings) - len(bad)} of {len(findings)} models can be scored")
-    if len(bad) == len(findings):
+        for finding in findings:
+            for error in finding.faults:
+                say(f"{error.where}: {finding.model}: {error.what}\n  -> {error.remedy}")
+        doubtful = [finding for finding in scored if finding.unknown_keys]
+        told = f", {len(doubtful)} of them with keys that the accuracy checker does not know" if doubtful else ""
+        say(f"{len(scored)} of {len(findings)} models can be scored{told}")
+    if all(finding.faults for finding in findings):
         raise typer.Exit(_NOTHING_USABLE)
+
+
+def _as_json(finding: Finding) -> dict[str, object]:
+    faults = [{"where": each.where, "what": each.what, "remedy": each.remedy} for each in finding.faults]
+    return {"file": finding.file, "model": finding.model, "problem": finding.problem, "faults": faults}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from quantize_zoo.commands.lines import tell
 from quantize_zoo.commands.tables import Listing, print_listing
 from quantize_zoo.config import Notify
+from quantize_zoo.matrix import PlannedCell, expected_seconds
 from quantize_zoo.report import RunReport, workflow_commands, write_reports
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.webhook import tell_webhook
@@ -29,6 +31,29 @@ def tell_if_wrong(problem: str) -> None:
 def show(listing: Listing) -> None:
     """Print a table on standard output; as wide as it needs where that is no terminal."""
     print_listing(listing, Console().width if sys.stdout.isatty() else None)
+
+
+def tell_plan(planned: Sequence[PlannedCell], *, as_json: bool) -> None:
+    """Print what each cell of a run would do, and how long all of them are expected to take."""
+    if as_json:
+        fields = ("method", "trials", "seconds", "why")
+        rows = [{"cell": each.cell.key.label, **{name: getattr(each, name) for name in fields}} for each in planned]
+        print(json.dumps(rows))
+        return
+    listed = [
+        [each.cell.key.label, each.method, str(each.trials), _minutes(each.seconds), each.why] for each in planned
+    ]
+    show(Listing(["cell", "method", "trials", "minutes", "why"], listed, prose=frozenset({"why"})))
+    expected, unknown = expected_seconds(planned), sum(each.seconds is None for each in planned)
+    if expected is None:
+        tell(f"{len(planned)} cells; no night before tells how long they take")
+        return
+    taken = f", {unknown} of them taken for what the others are" if unknown else ""
+    tell(f"{len(planned)} cells, {_minutes(expected)} minutes one after another{taken}")
+
+
+def _minutes(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds / 60:.1f}"
 
 
 def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify | None = None) -> NoReturn:

@@ -35,15 +35,18 @@ def matrix_at(
 
 
 @contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Make a folder for reports or models, and see that it can be written; what is refused meanwhile leaves none."""
+def writable(folder: Path, option: str = "--reports") -> Iterator[None]:
+    """Make a folder for reports or models, and see that it can be written; what is refused meanwhile leaves none.
+
+    The option names another folder.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(made(folder))
         except (OSError, ValueError) as error:
-            raise errors.reports_unwritable(folder, errors.message_of(error)) from error
+            raise errors.reports_unwritable(folder, errors.message_of(error), option) from error
         if not os.access(folder, os.W_OK):
-            raise errors.reports_unwritable(folder, "permission denied")
+            raise errors.reports_unwritable(folder, "permission denied", option)
         yield
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,13 +15,11 @@ from quantize_zoo.commands.places import writable
 from quantize_zoo.commands.running import run_matrix_in
 from quantize_zoo.config import PotJob, PotOptions, load_pot, pot_of_options
 from quantize_zoo.config.pot import check_options
-from quantize_zoo.matrix import copy_model, pot_matrix, quantize_once, with_weights_beside
+from quantize_zoo.matrix import copy_model, pot_matrix, quantize_once, require_usable, with_weights_beside
 from quantize_zoo.text.slugs import slug
 
 LogLevel = Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 _QUIET = ("CRITICAL", "ERROR")
-_WITHOUT_FILE = "Without a configuration"
-_NO_MEANING = "Without a meaning here"
 _INSTEAD = {
     "--progress-bar": "progress is shown where standard error is a terminal",
     "--stream-output": "progress is lines where standard error is no terminal",
@@ -31,6 +29,16 @@ _INSTEAD = {
 }
 
 
+def _instead(*names: str, help: str, min: float | None = None) -> Any:  # noqa: A002 -- as typer calls them
+    """Return an option that is read where no configuration is named."""
+    return typer.Option(*names, help=help, min=min, rich_help_panel="Without a configuration")
+
+
+def _ignored(*names: str, help: str = "Ignored.") -> Any:  # noqa: A002
+    """Return an option that POT had and that has no meaning here."""
+    return typer.Option(*names, help=help, rich_help_panel="Without a meaning here")
+
+
 def pot(
     path: Annotated[
         Path | None, typer.Argument(metavar="[CONFIG]", help="A configuration of POT: JSON with comments, or YAML.")
@@ -38,25 +46,15 @@ def pot(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="The same.")] = None,
     quantize: Annotated[
         Literal["default", "accuracy_aware"] | None,
-        typer.Option("--quantize", "-q", help="Quantize without a configuration.", rich_help_panel=_WITHOUT_FILE),
+        _instead("--quantize", "-q", help="Quantize without a configuration."),
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="The model, .xml.", rich_help_panel=_WITHOUT_FILE)
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", "-w", help="Its weights, .bin.", rich_help_panel=_WITHOUT_FILE)
-    ] = None,
+    model: Annotated[Path | None, _instead("--model", "-m", help="The model, .xml.")] = None,
+    weights: Annotated[Path | None, _instead("--weights", "-w", help="Its weights, .bin.")] = None,
     preset: Annotated[
-        Literal["performance", "mixed"] | None,
-        typer.Option(help="Symmetric, or with asymmetric activations.", rich_help_panel=_WITHOUT_FILE),
+        Literal["performance", "mixed"] | None, _instead(help="Symmetric, or with asymmetric activations.")
     ] = None,
-    ac_config: Annotated[
-        Path | None, typer.Option(help="The accuracy checker's configuration.", rich_help_panel=_WITHOUT_FILE)
-    ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(min=0, help="Largest drop of the metric, for accuracy_aware.", rich_help_panel=_WITHOUT_FILE),
-    ] = None,
+    ac_config: Annotated[Path | None, _instead(help="The accuracy checker's configuration.")] = None,
+    max_drop: Annotated[float | None, _instead(help="Largest drop of the metric, for accuracy_aware.", min=0)] = None,
     engine: Annotated[
         Literal["accuracy_checker", "simplified", "data_free"] | None, typer.Option(help="What gives the data.")
     ] = None,
@@ -70,42 +68,20 @@ def pot(
     ] = False,
     log_level: Annotated[LogLevel, typer.Option(help="ERROR and CRITICAL leave warnings out.")] = "INFO",
     seed: SeedOption = 0,
-    progress_bar: Annotated[bool, typer.Option("--progress-bar", help="Ignored.", rich_help_panel=_NO_MEANING)] = False,
-    stream_output: Annotated[
-        bool, typer.Option("--stream-output", help="Ignored.", rich_help_panel=_NO_MEANING)
-    ] = False,
-    keep_uncompressed_weights: Annotated[
-        bool, typer.Option("--keep-uncompressed-weights", help="Ignored.", rich_help_panel=_NO_MEANING)
-    ] = False,
-    generate_data: Annotated[
-        bool, typer.Option("--generate-data", help="Ignored.", rich_help_panel=_NO_MEANING)
-    ] = False,
-    data_type: Annotated[
-        Literal["image"], typer.Option(help="Images are all that POT made.", rich_help_panel=_NO_MEANING)
-    ] = "image",
+    progress_bar: Annotated[bool, _ignored("--progress-bar")] = False,
+    stream_output: Annotated[bool, _ignored("--stream-output")] = False,
+    keep_uncompressed_weights: Annotated[bool, _ignored("--keep-uncompressed-weights")] = False,
+    generate_data: Annotated[bool, _ignored("--generate-data")] = False,
+    data_type: Annotated[Literal["image"], _ignored(help="Images are all that POT made.")] = "image",
 ) -> None:
     """Run a configuration of POT, or POT's command line, as it is."""
-    given = {
-        "--progress-bar": progress_bar,
-        "--stream-output": stream_output,
-        "--keep-uncompressed-weights": keep_uncompressed_weights,
-        "--generate-data": generate_data,
-    }
-    options = PotOptions(
-        config=config or path,
-        quantize=quantize,
-        model=model,
-        weights=weights,
-        preset=preset,
-        ac_config=ac_config,
-        max_drop=max_drop,
-        engine=engine,
-        data_source=data_source,
-        shape=shape,
-        warnings=tuple(f"{option} is ignored: {_INSTEAD[option]}" for option, is_given in given.items() if is_given),
-    )
     if config is not None and path is not None:
         raise typer.BadParameter("a configuration is named twice", param_hint="--config")
+    given = dict(zip(_INSTEAD, (progress_bar, stream_output, keep_uncompressed_weights, generate_data), strict=True))
+    warnings = tuple(f"{option} is ignored: {why}" for option, why in _INSTEAD.items() if given[option])
+    options = PotOptions(
+        config or path, quantize, model, weights, preset, ac_config, max_drop, engine, data_source, shape, warnings
+    )
     check_options(options)
     job = pot_of_options(options) if options.config is None else load_pot(options.config, options)
     job = replace(job, name=slug(name or job.name))  # of a model's file, which may be called anything
@@ -121,17 +97,19 @@ def _run(job: PotJob, output_dir: Path, log_level: LogLevel, seed: int, *, direc
         warn(warning)
     folder = output_dir / "optimized" if direct else output_dir
     written = folder / f"{job.name}.xml"
-    if not job.is_search:
-        with writable(folder):
-            beside = with_weights_beside(job, output_dir / "model")
+    with writable(folder, "--output-dir"):
+        for warning in require_usable(job, scored=evaluate or job.is_search):
+            warn(warning)
+        beside = with_weights_beside(job, output_dir / "model")
+        if job.is_search:
+            rendered, reports = run_matrix_in(output_dir / "reports", pot_matrix(beside), None, seed)
+        else:
             metrics = quantize_once(beside, written, evaluate=evaluate, tell=warn)
+    if not job.is_search:
         for metric, value in metrics.items():
             say(f"{metric}: {value}")
         tell(f"model: {written}")
         return
-    with writable(folder):
-        matrix = pot_matrix(with_weights_beside(job, output_dir / "model"))
-        rendered, reports = run_matrix_in(output_dir / "reports", matrix, None, seed)
     final = rendered.run.cells[0].final
     if final is not None:
         copy_model(reports / final.model, written)

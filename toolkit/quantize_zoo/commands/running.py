@@ -34,9 +34,9 @@ from quantize_zoo.commands.options import (
     TlsKeyOption,
     WorkersOption,
 )
-from quantize_zoo.commands.output import hand_over, tell_if_wrong
-from quantize_zoo.commands.places import matrix_at, new_or_existing_store
-from quantize_zoo.config import MatrixConfig, TrialsLoadMethod
+from quantize_zoo.commands.output import hand_over, tell_if_wrong, tell_plan
+from quantize_zoo.commands.places import existing_store, matrix_at, new_or_existing_store
+from quantize_zoo.config import MatrixConfig, Retention, TrialsLoadMethod
 from quantize_zoo.engines import (
     ROLES,
     ClusterOptions,
@@ -46,7 +46,8 @@ from quantize_zoo.engines import (
     SchedulerAddress,
     find_scheduler,
 )
-from quantize_zoo.matrix import run_in
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.matrix import NIGHTS_LOOKED_AT, PlannedCell, expand, plan_night, prune, run_in
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, report_of
 from quantize_zoo.report.place import DEFAULT_REPORTS
@@ -68,6 +69,9 @@ def run(
     seed: SeedOption = 0,
     definitions: DefinitionsOption = None,
     as_json: JsonOption = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Tell which cells would run, how, and for how long, by the nights before.")
+    ] = False,
     executor: Annotated[ExecutorName, typer.Option(help="Where cells run.", rich_help_panel=CLUSTER)] = "local",
     scheduler: SchedulerOption = None,
     scheduler_file: SchedulerFileOption = None,
@@ -91,11 +95,16 @@ def run(
     loaded = matrix_at(matrix, models or [], devices or [], chosen, definitions)
     if loaded.notify is not None:
         tell_if_wrong(address_problem(loaded.notify))
+    if dry_run:
+        tell_plan(_planned_in(reports, loaded, store), as_json=as_json)
+        return
     if found is None:
         rendered, folder = run_matrix_in(reports, loaded, store, seed)
     else:
         with _on_dask(found, latency, cache_mb) as engine:
             rendered, folder = run_matrix_in(reports, loaded, store, seed, engine)
+    if loaded.retention is not None:
+        _retain(loaded.retention, store, reports)
     hand_over(rendered, folder, as_json=as_json, notify=loaded.notify)
 
 
@@ -134,6 +143,27 @@ def run_matrix_in(
     with ConsoleProgress(Console(stderr=True), engine.dashboard) as progress:
         record = run_in(reports, matrix, engine, opened, progress, command, seed)
     return report_of(record, opened, reports), reports / record.id
+
+
+def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[PlannedCell]:
+    """Return what a run would do here, by what the store has of the nights before; nothing is written."""
+    first = store is None and not (reports / "store.db").exists()
+    limit = matrix.max_minutes_a_night
+    history = {} if first else existing_store(store, reports).past_nights(NIGHTS_LOOKED_AT)
+    return plan_night(expand(matrix), history, limit and 60 * limit)
+
+
+def _retain(retention: Retention, store: str | None, reports: Path) -> None:
+    """Remove what the matrix does not keep; where that fails, the run's own report is not the worse for it."""
+    try:
+        pruned = prune(
+            existing_store(store, reports), reports, retention.keep_nights, keep_baselines=retention.keep_baselines
+        )
+    except QuantizeZooError as error:
+        tell(f"warning: retention: {error}")
+        return
+    if pruned.runs or pruned.files:
+        tell(pruned.text)
 
 
 def _import_dask() -> Any:

@@ -16,6 +16,7 @@ from quantize_zoo.config.estimators import (
     StatisticType,
     TensorParams,
 )
+from quantize_zoo.config.fleet import FleetSpec, devices_of
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.hardware import (
     Granularity,
@@ -23,6 +24,7 @@ from quantize_zoo.config.hardware import (
     Mode,
     OperationRule,
     QuantizationConfig,
+    WeightCompression,
     load_hardware,
 )
 from quantize_zoo.config.keys import CellKey, cell_label, first_twins, is_on, without_cpu
@@ -40,6 +42,7 @@ from quantize_zoo.config.model import (
 )
 from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.pot import PotJob, PotOptions, load_pot, load_pot_compression, pot_of_options
+from quantize_zoo.config.retention import Retention
 from quantize_zoo.config.stages import Stage, search_stages
 from quantize_zoo.config.waiving import add_waiver, takes_waivers
 
@@ -53,6 +56,7 @@ __all__ = [
     "DeviceSpec",
     "EstimatorPreset",
     "FastBiasCorrection",
+    "FleetSpec",
     "GateConfig",
     "GiveBack",
     "Granularity",
@@ -70,6 +74,7 @@ __all__ = [
     "PotOptions",
     "QuantizationConfig",
     "RangeEstimatorParams",
+    "Retention",
     "Runtime",
     "SaturationFix",
     "Stage",
@@ -78,9 +83,11 @@ __all__ = [
     "TrialsLoadMethod",
     "TunableQuantizationParams",
     "Waiver",
+    "WeightCompression",
     "add_waiver",
     "cell_label",
     "default_matrix_path",
+    "devices_of",
     "first_twins",
     "hardware_path",
     "is_on",

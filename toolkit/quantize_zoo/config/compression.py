@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,7 +55,10 @@ class Ignored(Strict):
 
 
 class TunableQuantizationParams(Strict):
-    """Parameters of TunableQuantization; ``pipeline`` in the scope makes the other steps of the pipeline tunable."""
+    """Parameters of TunableQuantization; ``pipeline`` in the scope makes the other steps of the pipeline tunable.
+
+    ``search_unexecuted`` spends trials on choices, too, that the device does not execute as such.
+    """
 
     preset: Preset = "performance"
     stat_subset_size: SubsetSize = 300
@@ -67,6 +71,8 @@ class TunableQuantizationParams(Strict):
     ignored: Ignored = Ignored()
     model_type: Literal["transformer"] | None = None
     saturation_fix: SaturationFix = "first_layer"
+    # Left out where it is not set, so that searches stored before know theirs again.
+    search_unexecuted: Flag = Field(default=False, exclude_if=operator.not_)
 
     @model_validator(mode="after")
     def _scopes_agree(self) -> TunableQuantizationParams:

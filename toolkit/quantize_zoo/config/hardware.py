@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from quantize_zoo import errors
-from quantize_zoo.config.numbers import Bits
+from quantize_zoo.config.numbers import Bits, GroupSize, WeightBits
 from quantize_zoo.config.operation_types import operation_types
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
@@ -29,12 +30,46 @@ class QuantizationConfig(Strict):
         return (1 << self.bits) - (1 if weights and self.mode == "symmetric" else 0)
 
 
+class WeightCompression(Strict):
+    """How weights are stored whose activations stay in floating point; the device gives them back as it computes.
+
+    A scale is that of an output channel, or of ``group_size`` weights of one.
+    """
+
+    bits: WeightBits
+    mode: Literal["symmetric", "asymmetric", "nf4"]
+    group_size: GroupSize | None = None
+
+    @model_validator(mode="after")
+    def _has_four_bits(self) -> WeightCompression:
+        if self.bits == 8 and (self.mode == "nf4" or self.group_size is not None):
+            raise ValueError("nf4 and groups have 4 bits")
+        return self
+
+    def __str__(self) -> str:
+        name = "NF4" if self.mode == "nf4" else f"INT{self.bits} {self.mode}"
+        return f"{name} perchannel" if self.group_size is None else f"{name} by groups of {self.group_size}"
+
+
 class OperationRule(Strict):
-    """What the target does with some operation types; the first configuration is the fastest."""
+    """What the target does with some operation types; the first configuration is the fastest.
+
+    ``compressed_weights`` are ways to store the weights of an operation that is not quantized, offered by ``bits`` in
+    the scope of tuning.
+    """
 
     types: tuple[str, ...] = Field(min_length=1)
     activations: tuple[QuantizationConfig, ...] = Field(min_length=1)
     weights: tuple[QuantizationConfig, ...] = ()
+    # Left out where there are none, so that searches stored before know their hardware configuration again.
+    compressed_weights: tuple[WeightCompression, ...] = Field(default=(), exclude_if=operator.not_)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> OperationRule:
+        twice = [str(each) for each in self.compressed_weights if self.compressed_weights.count(each) > 1]
+        if twice:
+            raise ValueError(f"compressed_weights has {twice[0]} twice")
+        return self
 
 
 class HardwareConfig(Strict):

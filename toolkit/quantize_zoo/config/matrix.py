@@ -9,40 +9,49 @@ from pydantic import Field
 
 from quantize_zoo import errors
 from quantize_zoo.config.devices import require_device
+from quantize_zoo.config.fleet import FleetSpec, Target, devices_of
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on, planned_names
 from quantize_zoo.config.model import DeviceSpec, ModelConfig, load_model_config, model_from_source
 from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.numbers import MOST_DEVICES, MOST_MODELS, Flag, Megabytes, Minutes
+from quantize_zoo.config.retention import Retention
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 from quantize_zoo.text.paths import is_file
 
 OnMissingDevice = Literal["skip", "score_on_cpu", "fail"]
 OnMixedCpus = Literal["refuse", "split"]
-ReferenceTool = Literal["nncf"]
+ReferenceTool = Literal["nncf", "nncf-weights"]
 
 
 class MatrixFile(Strict):
     """A matrix as it is written: models are paths relative to the file."""
 
     models: tuple[Path, ...] = Field(min_length=1, max_length=MOST_MODELS)
-    devices: tuple[DeviceSpec, ...] = Field(min_length=1, max_length=MOST_DEVICES)
+    devices: tuple[Target, ...] = Field(min_length=1, max_length=MOST_DEVICES)
     on_missing_device: OnMissingDevice = "skip"
     on_mixed_cpus: OnMixedCpus = Field(
         default="refuse",
         description="a cluster with several CPU models: refuse it, or a cell for each model",
     )
     require_targets: Flag = False
+    portability: Flag = Field(
+        default=True, description="score the best model of a CPU's cell in other precisions and instruction sets, too"
+    )
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: Megabytes = 2048
     hang_minutes: Minutes = Field(
         default=30.0, description="a step of a cell that takes longer, and much longer than others, is ended"
     )
+    max_minutes_a_night: Minutes | None = Field(
+        default=None, description="that all cells together may take, who gains the most getting the most"
+    )
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
     notify: Notify | None = None
+    retention: Retention | None = None
 
 
 class MatrixConfig(Strict):
@@ -53,17 +62,20 @@ class MatrixConfig(Strict):
 
     source: Path
     models: tuple[ModelConfig, ...]
-    devices: tuple[DeviceSpec, ...]
+    devices: tuple[Target, ...]
     on_missing_device: OnMissingDevice
     require_targets: bool
     on_mixed_cpus: OnMixedCpus = "refuse"
+    portability: bool = True
     references: tuple[ReferenceTool, ...] = ()
     input_memory_mb: int = 2048
     hang_minutes: float = 30.0
+    max_minutes_a_night: float | None = None
     gate: GateConfig = GateConfig()
     waivers: tuple[Waiver, ...] = ()
     runtimes: tuple[Runtime, ...] = ()
     notify: Notify | None = None
+    retention: Retention | None = None
     whole: bool = True
 
     def select(self, models: list[str], devices: list[str]) -> MatrixConfig:
@@ -91,7 +103,7 @@ class MatrixConfig(Strict):
             }
         )
 
-    def _devices_of(self, name: str) -> list[DeviceSpec]:
+    def _devices_of(self, name: str) -> list[DeviceSpec | FleetSpec]:
         by_label = [device for device in self.devices if is_on(name, device.label)]
         plain = {device.model_copy(update={"device_config": {}}).label: device for device in self.devices}
         if by_label or name in plain:
@@ -133,9 +145,11 @@ def load_matrix(path: Path) -> MatrixConfig:
             raise errors.duplicate_model_name(where, model.name)
         models.append(model)
     known = [model.name for model in models]
-    for index, device in enumerate(file.devices):
-        require_device(device.device, f"{source.where(('devices', index, 'device'))}: devices.{index}.device")
-        for name in device.models:
+    for index, target in enumerate(file.devices):
+        for number, each in enumerate(devices_of(target)):
+            place = ("devices", index, *(("members", number) if isinstance(target, FleetSpec) else ()), "device")
+            require_device(each.device, f"{source.where(place)}: {'.'.join(map(str, place))}")
+        for name in target.models:
             if name not in known:
                 raise errors.unknown_value(
                     source.where(("devices", index, "models")), f"devices.{index}.models", name, known
@@ -149,17 +163,22 @@ def load_matrix(path: Path) -> MatrixConfig:
         on_missing_device=file.on_missing_device,
         on_mixed_cpus=file.on_mixed_cpus,
         require_targets=file.require_targets,
+        portability=file.portability,
         references=file.references,
         input_memory_mb=file.input_memory_mb,
         hang_minutes=file.hang_minutes,
+        max_minutes_a_night=file.max_minutes_a_night,
         gate=file.gate,
         waivers=file.waivers,
         runtimes=tuple(_beside(folder, each, source, index) for index, each in enumerate(file.runtimes)),
         notify=file.notify,
+        retention=file.retention,
     )
 
 
-def _require_names_of_their_own(devices: tuple[DeviceSpec, ...], source: ConfigSource, models: list[str]) -> None:
+def _require_names_of_their_own(
+    devices: tuple[DeviceSpec | FleetSpec, ...], source: ConfigSource, models: list[str]
+) -> None:
     """Refuse two devices that would make one cell: they would write into one search, one baseline and one page."""
     for model in models:
         on = [(index, device) for index, device in enumerate(devices) if not device.models or model in device.models]

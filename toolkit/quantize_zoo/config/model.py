@@ -129,6 +129,7 @@ class StageParams(Strict):
 class OptimizerParams(Strict):
     """Parameters of Tpe; accuracy_loss is in percent of the FP32 value, latency_reduce is FP32 time / INT8 time.
 
+    ``size_reduce`` is FP32 bytes / bytes of the weights, where that is a target as well.
     ``holdout`` is the share of the samples that the search never sees; ``compatibility: pot`` searches
     and corrects biases as POT did.
     """
@@ -144,6 +145,7 @@ class OptimizerParams(Strict):
     compatibility: Literal["pot"] | None = None
     accuracy_loss: Percent = 1.0
     latency_reduce: SpeedRatio = 1.0
+    size_reduce: SpeedRatio | None = None
     accuracy_weight: Weight = 1.0
     latency_weight: Weight = 1.0
     expected_quantization_ratio: ShareBetween = 0.5

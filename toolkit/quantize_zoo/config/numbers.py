@@ -6,9 +6,9 @@ what is computed from a number finite, and what is stored of it within 64 bits.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 MOST_TRIALS = 1_000_000
 MOST_MINUTES = 525_600  # a year
@@ -21,12 +21,22 @@ _MOST_WEIGHT = 1_000_000
 _SMALLEST_METRIC = 1e-9  # what is lost is told in percent of it
 _LARGEST_BORDER = 1e30  # of a range, whose width has to be one of f32
 
+
+def _whole(value: object) -> object:
+    if type(value) is not int:  # 4.0 is equal to 4, and True to 1
+        raise ValueError("must be a whole number")
+    return value
+
+
 Trials = Annotated[int, Field(strict=True, gt=0, le=MOST_TRIALS)]
+Nights = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
 Samples = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
 Threads = Annotated[int, Field(strict=True, gt=0, le=4096)]
 BatchSize = Annotated[int, Field(strict=True, gt=0, le=65_536)]
 Megabytes = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 Bits = Annotated[int, Field(strict=True, ge=2, le=8)]
+WeightBits = Annotated[Literal[4, 8], BeforeValidator(_whole)]
+GroupSize = Annotated[Literal[32, 64, 128], BeforeValidator(_whole)]
 Minutes = Annotated[float, Field(strict=True, gt=0, le=MOST_MINUTES)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=3600)]
 Percent = Annotated[float, Field(strict=True, ge=0, le=_MOST_PERCENT)]

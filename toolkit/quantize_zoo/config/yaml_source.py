@@ -147,7 +147,8 @@ def _locate(schema: type[BaseModel], data: Any, location: Sequence[Key]) -> tupl
     fields: list[str] = list(schema.model_fields)
     for index, key in enumerate(location):
         members = _models(current)
-        tagged = isinstance(data, dict) and data.get("name") == key and index and isinstance(location[index - 1], int)
+        named = isinstance(data, dict) and key in data and data.get("name") != key
+        tagged = index and isinstance(location[index - 1], int) and not named
         member = next((each for each in members if each.__name__ == key), None) if tagged else None
         if member is not None:
             current = member

@@ -25,7 +25,8 @@ def fetch(cell: Cell, folder: Path, log: Path) -> Cell:
 
     """
     source = cell.model.model if cell.model.zoo_name is None else fetch_model(cell.model.zoo_name)
-    target = canonical_path(source, cell.model.input_shapes, folder)
+    # Absolute, as all other files that a model's configuration names: a worker has them in a tree of its own.
+    target = canonical_path(source, cell.model.input_shapes, folder.absolute())
     if not target.is_file():
         # Converters are native code, which may crash: not in the process that runs the night.
         with start_process(cell, log, folder / ".statistics", folder / ".inputs") as process:

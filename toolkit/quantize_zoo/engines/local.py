@@ -17,7 +17,7 @@ from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Evaluation, EvaluationPool, Known, Survey
-from quantize_zoo.store import ReferencePoint, WorkerUse
+from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
 
 
 class LocalEngine:
@@ -101,6 +101,9 @@ class _LocalWork:
 
     def finish(self, option: ModelOption, accuracy: float, path: Path) -> Finished:
         return self._process.call(CellSession.finish, option, accuracy, path)
+
+    def elsewhere(self, path: Path, seconds: float) -> tuple[Elsewhere, ...]:
+        return self._process.call(CellSession.elsewhere, path, seconds)
 
     def hold(self, request: GateRequest) -> GateResult:
         return self._process.call(CellSession.hold, request)

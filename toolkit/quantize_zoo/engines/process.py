@@ -115,7 +115,9 @@ def start_process(cell: Cell, log: Path, statistics: Path, inputs: Path) -> Iter
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     own = inputs / str(os.getpid())
-    process = context.Process(target=_serve, args=(theirs, cell, statistics, own, log), name=cell.key.slug, daemon=True)
+    limit = os.environ.get(ISA_VARIABLE, "")
+    arguments = (theirs, cell, statistics, own, log, limit)
+    process = context.Process(target=_serve, args=arguments, name=cell.key.slug, daemon=True)
     # What a signal means is decided here: the process must not end before what it is asked for is stored.
     with _limited_to(cell.device.isa), interrupts.held(), interrupts.hidden(signal.SIGTERM):
         process.start()
@@ -166,7 +168,7 @@ def _remove_leftovers(inputs: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, log: Path) -> None:
+def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, log: Path, limit: str) -> None:
     """Run in the cell's process: answer calls until the pipe is closed."""
     _redirect_output(log)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -187,7 +189,7 @@ def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, l
             return
         try:
             if session is None:
-                session = CellSession(cell, statistics, inputs, quiet)
+                session = CellSession(cell, statistics, inputs, quiet, limit)
             reply = ("result", method(session, *arguments, **named))
         except QuantizeZooError as error:
             traceback.print_exc()

@@ -13,7 +13,7 @@ from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import EvaluationPool, Survey
-from quantize_zoo.store import ReferencePoint, WorkerUse
+from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
 
 
 class CellWork(Protocol):
@@ -58,6 +58,10 @@ class CellWork(Protocol):
 
         ``accuracy`` is the trial's; the answers are written beside the model (``.npz``).
         """
+        ...
+
+    def elsewhere(self, path: Path, seconds: float) -> tuple[Elsewhere, ...]:
+        """Score the model that ``finish`` wrote in other environments, for so many seconds at most."""
         ...
 
     def hold(self, request: GateRequest) -> GateResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, DeviceUnavailableError
@@ -53,6 +53,15 @@ def no_instruction_set(name: str, available: Iterable[str]) -> DeviceUnavailable
     return DeviceUnavailableError(
         f"this CPU has no {name}; it has: {', '.join(available) or 'none that can be chosen'}",
         remedy="run on a machine whose CPU has it, or name another isa",
+    )
+
+
+def fleet_incomplete(absent: Mapping[str, str]) -> DeviceUnavailableError:
+    """Members of a fleet are not here, and the matrix does not go on without them."""
+    told = "; ".join(f"{name} ({why})" for name, why in absent.items())
+    return DeviceUnavailableError(
+        f"members of the fleet are not here: {told}",
+        remedy="run on a machine that has them, or write on_missing_device: skip to tune for the others",
     )
 
 

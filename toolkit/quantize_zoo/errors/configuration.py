@@ -95,6 +95,17 @@ def bad_pot_usage(what: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(what, where="pot", remedy=remedy)
 
 
+def no_listed_picture(where: str, line: str, *, labelled: bool) -> ConfigurationError:
+    """A line of a list of pictures names no file; it may have a label behind the name."""
+    return ConfigurationError(
+        f"there is no file {line!r}",
+        where=where,
+        remedy="a line is the name of a picture and nothing else, such as a label: remove what follows it"
+        if labelled
+        else "a line is the name of a picture, relative to the list's folder",
+    )
+
+
 def pot_unsupported(where: str, what: str, remedy: str) -> ConfigurationError:
     """A POT configuration asks for what is not here."""
     return ConfigurationError(what, where=where, remedy=remedy)
@@ -193,13 +204,39 @@ def unknown_checker_name(where: str, kind: str, name: str, known: Iterable[str])
     return ConfigurationError(f"the accuracy checker has no {kind} {name!r}", where=where, remedy=nearest(name, known))
 
 
+def bad_checker_value(where: str, key: str, value: object, problem: str) -> ConfigurationError:
+    """A value that a part of the accuracy checker does not take; ``problem`` is what the checker says."""
+    return ConfigurationError(f"{key} is {value!r}: {problem}", where=where, remedy="correct the value")
+
+
+def missing_checker_key(where: str, part: str, key: str, meaning: str = "") -> ConfigurationError:
+    """A part of the accuracy checker's configuration lacks a key."""
+    return ConfigurationError(f"{part} needs {key!r}", where=where, remedy=f"add it{f': {meaning}' if meaning else ''}")
+
+
+def dataset_without_annotation(where: str, name: str) -> ConfigurationError:
+    """Nothing says what is right; the definitions may have been meant to."""
+    return ConfigurationError(
+        f"dataset {name!r} is not in the definitions, and names no annotation itself",
+        where=where,
+        remedy="add annotation_conversion, or annotation, or name the definitions that have it with --definitions",
+    )
+
+
+def same_metric_names(where: str, name: str) -> ConfigurationError:
+    """Two metrics of a dataset share a name, by which their values are known."""
+    return ConfigurationError(
+        f"two metrics are named {name!r}", where=where, remedy="give each metric a 'name' of its own"
+    )
+
+
 def data_missing(path: Path, where: str, key: str) -> ConfigurationError:
     """A file or folder that the accuracy checker's configuration names is not there."""
     return ConfigurationError(
         f"{key}: there is no {path}",
         where=where,
-        remedy="correct the path; a relative one starts at the accuracy checker's configuration, or where 'paths' or "
-        "DATA_DIR and ANNOTATIONS_DIR say",
+        remedy="correct the path; a relative one starts at the accuracy checker's configuration (for POT's command at "
+        "the working directory), or where 'paths' or DATA_DIR and ANNOTATIONS_DIR say",
     )
 
 
@@ -209,6 +246,17 @@ def other_framework(where: str, frameworks: Iterable[str]) -> ConfigurationError
         f"the accuracy checker's configuration is for another framework: {', '.join(frameworks)}",
         where=where,
         remedy="add a launcher with 'framework: openvino', and see that layouts and names of outputs are OpenVINO's",
+    )
+
+
+def outputs_to_add(where: str, names: Iterable[str], outputs: Iterable[str]) -> ConfigurationError:
+    """The launcher's ``outputs`` would add outputs to the model, which is exported as it is."""
+    listed = ", ".join(map(repr, names))
+    return ConfigurationError(
+        f"'outputs' of the launcher adds {listed} to the model's outputs, which are {', '.join(outputs)}",
+        where=where,
+        remedy="write the model with these outputs, so that it is what is deployed: model.add_outputs(...), then "
+        "openvino.save_model",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from quantize_zoo.errors.kinds import CellError
+from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 
 
 def empty_dataset(where: str) -> CellError:
@@ -22,12 +22,30 @@ def two_labels(identifier: str, first: str, second: str) -> CellError:
     )
 
 
+def sample_empty(identifier: str) -> CellError:
+    """A reader found nothing in a sample's file, and said nothing."""
+    return CellError(
+        f"sample {identifier!r} cannot be read: the reader finds no picture in its file",
+        where="dataset",
+        remedy="see whether the file is empty, cut short or of another format; on_bad_sample: skip leaves such out",
+    )
+
+
 def sample_unreadable(identifier: str, cause: str) -> CellError:
     """An annotated sample cannot be read or preprocessed."""
     return CellError(
         f"sample {identifier!r} cannot be read: {cause}",
         where="dataset",
         remedy="check data_source and that every annotated file is there",
+    )
+
+
+def preprocessing_failed(name: str, identifier: str, cause: str) -> CellError:
+    """A step of the checker's preprocessing does not take a sample."""
+    return CellError(
+        f"preprocessor {name!r} fails for sample {identifier!r}: {cause}",
+        where="preprocessing",
+        remedy="correct its parameters, or the steps before it; it must suit what the reader gives",
     )
 
 
@@ -65,12 +83,48 @@ def inputs_unwritable(folder: Path, cause: str) -> CellError:
     )
 
 
-def dataset_unusable(cause: str, place: str = "") -> CellError:
+def dataset_unusable(cause: str, place: str = "", where: str = "dataset") -> CellError:
     """The annotation cannot be converted; ``place`` is the file and line at which the converter stopped."""
     return CellError(
         f"the dataset cannot be read: {f'{place}: ' if place else ''}{cause}",
+        where=where,
+        remedy="correct that line, or the file that it names"
+        if place
+        else "check annotation_conversion, and the files that it names",
+    )
+
+
+def part_unusable(part: str, cause: str, where: str) -> ConfigurationError:
+    """A part of the checker's configuration does not take what it is told."""
+    return ConfigurationError(f"{part} cannot be used: {cause}", where=where, remedy="correct its parameters")
+
+
+def no_names_of_classes(part: str, where: str = "accuracy checker") -> ConfigurationError:
+    """A part asks for the names of classes, and the dataset has none."""
+    return ConfigurationError(
+        f"{part} needs the names of the dataset's classes, and there are none",
+        where=where,
+        remedy="name a file that has them (label_map or labels): dataset_meta_file in annotation_conversion, or "
+        "dataset_meta of a converted annotation",
+    )
+
+
+def annotation_file_unreadable(metric: str, sample: str, cause: str) -> CellError:
+    """A metric opens a file of a sample's annotation, such as a mask, and it is not there, or is none."""
+    return CellError(
+        f"metric {metric!r} cannot read the annotation of sample {sample!r}: {cause}",
         where="dataset",
-        remedy="correct that line" if place else "check annotation_conversion",
+        remedy="see that the file can be read; the dataset names the folder of such files: segmentation_masks_source "
+        "for masks, additional_data_source for others, without which they are looked for in data_source",
+    )
+
+
+def too_few_classes(metric: str, count: int, classes: int) -> CellError:
+    """A metric looks at more of the best classes than there are."""
+    return CellError(
+        f"metric {metric!r} looks at the best {count} classes, and the model has {classes}",
+        where="metrics",
+        remedy=f"set top_k to less than {classes}",
     )
 
 
@@ -82,9 +136,9 @@ def no_images(folder: Path) -> CellError:
 
 
 def not_an_image_model(problem: str) -> CellError:
-    """The simplified engine feeds images; this model takes something else."""
+    """The engines simplified and data_free feed images; this model takes something else."""
     return CellError(
-        f"the simplified engine feeds images: {problem}",
+        f"the engines simplified and data_free feed images: {problem}",
         where="engine",
         remedy="use the accuracy_checker engine, which knows how to feed this model",
     )
@@ -96,6 +150,15 @@ def adapter_failed(adapter: str, outputs: Iterable[str], sample: str, cause: str
         f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}) for sample {sample!r}: {cause}",
         where="accuracy checker",
         remedy="name the adapter that fits, or its output options, in the accuracy checker's configuration",
+    )
+
+
+def no_such_output(adapter: str, name: str, outputs: Iterable[str]) -> CellError:
+    """The checker's adapter asks for an output that the model does not have."""
+    return CellError(
+        f"adapter {adapter!r} asks for the output {name!r}, which the model does not have",
+        where="accuracy checker",
+        remedy=nearest(name, outputs),
     )
 
 
@@ -119,12 +182,13 @@ def inputs_not_told_apart(identifier: str, cause: str) -> CellError:
 
 
 def metric_not_scalar(metric: str, values: Iterable[str]) -> CellError:
-    """A metric without one number cannot be tuned."""
-    listed = ", ".join(values)
+    """A metric without one number cannot be tuned; one of its values can."""
+    known = list(values)
+    listed = ", ".join(known)
     return CellError(
-        f"metric {metric!r} gives no single number{f', but {listed}' if listed else ''}",
-        where="accuracy checker",
-        remedy="tune another metric, named with 'metric' in the model's YAML",
+        f"metric {metric!r} gives no single number{f', but {listed}' if known else ''}",
+        where="metrics",
+        remedy=f"tune one of its values: {nearest(metric, known)}; or another metric",
     )
 
 
@@ -162,6 +226,15 @@ def evaluator_needs_the_network(module: str) -> CellError:
         f"the custom evaluator {module} runs the network itself, so that it cannot be scored under another release",
         where="runtimes",
         remedy="take 'runtimes' out of the matrix, or compare the model on data of its own",
+    )
+
+
+def fed_with_answers(what: str) -> CellError:
+    """A network cannot be run by another process: what it is fed depends on what it answered."""
+    return CellError(
+        f"{what} feeds the network with what it answered before, so that it runs in the cell's own environment only",
+        where="environments",
+        remedy="give each environment a cell of its own (devices of the matrix with isa and inference_precision)",
     )
 
 

@@ -14,6 +14,17 @@ def model_unreadable(path: Path, cause: str) -> CellError:
     return CellError(f"OpenVINO cannot read the model: {cause}", where=str(path), remedy="export the model again")
 
 
+def weights_of_another_model(
+    names: tuple[str, str], weights: Path, model: Path, has: int, wanted: int
+) -> ConfigurationError:
+    """Weights are not those of the model beside them; ``names`` are what names the weights and the model."""
+    return ConfigurationError(
+        f"{names[0]} {weights} does not belong to {names[1]} {model}: it has {has} bytes, and the model's constants "
+        f"take {wanted}",
+        remedy="name the .bin that was written with this .xml",
+    )
+
+
 def no_ports(path: Path, kind: str) -> CellError:
     """There is nothing to feed a model with, or nothing that it answers."""
     return CellError(f"the model has no {kind}", where=str(path), remedy="export it with its inputs and outputs")

@@ -93,10 +93,11 @@ def no_runs(url: str) -> ConfigurationError:
     return ConfigurationError(f"the store {mask_url(url)} has no run", remedy="run: quantize-zoo run")
 
 
-def reports_unwritable(folder: Path, cause: str) -> ConfigurationError:
-    """Reports cannot be written where they should."""
+def reports_unwritable(folder: Path, cause: str, option: str = "--reports") -> ConfigurationError:
+    """Reports, models or baselines cannot be written where they should; ``option`` names the folder, if one does."""
     return ConfigurationError(
-        f"cannot write reports to {folder}: {cause}", remedy="make the folder writable or name another with --reports"
+        f"cannot write reports to {folder}: {cause}",
+        remedy=f"make the folder writable or name another{f' with {option}' if option else ''}",
     )
 
 

@@ -16,10 +16,11 @@ from quantize_zoo.gate.checks import (
 )
 from quantize_zoo.gate.latency import LatencyVerdict, judge_latency
 from quantize_zoo.gate.resolution import WANTED, resolve
-from quantize_zoo.gate.trends import Trend, find_trend
+from quantize_zoo.gate.trends import MOST_NIGHTS, Trend, find_trend
 from quantize_zoo.gate.verdict import Alarm, TargetCheck, Verdict, VerdictStatus, failed_report, judge
 
 __all__ = [
+    "MOST_NIGHTS",
     "OF_A_PAIR",
     "WANTED",
     "AccuracyVerdict",

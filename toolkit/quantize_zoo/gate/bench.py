@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
-from quantize_zoo.graph import read_model
+from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.scoring import (
     AccuracySession,
     Answers,
@@ -38,7 +40,8 @@ class Bench:
 
     ``former_dataset`` is what releases up to 0.1.0 called the dataset.
     ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic. ``calibration`` are the
-    samples that statistics are collected on, ``holdout`` those that the search never sees.
+    samples that statistics are collected on, ``holdout`` those that the search never sees. Where all models run in
+    processes of their own, ``isa`` is the instruction set that these are limited to, empty for none.
     """
 
     accuracy: AccuracySession
@@ -52,6 +55,7 @@ class Bench:
     former_dataset: str = ""
     holdout: tuple[int, ...] = ()
     calibration: tuple[int, ...] = ()
+    isa: str | None = None
 
     @cached_property
     def contents(self) -> Contents:
@@ -82,6 +86,12 @@ class Bench:
 
     def answers(self, model: ov.Model, indices: Sequence[int] | None = None) -> Answers:
         """What a model answers for these samples, for all by default."""
+        if self.isa is not None:
+            with tempfile.TemporaryDirectory() as folder, start_runtime(isa=self.isa) as process:
+                path = Path(folder, "model.xml")
+                save_model(model, path)
+                process.load(self.accuracy_side(path))
+                return self.accuracy.answers(process, self.metric, indices)
         return self.accuracy.answers(compile_for_accuracy(model, self.device), self.metric, indices)
 
     def answers_under(self, python: Path, model: Path) -> Answers:
@@ -97,12 +107,13 @@ class Bench:
 
     def side(self, model: Path, python: Path | None = None) -> Side:
         """One side of a latency comparison."""
-        properties = latency_properties(self.device, self.benchmark)
-        return Side(model, self.device.device, properties, *([python] if python else []))
+        properties = latency_properties(self.device, self.benchmark, self.isa)
+        return Side(model, self.device.device, properties, python or Path(sys.executable), self.isa)
 
     def accuracy_side(self, model: Path, python: Path | None = None) -> Side:
         """One side of a comparison of what models compute."""
-        return Side(model, self.device.device, accuracy_properties(self.device), *([python] if python else []))
+        properties = accuracy_properties(self.device, self.isa)
+        return Side(model, self.device.device, properties, python or Path(sys.executable), self.isa)
 
     def timed_samples(self) -> list[Mapping[str, NDArray[Any]]]:
         """The inputs that latency is measured with, each as often as the batch is large; see ``timed_indices``.

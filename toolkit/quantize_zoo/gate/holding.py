@@ -31,10 +31,10 @@ from quantize_zoo.gate.checks import Cause, Check, CheckStatus, GateResult
 from quantize_zoo.gate.comparison import Deviations, Terms, compare_answers, compare_latency, growth, model_checks
 from quantize_zoo.gate.layer_outputs import layer_deviations
 from quantize_zoo.gate.layers import LayerDeviations
-from quantize_zoo.graph import save_model
+from quantize_zoo.graph import save_model, with_integer_weights
 from quantize_zoo.quantization import ModelOption, option_hash
 from quantize_zoo.scoring import Answers, Environment, describe_environment, read_answers, read_contents, start_runtime
-from quantize_zoo.store import StoredBaseline
+from quantize_zoo.store import StoredBaseline, lead_of
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,15 @@ class GateRequest:
 
 @dataclass(frozen=True)
 class Tonight:
-    """The cell tonight: its FP32 model's file, what tells that one's source apart, and what builds a configuration."""
+    """The cell tonight: its FP32 model's file, what tells that one's source apart, and what builds a configuration.
+
+    ``lead`` is the member that leads, of a fleet's cell.
+    """
 
     fp32: Path
     source: str
     build: Callable[[ModelOption], ov.Model]
+    lead: str = ""
 
 
 def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
@@ -110,6 +114,7 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
             before,
             {"fp32": today[fp32], "int8": today[int8]},
             data,
+            tonight.lead,
             {"fp32": runtime_deviations(fp32), "int8": runtime_deviations(int8)},
         ),
         *_release_latency(bench, request, release, int8),
@@ -125,6 +130,32 @@ def hold(bench: Bench, request: GateRequest, tonight: Tonight) -> GateResult:
     if request.best is not None:
         checks += growth(bench, request.terms, int8, request.model, "search", "tonight's best")
     return GateResult(request.baseline.id, request.baseline.accepted_at.isoformat(), tuple(checks), tuple(notes))
+
+
+def hold_on_member(bench: Bench, request: GateRequest, rebuilt: Path, member: str) -> Iterator[Check]:
+    """Yield the checks of a member of a fleet that does not lead: what is new against the baseline's INT8 model there.
+
+    What the runtime does to the baseline's models is told of the member that leads: of others no answers are stored.
+
+    Args:
+        bench: the member's.
+        request: that of the cell.
+        rebuilt: the baseline's configuration, applied today.
+        member: its name.
+
+    """
+    content = request.baseline.content
+    int8, chose_another = request.folder / content.int8, False
+    if request.best is not None:
+        chose_another = option_hash(request.best) != option_hash(content.option)
+    try:
+        baseline = bench.side(int8), bench.answers(bench.read(int8))
+        against = partial(model_checks, bench, request.terms, baseline)
+        yield from against(rebuilt, "quantization", f"the baseline's configuration on {member}")
+        if chose_another:
+            yield from against(request.model, "search", f"tonight's best on {member}", chosen=True)
+    except QuantizeZooError as error:
+        yield Check("quantization", "accuracy", f"the fleet's models on {member}", "failed", error.what)
 
 
 def _of_other_calibration(check: Check, data: DataChange) -> Check:
@@ -147,7 +178,7 @@ def _rebuilt_checks(
     with tempfile.TemporaryDirectory() as folder:
         rebuilt = Path(folder) / "rebuilt.xml"
         try:
-            save_model(tonight.build(option), rebuilt)
+            save_model(with_integer_weights(tonight.build(option)), rebuilt)  # as the baseline's was written
             yield from against(rebuilt, "quantization", subject, why)
         except (QuantizeZooError, KeyError) as error:
             text = error.what if isinstance(error, QuantizeZooError) else f"the model has no operation {error}"
@@ -162,11 +193,14 @@ def _runtime_checks(
     before: Mapping[str, Answers],
     today: Mapping[str, Answers],
     data: DataChange | None,
+    lead: str,
     deviations: Mapping[str, Deviations],
 ) -> Iterator[Check]:
     """Yield the baseline's own models against what they answered when they were accepted."""
-    accepted = request.baseline.content.reference.environment
-    differences = list(_other_environment(accepted, describe_environment()))
+    reference = request.baseline.content.reference
+    differences = list(_other_environment(reference.environment, describe_environment()))
+    if lead and (led := lead_of(reference.fleet)) != lead:
+        differences.append(f"leading member {led or 'none'} -> {lead}")
     for name, answers in today.items():
         subject = f"the baseline's {name.upper()} model"
         if differences:

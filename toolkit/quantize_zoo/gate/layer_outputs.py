@@ -202,8 +202,10 @@ class _Runner:
 def _runners(
     sides: tuple[Side, Side], properties: Mapping[str, Any], folder: Path, stack: ExitStack
 ) -> tuple[_Runner, _Runner]:
-    first = stack.enter_context(start_runtime(sides[0].python))
-    second = first if sides[1].python == sides[0].python else stack.enter_context(start_runtime(sides[1].python))
+    first = stack.enter_context(start_runtime(sides[0].python, isa=sides[0].isa))
+    second = first
+    if sides[1].python != sides[0].python:
+        second = stack.enter_context(start_runtime(sides[1].python, isa=sides[1].isa))
     one, other = (
         _Runner(process, Side(side.model, side.device, {**side.properties, **properties}, side.python), folder)
         for process, side in zip((first, second), sides, strict=True)

@@ -47,7 +47,8 @@ def find_trend(quantity: str, values: Sequence[float]) -> Trend | None:
     penalty = 3 * np.log(len(recent)) + 6
     import ruptures  # takes a sixth of a second
 
-    search = ruptures.Pelt(model="l2", min_size=_SHORTEST_SEGMENT, jump=1).fit(scaled)
+    # With a linear kernel the cost is the quadratic one, and PELT runs in C: 0.1 ms, where its Pelt takes 30.
+    search = ruptures.KernelCPD(kernel="linear", min_size=_SHORTEST_SEGMENT).fit(scaled)
     points = search.predict(pen=penalty)[:-1]
     if not points:
         return None

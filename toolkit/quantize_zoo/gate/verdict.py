@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quantize_zoo.gate.checks import Check, GateResult, GateStatus
+from quantize_zoo.gate.portability import portability_warnings
 from quantize_zoo.scoring import Estimate, PairedLatency
-from quantize_zoo.search import Score, meets_accuracy
-from quantize_zoo.store import CellRecord, Final, RunRecord
+from quantize_zoo.search import Score, meets_accuracy, meets_size
+from quantize_zoo.store import CellRecord, Elsewhere, Final, RunRecord
 
-TargetName = Literal["accuracy", "holdout accuracy", "latency"]
+TargetName = Literal["accuracy", "holdout accuracy", "latency", "size"]
 TargetStatus = Literal["met", "missed", "undecided", "not measured"]
 # What a cell is by its targets alone; keep-fp32 is one whose latency target is not met and whose INT8 model is not
 # measurably faster than FP32.
@@ -48,7 +49,7 @@ class Verdict:
     missed, which is worse than passing there. ``cause`` is that of a regression (runtime, quantization, search,
     model), of changed data (data), of a miss (the target's name), or where a failed cell failed; else it is empty.
     ``targets`` and ``checks`` are empty where nothing was measured, and ``gate_status`` is None where no cell has a
-    baseline.
+    baseline. ``warnings`` change nothing of all that: they tell where the best model does not hold.
     """
 
     status: VerdictStatus
@@ -59,6 +60,7 @@ class Verdict:
     targets: tuple[TargetCheck, ...] = ()
     gate_status: GateStatus | None = None
     checks: tuple[Check, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,13 @@ def judge(
     gate_status = _gate_status(cell, gate, baselines)
     alarms = _alarms(targets, gate_status, gate, run)
     checks = gate.checks if gate else ()
+    warnings = tuple(portability_warnings(cell.final, cell.params)) if cell.final else ()
+    told = targets.status, targets.checks, gate_status, checks, warnings
     if gate_status is None or not _decides(gate_status, targets.status, alarms):
-        return Verdict(
-            targets.status, targets.reason, targets.cause, alarms, targets.status, targets.checks, gate_status, checks
-        )
+        return Verdict(targets.status, targets.reason, targets.cause, alarms, *told)
     reason = "; ".join([*_gate_reasons(gate_status, checks), targets.reason])
     cause = _gate_cause(gate_status, checks) or (targets.cause if gate_status == "failed" else "")
-    return Verdict(gate_status, reason, cause, alarms, targets.status, targets.checks, gate_status, checks)
+    return Verdict(gate_status, reason, cause, alarms, *told)
 
 
 def failed_report(verdict: Verdict | None, reason: str) -> Verdict:
@@ -148,12 +150,14 @@ def _against_targets(cell: CellRecord, run: RunRecord, before: PairedLatency | N
 
 
 def _judge_best(cell: CellRecord, score: Score, final: Final, before: PairedLatency | None) -> _Against:
-    checks = (_accuracy(cell, score), _holdout(cell, final), _latency(cell, final, before))
+    checks = (_accuracy(cell, score), _holdout(cell, final), _latency(cell, final, before), *_size(cell, score, final))
     missed = next((check for check in checks if check.status == "missed"), None)
     undecided = next((check for check in checks if check.status == "undecided"), None)
     worst = missed or undecided
     if worst is None:
         text = "accuracy and latency targets are met"
+        if cell.params.size_reduce is not None:
+            text = "accuracy, latency and size targets are met"
         if final.latency is None:
             text = "the accuracy target is met, scored on CPU; latency is not measured without the device"
         return _Against("met", text, "", checks)
@@ -165,9 +169,10 @@ def _judge_best(cell: CellRecord, score: Score, final: Final, before: PairedLate
 
 def _accuracy(cell: CellRecord, score: Score) -> TargetCheck:
     allowed, lost = cell.params.accuracy_loss, _percent(score.accuracy_loss)
+    on = " at most on a member of the fleet" if cell.reference and cell.reference.fleet else ""
     if meets_accuracy(score.accuracy_loss, cell.params):
-        return TargetCheck("accuracy", "met", f"the best loses {lost}, {allowed:g} % of FP32 are allowed")
-    return TargetCheck("accuracy", "missed", f"no trial is within {allowed:g} % of FP32; the best loses {lost}")
+        return TargetCheck("accuracy", "met", f"the best loses {lost}{on}, {allowed:g} % of FP32 are allowed")
+    return TargetCheck("accuracy", "missed", f"no trial is within {allowed:g} % of FP32; the best loses {lost}{on}")
 
 
 def _holdout(cell: CellRecord, final: Final) -> TargetCheck:
@@ -194,6 +199,9 @@ def _latency(cell: CellRecord, final: Final, before: PairedLatency | None) -> Ta
     """
     if final.latency is None:
         return TargetCheck("latency", "not measured", "not measured: the device is not here")
+    if final.slower:
+        slower = ", ".join(_slower(each) for each in final.members if each.environment in final.slower)
+        return TargetCheck("latency", "missed", f"slower than FP32 on members of the fleet: {slower}")
     wanted, ratio = cell.params.latency_reduce, final.latency.ratio
     found = _by_interval(ratio, wanted)
     text = f"{_speed(ratio)} against a target of {wanted:g}x"
@@ -207,6 +215,23 @@ def _latency(cell: CellRecord, final: Final, before: PairedLatency | None) -> Ta
         is_what = "below the latency target of" if _pays(final) else slower
         return TargetCheck("latency", found, f"{_speed(ratio)} is {is_what} {wanted:g}x")
     return TargetCheck("latency", found, text)
+
+
+def _slower(member: Elsewhere) -> str:
+    return member.environment if member.latency is None else f"{member.environment} {_speed(member.latency.ratio)}"
+
+
+def _size(cell: CellRecord, score: Score, final: Final) -> tuple[TargetCheck, ...]:
+    """Judge the bytes of the exported file's weights, which are exact; of the trial's where there are none."""
+    if cell.params.size_reduce is None:
+        return ()
+    ratio = score.size_ratio
+    if final.figures is not None and final.fp32_figures is not None:
+        ratio = final.fp32_figures.size_bytes / final.figures.size_bytes
+    if ratio is None:
+        return (TargetCheck("size", "not measured", "the size of the weights is not known"),)
+    text = f"weights are {ratio:.2f} times smaller than FP32's, {cell.params.size_reduce:g} times are wanted"
+    return (TargetCheck("size", "met" if meets_size(ratio, cell.params) else "missed", text),)
 
 
 def _by_interval(ratio: Estimate, wanted: float) -> Literal["met", "missed", "undecided"]:

@@ -3,8 +3,9 @@
 from quantize_zoo.graph.bodies import Branch, branches_by_operation, ordered_operations
 from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
 from quantize_zoo.graph.constants import constant_of, set_constant
-from quantize_zoo.graph.files import content_hash, read_model, save_model
+from quantize_zoo.graph.files import content_hash, read_model, save_model, weights_file_bytes
 from quantize_zoo.graph.ignored import ignored_operations
+from quantize_zoo.graph.integer_weights import weights_bytes, with_integer_weights
 from quantize_zoo.graph.layers import (
     common_layers,
     in_passes,
@@ -79,7 +80,10 @@ __all__ = [
     "set_constant",
     "shared_configs",
     "structural_signature",
+    "weights_bytes",
+    "weights_file_bytes",
     "with_bodies",
+    "with_integer_weights",
     "with_layer_results",
     "with_other_rounding",
     "with_own_names",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from quantize_zoo.graph.opset import Node
 from quantize_zoo.graph.opset import opset13 as ops
 
+_SMALL = (ov.Type.i8, ov.Type.u8, ov.Type.i4, ov.Type.u4, ov.Type.nf4)
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -39,7 +40,7 @@ def set_constant(port: Any, value: NDArray[Any]) -> None:
 
 
 def integers_behind(node: Node) -> Node | None:
-    """Return the constant of 8 bit integers whose values an operation gives back, None if it does something else.
+    """Return the constant of 8 or 4 bits whose values an operation gives back, None if it does something else.
 
     That are Convert, Subtract where zero is not the integer 0, and this Multiply.
     """
@@ -51,5 +52,4 @@ def integers_behind(node: Node) -> Node | None:
     if source.get_type_name() != "Convert":
         return None
     integers = source.input_value(0).get_node()
-    is_integers = integers.get_type_name() == "Constant" and integers.get_element_type() in (ov.Type.i8, ov.Type.u8)
-    return integers if is_integers else None
+    return integers if integers.get_type_name() == "Constant" and integers.get_element_type() in _SMALL else None

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import openvino as ov
+from defusedxml import ElementTree
 
 from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
@@ -23,6 +24,20 @@ def read_model(path: Path) -> ov.Model:
         return core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
     except Exception as error:  # OpenVINO raises RuntimeError and others, by release and frontend
         raise errors.model_unreadable(path, errors.message_of(error)) from error
+
+
+def weights_file_bytes(path: Path) -> int | None:
+    """Return how many bytes the constants of an IR take in its file of weights; None if the file is no IR.
+
+    OpenVINO reads from a longer file of another model whatever lies there.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+        constants = [each.find("data") for each in root.iter("layer") if each.get("type") == "Const"]
+        ends = [int(each.get("offset")) + int(each.get("size")) for each in constants if each is not None]
+    except (OSError, TypeError, ValueError, ElementTree.ParseError):  # unreadable, no numbers, no XML
+        return None
+    return max(ends, default=0) if root.tag == "net" else None
 
 
 def save_model(model: ov.Model, path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.config import HardwareConfig, OperationRule, QuantizationConfig
+from quantize_zoo.config import HardwareConfig, OperationRule, QuantizationConfig, WeightCompression
 from quantize_zoo.graph import recurrent
 from quantize_zoo.graph.bodies import bodies_left_alone, ordered_operations
 from quantize_zoo.graph.operations import (
@@ -38,6 +38,7 @@ _ACTIVATIONS_ONLY = frozenset(
     }
 )  # fmt: skip
 _FUSED = frozenset({"Relu", "Clamp", "Elu", "PRelu", "Sigmoid", "HSigmoid", "HardSigmoid", "Swish", "HSwish", "Selu"})
+_FEWEST_DIMENSIONS = 2  # of weights that are compressed
 _PRECISIONS = (ov.Type.f32, ov.Type.f16, ov.Type.bf16)  # no plugin runs a FakeQuantize of double precision
 
 
@@ -69,6 +70,7 @@ def find_placement(
             hardware_type(node),
             rule.activations,
             _weight_configs(node, rule) if weights[node.get_friendly_name()] else (),
+            _weight_compressions(node, rule, weights[node.get_friendly_name()]),
         )
         for node, rule in rules
     }
@@ -120,6 +122,27 @@ def _weight_configs(node: Node, rule: OperationRule) -> tuple[QuantizationConfig
         return rule.weights
     usable = [config for config in rule.weights if (config.mode, config.granularity) != ("asymmetric", "perchannel")]
     return tuple(usable) or rule.weights
+
+
+def _weight_compressions(
+    node: Node, rule: OperationRule, points: tuple[WeightPoint, ...]
+) -> tuple[WeightCompression, ...]:
+    """Return what the hardware offers for an operation's weights and fits their shape: groups divide a channel.
+
+    A group that is a whole channel is left out, since there is the same with a scale a channel.
+    """
+    if len(points) != 1:
+        return ()
+    shape = list(node.input(points[0].port).get_partial_shape().to_shape())
+    reduced = [size for axis, size in enumerate(shape) if axis not in points[0].channel_axes]
+    if len(shape) < _FEWEST_DIMENSIONS or not reduced:
+        return ()
+    return tuple(
+        each
+        for each in rule.compressed_weights
+        if each.group_size is None
+        or (len(reduced) == 1 and reduced[0] > each.group_size and reduced[0] % each.group_size == 0)
+    )
 
 
 def _check_ports(model: ov.Model) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantize_zoo.config import Mode, QuantizationConfig
+from quantize_zoo.config import Mode, QuantizationConfig, WeightCompression
 from quantize_zoo.graph.operations import WeightPoint
 
 _MODES: tuple[Mode, ...] = ("symmetric", "asymmetric")
@@ -13,12 +13,16 @@ _MODES: tuple[Mode, ...] = ("symmetric", "asymmetric")
 
 @dataclass(frozen=True)
 class QuantizableOperation:
-    """An operation with a quantization choice, and what the hardware allows for its tensors (weights: none or some)."""
+    """An operation with a quantization choice, and what the hardware allows for its tensors (weights: none or some).
+
+    ``compressed_weights`` are the ways to store its weights while it is not quantized.
+    """
 
     name: str
     type: str
     activations: tuple[QuantizationConfig, ...]
     weights: tuple[QuantizationConfig, ...]
+    compressed_weights: tuple[WeightCompression, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from quantize_zoo.graph.constants import constant_data, integers_behind
 from quantize_zoo.graph.opset import Node
 
 _RANGE_PORTS = (1, 2, 3, 4)
+_BYTES = (ov.Type.i8, ov.Type.u8)
 
 
 def structural_signature(model: ov.Model) -> str:
@@ -59,11 +60,13 @@ def _ranges(model: ov.Model) -> Iterator[tuple[str, list[NDArray[Any]]]]:
         name = node.get_friendly_name()
         if node.get_type_name() == "FakeQuantize":
             yield f"{name} {node.get_attributes()['levels']}", [_range(node, port) for port in _RANGE_PORTS]
-        elif integers_behind(node) is not None:
+        elif (integers := integers_behind(node)) is not None:
             source = node.input_value(0).get_node()
             zeros = [_range(source, 1)] if source.get_type_name() == "Subtract" else []
-            yield f"{name} integers", [_range(node, 1), *zeros]
+            kind = integers.get_element_type()
+            yield f"{name} {'integers' if kind in _BYTES else kind.get_type_name()}", [_range(node, 1), *zeros]
 
 
 def _range(node: Node, port: int) -> NDArray[Any]:
-    return constant_data(node.input_value(port).get_node())
+    source = node.input_value(port).get_node()
+    return constant_data(source.input_value(0).get_node() if source.get_type_name() == "Convert" else source)

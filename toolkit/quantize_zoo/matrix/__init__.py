@@ -24,17 +24,24 @@ from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.export import copy_model, export_trial
 from quantize_zoo.matrix.night import run_in
 from quantize_zoo.matrix.observer import RunObserver
-from quantize_zoo.matrix.pot import pot_matrix, quantize_once, with_weights_beside
+from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected_seconds, plan_night
+from quantize_zoo.matrix.pot import quantize_once
+from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
+from quantize_zoo.matrix.pot_search import pot_matrix
 from quantize_zoo.matrix.release_bisection import bisect_releases
 from quantize_zoo.matrix.resolutions import unresolved
+from quantize_zoo.matrix.retention import Pruned, prune
 
 __all__ = [
+    "NIGHTS_LOOKED_AT",
     "Answer",
     "Bisection",
     "CommitNights",
     "Compared",
     "Over",
     "Pair",
+    "PlannedCell",
+    "Pruned",
     "RunObserver",
     "Step",
     "accept",
@@ -47,6 +54,7 @@ __all__ = [
     "compare_pairs",
     "copy_model",
     "expand",
+    "expected_seconds",
     "export_baselines",
     "export_trial",
     "import_baselines",
@@ -54,10 +62,13 @@ __all__ = [
     "models_folder",
     "pairs_of_files",
     "pairs_of_runs",
+    "plan_night",
     "planned_cell",
     "pot_matrix",
+    "prune",
     "quantize_once",
     "read_exported",
+    "require_usable",
     "run_in",
     "unresolved",
     "with_comparison",

@@ -24,7 +24,8 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph import content_hash
 from quantize_zoo.scoring import read_answers
 from quantize_zoo.store import Baseline, CellRecord, Final, Reference, RunRecord, Store
-from quantize_zoo.store.values import BASELINE, plain, problem_of
+from quantize_zoo.store.adapters import plain, problem_of
+from quantize_zoo.store.values import BASELINE
 from quantize_zoo.text.files import drafts_for, made, place, remove, write_whole
 
 _BASELINES = TypeAdapter(list[Baseline], config=ConfigDict(extra="forbid"))
@@ -104,12 +105,12 @@ def export_baselines(store: Store, reports: Path, folder: Path) -> int:
 
     """
     current = [stored.content for stored in store.baselines()]
-    kept = [_Kept(_in_folder(baselines_folder(reports), name), name) for each in current for name in _names(each)]
-    with _placed(kept, folder, errors.baseline_damaged):
+    kept = [_Kept(_in_folder(baselines_folder(reports), name), name) for each in current for name in names_of(each)]
+    with _placed(kept, folder, errors.baseline_damaged, option=""):
         try:
             write_whole(folder / _INDEX, _BASELINES.dump_json(current, indent=1) + b"\n")
         except OSError as error:
-            raise errors.reports_unwritable(folder, errors.message_of(error)) from error
+            raise errors.reports_unwritable(folder, errors.message_of(error), option="") from error
     return len(current)
 
 
@@ -124,7 +125,7 @@ def read_exported(folder: Path) -> list[Baseline]:
         found = _BASELINES.validate_json((folder / _INDEX).read_bytes())
         for index, baseline in enumerate(found):
             plain(BASELINE, baseline)
-            for name in _names(baseline):
+            for name in names_of(baseline):
                 if not _NAME.fullmatch(name) or content_hash(_in_folder(folder, name)) != Path(name).parent.name:
                     raise errors.bad_baseline_folder(folder, f"{_INDEX}[{index}]: {name} is missing or damaged")
             _require_answers(folder / baseline.answers)
@@ -144,7 +145,7 @@ def import_baselines(store: Store, reports: Path, folder: Path, found: Sequence[
 
     """
     held = {stored.name: stored.content for stored in store.baselines()}
-    kept = [_Kept(_in_folder(folder, name), name) for baseline in found for name in _names(baseline)]
+    kept = [_Kept(_in_folder(folder, name), name) for baseline in found for name in names_of(baseline)]
     new = []
     for baseline in found:
         # Compared as text: JSON has no tuples.
@@ -156,7 +157,8 @@ def import_baselines(store: Store, reports: Path, folder: Path, found: Sequence[
     return len(found)
 
 
-def _names(baseline: Baseline) -> tuple[str, str, str]:
+def names_of(baseline: Baseline) -> tuple[str, str, str]:
+    """Return the names of a baseline's files in a folder of baselines: FP32, INT8, answers."""
     return baseline.fp32, baseline.int8, baseline.answers
 
 
@@ -176,7 +178,10 @@ def _in_folder(folder: Path, name: str) -> Path:
 
 @contextmanager
 def _placed(
-    kept: Iterable[_Kept], folder: Path, changed: Callable[[Path], errors.ConfigurationError]
+    kept: Iterable[_Kept],
+    folder: Path,
+    changed: Callable[[Path], errors.ConfigurationError],
+    option: str = "--reports",
 ) -> Iterator[None]:
     """Copy files into a folder under names by their content; if the context is left by an exception, nothing stays.
 
@@ -189,7 +194,7 @@ def _placed(
             stack.enter_context(made(folder))
             new = _place_copies(kept, folder, changed)
         except OSError as error:
-            raise errors.reports_unwritable(folder, errors.message_of(error)) from error
+            raise errors.reports_unwritable(folder, errors.message_of(error), option) from error
         try:
             yield
         except BaseException:

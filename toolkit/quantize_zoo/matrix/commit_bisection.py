@@ -110,7 +110,8 @@ def _night(matrix: Path, cell: Cell, commit: Commit, nights: CommitNights) -> tu
     """
     loaded = load_matrix(matrix).select([cell.model.name], [cell.key.device_label])
     chosen = complete_matrix(loaded).with_optimizer({**nights.changes, "trials_load_method": "cold_start"})
-    chosen = chosen.model_copy(update={"references": ()})  # the gate does not look at other tools' models
+    # The gate looks neither at other tools' models nor at other environments.
+    chosen = chosen.model_copy(update={"references": (), "portability": False})
     (planned,) = expand(chosen)
     reports = _own_reports(commit, nights)
     store = Store(f"sqlite:///{reports / 'store.db'}")

@@ -37,8 +37,13 @@ class Night:
     beside: frozenset[str] = frozenset()
 
     def cells_with(self, baselines: Collection[str]) -> int:
-        """Return how many cells of the night have a baseline, by which its level is divided."""
-        return len({cell.key.label for cell in self.cells}.union(self.beside).intersection(baselines))
+        """Return how many cells of the night have a baseline, by which its level is divided.
+
+        A fleet counts as many as it has members.
+        """
+        checked = dict.fromkeys(self.beside, 1)
+        checked |= {cell.key.label: len(cell.fleet.members) if cell.fleet else 1 for cell in self.cells}
+        return sum(count for name, count in checked.items() if name in baselines)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell
-from quantize_zoo.config import MatrixConfig, first_twins
+from quantize_zoo.config import FleetSpec, MatrixConfig, devices_of, first_twins
 
 
 def expand(matrix: MatrixConfig, cpus: Sequence[str] = ("",)) -> list[Cell]:
@@ -17,14 +17,22 @@ def expand(matrix: MatrixConfig, cpus: Sequence[str] = ("",)) -> list[Cell]:
 
     """
     cells = [
-        Cell(model, device, matrix.references, matrix.input_memory_mb, cpu=cpu, hang_seconds=60 * matrix.hang_minutes)
+        Cell(
+            model,
+            devices_of(target)[0],
+            matrix.references,
+            matrix.input_memory_mb,
+            cpu=cpu,
+            hang_seconds=60 * matrix.hang_minutes,
+            fleet=target if isinstance(target, FleetSpec) else None,
+        )
         for model in matrix.models
-        for device in matrix.devices
-        if not device.models or model.name in device.models
+        for target in matrix.devices
+        if not target.models or model.name in target.models
         for cpu in cpus
     ]
     twins = first_twins(cell.key for cell in cells)
     if twins is not None:
         first, second = (cells[position] for position in twins)
-        raise errors.same_cell(first.device.device, second.device.device, second.key.label)
+        raise errors.same_cell(first.target.label, second.target.label, second.key.label)
     return cells

@@ -8,7 +8,7 @@ from quantize_zoo.config import GateConfig, OptimizerParams
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption, option_hash
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import Trial, meets_accuracy
+from quantize_zoo.search import Trial, is_allowed, meets_accuracy, meets_size
 from quantize_zoo.store import StoredBaseline
 
 
@@ -36,6 +36,12 @@ def why_given_up(trial: Trial | None, params: OptimizerParams) -> str:
     lost, what = _loss(trial), "the baseline's configuration does not meet its targets"
     if not meets_accuracy(lost, params):
         return f"{what}: it loses {100 * lost:.2f} %, {params.accuracy_loss:g} % of FP32 are allowed"
+    if trial.score is not None and trial.score.slower:
+        return f"{what}: on {', '.join(trial.score.slower)} it is slower than FP32"
+    if trial.score is not None and not meets_size(trial.score.size_ratio, params):
+        ratio = trial.score.size_ratio
+        told = "its size is not known" if ratio is None else f"its weights are {ratio:.2f} times smaller than FP32's"
+        return f"{what}: {told}, the target is {params.size_reduce:g} times"
     latency = trial.measurement.latency
     high = None if latency is None else latency.ratio.high
     if latency is not None and high is not None and high < params.latency_reduce:
@@ -52,7 +58,10 @@ def find_challenger(
         (
             trial
             for trial in ranking
-            if trial.candidate != incumbent.candidate and meets_accuracy(_loss(trial), params) and _loss(trial) <= most
+            if trial.candidate != incumbent.candidate
+            and trial.score is not None
+            and is_allowed(trial.score, params)
+            and _loss(trial) <= most
         ),
         None,
     )

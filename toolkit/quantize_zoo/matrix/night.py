@@ -8,6 +8,7 @@
     confirm      the best and the runner-up, measured against each other
     finish       the best model exported, measured and judged on samples that the search never saw
     hold         tonight held against the accepted baseline
+    elsewhere    the best model scored in other precisions and instruction sets than its cell's
 
 Each step is fed what the last one found, and stores what it found itself before the next begins; ``steps`` has them.
 This is the only place that says how a cell ended.
@@ -16,8 +17,9 @@ This is the only place that says how a cell ended.
 from __future__ import annotations
 
 import threading
+import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -35,6 +37,7 @@ from quantize_zoo.matrix.baselines import baselines_folder, models_folder
 from quantize_zoo.matrix.desk import Desk, Night
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
+from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, as_planned, expected_seconds, names_of, plan_night
 from quantize_zoo.matrix.repository import repository_of
 from quantize_zoo.store import ErrorRecord, RunPlan, RunRecord, RunStatus, Store
 
@@ -46,6 +49,7 @@ STEPS: tuple[Callable[[Any, Desk], Any], ...] = (
     steps.confirm,
     steps.finish,
     steps.hold,
+    steps.elsewhere,
 )
 
 
@@ -109,15 +113,25 @@ def run_in(
 
 
 def _run_cells(night: Night) -> None:
-    """Run the cells, as many at once as the engine opens."""
-    at_once = night.engine.cells_at_once()
+    """Run the cells, as many at once as the engine opens, each as it is planned when its turn comes."""
+    at_once, started = night.engine.cells_at_once(), time.monotonic()
+    history = night.store.past_nights(NIGHTS_LOOKED_AT)
+
+    def run(position: int) -> None:
+        limit = night.matrix.max_minutes_a_night
+        left = None if limit is None else at_once * max(0.0, 60 * limit - (time.monotonic() - started))
+        planned = plan_night(night.cells[position:], history, left)
+        still = expected_seconds(planned)
+        run_cell(as_planned(planned[0]), position, night, still and still / at_once)
+        history.update(night.store.past_nights(NIGHTS_LOOKED_AT, names_of(planned[0].cell)))
+
     if at_once == 1:
-        for position, cell in enumerate(night.cells):
-            run_cell(cell, position, night)
+        for position in range(len(night.cells)):
+            run(position)
         return
     with ThreadPoolExecutor(at_once, thread_name_prefix="cell") as threads:
         try:
-            for future in [threads.submit(run_cell, cell, place, night) for place, cell in enumerate(night.cells)]:
+            for future in [threads.submit(run, position) for position in range(len(night.cells))]:
                 future.result()
         except BaseException:
             night.stop.set()
@@ -125,8 +139,14 @@ def _run_cells(night: Night) -> None:
             raise
 
 
-def run_cell(cell: Cell, position: int, night: Night) -> None:
+def run_cell(cell: Cell, position: int, night: Night, left: float | None) -> None:
     """Take a cell through all steps, and keep how it ended; its failure does not stop the others.
+
+    Args:
+        cell: the cell.
+        position: its place in the run, from 0.
+        night: the run.
+        left: seconds that the run still takes, as far as that is known.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; what the cell's steps found is stored.
@@ -134,7 +154,7 @@ def run_cell(cell: Cell, position: int, night: Night) -> None:
     """
     if night.stop.is_set():
         return
-    night.observer.cell_started(cell, position, len(night.cells))
+    night.observer.cell_started(cell, position, len(night.cells), left)
     log = night.folder / "logs" / f"{cell.key.slug}.log"
     params = cell.model.optimizer.params
     method = params.trials_load_method
@@ -142,6 +162,7 @@ def run_cell(cell: Cell, position: int, night: Night) -> None:
         night.run_id, model=cell.model.name, device=cell.key.device_label, method=method, params=params
     )
     failure: QuantizeZooError | None = None
+    started = time.monotonic()
     try:
         _walk(cell, cell_id, log, night)
     except KeyboardInterrupt:
@@ -159,18 +180,31 @@ def run_cell(cell: Cell, position: int, night: Night) -> None:
     except Exception as error:  # nothing foresaw it: it ends this cell, and the others go on
         failure = _unforeseen(error, log)
         night.store.end_cell(cell_id, "failed", error=_record(failure))
+    night.store.set_seconds(cell_id, time.monotonic() - started)
     night.observer.cell_finished(cell, failure)
 
 
 def _walk(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
-    """Walk the steps; if the cell's device is not there, and the matrix wants that, on the CPU in its place."""
+    """Walk the steps, with the first of what the cell may be run as whose device is here."""
     fetched = fetch(cell, night.models, log)
+    _walk_any([fetched, *_stand_ins(fetched, night.matrix)], cell_id, log, night)
+
+
+def _stand_ins(cell: Cell, matrix: MatrixConfig) -> list[Cell]:
+    """Return as what a cell is run if its device is not there: a fleet with another member leading, or on the CPU."""
+    if cell.fleet is not None:
+        others = () if matrix.on_missing_device == "fail" else cell.fleet.members[1:]
+        return [replace(cell, device=member) for member in others]
+    return [replace(cell, scored_on_cpu=True)] if matrix.on_missing_device == "score_on_cpu" else []
+
+
+def _walk_any(cells: Sequence[Cell], cell_id: int, log: Path, night: Night) -> None:
     try:
-        _walk_on(fetched, cell_id, log, night)
+        _walk_on(cells[0], cell_id, log, night)
     except DeviceUnavailableError:
-        if night.matrix.on_missing_device != "score_on_cpu":
+        if len(cells) == 1:
             raise
-        _walk_on(replace(fetched, scored_on_cpu=True), cell_id, log, night)
+        _walk_any(cells[1:], cell_id, log, night)
 
 
 def _walk_on(cell: Cell, cell_id: int, log: Path, night: Night) -> None:

@@ -15,8 +15,8 @@ from quantize_zoo.store import Reference
 class RunObserver(Protocol):
     """Told what happens, for progress; must not raise."""
 
-    def cell_started(self, cell: Cell, position: int, total: int) -> None:
-        """Announce a cell."""
+    def cell_started(self, cell: Cell, position: int, total: int, left: float | None) -> None:
+        """Announce a cell, and the seconds that the run still takes, None where nobody knows."""
         ...
 
     def reference_scored(self, cell: Cell, reference: Reference) -> None:

@@ -16,36 +16,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, median
+from typing import Any
 
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import TrialsLoadMethod, search_stages
+from quantize_zoo.store import PastNight
 
 SETTLED_NIGHTS = 14  # in which a search found nothing better; after as many without a search there is one again
+NIGHTS_LOOKED_AT = 2 * SETTLED_NIGHTS  # those without a search, and searches before them
 _RECENT = 7  # nights whose gains count
 _DOUBLING_GAIN = 0.01  # a night, which doubles a cell's share
 _LEAST_S = 60.0  # of a search that has nothing stored to be evaluated in its place
 
 
+History = Mapping[tuple[str, str], Sequence[PastNight]]  # by the names of a model and its device
 Duty = tuple[TrialsLoadMethod, str]  # a method, and why
-
-
-@dataclass(frozen=True)
-class PastNight:
-    """What a night had of a cell.
-
-    ``seconds`` are the whole cell's, ``trial_seconds`` those of its ``trials``; ``best`` is the hash of the option that
-    was called best, ``ratio`` FP32's time / INT8's, None if it was not measured.
-    """
-
-    seconds: float
-    trial_seconds: float
-    trials: int
-    method: TrialsLoadMethod
-    best: str
-    ratio: float | None
-    alarmed: bool
 
 
 @dataclass(frozen=True)
@@ -72,18 +59,16 @@ class Pace:
     rest: float
 
 
-def plan_night(
-    cells: Sequence[Cell], history: Mapping[str, Sequence[PastNight]], seconds: float | None = None
-) -> list[PlannedCell]:
+def plan_night(cells: Sequence[Cell], history: History, seconds: float | None = None) -> list[PlannedCell]:
     """Return what each of the cells does, in their order.
 
     Args:
         cells: those that are still to run.
-        history: the past nights of a cell by its name, the newest first.
+        history: the past nights of cells, the newest first.
         seconds: that the cells may take one after another; None does not limit them.
 
     """
-    nights = [history.get(cell.key.label, ()) for cell in cells]
+    nights = [history.get(names_of(cell), ()) for cell in cells]
     paces = [pace_of(past) for past in nights]
     if seconds is None:
         duties: list[Duty] = [(cell.model.optimizer.params.trials_load_method, "as configured") for cell in cells]
@@ -91,7 +76,28 @@ def plan_night(
     else:
         duties = [duty_of(cell, past) for cell, past in zip(cells, nights, strict=True)]
         shares = _shares(cells, nights, paces, duties, seconds)
-    return [_planned(*each) for each in zip(cells, duties, paces, shares, strict=True)]
+    return [_planned(*each) for each in zip(cells, nights, duties, paces, shares, strict=True)]
+
+
+def as_planned(planned: PlannedCell) -> Cell:
+    """Return the cell that does what is planned for it."""
+    cell, own = planned.cell, planned.cell.model.optimizer.params
+    changes: dict[str, Any] = {"trials_load_method": planned.method}
+    if planned.minutes is not None:
+        changes["max_minutes"] = min(planned.minutes, own.max_minutes or math.inf)
+    otherwise = None if planned.method == own.trials_load_method else own.trials_load_method
+    return replace(cell, model=cell.model.with_optimizer(changes), otherwise=otherwise)
+
+
+def expected_seconds(planned: Sequence[PlannedCell]) -> float | None:
+    """Return what cells take one after another; those of unknown pace are taken for the others; None if all are."""
+    known = [each.seconds for each in planned if each.seconds is not None]
+    return sum(known) + (len(planned) - len(known)) * median(known) if known else None
+
+
+def names_of(cell: Cell) -> tuple[str, str]:
+    """Return the names by which the store knows a cell's model and device."""
+    return cell.model.name, cell.key.device_label
 
 
 def duty_of(cell: Cell, nights: Sequence[PastNight]) -> Duty:
@@ -115,7 +121,7 @@ def duty_of(cell: Cell, nights: Sequence[PastNight]) -> Duty:
 
 def gain_of(nights: Sequence[PastNight]) -> float:
     """Return by which share the best became faster in a night, the mean of the last ones."""
-    ratios = [night.ratio for night in nights[: _RECENT + 1] if night.ratio is not None]
+    ratios = [night.speedup for night in nights[: _RECENT + 1] if night.speedup is not None]
     gains = [max(0.0, newer / older - 1) for newer, older in itertools.pairwise(ratios)]
     return mean(gains) if gains else 0.0
 
@@ -126,8 +132,8 @@ def pace_of(nights: Sequence[PastNight]) -> Pace | None:
     if not recent:
         return None
     return Pace(
-        median(night.trial_seconds / night.trials for night in recent),
-        median(max(0.0, night.seconds - night.trial_seconds) for night in recent),
+        median(night.search_seconds / night.trials for night in recent),
+        median(max(0.0, night.seconds - night.search_seconds) for night in recent),
     )
 
 
@@ -181,7 +187,9 @@ def _most_trials(cell: Cell) -> int:
     return search_stages(cell.model)[-1].until
 
 
-def _planned(cell: Cell, duty: Duty, pace: Pace | None, share: float | None) -> PlannedCell:
+def _planned(
+    cell: Cell, nights: Sequence[PastNight], duty: Duty, pace: Pace | None, share: float | None
+) -> PlannedCell:
     method, why = duty
     minutes = None
     if share is not None:
@@ -192,6 +200,8 @@ def _planned(cell: Cell, duty: Duty, pace: Pace | None, share: float | None) -> 
     trials = 1 if method == "eval" else _most_trials(cell)
     own = cell.model.optimizer.params.max_minutes
     limits = [each for each in (own, minutes) if each is not None]
+    if nights and not nights[0].trials:  # its device is not there, or it fails
+        return PlannedCell(cell, method, 0, nights[0].seconds, minutes, f"{why}; no trial last night")
     if pace is None:
         return PlannedCell(cell, method, trials, None, minutes, why)
     if method != "eval" and limits and pace.trial:

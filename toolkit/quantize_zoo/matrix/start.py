@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
@@ -20,17 +21,31 @@ _OF_THE_DATA = frozenset({"dataset", "samples of the search"})
 StoredIdentity = Mapping[str, str]
 
 
+class StoredTrials(Protocol):
+    """The trials of stored searches, which are many: only what is needed is asked for."""
+
+    def trials(self, cell_id: int) -> tuple[Trial, ...]:
+        """Return the trials of a cell, after those of the cells that it goes on from."""
+        ...
+
+    def trial(self, cell_id: int, number: int) -> Trial:
+        """Return one of them."""
+        ...
+
+
 @dataclass(frozen=True)
 class Start:
     """Where a search starts.
 
     ``reference`` has notes on it. ``trials`` are those that it goes on from, of the cell ``continues``; ``rebuild``
     tells to make no trials but the base's own. ``incumbent`` is the baseline's configuration, which is tried as well.
+    ``preset`` is the fully quantized option that the preset gives.
     """
 
     reference: Reference
     placement: Placement
     base: ModelOption
+    preset: ModelOption
     trials: tuple[Trial, ...] = ()
     continues: int | None = None
     rebuild: bool = False
@@ -38,8 +53,13 @@ class Start:
 
 
 def stored_searches(params: OptimizerParams, prepared: Prepared, store: Store, cell: Cell) -> list[StoredSearch]:
-    """Return what ``find_start`` chooses from: the searches that fit, else those on other data, and the newest."""
+    """Return what ``find_start`` chooses from: the searches that fit, else those on other data, and the newest.
+
+    A cold start chooses nothing.
+    """
     method = params.trials_load_method
+    if method == "cold_start":
+        return []
 
     def stored(obstacles: Callable[[StoredIdentity], object]) -> list[StoredSearch]:
         return store.searches(cell.model.name, cell.key.device_label, lambda identity: not obstacles(identity))
@@ -50,8 +70,10 @@ def stored_searches(params: OptimizerParams, prepared: Prepared, store: Store, c
     return stored(lambda identity: _obstacles(method, identity, prepared).keys() - _OF_THE_DATA)
 
 
-def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[StoredSearch]) -> Start:
-    """Return where the search starts; ``searches`` are stored ones, newest first.
+def find_start(
+    params: OptimizerParams, prepared: Prepared, searches: Sequence[StoredSearch], stored: StoredTrials
+) -> Start:
+    """Return where the search starts; ``searches`` are stored ones, newest first, their trials in ``stored``.
 
     The newest that fits is gone on with, and those before it back to the last cold start; whatever was run in between,
     on other data or with another model, is passed over. Where none fits, but some are of the same model on other data,
@@ -63,7 +85,7 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
 
     """
     method = params.trials_load_method
-    fresh = Start(prepared.reference, prepared.placement, prepared.base)
+    fresh = Start(prepared.reference, prepared.placement, prepared.base, prepared.base)
     if method == "cold_start":
         return fresh
     if not searches:
@@ -77,7 +99,8 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
             raise errors.other_search(method, newest.values())
         chosen = fitting[0]
         noted = _noted(fresh, method, newest)
-        return replace(noted, base=chosen.trials[0].option, trials=chosen.trials, continues=chosen.cell_id)
+        trials = stored.trials(chosen.cell_id)
+        return replace(noted, base=trials[0].option, trials=trials, continues=chosen.cell_id)
     if not fitting:
         fitting = _since_cold_start(
             each for each in searches if not _obstacles(method, each.identity, prepared).keys() - _OF_THE_DATA
@@ -86,7 +109,10 @@ def find_start(params: OptimizerParams, prepared: Prepared, searches: Sequence[S
         raise errors.other_search(method, newest.values())
     if not fitting:
         return _with_note(fresh, f"fine_tune starts over: the stored search differs in {'; '.join(newest.values())}")
-    bests = (best_trial(each.trials, params) if each.best is None else each.trials[each.best] for each in fitting)
+    bests = (
+        best_trial(stored.trials(each.cell_id), params) if each.best is None else stored.trial(each.cell_id, each.best)
+        for each in fitting
+    )
     best = best_trial([each for each in bests if each is not None], params)
     if best is None:
         if method == "eval":

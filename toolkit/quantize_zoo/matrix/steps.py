@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -9,9 +11,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from quantize_zoo.cell import Calibration, Cell, Prepared
-from quantize_zoo.config import OptimizerParams, Stage, search_stages
-from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo import errors
+from quantize_zoo.cell import Cell, Prepared
+from quantize_zoo.config import CompressionParams, OptimizerParams, Stage, search_stages
+from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.holding import GateRequest
@@ -24,9 +27,10 @@ from quantize_zoo.matrix.incumbent import (
     usable,
     why_given_up,
 )
+from quantize_zoo.matrix.paying import Paying, what_pays
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import ModelOption, derive_space, option_hash
-from quantize_zoo.scoring import inverse
+from quantize_zoo.scoring import Executed, inverse
 from quantize_zoo.search import (
     StagePlan,
     Survey,
@@ -34,15 +38,16 @@ from quantize_zoo.search import (
     TrialRecorder,
     change_whole_model,
     give_back,
+    is_allowed,
     is_met,
-    meets_accuracy,
     ranked,
     run_alone,
     run_stage,
 )
-from quantize_zoo.store import Final, Reference, RunnerUp, StoredBaseline
+from quantize_zoo.store import Elsewhere, Final, Reference, RunnerUp, StoredBaseline
 
 _GATE = TypeAdapter(GateResult)
+_TRIALS_WORTH = 10  # what other environments may cost, in trials
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,15 @@ class Choice:
     best: Trial
     runner_up: RunnerUp | None
     why: str = ""
+    seconds: float = 0.0  # of a trial, in the middle of those that were evaluated
 
 
 def prepare(cell: Cell, desk: Desk) -> Prepared:
     """Read model and data, score the FP32 model."""
     prepared = desk.work.prepare()
+    absent = [each for each in prepared.reference.fleet if each.unavailable]
+    if absent and desk.night.matrix.on_missing_device == "fail":
+        raise errors.fleet_incomplete({each.name: each.unavailable for each in absent})
     # Wherever it was read, the file is that of this machine.
     reference = replace(prepared.reference, model_path=str(cell.model.model))
     desk.night.store.set_reference(desk.cell_id, reference)
@@ -66,13 +75,25 @@ def prepare(cell: Cell, desk: Desk) -> Prepared:
 def start(prepared: Prepared, desk: Desk) -> Start:
     """Find where the search starts, by the load method and what is stored."""
     store = desk.night.store
-    found = find_start(desk.params, prepared, stored_searches(desk.params, prepared, store, desk.cell))
+    found = _found_start(prepared, desk)
     if found.continues is not None:
         store.set_continues(desk.cell_id, found.continues)
     if found.reference != prepared.reference:
         store.set_reference(desk.cell_id, found.reference)
     desk.night.observer.reference_scored(desk.cell, found.reference)
     return replace(found, incumbent=usable(desk.baseline, found.placement))
+
+
+def _found_start(prepared: Prepared, desk: Desk) -> Start:
+    store, params, otherwise = desk.night.store, desk.params, desk.cell.otherwise
+    try:
+        return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell), store)
+    except CellError:
+        if otherwise is None:
+            raise
+    params = params.model_copy(update={"trials_load_method": otherwise})
+    store.set_method(desk.cell_id, otherwise)
+    return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell), store)
 
 
 def references(found: Start, desk: Desk) -> Start:
@@ -91,11 +112,14 @@ def search(found: Start, desk: Desk) -> list[Trial]:
         found.trials,
         higher_is_better=reference.higher_is_better,
         prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
+        members=[each.name for each in reference.fleet if not each.unavailable],
     )
+    started, known = time.monotonic(), len(recorder.trials)
     for trial in _trials(found, recorder, desk):
         desk.night.store.add_trial(desk.cell_id, trial)
         desk.night.observer.trial_finished(desk.cell, trial, recorder.best)
         desk.stop_if_asked()
+    desk.night.store.set_search(desk.cell_id, time.monotonic() - started, len(recorder.trials) - known)
     return ranked(recorder.trials, params)
 
 
@@ -114,10 +138,12 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
     if found.rebuild:
         calibration = desk.work.calibrate(found.base)
         store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
-        _keep_executed(found.reference, calibration, desk)
+        if calibration.executed is not None:
+            _noticed(replace(found.reference, executed=calibration.executed), calibration.notes, desk)
         yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
         return
     seconds = 0.0
+    executed: Executed | None = None
     reference = found.reference
     stages = search_stages(desk.cell.model)
     for number, stage in enumerate(stages):
@@ -129,14 +155,19 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         calibration = desk.work.calibrate(base)
         seconds += calibration.seconds
         store.set_calibration(desk.cell_id, seconds, calibration.errors)
-        reference = _keep_executed(reference, calibration, desk)
-        space = derive_space(found.placement, base, stage.compression)
+        first = executed is None
+        executed = executed or calibration.executed
+        paying = _paying(found, base, stage.compression, executed, desk)
+        if first and executed is not None:
+            notes = (*calibration.notes, *paying.notes)
+            reference = _noticed(replace(reference, executed=executed), notes, desk)
+        space = derive_space(paying.placement, paying.base, stage.compression, paying.idle)
         types = {operation.name: operation.type for operation in found.placement.operations}
-        beside = incumbent(number, base)
-        survey = _surveyed(base, stage, desk)
+        beside = incumbent(number, paying.base)
+        survey = _surveyed(paying.base, stage, reference, desk)
         if survey is not None:
-            reference = _noticed(replace(reference, survey=survey), [], desk)
-        plan = StagePlan(number, base, space, stage.until, types, calibration.errors, beside, survey)
+            reference = _noticed(replace(reference, survey=survey), (), desk)
+        plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside, survey)
         if terms is None:
             why = yield from run_stage(plan, recorder, desk.night.seed, pool)
             if why:
@@ -152,19 +183,29 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         yield from run_alone(None, recorder, pool, missing)
 
 
-def _surveyed(base: ModelOption, stage: Stage, desk: Desk) -> Survey | None:
-    """Find out what is worth quantizing, where a stage chooses that; POT's searches did without."""
+def _paying(
+    found: Start, base: ModelOption, compression: CompressionParams, executed: Executed | None, desk: Desk
+) -> Paying:
+    """Return what a stage is offered: all, where that is asked for, is POT's way, or cannot be told from the device."""
+    params = desk.params
+    as_pot = params.compatibility is not None or desk.cell.model.give_back is not None
+    if executed is None or as_pot or compression.tunable.search_unexecuted:
+        return Paying(found.placement, base, frozenset(), ())
+    for_size = params.size_reduce is not None
+    return what_pays(found.placement, base, found.preset, compression, executed, for_size=for_size)
+
+
+def _surveyed(base: ModelOption, stage: Stage, reference: Reference, desk: Desk) -> Survey | None:
+    """Find out what is worth quantizing, where a stage chooses that; POT's searches did without.
+
+    So do those of a fleet, whose leading member's savings are not the others'; and those around compressed weights,
+    of which it is not known what they save and change.
+    """
     chooses = "layer" in stage.compression.tunable.tuning_scope
-    if not chooses or desk.cell.model.give_back is not None or desk.params.compatibility == "pot":
+    as_pot = desk.params.compatibility == "pot" or desk.cell.model.give_back is not None
+    if not chooses or as_pot or reference.fleet or base.has_compressed_weights:
         return None
     return desk.work.survey(base)
-
-
-def _keep_executed(reference: Reference, calibration: Calibration, desk: Desk) -> Reference:
-    """Store and tell what the device executes of the base, where it was found out; return the reference with it."""
-    if calibration.executed is None or reference.executed is not None:
-        return reference
-    return _noticed(replace(reference, executed=calibration.executed), calibration.notes, desk)
 
 
 def _noticed(reference: Reference, notes: Sequence[str], desk: Desk) -> Reference:
@@ -183,6 +224,10 @@ def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
     """
     if not ranking:
         return None
+    return replace(_confirmed(ranking, desk), seconds=_seconds_a_trial(ranking))
+
+
+def _confirmed(ranking: list[Trial], desk: Desk) -> Choice:
     if desk.baseline is None:
         return _confirm_first(ranking, desk)
     incumbent = find_incumbent(ranking, desk.baseline)
@@ -191,6 +236,10 @@ def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
         chosen = _confirm_first(ranking, desk)
         return replace(chosen, why="" if chosen.best is incumbent else why)
     return _challenge(incumbent, ranking, desk)
+
+
+def _seconds_a_trial(trials: list[Trial]) -> float:
+    return statistics.median(trial.seconds.total for trial in trials if trial.reused_from is None)
 
 
 def _challenge(incumbent: Trial, ranking: list[Trial], desk: Desk) -> Choice:
@@ -231,7 +280,7 @@ def _confirm_first(ranking: list[Trial], desk: Desk) -> Choice:
 def finish(choice: Choice | None, desk: Desk) -> Choice | None:
     """Export the best model, and find out what is told of it; from here on the cell is done, whatever follows."""
     final = None if choice is None else _final(choice, desk)
-    desk.night.store.set_final(desk.cell_id, final)
+    desk.night.store.set_final(desk.cell_id, final, None if choice is None else choice.best.option_hash)
     return choice
 
 
@@ -256,14 +305,16 @@ def _final(choice: Choice, desk: Desk) -> Final:
         finished.loss,
         finished.model_hash,
         finished.answers_hash,
+        members=finished.members,
+        slower=finished.slower,
     )
 
 
-def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
+def hold(choice: Choice | None, desk: Desk) -> Choice | None:
     """Compare with the accepted baseline, if there is one; its failure takes nothing of the cell away."""
     night, cell, baseline = desk.night, desk.cell, desk.baseline
     if baseline is None:
-        return None
+        return choice
     gate = night.matrix.gate
     held = {each.name for each in night.store.baselines()}
     checks = checks_a_cell(gate, runtimes=bool(night.matrix.runtimes))
@@ -290,7 +341,20 @@ def hold(choice: Choice | None, desk: Desk) -> GateResult | None:
     result = apply_waivers(result, cell.key.label, night.matrix.waivers, datetime.now(timezone.utc).date())
     _keep(result, desk)
     night.observer.gate_finished(cell, result)
-    return result
+    return choice
+
+
+def elsewhere(choice: Choice | None, desk: Desk) -> None:
+    """Score the best model in other environments, for as long as ten trials took; its failure takes nothing away."""
+    night = desk.night
+    if choice is None or not night.matrix.portability or desk.cell.device.device != "CPU":
+        return
+    try:
+        found = desk.work.elsewhere(night.folder / _best_model(desk.cell), _TRIALS_WORTH * choice.seconds)
+    except QuantizeZooError as error:
+        desk.stop_if_asked()
+        found = (Elsewhere("other environments", skipped=f"{error.what} ({error.where})"),)
+    night.store.set_portability(desk.cell_id, found)
 
 
 def _result(baseline: StoredBaseline, *checks: Check) -> GateResult:
@@ -298,7 +362,7 @@ def _result(baseline: StoredBaseline, *checks: Check) -> GateResult:
 
 
 def _keep(result: GateResult, desk: Desk) -> None:
-    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"))
+    desk.night.store.set_gate(desk.cell_id, _GATE.dump_python(result, mode="json"), result.status)
 
 
 def _best_model(cell: Cell) -> Path:
@@ -312,4 +376,4 @@ def _accuracy_loss(trial: Trial) -> float:
 
 
 def _within(trial: Trial, params: OptimizerParams) -> bool:
-    return meets_accuracy(_accuracy_loss(trial), params)
+    return trial.score is not None and is_allowed(trial.score, params)

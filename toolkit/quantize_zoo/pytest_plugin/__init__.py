@@ -81,10 +81,21 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Test all cells against their baselines before anything else of them: what was found is kept for that."""
+    """Test all cells against their baselines before anything else of them: what was found is kept for that.
+
+    A size is tested where it is a target.
+    """
+    items[:] = [item for item in items if item.path != _CHECKS or _is_wanted(item)]
     checks = [item for item in items if item.path == _CHECKS]
     ordered = iter(sorted(checks, key=lambda item: not item.name.startswith(_FIRST)))
     items[:] = [next(ordered) if item.path == _CHECKS else item for item in items]
+
+
+def _is_wanted(check: pytest.Item) -> bool:
+    call = getattr(check, "callspec", None)
+    if call is None or getattr(check, "originalname", "") != "test_size":
+        return True
+    return call.params[_FIXTURE].model.optimizer.params.size_reduce is not None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -125,7 +136,7 @@ def quantize_zoo_cell(request: pytest.FixtureRequest) -> CellReport:
     if cell.key.label in done:
         return done[cell.key.label]
     matrix = config.stash[_MATRIX].select([cell.model.name], [])
-    matrix = matrix.model_copy(update={"devices": (cell.device.model_copy(update={"models": ()}),)})
+    matrix = matrix.model_copy(update={"devices": (cell.target.model_copy(update={"models": ()}),)})
     reports = Path(config.getoption("--quantize-zoo-reports"))
     done[cell.key.label] = _run(matrix, reports, f"pytest --quantize-zoo {matrix.source}", config.stash[_BESIDE])
     return done[cell.key.label]

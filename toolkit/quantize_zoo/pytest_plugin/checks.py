@@ -55,3 +55,8 @@ def test_holdout_accuracy(quantize_zoo_cell: CellReport, request: pytest.Fixture
 def test_latency(quantize_zoo_cell: CellReport, request: pytest.FixtureRequest) -> None:
     """The best model is measurably faster than FP32, and within the latency target."""
     _target(quantize_zoo_cell, "latency", request)
+
+
+def test_size(quantize_zoo_cell: CellReport, request: pytest.FixtureRequest) -> None:
+    """The best model's weights are within the size target; it is not there where there is no target."""
+    _target(quantize_zoo_cell, "size", request)

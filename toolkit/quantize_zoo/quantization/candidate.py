@@ -1,8 +1,8 @@
-"""The model that an option makes: a copy of the FP32 model with FakeQuantize operations, built in memory."""
+"""The model that an option makes: a copy of FP32 with FakeQuantize operations and compressed weights, in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from quantize_zoo.config import WeightCompression
 from quantize_zoo.graph import (
     ActivationPoint,
     Bias,
@@ -25,6 +26,7 @@ from quantize_zoo.graph import (
 )
 from quantize_zoo.graph.operations import CONVOLUTIONS
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.quantization.compressed import compress, decompression
 from quantize_zoo.quantization.integers import dequantized
 from quantize_zoo.quantization.options import ModelOption
 from quantize_zoo.quantization.range_finder import RangeFinder
@@ -63,8 +65,11 @@ def insert_fake_quantizes(
     # On these a FakeQuantize would be computed when the model is compiled (weights are split by directions first).
     integers = {each.name for each in placement.operations if each.type == "Embedding"}
     integers |= {scale.operation for scale in placement.recurrent}
+    compressions: list[tuple[WeightPoint, WeightCompression]] = []
     for weight_point in placement.weights:
         choice = option.operations[weight_point.operation]
+        if not choice.quantize and choice.compressed_weights is not None:
+            compressions.append((weight_point, choice.compressed_weights))
         if choice.quantize and choice.weights is not None:
             found = ranges.weights(weight_point, choice.weights)
             value = weights[weight_point.key]
@@ -75,6 +80,7 @@ def insert_fake_quantizes(
                 continue
             quantize_weights(nodes, weight_point, found, value if weight_point.operation in rescaled else None)
             _keep_bias_apart(nodes[weight_point.operation])
+    _compress_weights(nodes, compressions, weights)
     candidate.validate_nodes_and_infer_types()
     return candidate
 
@@ -98,6 +104,21 @@ def _quantize_constant(nodes: Mapping[str, Any], point: WeightPoint, value: NDAr
     constant = dequantized(value, found, port.get_element_type())
     constant.set_friendly_name(_weights_name(point))
     port.replace_source_output(constant.output(0))
+
+
+def _compress_weights(
+    nodes: Mapping[str, Any], chosen: Sequence[tuple[WeightPoint, WeightCompression]], weights: Weights
+) -> None:
+    """Store weights compressed; operations that share a constant, and compress it alike, go on sharing it."""
+    made: dict[tuple[str, int, tuple[int, ...], WeightCompression], Output] = {}
+    for point, compression in chosen:
+        port, value = nodes[point.operation].input(point.port), weights[point.key]
+        source = port.get_source_output()
+        key = source.get_node().get_friendly_name(), source.get_index(), point.channel_axes, compression
+        if key not in made:
+            compressed, kind = compress(value, point, compression), port.get_element_type()
+            made[key] = decompression(compressed, value.shape, kind, _weights_name(point)).output(0)
+        port.replace_source_output(made[key])
 
 
 def _weights_name(point: WeightPoint) -> str:

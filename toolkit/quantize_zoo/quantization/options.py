@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 
+from pydantic import BaseModel
+
 from quantize_zoo import errors
 from quantize_zoo.config import (
     HardwareConfig,
@@ -16,6 +18,7 @@ from quantize_zoo.config import (
     RangeEstimatorParams,
     TensorParams,
     TunableQuantizationParams,
+    WeightCompression,
 )
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization.estimators import RangeEstimator, configured_estimator
@@ -31,11 +34,15 @@ class TensorOption:
 
 @dataclass(frozen=True)
 class OperationOption:
-    """The choice for one operation; ``weights`` is None for operations without weights."""
+    """The choice for one operation; ``weights`` is None for operations without weights.
+
+    ``compressed_weights`` is how the weights of an operation are stored that is not quantized; None is as they are.
+    """
 
     quantize: bool
     activations: TensorOption
     weights: TensorOption | None
+    compressed_weights: WeightCompression | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,11 @@ class ModelOption:
 
     operations: Mapping[str, OperationOption]
     steps: tuple[str, ...] = field(default=())
+
+    @property
+    def has_compressed_weights(self) -> bool:
+        """Tell whether the weights of an operation are stored compressed."""
+        return any(choice.compressed_weights is not None for choice in self.operations.values())
 
 
 def base_option(
@@ -86,13 +98,15 @@ def option_hash(option: ModelOption) -> str:
 
 
 def _text(choice: OperationOption) -> str:
-    return _quantized_text(choice.activations, choice.weights) if choice.quantize else "null"
+    if choice.quantize:
+        return _quantized_text(choice.activations, choice.weights)
+    return json.dumps(choice.compressed_weights, sort_keys=True, default=BaseModel.model_dump)
 
 
 @lru_cache(maxsize=4096)  # of hundreds of operations most have equal options
 def _quantized_text(activations: TensorOption, weights: TensorOption | None) -> str:
     values = {"activations": asdict(activations), "weights": weights and asdict(weights)}
-    return json.dumps(values, sort_keys=True, default=QuantizationConfig.model_dump)
+    return json.dumps(values, sort_keys=True, default=BaseModel.model_dump)
 
 
 def quantization_ratio(option: ModelOption) -> float:
@@ -100,9 +114,9 @@ def quantization_ratio(option: ModelOption) -> float:
     return sum(choice.quantize for choice in option.operations.values()) / len(option.operations)
 
 
-def without_quantization(choice: OperationOption) -> OperationOption:
-    """Return the same choice, not quantized."""
-    return replace(choice, quantize=False)
+def without_quantization(choice: OperationOption, compressed: WeightCompression | None = None) -> OperationOption:
+    """Return the same choice, not quantized; its weights are stored as they are, or compressed."""
+    return replace(choice, quantize=False, compressed_weights=compressed)
 
 
 def _check(tensor: str, wanted: TensorParams, known: list[QuantizationConfig], target: str) -> None:

@@ -8,7 +8,7 @@ below a quantile. What can be reached is the same, and the size is a sum instead
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -18,6 +18,7 @@ from quantize_zoo.config import (
     EstimatorPreset,
     QuantizationConfig,
     TunableQuantizationParams,
+    WeightCompression,
 )
 from quantize_zoo.config.estimators import MaxType, MinType
 from quantize_zoo.graph import Placement, QuantizableOperation
@@ -66,6 +67,12 @@ class SearchSpace:
         return self.reachable > 1
 
     @property
+    def offers_compressed_weights(self) -> bool:
+        """Tell whether the weights of an operation may be stored compressed."""
+        branches = (branch for variable in self.operations.values() for branch in variable.branches)
+        return any(isinstance(branch.value, WeightCompression) for branch in branches)
+
+    @property
     def reachable(self) -> int:
         """Number of different choices of all variables together; some of them may make the same option."""
         return math.prod(variable.reachable for variable in (*self.operations.values(), *self.steps))
@@ -74,16 +81,23 @@ class SearchSpace:
 Choice = Mapping[str, Any]  # of a variable: "value", and for each variable below that branch its own choice
 
 
-def derive_space(placement: Placement, base: ModelOption, compression: CompressionParams) -> SearchSpace:
+def derive_space(
+    placement: Placement, base: ModelOption, compression: CompressionParams, idle: Container[str] = ()
+) -> SearchSpace:
     """Derive the variables of each operation, and of the pipeline's steps, from the base option.
 
-    An operation that the base leaves unquantized (fine_tune after it was best so) stays so.
+    An operation that the base leaves unquantized (fine_tune after it was best so) stays so; an ``idle`` one as well,
+    whose weights may be compressed.
     """
     params = compression.tunable
     reading = {name for point in placement.activations for name in point.operations}
     operations = {
         operation.name: _operation_variable(
-            operation, base.operations[operation.name], params, reads=operation.name in reading
+            operation,
+            base.operations[operation.name],
+            params,
+            reads=operation.name in reading,
+            idle=operation.name in idle,
         )
         for operation in placement.operations
     }
@@ -114,18 +128,29 @@ def disassemble(space: SearchSpace, option: ModelOption) -> tuple[dict[str, Choi
 
 
 def _operation_variable(
-    operation: QuantizableOperation, base: OperationOption, params: TunableQuantizationParams, *, reads: bool
+    operation: QuantizableOperation,
+    base: OperationOption,
+    params: TunableQuantizationParams,
+    *,
+    reads: bool,
+    idle: bool,
 ) -> Variable:
-    """Return the variable of an operation; one that ``reads`` no quantized tensor, an embedding, has weights only."""
-    if not base.quantize:
-        return Variable("quantize", (Branch(False),))
+    """Return the variable of an operation; one that ``reads`` no quantized tensor, an embedding, has weights only.
+
+    Its values are whether the operation is quantized, and the ways to compress the weights of one that is not.
+    """
+    compressed = [Branch(each) for each in operation.compressed_weights] if "bits" in params.tuning_scope else []
+    if not base.quantize and base.compressed_weights is None:
+        return Variable("quantize", (Branch(False), *(compressed if idle else ())))
     below = [_tensor_variable("activations", base.activations, operation.activations, params)] if reads else []
     if base.weights is not None:
         below.append(_tensor_variable("weights", base.weights, operation.weights, params))
-    branches = [Branch(True, tuple(below))]
-    if "layer" in params.tuning_scope:
-        branches.append(Branch(False))
-    return Variable("quantize", tuple(branches))
+    quantized = Branch(True, tuple(below))
+    first = quantized if base.quantize else Branch(base.compressed_weights)
+    others = [Branch(False)] if "layer" in params.tuning_scope else []
+    if "bits" in params.tuning_scope:
+        others += [quantized, *compressed]
+    return Variable("quantize", (first, *(each for each in others if each.value != first.value)))
 
 
 def _tensor_variable(
@@ -200,8 +225,8 @@ def _probabilities(name: str, kind: str, start: Border, params: TunableQuantizat
 
 
 def _operation_option(base: OperationOption, choice: Choice) -> OperationOption:
-    if not choice["value"]:
-        return without_quantization(base)
+    if choice["value"] is not True:
+        return without_quantization(base, choice["value"] or None)
     weights = None if base.weights is None else _tensor_option(choice["weights"])
     activations = _tensor_option(choice["activations"]) if "activations" in choice else base.activations
     return OperationOption(True, activations, weights)
@@ -222,7 +247,8 @@ def _border(start: Border, choice: Choice, name: str) -> Border:
 
 
 def _operation_choice(variable: Variable, option: OperationOption) -> Choice | None:
-    branch = next((each for each in variable.branches if each.value == option.quantize), None)
+    value = True if option.quantize else option.compressed_weights or False
+    branch = next((each for each in variable.branches if each.value == value), None)
     if branch is None:
         return None
     wanted = {"activations": option.activations, "weights": option.weights}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from quantize_zoo.gate import GateResult
-from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
+from quantize_zoo.store import RunRecord, StoredBaseline
 
 AbsentStatus = Literal["missing", "interrupted"]
 _GATE = TypeAdapter(GateResult)
@@ -37,14 +37,14 @@ class AbsentCell:
 
 
 def absent_cells(
-    run: RunRecord, baselines: Sequence[StoredBaseline], history: Mapping[str, Sequence[CellRecord]]
+    run: RunRecord, baselines: Sequence[StoredBaseline], gates: Mapping[str, tuple[str, dict[str, Any]]]
 ) -> Iterator[AbsentCell]:
     """Yield the cells that have a baseline, or were to be run, and are not in the run.
 
     Args:
         run: the run.
         baselines: those that hold.
-        history: by the name of a cell its records in earlier runs, the oldest first.
+        gates: by the name of a cell the last run in which it was held against a baseline, and what was found.
 
     """
     present = {cell.name for cell in run.cells}
@@ -59,19 +59,14 @@ def absent_cells(
             )
             continue
         text = _UNKNOWN if run.plan is None else _REMOVED if run.plan.whole else _LEFT_OUT
-        night, reason = _open_regression(held[name], history.get(name, ()))
+        night, reason = _open_regression(held[name], *gates[name]) if name in gates else ("", "")
         yield AbsentCell(name, "missing", text, has_baseline=True, regressed_in=night, reason=reason)
 
 
-def _open_regression(baseline: StoredBaseline, nights: Sequence[CellRecord]) -> tuple[str, str]:
-    """Return the newest night that was held against the baseline, and its reason, if it regressed there."""
-    for night in reversed(nights):
-        if night.gate is None:
-            continue
-        gate = _GATE.validate_python(night.gate)
-        if gate.baseline != baseline.id or gate.status != "regressed":
-            return "", ""
-        worse = [check for check in gate.checks if check.status == "regressed" and not check.waived]
-        told = (f"{check.text} ({check.quantity}, {check.subject})" for check in worse)
-        return night.run_id, "; ".join(told)
-    return "", ""
+def _open_regression(baseline: StoredBaseline, night: str, found: dict[str, Any]) -> tuple[str, str]:
+    """Return the night and its reason, if the cell regressed there against the baseline that it still has."""
+    gate = _GATE.validate_python(found)
+    if gate.baseline != baseline.id or gate.status != "regressed":
+        return "", ""
+    worse = [check for check in gate.checks if check.status == "regressed" and not check.waived]
+    return night, "; ".join(f"{check.text} ({check.quantity}, {check.subject})" for check in worse)

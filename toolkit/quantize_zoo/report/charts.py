@@ -5,17 +5,17 @@ Every chart's numbers stand in a table of the page too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import bokeh
-from bokeh.embed import components
-from bokeh.models import ColumnDataSource, FactorRange, HoverTool, NumeralTickFormatter
+from bokeh.models import FactorRange, HoverTool, NumeralTickFormatter
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 from bokeh.transform import dodge
 
+from quantize_zoo.report.drawing import Chart, Columns, embedded
 from quantize_zoo.report.predictions import Predictions
 from quantize_zoo.report.run_report import CellReport
 from quantize_zoo.report.wording import is_number, layer_time
@@ -39,22 +39,20 @@ def script_source() -> Path:
 
 
 def cell_charts(cell: CellReport) -> tuple[str, dict[str, str]]:
-    """Return the script element and the placeholder elements by chart name, of what has numbers."""
-    plots: dict[str, Any] = {}
+    """Return the script elements and the placeholder elements by chart name, of what has numbers."""
+    charts: dict[str, Chart] = {}
     if any(trial.score and trial.score.latency_ratio for trial in _drawable(cell.record.trials)):
-        plots |= {"scatter": _scatter(cell), "history": _history(cell)}
+        charts |= {"scatter": _scatter(cell), "history": _history(cell)}
     if cell.predictions and cell.predictions.trials:
-        plots |= dict(_predicted(cell.predictions))
+        charts |= dict(_predicted(cell.predictions))
     if cell.latency and cell.latency.distribution:
-        plots["distribution"] = _distribution(cell.latency.distribution)
+        charts["distribution"] = _distribution(cell.latency.distribution)
     if cell.record.final and cell.record.final.layers:
-        plots["layers"] = _layers(slowest_layers(cell.record.final.layers))
+        charts["layers"] = _layers(slowest_layers(cell.record.final.layers))
     if sum(night.speedup is not None for night in cell.nights) > 1:
-        plots["nights"] = _nights(cell)
-    if not plots:
-        return "", {}
-    script, divs = components(plots)
-    return script, divs
+        charts["nights"] = _nights(cell)
+    texts = {name: embedded(chart) for name, chart in charts.items()}
+    return "".join(script for script, _ in texts.values()), {name: element for name, (_, element) in texts.items()}
 
 
 def _drawable(trials: Iterable[Trial]) -> list[Trial]:
@@ -74,26 +72,25 @@ def slowest_layers(layers: tuple[LayerTime, ...]) -> list[LayerTime]:
     return [layer for layer in layers if layer in chosen]
 
 
-def _scatter(cell: CellReport) -> Any:
+def _scatter(cell: CellReport) -> Chart:
     params = cell.record.params
-    plot = _figure(_RATIO, "accuracy loss (%)")
     measured = {trial.number: trial for trial in _drawable(cell.record.trials) if trial.reused_from is None}
-    accurate = [
-        trial for trial in measured.values() if trial.score and meets_accuracy(trial.score.accuracy_loss, params)
-    ]
-    inaccurate = [trial for trial in measured.values() if trial not in accurate]
-    front = [measured[number] for number in cell.pareto if number in measured]
-    best = _drawable([cell.best]) if cell.best else []
-    marks = [
-        plot.scatter(source=_source(accurate), size=8, color=_TRIAL, alpha=0.7, legend_label="within target"),
-        plot.scatter(source=_source(inaccurate), size=8, color=_MISSED, marker="x", legend_label="too inaccurate"),
-        plot.scatter(source=_source(best), size=16, color=_BEST, marker="star", legend_label="best"),
-    ]
-    plot.line(source=_source(front), color=_FRONT, width=2, legend_label="Pareto front")
+    accurate = {
+        number
+        for number, trial in measured.items()
+        if trial.score and meets_accuracy(trial.score.accuracy_loss, params)
+    }
+    columns: dict[str, Columns] = {
+        "accurate": _columns(trial for number, trial in measured.items() if number in accurate),
+        "inaccurate": _columns(trial for number, trial in measured.items() if number not in accurate),
+        "best": _columns(_drawable([cell.best]) if cell.best else []),
+        "front": _columns(measured[number] for number in cell.pareto if number in measured),
+    }
+    others = ""
     reference = cell.record.reference
     if cell.record.references and reference is not None:
         points = [point for point in cell.record.references if point.latency and is_number(point.latency.ratio.value)]
-        others = {
+        columns["others"] = {
             "x": [point.latency.ratio.value for point in points if point.latency],
             "y": [
                 100
@@ -103,16 +100,26 @@ def _scatter(cell: CellReport) -> Any:
                 for point in points
             ],
         }
-        plot.scatter(
-            "x", "y", source=ColumnDataSource(others), size=12, color=_OTHER, marker="diamond",
-            legend_label=", ".join(point.name for point in cell.record.references),
-        )  # fmt: skip
-    plot.add_layout(_target("width", params.accuracy_loss))
-    plot.add_layout(_target("height", params.latency_reduce))
+        others = ", ".join(point.name for point in cell.record.references)
+    return Chart(_draw_scatter, columns, (params.accuracy_loss, params.latency_reduce, others))
+
+
+def _draw_scatter(sources: Mapping[str, Any], accuracy_loss: float, latency_reduce: float, others: str) -> Any:
+    plot = _figure(_RATIO, "accuracy loss (%)")
+    marks = [
+        plot.scatter(source=sources["accurate"], size=8, color=_TRIAL, alpha=0.7, legend_label="within target"),
+        plot.scatter(source=sources["inaccurate"], size=8, color=_MISSED, marker="x", legend_label="too inaccurate"),
+        plot.scatter(source=sources["best"], size=16, color=_BEST, marker="star", legend_label="best"),
+    ]
+    plot.line(source=sources["front"], color=_FRONT, width=2, legend_label="Pareto front")
+    if others:
+        plot.scatter(source=sources["others"], size=12, color=_OTHER, marker="diamond", legend_label=others)
+    plot.add_layout(_target("width", accuracy_loss))
+    plot.add_layout(_target("height", latency_reduce))
     return _finish(plot, marks, _TRIAL_LINES)
 
 
-def _predicted(found: Predictions) -> Iterator[tuple[str, Any]]:
+def _predicted(found: Predictions) -> Iterator[tuple[str, Chart]]:
     """Yield what was predicted of trials against what was measured, of what are numbers."""
     columns: dict[str, list[tuple[Any, ...]]] = {
         "gain": [(each.trial, each.predicted_speedup, each.speedup) for each in found.trials],
@@ -124,37 +131,53 @@ def _predicted(found: Predictions) -> Iterator[tuple[str, Any]]:
         if not drawn:
             continue
         numbers, predicted, measured = (list(column) for column in zip(*drawn, strict=True))
-        plot = _figure(*labels[name])
-        source = ColumnDataSource({"number": numbers, "x": predicted, "y": measured})
-        marks = plot.scatter("x", "y", source=source, size=8, color=_TRIAL, alpha=0.7, legend_label="trial")
-        lines = [("trial", "@number"), ("predicted", "@x{0.000000}"), ("measured", "@y{0.000}")]
-        yield f"predicted_{name}", _finish(plot, [marks], lines)
+        trials = {"number": numbers, "x": predicted, "y": measured}
+        yield f"predicted_{name}", Chart(_draw_predicted, {"trials": trials}, labels[name])
 
 
-def _history(cell: CellReport) -> Any:
-    plot = _figure("trial", _RATIO)
+def _draw_predicted(sources: Mapping[str, Any], predicted: str, measured: str) -> Any:
+    plot = _figure(predicted, measured)
+    marks = plot.scatter("x", "y", source=sources["trials"], size=8, color=_TRIAL, alpha=0.7, legend_label="trial")
+    lines = [("trial", "@number"), ("predicted", "@x{0.000000}"), ("measured", "@y{0.000}")]
+    return _finish(plot, [marks], lines)
+
+
+def _history(cell: CellReport) -> Chart:
     trials = _drawable(cell.record.trials)
     scores = {trial.number: trial.score for trial in trials if trial.score}
-    marks = plot.scatter("number", "x", source=_source(trials), size=7, color=_TRIAL, alpha=0.7, legend_label="trial")
     ended = [trial.number for trial in cell.record.trials if trial.pruned is not None]
-    if ended:
-        # They have no latency: they stand at the foot of the plot.
-        foot = min(score.latency_ratio or 0 for score in scores.values())
-        plot.scatter(
-            ended, [foot] * len(ended), size=7, color=_MISSED, marker="inverted_triangle", legend_label="ended early"
-        )
+    # They have no latency: they stand at the foot of the plot.
+    foot = min(score.latency_ratio or 0 for score in scores.values())
     steps = [(number, scores[best].latency_ratio) for number, best in enumerate(cell.best_so_far) if best in scores]
-    numbers, ratios = [number for number, _ in steps], [ratio for _, ratio in steps]
-    plot.step(numbers, ratios, mode="after", color=_BEST, width=2, legend_label="best so far")
-    plot.add_layout(_target("width", cell.record.params.latency_reduce))
+    columns: dict[str, Columns] = {
+        "trials": _columns(trials),
+        "ended": {"x": ended, "y": [foot] * len(ended)},
+        "best": {"x": [number for number, _ in steps], "y": [ratio for _, ratio in steps]},
+    }
+    return Chart(_draw_history, columns, (cell.record.params.latency_reduce, bool(ended)))
+
+
+def _draw_history(sources: Mapping[str, Any], latency_reduce: float, some_ended: bool) -> Any:
+    plot = _figure("trial", _RATIO)
+    marks = plot.scatter("number", "x", source=sources["trials"], size=7, color=_TRIAL, alpha=0.7, legend_label="trial")
+    if some_ended:
+        plot.scatter(
+            source=sources["ended"], size=7, color=_MISSED, marker="inverted_triangle", legend_label="ended early"
+        )
+    plot.step(source=sources["best"], mode="after", color=_BEST, width=2, legend_label="best so far")
+    plot.add_layout(_target("width", latency_reduce))
     return _finish(plot, [marks], _TRIAL_LINES)
 
 
-def _distribution(distribution: tuple[tuple[float, float, float], ...]) -> Any:
-    plot = _figure("time of one inference (us)", "share of the inferences")
+def _distribution(distribution: tuple[tuple[float, float, float], ...]) -> Chart:
     shares, fp32, int8 = ([float(value) for value in column] for column in zip(*distribution, strict=True))
     columns = {"share": shares, "percent": [100 * share for share in shares], "fp32": fp32, "int8": int8}
-    source = ColumnDataSource(columns)
+    return Chart(_draw_distribution, {"inferences": columns})
+
+
+def _draw_distribution(sources: Mapping[str, Any]) -> Any:
+    plot = _figure("time of one inference (us)", "share of the inferences")
+    source = sources["inferences"]
     marks = []
     for name, color, dash in (("fp32", _FP32, "dashed"), ("int8", _INT8, "solid")):
         plot.line(name, "share", source=source, color=color, width=2, line_dash=dash, legend_label=name.upper())
@@ -163,16 +186,12 @@ def _distribution(distribution: tuple[tuple[float, float, float], ...]) -> Any:
     return _finish(plot, marks, lines)
 
 
-def _layers(layers: list[LayerTime]) -> Any:
+def _layers(layers: list[LayerTime]) -> Chart:
     # A name may be there only once on the axis; what has no room is cut, and whole in the tooltip and in the table.
     names = [f"{number + 1}. {short_name(layer.name)}" for number, layer in enumerate(layers)]
-    plot: Any = figure(
-        height=60 + 22 * len(layers), sizing_mode="stretch_width",
-        y_range=FactorRange(factors=names[::-1]), toolbar_location=None, tools="",
-    )  # fmt: skip
-    _style(plot, "us", "")
-    source = ColumnDataSource(
-        {
+    columns: dict[str, Columns] = {
+        "axis": {"names": names[::-1]},
+        "layers": {
             "label": names,
             "name": [layer.name for layer in layers],
             "fp32": [layer.reference_us or 0.0 for layer in layers],
@@ -181,11 +200,20 @@ def _layers(layers: list[LayerTime]) -> Any:
             "int8_time": [_told(layer.candidate_us) for layer in layers],
             "fp32_kernel": [layer.reference_kernel for layer in layers],
             "int8_kernel": [layer.candidate_kernel for layer in layers],
-        }
-    )
+        },
+    }
+    return Chart(_draw_layers, columns, (len(layers),))
+
+
+def _draw_layers(sources: Mapping[str, Any], count: int) -> Any:
+    plot: Any = figure(
+        height=60 + 22 * count, sizing_mode="stretch_width",
+        y_range=FactorRange(factors=sources["axis"].data["names"]), toolbar_location=None, tools="",
+    )  # fmt: skip
+    _style(plot, "us", "")
     marks = [
         plot.hbar(
-            y=dodge("label", shift, range=plot.y_range), right=name, height=0.36, source=source, color=color,
+            y=dodge("label", shift, range=plot.y_range), right=name, height=0.36, source=sources["layers"], color=color,
             legend_label=name.upper(),
         )
         for name, shift, color in (("fp32", 0.2, _FP32), ("int8", -0.2, _INT8))
@@ -206,19 +234,21 @@ def _told(microseconds: float | None) -> str:
     return f"{microseconds:.1f} µs" if microseconds else layer_time(microseconds)
 
 
-def _nights(cell: CellReport) -> Any:
-    plot = _figure("night", _RATIO)
+def _nights(cell: CellReport) -> Chart:
     nights = [night for night in cell.nights if night.speedup is not None]
-    source = ColumnDataSource(
-        {
-            "night": list(range(1, len(nights) + 1)),
-            "speedup": [night.speedup for night in nights],
-            "run": [night.run_id for night in nights],
-        }
-    )
+    columns: Columns = {
+        "night": list(range(1, len(nights) + 1)),
+        "speedup": [night.speedup for night in nights],
+        "run": [night.run_id for night in nights],
+    }
+    return Chart(_draw_nights, {"nights": columns}, (cell.record.params.latency_reduce,))
+
+
+def _draw_nights(sources: Mapping[str, Any], latency_reduce: float) -> Any:
+    plot, source = _figure("night", _RATIO), sources["nights"]
     plot.line("night", "speedup", source=source, color=_TRIAL, width=2, legend_label="best of the night")
     marks = plot.scatter("night", "speedup", source=source, size=7, color=_TRIAL, legend_label="best of the night")
-    plot.add_layout(_target("width", cell.record.params.latency_reduce))
+    plot.add_layout(_target("width", latency_reduce))
     return _finish(plot, [marks], [("run", "@run"), ("FP32 / INT8", "@speedup{0.000}")])
 
 
@@ -261,13 +291,12 @@ def _finish(plot: Any, marks: list[Any], lines: list[tuple[str, str]]) -> Any:
     return plot
 
 
-def _source(trials: list[Trial]) -> Any:
+def _columns(trials: Iterable[Trial]) -> Columns:
     """Columns x (latency ratio), y (accuracy loss in percent), the trial's number and what share is quantized."""
     scored = [(trial.number, trial.score) for trial in trials if trial.score]
-    columns = {
+    return {
         "number": [number for number, _ in scored],
         "x": [score.latency_ratio for _, score in scored],
         "y": [100 * score.accuracy_loss for _, score in scored],
         "quantized": [100 * score.quantization_ratio for _, score in scored],
     }
-    return ColumnDataSource(columns)

@@ -87,7 +87,7 @@ def _value(environment: Environment, name: str) -> str:
 
 def _texts(option: OperationOption) -> tuple[str, str]:
     if not option.quantize:
-        return NOT_QUANTIZED, ""
+        return NOT_QUANTIZED, "" if option.compressed_weights is None else f"{option.compressed_weights}, compressed"
     return _tensor(option.activations), "" if option.weights is None else _tensor(option.weights)
 
 

@@ -41,11 +41,18 @@ SCHEMA_VERSION: Final = 5
 
 @dataclass(frozen=True)
 class ScoreDocument:
-    """What the objective sees of a trial; ``quantization_ratio`` is the share of the operations that is quantized."""
+    """What the objective sees of a trial; ``quantization_ratio`` is the share of the operations that is quantized.
+
+    ``size_ratio`` is FP32 bytes / bytes of the weights. Of a fleet's trial the loss is the largest of its members', the
+    speedup the share-weighted geometric mean of theirs; ``slower`` are members on which it is surely slower than FP32
+    and must not be.
+    """
 
     accuracy_loss_share: float
     speedup: float | None
     quantization_ratio: float
+    size_ratio: float | None
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,19 @@ class PrunedDocument:
 
 
 @dataclass(frozen=True)
+class MemberScoreDocument:
+    """What a trial is on a member of a fleet; its loss is that of the samples seen where the pass was ``ended``."""
+
+    name: str
+    accuracy: Estimate
+    accuracy_loss_share: float
+    ended: bool
+    speedup: Estimate | None
+
+
+@dataclass(frozen=True)
 class TrialDocument:
-    """One trial; times end in ``_s``, and are in seconds."""
+    """One trial; times end in ``_s``, and are in seconds. Of a fleet's ``members`` are those asked, in that order."""
 
     number: int
     stage: int
@@ -82,6 +100,7 @@ class TrialDocument:
     latency_s: float
     overhead_s: float
     accuracy_loss_share: Estimate | None = None
+    members: tuple[MemberScoreDocument, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,25 @@ class HoldoutDocument:
 
 
 @dataclass(frozen=True)
+class ElsewhereDocument:
+    """FP32 and a model in another environment than the cell's, which this machine played, or on a member of a fleet.
+
+    ``precision`` is the one that FP32 ran in there, ``accuracy_loss_share`` that against FP32 in the same environment,
+    on the samples of the search. ``skipped`` tells why there are no figures.
+    """
+
+    environment: str
+    precision: str
+    fp32: Estimate | None
+    int8: Estimate | None
+    accuracy_loss_share: Estimate | None
+    holdout: HoldoutDocument | None
+    latency: LatencyDocument | None
+    seconds: float
+    skipped: str
+
+
+@dataclass(frozen=True)
 class ReferencePointDocument:
     """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it."""
 
@@ -117,6 +155,8 @@ class ReferencePointDocument:
     latency: LatencyDocument | None
     holdout: HoldoutDocument | None
     seconds: float
+    size_bytes: int | None
+    members: tuple[ElsewhereDocument, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +171,9 @@ class RunnerUpDocument:
 class FinalDocument:
     """The best trial, measured once more after the search, and its files in the run.
 
-    A layer's time of 0 is below the plugin's clock, which ticks once a microsecond.
+    A layer's time of 0 is below the plugin's clock, which ticks once a microsecond. Of a fleet's model ``members`` tell
+    what it is on each; ``latency`` is the share-weighted geometric mean over them, ``holdout`` and the loss are of the
+    member that loses most, and ``slower`` are members on which it is surely slower than FP32 and must not be.
     """
 
     trial: int
@@ -146,6 +188,9 @@ class FinalDocument:
     proof: Proof | None
     fp32_figures: Figures | None
     accuracy_loss_share: Estimate | None
+    portability: tuple[ElsewhereDocument, ...] = ()
+    members: tuple[ElsewhereDocument, ...] = ()
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +202,7 @@ class VerdictDocument:
     cause: str
     alarms: tuple[Alarm, ...]
     targets: tuple[TargetCheck, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

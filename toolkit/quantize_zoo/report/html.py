@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from quantize_zoo.gate.layers import share_text
+from quantize_zoo.gate.portability import fails_elsewhere
 from quantize_zoo.report import offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.groups import grouped
@@ -102,11 +103,13 @@ def _environment() -> Environment:
         optional=wording.optional,
         latency_figures=wording.latency_figures,
         layer_time=wording.layer_time,
+        by_member=wording.by_member,
         repository=wording.repository,
         commits_title=wording.commits_title,
         share=share_text,
     )
     environment.tests["is_number"] = wording.is_number
+    environment.tests["beyond"] = fails_elsewhere
     return environment
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from quantize_zoo.gate import Check, GateResult, Verdict
@@ -10,10 +11,12 @@ from quantize_zoo.report.documents import (
     SCHEMA_VERSION,
     CellDocument,
     CheckDocument,
+    ElsewhereDocument,
     FinalDocument,
     GateDocument,
     HoldoutDocument,
     LatencyDocument,
+    MemberScoreDocument,
     PrunedDocument,
     ReferencePointDocument,
     ResultsDocument,
@@ -27,8 +30,8 @@ from quantize_zoo.report.findings import findings
 from quantize_zoo.report.html import page_path
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.scoring import PairedLatency
-from quantize_zoo.search import Pruned, Score, Trial
-from quantize_zoo.store import Final, Holdout, RunnerUp
+from quantize_zoo.search import MemberScore, Pruned, Score, Trial
+from quantize_zoo.store import Elsewhere, Final, Holdout, RunnerUp
 from quantize_zoo.text.plain import json_text, plain
 
 Value = TypeVar("Value")
@@ -37,13 +40,30 @@ Document = TypeVar("Document")
 
 def json_value(report: RunReport) -> dict[str, Any]:
     """Return the document as plain values."""
-    value: dict[str, Any] = plain(_document(report))
+    value: dict[str, Any] = plain(_document(report, tuple(_cell(cell) for cell in report.cells)))
     return value
 
 
 def render_json(report: RunReport) -> str:
     """Return the document as text."""
-    return json_text(_document(report), indent=1) + "\n"
+    return "".join(json_parts(report))
+
+
+def json_parts(report: RunReport) -> Iterator[str]:
+    """Yield the document's text in parts, none of which is larger than a cell's: each cell is a line."""
+    document = _document(report, ())
+    between = "{"
+    for field in fields(document):
+        yield f'{between}"{field.name}":'
+        between = ",\n"
+        if field.name == "cells":
+            yield "[" + ("\n" if report.cells else "")
+            for index, cell in enumerate(report.cells):
+                yield json_text(_cell(cell)) + (",\n" if index + 1 < len(report.cells) else "\n")
+            yield "]"
+        else:
+            yield json_text(getattr(document, field.name))
+    yield "}\n"
 
 
 def check_document(check: Check) -> CheckDocument:
@@ -77,7 +97,7 @@ def _made(make: Callable[[Value], Document], value: Value | None) -> Document | 
     return None if value is None else make(value)
 
 
-def _document(report: RunReport) -> ResultsDocument:
+def _document(report: RunReport, cells: tuple[CellDocument, ...]) -> ResultsDocument:
     run = report.run
     return ResultsDocument(
         SCHEMA_VERSION,
@@ -86,7 +106,7 @@ def _document(report: RunReport) -> ResultsDocument:
             run.id, run.status, run.started_at, run.finished_at, run.matrix, run.command, run.seed,
             run.require_targets, run.on_missing_device, run.version, run.repository,
         ),
-        tuple(_cell(cell) for cell in report.cells),
+        cells,
         report.absent,
         tuple(findings(report)),
     )  # fmt: skip
@@ -114,6 +134,8 @@ def _cell(cell: CellReport) -> CellDocument:
                 _made(_latency, point.latency),
                 _made(_holdout, point.holdout),
                 point.seconds,
+                point.size_bytes,
+                tuple(_elsewhere(each) for each in point.members),
             )
             for point in record.references
         ),
@@ -135,7 +157,9 @@ def _cell(cell: CellReport) -> CellDocument:
 
 
 def _verdict(verdict: Verdict) -> VerdictDocument:
-    return VerdictDocument(verdict.status, verdict.reason, verdict.cause, verdict.alarms, verdict.targets)
+    return VerdictDocument(
+        verdict.status, verdict.reason, verdict.cause, verdict.alarms, verdict.targets, verdict.warnings
+    )
 
 
 def _gate(gate: GateResult) -> GateDocument:
@@ -157,7 +181,17 @@ def _final(final: Final) -> FinalDocument:
         proof=final.proof,
         fp32_figures=final.fp32_figures,
         accuracy_loss_share=final.loss,
+        portability=tuple(_elsewhere(each) for each in final.portability),
+        members=tuple(_elsewhere(each) for each in final.members),
+        slower=final.slower,
     )
+
+
+def _elsewhere(found: Elsewhere) -> ElsewhereDocument:
+    return ElsewhereDocument(
+        found.environment, found.precision, found.fp32, found.int8, found.accuracy_loss,
+        _made(_holdout, found.holdout), _made(_latency, found.latency), found.seconds, found.skipped,
+    )  # fmt: skip
 
 
 def _latency(latency: PairedLatency) -> LatencyDocument:
@@ -179,7 +213,14 @@ def _pruned(pruned: Pruned) -> PrunedDocument:
 
 
 def _score(score: Score) -> ScoreDocument:
-    return ScoreDocument(score.accuracy_loss, score.latency_ratio, score.quantization_ratio)
+    return ScoreDocument(
+        score.accuracy_loss, score.latency_ratio, score.quantization_ratio, score.size_ratio, score.slower
+    )
+
+
+def _member(score: MemberScore) -> MemberScoreDocument:
+    speedup = None if score.latency is None else score.latency.ratio
+    return MemberScoreDocument(score.name, score.accuracy, score.accuracy_loss, score.ended, speedup)
 
 
 def _trial(trial: Trial) -> TrialDocument:
@@ -202,6 +243,7 @@ def _trial(trial: Trial) -> TrialDocument:
         objective=trial.loss,
         reused_from=trial.reused_from,
         where=trial.where,
+        members=tuple(_member(each) for each in trial.members),
         failure=trial.failure,
         build_s=trial.seconds.build,
         compile_s=trial.seconds.compile,

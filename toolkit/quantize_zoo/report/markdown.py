@@ -57,7 +57,8 @@ def _table(report: RunReport, room: int) -> str:
         order = sorted(report.cells, key=lambda cell: STATUS_ORDER.index(cell.status))
         rows = [_row(cell) for cell in order]
     table = f"{_HEADER}{_within(rows, _TABLE, 'cells of the table, which begins with the worst,')}\n"
-    lines = (line_of(cell.record, cell.record.name, "", cell.verdict.reason) for cell in report.cells)
+    told = ((cell.record, "; ".join([cell.verdict.reason, *cell.verdict.warnings])) for cell in report.cells)
+    lines = (line_of(record, record.name, "", text) for record, text in told)
     reasons = [f"- **{_escape(group.who)}**: {_escape(group.text)}\n" for group in grouped(lines)]
     return table + _within(reasons, room - len(table.encode()), "reasons")
 

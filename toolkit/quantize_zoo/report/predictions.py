@@ -38,14 +38,17 @@ class Predictions:
 
 
 def predictions(cell: CellRecord) -> Predictions | None:
-    """Return what was predicted of the trials that were measured, each structure and model once; None unsurveyed."""
+    """Return what was predicted of the trials that were measured, each structure and model once; None unsurveyed.
+
+    Of those with compressed weights nothing was.
+    """
     survey = None if cell.reference is None else cell.reference.survey
     if survey is None:
         return None
     frontier = Frontier(survey.operations)
     found = []
     for trial in cell.trials:
-        if trial.score is None or trial.reused_from is not None:
+        if trial.score is None or trial.reused_from is not None or trial.option.has_compressed_weights:
             continue
         quantized = frontier.mask([name for name, choice in trial.option.operations.items() if choice.quantize])
         told = None if survey.speedup is None else speedup(frontier.fp32_us, frontier.saving(quantized))

@@ -7,12 +7,24 @@ import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from quantize_zoo import errors
+from quantize_zoo.config.numbers import LARGEST
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.gate import GateResult, GateStatus, Trend, Verdict, VerdictStatus, failed_report, find_trend, judge
+from quantize_zoo.gate import (
+    MOST_NIGHTS,
+    GateResult,
+    GateStatus,
+    Trend,
+    Verdict,
+    VerdictStatus,
+    failed_report,
+    find_trend,
+    judge,
+)
 from quantize_zoo.matrix.repository import CommitRange, commits_between
 from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
@@ -24,7 +36,7 @@ from quantize_zoo.store import (
     Baseline,
     CellRecord,
     ErrorRecord,
-    Repository,
+    NightRecord,
     RunRecord,
     Store,
     StoredBaseline,
@@ -166,47 +178,53 @@ def report_of(run: RunRecord, store: Store, reports: Path) -> RunReport:
         reports: the folder that its own folder is in.
 
     """
-    baselines = store.baselines(history=True)
-    named = {each.name: (each.content.model, each.content.device) for each in current_baselines(baselines)}
-    named |= {cell.name: (cell.model, cell.device) for cell in run.cells}
-    nights = {name: store.nights(*parts, until=run.id) for name, parts in named.items()}
+    baselines = {each.id: each for each in store.baselines()}
+    named = {each.name: (each.content.model, each.content.device) for each in baselines.values()}
+    run_names = {cell.name for cell in run.cells}
+    gates = {
+        name: gate
+        for name, parts in named.items()
+        if name not in run_names and (gate := store.last_gate(*parts, until=run.id))
+    }
+    nights = {cell.name: store.nights(cell.model, cell.device, run.id, MOST_NIGHTS) for cell in run.cells}
+    former = store.baselines_by_id({number for cell in run.cells for number in _held_against(cell)} - baselines.keys())
     place = find_place(run.matrix, reports, store.url)
-    made = make_run_report(run, baselines, nights, newest=store.newest_run() == run.id, place=place)
-    known = store.repositories()
-    return replace(made, cells=tuple(_with_commits(cell, run, nights, known) for cell in made.cells))
+    newest = store.newest_run() == run.id
+    made = make_run_report(
+        run, list(baselines.values()), nights, former=former, gates=gates, newest=newest, place=place
+    )
+    return replace(made, cells=tuple(_with_commits(cell, run, store) for cell in made.cells))
 
 
-def _with_commits(
-    cell: CellReport,
-    run: RunRecord,
-    nights: Mapping[str, Sequence[CellRecord]],
-    repositories: Mapping[str, Repository],
-) -> CellReport:
+def _held_against(cell: CellRecord) -> Iterator[int]:
+    """Yield the id of the baseline that a cell was held against, if one can be read."""
+    number = None if cell.gate is None else cell.gate.get("baseline")
+    if isinstance(number, int) and 0 < number <= LARGEST:
+        yield number
+
+
+def _with_commits(cell: CellReport, run: RunRecord, store: Store) -> CellReport:
     """Return a regressed cell with the commits since the last good night, or since its baseline."""
     if cell.gate_status != "regressed" or run.repository is None:
         return cell
-    earlier = [night for night in nights[cell.record.name] if night.run_id != run.id]
-    good = [night.run_id for night in earlier if _was_good(night)]
+    record = cell.record
+    good = store.runs_that_were(_GOOD, record.model, record.device, run.id)
     if cell.baseline is not None:
-        good.insert(0, cell.baseline.run_id)
-    since = next((run_id for run_id in reversed(good) if run_id in repositories), None)
+        good.append(cell.baseline.run_id)
+    repositories = store.repositories()
+    since = next((run_id for run_id in good if run_id in repositories and run_id != run.id), None)
     if since is None:
         return cell
     return replace(cell, commits=commits_between(run.repository, since, repositories[since].commit))
 
 
-def _was_good(night: CellRecord) -> bool:
-    try:
-        return night.gate is not None and _GATE.validate_python(night.gate).status in _GOOD
-    except ValidationError:  # it is told of that night's own report
-        return False
-
-
 def make_run_report(
     run: RunRecord,
     baselines: Sequence[StoredBaseline] = (),
-    nights: Mapping[str, Sequence[CellRecord]] | None = None,
+    nights: Mapping[str, Sequence[NightRecord]] | None = None,
     *,
+    former: Sequence[StoredBaseline] = (),
+    gates: Mapping[str, tuple[str, dict[str, Any]]] | None = None,
     newest: bool = False,
     place: Place = _HERE,
 ) -> RunReport:
@@ -214,15 +232,18 @@ def make_run_report(
 
     Args:
         run: the run.
-        baselines: all that there ever were.
-        nights: by the name of a cell its records in this and earlier runs, the oldest first.
+        baselines: those that hold.
+        nights: by the name of a cell what it was in this and the runs before, the oldest first.
+        former: baselines that hold no longer, and that a cell of the run was held against.
+        gates: by the name of a cell that is not in the run the last one in which it was held against a baseline, and
+            what was found there.
         newest: whether the run is the newest of its store.
         place: where the run is stored.
 
     """
     history = nights or {}
-    known = {baseline.id: baseline.content for baseline in baselines}
     current = current_baselines(baselines)
+    known = {baseline.id: baseline.content for baseline in (*former, *baselines)}
     gated = [baseline.name for baseline in current]
 
     def judged(cell: CellRecord) -> CellReport:
@@ -232,7 +253,7 @@ def make_run_report(
             return bare_report(cell, None, errors.cell_unreportable("the verdict", *described(error)))
 
     cells = tuple(judged(cell) for cell in run.cells)
-    return RunReport(run, cells, tuple(absent_cells(run, current, history)), newest, place)
+    return RunReport(run, cells, tuple(absent_cells(run, current, gates or {})), newest, place)
 
 
 def described(error: Exception) -> tuple[str, str]:
@@ -290,16 +311,9 @@ def _cell_report(
     )
 
 
-def _nights(records: Sequence[CellRecord]) -> tuple[Night, ...]:
+def _nights(records: Sequence[NightRecord]) -> tuple[Night, ...]:
     return tuple(
-        Night(
-            record.run_id,
-            _finite(record.reference.accuracy.value),
-            _finite(record.final.holdout.int8.value if record.final.holdout else None),
-            _finite(record.final.latency.ratio.value if record.final.latency else None),
-        )
-        for record in records
-        if record.reference and record.final
+        Night(each.run_id, _finite(each.fp32), _finite(each.holdout), _finite(each.speedup)) for each in records
     )
 
 

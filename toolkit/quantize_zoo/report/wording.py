@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 from quantize_zoo.matrix.repository import CommitRange
 from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
-from quantize_zoo.store import Repository
+from quantize_zoo.store import Elsewhere, FleetMember, Repository
 
 NOT_MEASURED = "not measured"
 NOT_A_NUMBER = "not a number"
@@ -66,6 +67,21 @@ def execution(value: Execution) -> str:
     """Precision and kernels that a model really ran in."""
     kernels = ", ".join(f"{count}x {name}" for name, count in sorted(value.kernels.items(), key=lambda kv: -kv[1]))
     return f"{value.inference_precision} ({kernels})" if kernels else value.inference_precision
+
+
+def by_member(found: Sequence[Elsewhere], members: Sequence[FleetMember]) -> list[tuple[str, list[str]]]:
+    """Return what a model is on each member of a fleet, figure by figure; nothing on those that are not here."""
+    known = {each.environment: each for each in found}
+
+    def row(told: Callable[[Elsewhere], str]) -> list[str]:
+        return [told(known[each.name]) if each.name in known else "" for each in members]
+
+    return [
+        ("INT8", row(lambda each: "" if each.int8 is None else interval(each.int8, 4))),
+        ("loss", row(lambda each: "" if each.accuracy_loss is None else percent_interval(each.accuracy_loss))),
+        ("loss on the holdout", row(lambda each: percent_interval(each.holdout.accuracy_loss) if each.holdout else "")),
+        ("FP32 / INT8", row(lambda each: latency_figures(each.latency)[2])),
+    ]
 
 
 def environment(value: Environment) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from quantize_zoo import errors
 from quantize_zoo.report.benchmark_json import render_benchmark
 from quantize_zoo.report.html import OVERVIEW_SCRIPT, overview_script, page_path, render_index
-from quantize_zoo.report.json_document import render_json
+from quantize_zoo.report.json_document import json_parts
 from quantize_zoo.report.junit import render_junit
 from quantize_zoo.report.markdown import render_markdown
 from quantize_zoo.report.run_report import RunReport
@@ -33,11 +34,11 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
     report, pages = sound_cells(report)
     summary = render_markdown(report)
     try:
-        documents: dict[str, str | bytes] = {
+        documents: dict[str, str | bytes | Iterable[str]] = {
             f"assets/{charts.SCRIPT_NAME}": charts.script_source().read_bytes(),
             f"assets/{OVERVIEW_SCRIPT}": overview_script(),
             **{page_path(cell): page for cell, page in zip(report.cells, pages, strict=True)},
-            "results.json": render_json(report),
+            "results.json": json_parts(report),
             "benchmark.json": render_benchmark(report),
             "junit.xml": render_junit(report),
             "summary.md": summary,

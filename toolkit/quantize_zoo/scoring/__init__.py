@@ -7,14 +7,19 @@ from quantize_zoo.scoring.checker_config import (
     checker_entry,
     checker_metrics,
     framework_note,
-    framework_rank,
-    merge_definitions,
     place_in_entry,
-    read_definitions,
     require_metric,
     with_prefixes,
 )
-from quantize_zoo.scoring.checker_parts import missing_files, unknown_keys, unknown_names
+from quantize_zoo.scoring.checker_entries import (
+    Where,
+    definitions_path,
+    kind_of_entries,
+    read_definitions,
+    resolve_paths,
+    take_entry,
+)
+from quantize_zoo.scoring.checker_parts import Fault, faults_of
 from quantize_zoo.scoring.compilation import (
     Execution,
     accuracy_properties,
@@ -24,6 +29,7 @@ from quantize_zoo.scoring.compilation import (
     compile_from_accuracy,
     describe_execution,
     latency_properties,
+    request_with,
     serves_latency,
 )
 from quantize_zoo.scoring.contents import Contents
@@ -32,16 +38,27 @@ from quantize_zoo.scoring.devices import (
     available_devices,
     available_instruction_sets,
     hardware_target,
+    integer_weights_problem,
     require_device,
 )
 from quantize_zoo.scoring.environment import Environment, describe_environment
+from quantize_zoo.scoring.environments import playable_environments
 from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
-from quantize_zoo.scoring.executed import Conversion, Executed, ExecutedOperation, read_executed, runtime_names
-from quantize_zoo.scoring.images import make_noise, read_images
+from quantize_zoo.scoring.executed import (
+    Conversion,
+    Executed,
+    ExecutedCompression,
+    ExecutedOperation,
+    executed_operations,
+    read_executed,
+    runtime_names,
+)
+from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
     measure_finally,
+    measure_in_process,
     measure_in_turns,
     summarize_compilations,
 )
@@ -67,8 +84,10 @@ __all__ = [
     "Environment",
     "Estimate",
     "Executed",
+    "ExecutedCompression",
     "ExecutedOperation",
     "Execution",
+    "Fault",
     "InputBudget",
     "Interpreters",
     "LayerTime",
@@ -80,6 +99,7 @@ __all__ = [
     "Split",
     "Times",
     "Watch",
+    "Where",
     "accuracy_properties",
     "available_devices",
     "available_instruction_sets",
@@ -90,30 +110,34 @@ __all__ = [
     "compile_for_latency",
     "compile_from_accuracy",
     "counts_answers",
+    "definitions_path",
     "describe_environment",
     "describe_execution",
     "evaluator_problem",
+    "executed_operations",
+    "faults_of",
     "find_checker",
     "find_overlay",
     "framework_note",
-    "framework_rank",
     "hardware_target",
     "input_shapes",
     "install_overlay",
+    "integer_weights_problem",
     "inverse",
+    "kind_of_entries",
     "latency_properties",
     "location_estimate",
     "make_noise",
     "mean_estimate",
     "measure_finally",
+    "measure_in_process",
     "measure_in_turns",
     "measure_rounds",
-    "merge_definitions",
-    "missing_files",
     "open_session",
     "owner_of",
     "paired_loss",
     "place_in_entry",
+    "playable_environments",
     "profile_layers",
     "profile_rounds",
     "read_answers",
@@ -123,9 +147,12 @@ __all__ = [
     "read_images",
     "replicated_difference",
     "replicated_loss",
+    "request_with",
     "require_device",
     "require_metric",
+    "require_pictures",
     "resolution_note",
+    "resolve_paths",
     "runtime_names",
     "serves_latency",
     "shape_text",
@@ -133,10 +160,9 @@ __all__ = [
     "split_sequences",
     "start_runtime",
     "summarize_compilations",
+    "take_entry",
     "this_release",
     "times_in_turns",
-    "unknown_keys",
-    "unknown_names",
     "with_prefixes",
     "write_answers",
 ]

@@ -6,9 +6,9 @@ launcher is replaced, since the checker would read the data again for every mode
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,20 +22,20 @@ from PIL import Image
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
 from quantize_zoo.graph.states import Steps, is_stateful
-from quantize_zoo.scoring.annotation_faults import place_of
-from quantize_zoo.scoring.annotations import LabelledOnce
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, place_in_entry, with_prefixes
-from quantize_zoo.scoring.checker_parts import unknown_names
+from quantize_zoo.scoring.checker_dataset import open_dataset
+from quantize_zoo.scoring.checker_failures import cause_of
+from quantize_zoo.scoring.checker_metrics import CheckerMetrics
 from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
-from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter
-from quantize_zoo.scoring.metric_values import values_of
+from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, added_outputs
+from quantize_zoo.scoring.predictor import LabelRange, Outputs, Predictor
 from quantize_zoo.scoring.preprocessing import Sample, input_shapes, preprocess, sample_name, sequence_of
 from quantize_zoo.scoring.replicates import replicate
+from quantize_zoo.scoring.runtimes import RuntimeProcess
 
-Outputs = dict[str, NDArray[Any]]  # of one inference
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
 _REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
@@ -82,58 +82,31 @@ class AccuracySession:
         first: int | None = None,
     ) -> None:
         resolved = with_prefixes(checker_entry(config), config)
-        dataset_config = resolved["datasets"][dataset]
-        launcher_config = resolved["launchers"][0]
+        resolved["datasets"] = [resolved["datasets"][dataset]]
         where = f"{config.location}: accuracy_checker"
-        evaluator = checker.module("evaluators.quantization_model_evaluator")
-        config_error = checker.module("config").ConfigError
-        input_shapes(model)  # the launcher needs the number of dimensions
         locate = place_in_entry(config) if dataset == 0 else lambda _: where
-        for unknown in unknown_names({**resolved, "datasets": [dataset_config]}, locate):
-            raise unknown
-        labelled_once = LabelledOnce(evaluator)
-        try:
-            with labelled_once:
-                parts = evaluator.create_dataset_attributes([dataset_config], "")
-        except config_error as error:
-            # The checker has one message for an annotation that is not named and for one without samples.
-            named = "annotation" in dataset_config or "annotation_conversion" in dataset_config
-            if named and "path to converted annotation" in str(error):
-                raise errors.empty_dataset(where) from error
-            raise errors.checker_configuration(where, str(error)) from error
-        except Exception as error:  # converters raise what their file formats raise
-            place = place_of(error, dataset_config.get("annotation_conversion") or {})
-            raise errors.dataset_unusable(_cause(error), place) from error
-        labelled_once.require()
-        self._dataset, self._metrics, self._preprocessor, self._postprocessor = parts
-        unannotated = self._dataset.annotation_provider is None
-        if unannotated and not dataset_config.keys() & {"subset", "subset_file"}:  # then in the file system's order
-            self._dataset.create_data_list(sorted(self._dataset.identifiers))
-        self._metrics_config = dataset_config.get("metrics")
-        try:
-            self._fitter = InputFitter(checker, launcher_config, model)
-        except DoesNotFitError as error:
-            cause = f"input {error.name!r} does not take {error.given!r}: {error.cause}"
-            raise errors.checker_configuration(f"{where}: launcher", cause) from error
-        except Exception as error:  # the checker does not look whether there are mappings where it needs them
-            raise errors.checker_configuration(f"{where}: launcher", _cause_of(error, config_error)) from error
-        adapter_config = launcher_config.get("adapter")
-        try:
-            create = checker.module("adapters").create_adapter
-            self._adapter = create(adapter_config, None, self._dataset) if adapter_config else None
-        except Exception as error:  # adapters raise what the values of their parameters raise
-            raise errors.checker_configuration(f"{where}: adapter", _cause_of(error, config_error)) from error
-        self._adapter_name = str(adapter_config)
-        if self._adapter is not None:
-            self._fitter.prepare_adapter(self._adapter)
-        self._metric = config.metric
+        input_shapes(model)  # the launcher needs the number of dimensions
+        found = open_dataset(checker, resolved, locate)
+        self._dataset = found.data
+        self._metrics = CheckerMetrics(found.metrics, resolved["datasets"][0].get("metrics"), config.metric)
+        self._fitter = _fitter(checker, resolved["launchers"][0], model, where)
         self._outputs = [port.get_any_name() for port in model.outputs]
         self._stateful = is_stateful(model)
+        adapter = _adapter(checker, resolved["launchers"][0], self._dataset, self._fitter, where)
         skip = config.on_bad_sample == "skip"
         data = preprocess(
-            checker, self._dataset, self._preprocessor, self._fitter, model, budget, skip=skip, first=first
+            checker, self._dataset, found.preprocessor, self._fitter, model, budget, skip=skip, first=first
         )
         self._samples, self._inputs, self.bad_samples = data.samples, data.inputs, data.bad
+        kept = found.annotations if first is not None else [each.annotation for each in data.samples]
+        self._predictor = Predictor(
+            adapter,
+            _adapter_name(resolved["launchers"][0].get("adapter")),
+            found.postprocessor,
+            self._fitter,
+            LabelRange.of(kept),
+            {} if found.metrics is None else self._metrics.first_choices,
+        )
         # Of each sample the sequence that it is a step of, for models with states; None where samples stand alone.
         self.sequences = _sequences(data.samples) if self._stateful else None
 
@@ -192,8 +165,17 @@ class AccuracySession:
 
     def higher_is_better(self, metric: str) -> bool:
         """Tell which way a metric gets better, as the checker says."""
-        directions: dict[str, str] = self._metrics.get_metrics_direction()
-        return directions.get(metric) != "higher-worse"
+        return self._metrics.higher_is_better(metric)
+
+    def require_separable(self) -> None:
+        """Refuse to let another process infer where what a sample is fed depends on the answer before.
+
+        Raises:
+            CellError: it does.
+
+        """
+        if self._fitter.carries_states:
+            raise errors.fed_with_answers("an LSTM_INPUT of the launcher")
 
     @property
     def contents(self) -> Contents:
@@ -223,7 +205,7 @@ class AccuracySession:
             CellError: inference fails, an output is NaN, the adapter does not fit, or a metric is not a single number.
 
         """
-        self._begin_pass()
+        self._metrics.begin_pass()
         annotations: list[Any] = []
         predictions: list[Any] = []
         per_sample: dict[str, list[Any]] = {}
@@ -235,19 +217,19 @@ class AccuracySession:
         count = 0
         outputs = self._infer(compiled, samples)
         for sample in samples:
-            annotation, prediction = self._predict(sample, _outputs_of(sample, outputs))
-            results = self._update(count, annotation, prediction)
+            annotation, prediction = self._predictor.predict(sample, _outputs_of(sample, outputs))
+            results = self._metrics.update(count, annotation, prediction)
             values = {result.metric_name: result.result for result in results[count]}
             count += 1
             for name, value in values.items():
                 per_sample.setdefault(name, []).append(value)
-            if self._metrics.need_store_predictions:
+            if self._metrics.need_predictions:
                 annotations += annotation
                 predictions += prediction
             if watch is not None and watch(values):
                 outputs.close()
                 break
-        metrics = self._evaluate(annotations, predictions) if count == len(samples) else {}
+        metrics = self._metrics.evaluate(annotations, predictions) if count == len(samples) else {}
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         as_asked = np.argsort(order[:count], kind="stable")
         found = {name: values[as_asked] for name, values in kept.items() if values is not None}
@@ -258,10 +240,13 @@ class AccuracySession:
 
         Returns its values (1,) of metrics that have such.
         """
-        self._begin_pass()
+        self._metrics.begin_pass()
         samples = self._samples[:1]
         outputs = list(self._infer(compiled, samples))
-        found = self._update(0, *self._predict(samples[0], outputs))
+        annotation, prediction = self._predictor.predict(samples[0], outputs)
+        found = self._metrics.update(0, annotation, prediction)
+        if self._metrics.tunes_a_value:  # which values a metric has is known once it is evaluated
+            self._metrics.evaluate(annotation, prediction)
         values = {result.metric_name: _numbers([result.result], 1) for result in found[0]}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -274,21 +259,21 @@ class AccuracySession:
     ) -> Answers:
         """Return the same of outputs, one inference after the other, wherever they were inferred."""
         samples = self._chosen(indices)
-        self._begin_pass()
+        self._metrics.begin_pass()
         pairs: list[tuple[Any, Any]] = []
         digests, texts, values, confidences = [], [], [], []
         inferred = iter(outputs)
         for number, sample in enumerate(samples):
             raw = _outputs_of(sample, inferred)
             digests.append(digest_of(raw))
-            annotation, prediction = self._predict(sample, raw)
-            results = self._update(number, annotation, prediction)
+            annotation, prediction = self._predictor.predict(sample, raw)
+            results = self._metrics.update(number, annotation, prediction)
             value = next((each.result for each in results[number] if each.metric_name == metric), None)
             values.append(value)
             texts.append(text_of(prediction[0], float(value) if value is not None and _is_single(value) else None))
             confidences.append(confidence_of(annotation[0], prediction[0]))
             pairs.append((annotation[0], prediction[0]))
-        metrics = self._evaluate([each for each, _ in pairs], [each for _, each in pairs])
+        metrics = self._metrics.evaluate([each for each, _ in pairs], [each for _, each in pairs])
         numbers = _numbers(values, len(values)) if all(value is not None for value in values) else None
         is_mean = numbers is not None and np.isclose(numbers.mean(), metrics[metric], rtol=1e-9, atol=1e-9)
         return Answers(
@@ -321,10 +306,6 @@ class AccuracySession:
 
         return replace(answers, replicates=replicate(metric_of, units))
 
-    def _begin_pass(self) -> None:
-        """Take new metrics: some of the checker's keep the last sample of a pass when they are reset."""
-        self._metrics = type(self._metrics)(copy.deepcopy(self._metrics_config), self._metrics.dataset)
-
     def part(self, answers: Answers, chosen: Sequence[int]) -> Answers:
         """Return the answers for these samples, with the metric on them, and its replicates where it has such.
 
@@ -338,26 +319,19 @@ class AccuracySession:
         return self.replicated(replace(some, metrics={some.metric: self._metric_of(some.pairs, some.metric)}))
 
     def _metric_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
-        self._begin_pass()
-        annotations, predictions = [each for each, _ in pairs], [each for _, each in pairs]
-        function = next(each.metric_fn for each in self._metrics.metrics if each.name == metric)
-        try:
-            if not self._metrics.need_store_predictions:
-                for annotation, prediction in pairs:
-                    function.submit(annotation, prediction)
-            value = function(annotations, predictions)
-        except Exception as error:
-            raise errors.metric_failed([metric], _cause(error)) from error
-        values = values_of(metric, value, function.meta)
-        if metric not in values:
-            raise errors.metric_not_scalar(metric, values)
-        return values[metric]
+        return self._metrics.value_of(pairs, metric)
 
     def _chosen(self, indices: Sequence[int] | None) -> Sequence[Sample]:
         return self._samples if indices is None else [self._samples[index] for index in indices]
 
     def _infer(self, compiled: Any, samples: Sequence[Sample]) -> Generator[Outputs, None, None]:
-        """Yield the outputs of one inference after the other; requests for the next ones run meanwhile."""
+        """Yield the outputs of one inference after the other; requests for the next ones run meanwhile.
+
+        The compiled model may be one that a process has loaded into its first slot.
+        """
+        if isinstance(compiled, RuntimeProcess):
+            yield from self._infer_elsewhere(compiled, samples)
+            return
         queue: Any = ()
         try:
             wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -391,48 +365,12 @@ class AccuracySession:
             raise errors.inference_failed("inference", errors.message_of(error)) from error
         finally:
             for request in queue:
-                request.wait()
+                with suppress(RuntimeError):  # of others that failed, too: the first one is told
+                    request.wait()
 
-    def _predict(self, sample: Sample, outputs: Sequence[Outputs]) -> tuple[list[Any], list[Any]]:
-        for name, value in ((name, value) for each in outputs for name, value in each.items()):
-            if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
-                raise errors.outputs_not_numbers(name, sample_name(sample.identifier))
-        annotation = [copy.deepcopy(sample.annotation)] if self._postprocessor.has_processors else [sample.annotation]
-        predicted = [self._fitter.named_for_adapters(each) for each in outputs]
-        if self._adapter is not None:
-            try:
-                predicted = self._adapter.process(predicted, [sample.identifier], sample.meta)
-            except Exception as error:  # adapters raise whatever indexing a wrong output raises
-                raise errors.adapter_failed(
-                    self._adapter_name, self._outputs, sample_name(sample.identifier), _cause(error)
-                ) from error
-        try:
-            processed: tuple[list[Any], list[Any]] = self._postprocessor.process_batch(
-                annotation, predicted, sample.meta
-            )
-        except Exception as error:  # postprocessors raise what another task's prediction or annotation raises
-            raise errors.postprocessing_failed(sample_name(sample.identifier), _cause(error)) from error
-        _check_label(sample, processed[1][0])
-        return processed
-
-    def _update(self, index: int, annotation: list[Any], prediction: list[Any]) -> Any:
-        try:
-            results, _ = self._metrics.update_metrics_on_batch([index], annotation, prediction)
-        except Exception as error:  # metrics raise what indexing an annotation of another task raises
-            names = [metric.name for metric in self._metrics.metrics]
-            sample = sample_name(annotation[0].identifier) if annotation and annotation[0] is not None else ""
-            raise errors.metric_failed(names, _cause(error), sample) from error
-        return results
-
-    def _evaluate(self, annotations: list[Any], predictions: list[Any]) -> dict[str, float]:
-        try:
-            found = [result for _, result in self._metrics.iterate_metrics(annotations, predictions)]
-        except Exception as error:
-            raise errors.metric_failed([metric.name for metric in self._metrics.metrics], _cause(error)) from error
-        values = {result.name: values_of(result.name, result.evaluated_value, result.meta) for result in found}
-        if self._metric in values and self._metric not in values[self._metric]:
-            raise errors.metric_not_scalar(self._metric, values[self._metric])
-        return {name: value for each in values.values() for name, value in each.items()}
+    def _infer_elsewhere(self, process: RuntimeProcess, samples: Sequence[Sample]) -> Iterator[Outputs]:
+        found = [self._inputs.get(part) for sample in samples for part in sample.parts]
+        yield from process.infer(found if self.sequences is None else Steps(found, self._continues(samples)))
 
 
 def _outputs_of(sample: Sample, outputs: Iterator[Outputs]) -> list[Outputs]:
@@ -445,21 +383,35 @@ def _sequences(samples: Sequence[Sample]) -> list[Hashable] | None:
     return None if None in found else found
 
 
-def _check_label(sample: Sample, prediction: Any) -> None:
-    """Check that a classification's label is one that the model knows."""
-    label: Any = getattr(sample.annotation, "label", None)
-    scores: Any = getattr(prediction, "scores", None)
-    if isinstance(label, int | np.integer) and np.ndim(scores) == 1 and not 0 <= label < np.size(scores):
-        raise errors.label_out_of_range(sample_name(sample.identifier), int(label), np.size(scores))
+def _fitter(checker: Checker, launcher: Mapping[str, Any], model: ov.Model, where: str) -> InputFitter:
+    try:
+        fitter = InputFitter(checker, launcher, model)
+    except DoesNotFitError as error:
+        cause = f"input {error.name!r} does not take {error.given!r}: {error.cause}"
+        raise errors.checker_configuration(f"{where}: launcher", cause) from error
+    except Exception as error:  # the checker does not look whether there are mappings where it needs them
+        raise errors.checker_configuration(f"{where}: launcher", cause_of(error)) from error
+    if added := added_outputs(launcher, model):
+        raise errors.outputs_to_add(f"{where}: launcher", added, [port.get_any_name() for port in model.outputs])
+    return fitter
 
 
-def _cause_of(error: Exception, config_error: type[Exception]) -> str:
-    """Return what is wrong; the checker's own errors say it in full."""
-    return str(error) if isinstance(error, config_error) else _cause(error)
+def _adapter(
+    checker: Checker, launcher: Mapping[str, Any], dataset: Any, fitter: InputFitter, where: str
+) -> Any | None:
+    config = launcher.get("adapter")
+    if not config:
+        return None
+    try:
+        adapter = checker.module("adapters").create_adapter(config, None, dataset)
+    except Exception as error:  # adapters raise what the values of their parameters raise
+        raise errors.checker_configuration(f"{where}: adapter", cause_of(error)) from error
+    fitter.prepare_adapter(adapter)
+    return adapter
 
 
-def _cause(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _adapter_name(config: Any) -> str:
+    return str(config.get("type") if isinstance(config, Mapping) else config)
 
 
 def _is_single(value: Any) -> bool:

@@ -1,18 +1,21 @@
-"""The line of an annotation file at which one of the accuracy checker's converters stopped.
+"""The file, and the line in it, at which one of the accuracy checker's converters stopped.
 
-Its converters say what Python says, such as "not enough values to unpack". Which line they were at is in the local
-variables of the frames that the error came through.
+Its converters say what Python says, such as "not enough values to unpack". Which file and line they were at is in the
+error, or in the local variables of the frames that it came through.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from traceback import walk_tb
 from types import FrameType
 from typing import Any
+from xml.etree.ElementTree import ParseError  # raised by whatever parser; nothing is parsed here
 
-from quantize_zoo.text.paths import is_file
+from quantize_zoo.text.paths import is_file, is_there
 
 _MOST_BYTES = 50_000_000  # larger files are not searched
 _SEPARATORS = re.compile(r"[\s,;]+")
@@ -26,12 +29,36 @@ def place_of(error: BaseException, conversion: Mapping[str, Any]) -> str:
         conversion: its part of the configuration, which names the files.
 
     """
-    lines = [(path, _lines(path)) for path in map(Path, filter(_is_path, conversion.values())) if is_file(path)]
+    files = [path for path in map(Path, filter(_is_path, conversion.values())) if is_file(path)]
+    if (parsed := _parsed(error, files)) is not None:
+        return parsed
+    lines = [(path, _lines(path)) for path in files]
     for value in _values(error):
         for path, numbered in lines:
             if value in numbered:
                 return f"{path}:{numbered[value]}"
     return ""
+
+
+def missing_file(error: BaseException) -> Path | None:
+    """Return the file that a converter found missing, and stumbled over when it was to say so; None if it did not.
+
+    Converters tell of missing files in a list that they have where they are asked to check the content only.
+    """
+    if "'NoneType' object has no attribute 'append'" not in str(error):
+        return None
+    paths = [Path(value) for value in _frames(error)[0].f_locals.values() if isinstance(value, Path)]
+    return next((path for path in paths if not is_there(path)), None)
+
+
+def _parsed(error: BaseException, files: list[Path]) -> str | None:
+    """Return where JSON or XML stopped being such; None where the error is another one."""
+    if isinstance(error, json.JSONDecodeError):
+        return next((f"{path}:{error.lineno}" for path in files if _text(path) == error.doc), "")
+    if isinstance(error, ParseError):
+        paths = [value for frame in _frames(error) for value in frame.f_locals.values() if _is_path(value)]
+        return next((f"{path}:{error.position[0]}" for path in map(Path, paths) if is_file(path)), "")
+    return None
 
 
 def _is_path(value: Any) -> bool:
@@ -40,16 +67,19 @@ def _is_path(value: Any) -> bool:
 
 def _lines(path: Path) -> dict[tuple[str, ...], int]:
     """Return the first line (from 1) by its words; two lines of the same words are equally wrong."""
-    if path.stat().st_size > _MOST_BYTES:
-        return {}
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):  # not a text file
-        return {}
+    text = _text(path)
     found: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         found.setdefault(_words(line), number)
     return found
+
+
+def _text(path: Path) -> str:
+    """Return a file's text; none of what is no text, or too large to be searched."""
+    try:
+        return path.read_text(encoding="utf-8") if path.stat().st_size <= _MOST_BYTES else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -58,17 +88,17 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _values(error: BaseException) -> Iterator[tuple[str, ...]]:
     """Yield what may be a line, from the innermost frame of the error outwards."""
-    frames: list[FrameType] = []
-    trace = error.__traceback__
-    while trace is not None:
-        frames.append(trace.tb_frame)
-        trace = trace.tb_next
-    for frame in reversed(frames):
+    for frame in _frames(error):
         if "annotation_converters" in frame.f_code.co_filename:
             for value in frame.f_locals.values():
                 words = _as_words(value)
                 if words:
                     yield words
+
+
+def _frames(error: BaseException) -> list[FrameType]:
+    """Return the frames that an error came through, the innermost first."""
+    return [frame for frame, _ in walk_tb(error.__traceback__)][::-1]
 
 
 def _as_words(value: Any) -> tuple[str, ...]:

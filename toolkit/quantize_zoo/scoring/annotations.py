@@ -23,12 +23,14 @@ class LabelledOnce:
         self._evaluator = evaluator
         self._provider = evaluator.AnnotationProvider
         self._contradiction: tuple[Any, Any, Any] | None = None
+        self.meta: Any = None  # what the annotation's conversion told beside it: names of classes, and others
 
     def __enter__(self) -> LabelledOnce:
-        def provide(annotations: Iterable[Any], *arguments: Any, **options: Any) -> Any:
+        def provide(annotations: Iterable[Any], meta: Any, *arguments: Any, **options: Any) -> Any:
             listed = list(annotations)
             self._contradiction = _contradiction(listed)
-            return self._provider(listed, *arguments, **options)
+            self.meta = meta
+            return self._provider(listed, meta, *arguments, **options)
 
         self._evaluator.AnnotationProvider = provide  # type: ignore[attr-defined]
         return self

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import openvino as ov
 
@@ -123,4 +124,20 @@ def _import(package: str, origin: str) -> Checker:
             checker.module(name)
     except Exception as error:  # anything can go wrong while third-party modules are imported
         raise errors.checker_broken(origin, errors.described(error)) from error
+    squad = checker.module("annotation_converters.squad")
+    squad.np = _FormerNumpy(squad.np)  # type: ignore[attr-defined]
     return Checker(package, origin, version)
+
+
+class _FormerNumpy:
+    """NumPy for a converter that asks where a single value holds, which NumPy 2.1 and later refuse to answer."""
+
+    def __init__(self, numpy: ModuleType) -> None:
+        self._numpy = numpy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._numpy, name)
+
+    def where(self, condition: Any, *values: Any) -> Any:
+        """Return where a condition holds: for a single value nowhere, or at the first place."""
+        return self._numpy.where(condition if values else self._numpy.atleast_1d(condition), *values)

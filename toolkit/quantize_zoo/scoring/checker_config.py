@@ -1,9 +1,7 @@
-"""The accuracy checker's own configuration of a model: found, completed as the checker's command does, and checked."""
+"""The accuracy checker's own configuration of a model: the entry that its YAML means, and the metrics that it has."""
 
 from __future__ import annotations
 
-import copy
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,33 +9,19 @@ from typing import Any
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
-from quantize_zoo.config.yaml_source import Key, read_yaml
-from quantize_zoo.scoring.checker import find_checker
-from quantize_zoo.scoring.checker_shapes import definitions_problem, entry_problem
+from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml
+from quantize_zoo.scoring.checker_entries import (
+    READ_BY_OPENVINO,
+    CheckerEntry,
+    definitions_path,
+    framework_rank,
+    kind_of_entries,
+    read_definitions,
+    resolve_paths,
+    take_entry,
+)
+from quantize_zoo.scoring.metric_values import metric_of
 from quantize_zoo.text.paths import is_file
-
-OPENVINO_LAUNCHERS = ("openvino", "dlsdk")
-# Of another framework, and its files are such that OpenVINO reads: scored by OpenVINO, which the report says.
-READ_BY_OPENVINO = ("onnx_runtime",)
-# The checker's path options, and the environment variables that it reads where an option is not given.
-PREFIX_VARIABLES = {
-    "source": "DATA_DIR",
-    "annotations": "ANNOTATIONS_DIR",
-    "models": "MODELS_DIR",
-    "model_attributes": "MODEL_ATTRIBUTES_DIR",
-}
-_MODELS, _EVALUATIONS = "models", "evaluations"  # the checker's two kinds of configurations
-DEFINITIONS_VARIABLE = "DEFINITIONS_FILE"
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """An entry of the checker's configuration, and where its parts stand there: launchers and datasets by position."""
-
-    entry: dict[str, Any]
-    position: int
-    launchers: list[int]
-    datasets: list[int]
 
 
 def checker_entry(config: ModelConfig) -> dict[str, Any]:
@@ -50,7 +34,7 @@ def checker_entry(config: ModelConfig) -> dict[str, Any]:
         ConfigurationError: the configuration lacks what is needed, or is for another framework.
 
     """
-    return _choose(config).entry
+    return _choose(config).content
 
 
 def place_in_entry(config: ModelConfig) -> Callable[[Sequence[Key]], str]:
@@ -60,25 +44,10 @@ def place_in_entry(config: ModelConfig) -> Callable[[Sequence[Key]], str]:
         ConfigurationError: the configuration lacks what is needed.
 
     """
-    chosen = _choose(config)
-    inline = not isinstance(config.accuracy_checker, Path)
-    path = config.source if isinstance(config.accuracy_checker, dict) else config.accuracy_checker
-    if not is_file(path):
+    read = _read(config)
+    if read.source is None:
         return lambda keys: config.location
-    source = read_yaml(path)
-    entries = (
-        (_EVALUATIONS, chosen.position, "module_config") if "evaluation" in chosen.entry else (_MODELS, chosen.position)
-    )
-    prefix: tuple[Key, ...] = (*(("accuracy_checker",) if inline else ()), *entries)
-    order = {"launchers": chosen.launchers, "datasets": chosen.datasets}
-
-    def where(keys: Sequence[Key]) -> str:
-        positions = order.get(str(keys[0])) if len(keys) > 1 else None
-        if positions is None:
-            return source.where((*prefix, *keys))
-        return source.where((*prefix, keys[0], positions[int(keys[1])], *keys[2:]))
-
-    return where
+    return _choose(config).where(read.source, read.before)
 
 
 def framework_note(config: ModelConfig) -> str:
@@ -87,57 +56,6 @@ def framework_note(config: ModelConfig) -> str:
     if framework not in READ_BY_OPENVINO:
         return ""
     return f"the accuracy checker's configuration is for {framework}; accuracy is scored by OpenVINO"
-
-
-def framework_rank(launcher: Any) -> int:
-    """Return how well a launcher of the checker's configuration suits: 0 is OpenVINO's, 2 not at all."""
-    framework = launcher.get("framework") if isinstance(launcher, Mapping) else None
-    if framework in OPENVINO_LAUNCHERS:
-        return 0
-    return 1 if framework in READ_BY_OPENVINO or framework is None else 2
-
-
-def _choose(config: ModelConfig) -> _Chosen:
-    content, where = _content(config)
-    kind = _EVALUATIONS if isinstance(content, dict) and _EVALUATIONS in content else _MODELS
-    models = content.get(kind) if isinstance(content, dict) else None
-    if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
-        raise errors.checker_configuration(where, f"it needs a list {kind!r} with one entry")
-    if kind == _EVALUATIONS:
-        models = [_as_entry(evaluation, where) for evaluation in models]
-    position = min(range(len(models)), key=lambda each: (models[each].get("name") != config.name, _rank(models[each])))
-    entry = copy.deepcopy(models[position])
-    problem = entry_problem(entry, f"{kind}[{position}]")
-    if problem:
-        raise errors.checker_configuration(where, problem)
-    launchers = sorted(range(len(entry["launchers"])), key=lambda each: framework_rank(entry["launchers"][each]))
-    entry["launchers"] = [entry["launchers"][each] for each in launchers]
-    if framework_rank(entry["launchers"][0]) > 1:
-        raise errors.other_framework(where, [str(each.get("framework")) for each in entry["launchers"]])
-    entry = _with_definitions(entry, config, content)
-    names = [str(dataset.get("name")) for dataset in entry["datasets"]]
-    datasets = list(range(len(names)))
-    if config.dataset is not None:
-        if config.dataset not in names:
-            raise errors.unknown_dataset(f"{config.location}: dataset", config.dataset, names)
-        datasets.insert(0, datasets.pop(names.index(config.dataset)))
-        entry["datasets"] = [entry["datasets"][each] for each in datasets]
-    return _Chosen(entry, position, launchers, datasets)
-
-
-def _as_entry(evaluation: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return a custom evaluator's entry like a model's: launchers and datasets, and the rest as ``evaluation``."""
-    settings = evaluation.get("module_config")
-    if not isinstance(evaluation.get("module"), str) or not isinstance(settings, dict):
-        raise errors.checker_configuration(where, "each of 'evaluations' needs 'module' and 'module_config'")
-    rest = {key: value for key, value in settings.items() if key not in ("launchers", "datasets")}
-    parts = {key: settings.get(key) for key in ("launchers", "datasets")}
-    return {"name": evaluation.get("name"), **parts, "evaluation": {**evaluation, "module_config": rest}}
-
-
-def _rank(model: Mapping[str, Any]) -> int:
-    launchers = model.get("launchers")
-    return min((framework_rank(each) for each in launchers), default=2) if isinstance(launchers, list) else 2
 
 
 def checker_metrics(config: ModelConfig) -> list[str]:
@@ -154,18 +72,40 @@ def checker_metrics(config: ModelConfig) -> list[str]:
     return names
 
 
-def require_metric(config: ModelConfig) -> None:
-    """Check that the tuned metric, and those whose FP32 values are given, are the accuracy checker's.
+def require_metric(config: ModelConfig) -> str:
+    """Return the full name of the tuned metric, or of the value of one that is tuned (``mae@pose@mean``).
+
+    It is checked that it is one of the accuracy checker's, as those are whose FP32 values are given. Where there is one
+    metric, the name of an output's value alone is enough (``pose@mean``).
 
     Raises:
         ConfigurationError: it is not, or the configuration lacks what is needed.
 
     """
-    names = checker_metrics(config)
-    baselines = [metric.name for metric in config.optimizer.params.metrics]
-    for key, metric in (("metric", config.metric), *(("optimizer.params.metrics", name) for name in baselines)):
-        if metric not in names:
-            raise errors.unknown_metric(f"{config.location}: {key}", metric, names)
+    names, of_outputs = checker_metrics(config), _values_of_outputs(checker_entry(config))
+
+    def full_name(key: str, metric: str) -> str:
+        if metric_of(metric, names) is not None:
+            return metric
+        if len(names) == 1 and f"{names[0]}@{metric}" in of_outputs:
+            return f"{names[0]}@{metric}"
+        raise errors.unknown_metric(f"{config.location}: {key}", metric, [*names, *of_outputs])
+
+    for baseline in config.optimizer.params.metrics:
+        full_name("optimizer.params.metrics", baseline.name)
+    return full_name("metric", config.metric)
+
+
+def _values_of_outputs(entry: Mapping[str, Any]) -> list[str]:
+    """Return the full names of metrics' values where the adapter names several outputs, each of which has its own."""
+    adapter = entry["launchers"][0].get("adapter")
+    outputs = adapter.get("outputs") if isinstance(adapter, dict) else None
+    return [
+        f"{metric_name(metric)}@{output}@{value}"
+        for metric in entry["datasets"][0]["metrics"]
+        for output in (outputs if isinstance(outputs, list) else [])
+        for value in ("mean", "std", *(("max_error",) if metric.get("max_error") is True else ()))
+    ]
 
 
 def metric_name(metric: Mapping[str, Any]) -> str:
@@ -174,64 +114,60 @@ def metric_name(metric: Mapping[str, Any]) -> str:
 
 
 def with_prefixes(entry: dict[str, Any], config: ModelConfig) -> dict[str, Any]:
-    """Resolve the entry's relative paths as the checker's command does.
+    """Resolve the entry's relative paths as the checker's command does; see ``resolve_paths``.
 
-    A prefix is what ``paths`` of the model's YAML says, else the checker's environment variable, else the folder of
-    the file that the entry is from.
+    Prefixes are given by ``paths`` of the model's YAML; the folder is that of the file that the entry is from.
     """
-    given = config.paths.model_dump(exclude_none=True)
-    prefixes = {
-        name: Path(given.get(name) or os.environ.get(variable) or config.data_folder)
-        for name, variable in PREFIX_VARIABLES.items()
-    }
-    resolved = copy.deepcopy(entry)
-    reader = find_checker().module("config").ConfigReader
-    try:
-        reader._merge_paths_with_prefixes(prefixes, {_MODELS: [resolved]})
-        if "evaluation" in resolved:
-            reader._merge_paths_with_prefixes(prefixes, {_EVALUATIONS: [resolved["evaluation"]]}, _EVALUATIONS)
-    except Exception as error:  # it takes for granted that there are paths where it needs them
-        raise errors.checker_configuration(config.location, f"{type(error).__name__}: {error}") from error
-    return resolved
+    return resolve_paths(entry, config.data_folder, config.paths.model_dump(exclude_none=True), config.location)
 
 
-def read_definitions(path: Path | None, named_by: str = "") -> dict[str, Any]:
-    """Read a file of definitions of datasets and launchers; without a path there are none.
+@dataclass(frozen=True)
+class _Read:
+    """What the checker's configuration says; the file and the keys in it where it stands, if there is one."""
 
-    Raises:
-        ConfigurationError: the file cannot be read, or is no such file.
+    content: Any
+    source: ConfigSource | None
+    before: tuple[Key, ...]
 
-    """
-    if path is None:
-        return {}
-    content = read_yaml(path, named_by).data or {}
-    problem = definitions_problem(content)
-    if problem:
-        raise errors.checker_configuration(str(path), problem)
-    definitions = {key: value for key, value in content.items() if value is not None}
-    find_checker().module("config").ConfigReader._prepare_global_configs(definitions)
-    return definitions
+    def where(self, otherwise: str) -> Callable[[Sequence[Key]], str]:
+        source = self.source
+        return (lambda _: otherwise) if source is None else lambda keys: source.where((*self.before, *keys))
 
 
-def merge_definitions(entry: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Complete launchers and datasets of an entry by name from the definitions."""
-    reader = find_checker().module("config").ConfigReader
-    merged: dict[str, Any] = reader._merge_models_config(definitions, {"models": [entry]}, None)["models"][0]
-    return merged
-
-
-def _content(config: ModelConfig) -> tuple[Any, str]:
+def _read(config: ModelConfig) -> _Read:
     if isinstance(config.accuracy_checker, Path):
         source = read_yaml(config.accuracy_checker, config.location)
-        return source.data, str(source.path)
-    return config.accuracy_checker, config.location
+        return _Read(source.data, source, ())
+    return _Read(config.accuracy_checker, _read_source(config), ("accuracy_checker",))
 
 
-def _with_definitions(entry: dict[str, Any], config: ModelConfig, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete launchers and datasets by name from the definitions: the option's, the variable's or the file's own."""
-    path = config.definitions
-    if path is None and os.environ.get(DEFINITIONS_VARIABLE):
-        path = Path(os.environ[DEFINITIONS_VARIABLE])
-    if path is None and content.get("global_definitions"):
-        path = config.data_folder / str(content["global_definitions"])
-    return merge_definitions(entry, read_definitions(path, config.location))
+def _read_source(config: ModelConfig) -> ConfigSource | None:
+    try:
+        return read_yaml(config.source) if is_file(config.source) else None
+    except errors.ConfigurationError:  # POT's JSON with comments, which was read in another way
+        return None
+
+
+def _choose(config: ModelConfig) -> CheckerEntry:
+    read = _read(config)
+    content, where = read.content, read.where(config.location)
+    kind = kind_of_entries(content)
+    models = content.get(kind) if isinstance(content, dict) else None
+    if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
+        raise errors.checker_configuration(where((kind,)), f"it needs a list {kind!r} with one entry")
+    position = min(range(len(models)), key=lambda each: (models[each].get("name") != config.name, _rank(models[each])))
+    path = config.definitions or definitions_path(content, config.data_folder)
+    entry = take_entry(models[position], (kind, position), where, read_definitions(path, config.location))
+    if config.dataset is None:
+        return entry
+    names = [str(dataset.get("name")) for dataset in entry.content["datasets"]]
+    if config.dataset not in names:
+        raise errors.unknown_dataset(f"{config.location}: dataset", config.dataset, names)
+    return entry.with_first_dataset(names.index(config.dataset))
+
+
+def _rank(model: Mapping[str, Any]) -> int:
+    """Return how well the best launcher of an entry suits."""
+    settings = model.get("module_config", model)
+    launchers = settings.get("launchers") if isinstance(settings, dict) else None
+    return min((framework_rank(each) for each in launchers), default=2) if isinstance(launchers, list) else 2

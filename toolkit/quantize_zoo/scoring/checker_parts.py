@@ -1,12 +1,13 @@
-"""The parts of an entry of the accuracy checker's configuration: do their names and keys exist, and their files?
+"""The parts of an entry of the accuracy checker's configuration: names, keys, values and files, before anything is run.
 
-The checker's own classes say which they are. It tells of an unknown name only when it comes to it, of an unknown key in
-a warning, and of a file wherever it is opened.
+The checker's own classes and their fields say which there are. It tells of an unknown name only when it comes to it, of
+an unknown key in a warning if at all, and of a value or a file wherever it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,8 @@ from quantize_zoo import errors
 from quantize_zoo.config.yaml_source import Key
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.scoring.checker import find_checker
+from quantize_zoo.scoring.checker_entries import OPENVINO_LAUNCHERS, Where
 from quantize_zoo.text.paths import is_there
-
-Where = Callable[[Sequence[Key]], str]  # file:line of keys of the entry
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,16 @@ class _Kind:
     named_by: str = "type"
 
     @property
-    def providers(self) -> Mapping[str, Any]:
-        """The classes by name."""
+    def base_class(self) -> Any:
+        """The class that all of them are derived from."""
         checker = find_checker()
         checker.module(self.module.split(".", maxsplit=1)[0])  # importing the package registers its classes
-        found: Mapping[str, Any] = getattr(checker.module(self.module), self.base).providers
+        return getattr(checker.module(self.module), self.base)
+
+    @property
+    def providers(self) -> Mapping[str, Any]:
+        """The classes by name."""
+        found: Mapping[str, Any] = self.base_class.providers
         return found
 
 
@@ -46,9 +51,14 @@ _OF_DATASET = {
     "postprocessing": _Kind("postprocessor", "postprocessor", "Postprocessor"),
     "metrics": _Kind("metric", "metrics.metric", "Metric"),
 }
+KINDS = {**_OF_DATASET, "adapter": _ADAPTER}
 _DEFAULT_READER = "opencv_imread"
 # Not the checker's: init writes it, see the launcher.
 _LAUNCHER_KEYS = ("default_layout",)
+_NAMING_KEYS = ("type", "converter")
+# Where the checker refuses a key that it does not know. Converters do as well, when they are made: Open Model Zoo's
+# definitions give some of them such keys.
+_STRICT = {"preprocessing", "postprocessing", "metrics"}
 
 
 @dataclass(frozen=True)
@@ -77,61 +87,163 @@ class Part:
         return found
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with an entry; ``unknown_key`` says that it is one, which the checker mostly passes over."""
+
+    error: ConfigurationError
+    unknown_key: bool = False
+
+
+def faults_of(entry: Mapping[str, Any], where: Where, *, files: bool, scored: bool = True) -> Iterator[Fault]:
+    """Yield all that can be told to be wrong with an entry without its data; its paths are absolute.
+
+    Args:
+        entry: as ``checker_entry`` returns it.
+        where: tells file and line of its keys.
+        files: see whether the files that it names are there.
+        scored: an accuracy is asked for, which takes an annotation and metrics, and not calibration alone.
+
+    """
+    yield from map(Fault, unknown_names(entry, where))
+    yield from _unknown_keys(entry, where)
+    for keys, config, fields in _configured(entry):
+        yield from map(Fault, _bad_values(keys, config, fields, where))
+    if scored:
+        yield from map(Fault, _no_accuracy(entry, where))
+    yield from map(Fault, _missing_keys(entry, where))
+    yield from map(Fault, _same_metrics(entry["datasets"][0].get("metrics") or [], where))
+    if files:
+        yield from map(Fault, _missing_files(entry, where))
+
+
 def unknown_names(entry: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
     """Yield an error for every name of a converter, reader, adapter, and so on that the checker does not have."""
-    for part in _parts(entry):
-        if part.provider is None:
+    for part in parts_of(entry):
+        if part.name is None:
+            yield errors.missing_key(where(part.keys), part.kind.named_by)
+        elif part.provider is None:
             yield errors.unknown_checker_name(
                 where(part.name_keys), part.kind.label, str(part.name), part.kind.providers
             )
 
 
-def unknown_keys(entry: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
-    """Yield an error for every key that the checker would pass over."""
+def _configured(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the keys of each part, what the configuration says there, and the checker's fields by name."""
     module = find_checker().module
-    launcher = module("launcher.openvino_launcher").OpenVINOLauncher.parameters()
-    if entry["launchers"][0].get("framework") in ("openvino", "dlsdk"):
-        yield from _unknown(("launchers", 0), entry["launchers"][0], {*launcher, *_LAUNCHER_KEYS}, where)
-    yield from _unknown(("datasets", 0), entry["datasets"][0], module("dataset").Dataset.parameters(), where)
-    for part in _parts(entry):
+    launcher = entry["launchers"][0]
+    if launcher.get("framework") in OPENVINO_LAUNCHERS:
+        yield ("launchers", 0), launcher, module("launcher.openvino_launcher").OpenVINOLauncher.parameters()
+    yield ("datasets", 0), entry["datasets"][0], module("dataset").Dataset.parameters()
+    for part in parts_of(entry):
         if part.provider is not None:
-            yield from _unknown(part.keys, part.config, {*part.parameters, part.kind.named_by}, where)
+            yield part.keys, part.config, part.parameters
 
 
-def missing_files(entry: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
-    """Yield an error for every file or folder that the entry names and that is not there; paths are absolute."""
-    module = find_checker().module
-    path_field = module("config").PathField
+def _unknown_keys(entry: Mapping[str, Any], where: Where) -> Iterator[Fault]:
+    for keys, config, fields in _configured(entry):
+        known = {*fields, *(_LAUNCHER_KEYS if keys == ("launchers", 0) else ()), *_NAMING_KEYS}
+        for key in config:
+            if key not in known and not str(key).startswith("_"):
+                public = [each for each in fields if not each.startswith("_")]
+                error = errors.unknown_key(where((*keys, key)), str(key), public)
+                yield Fault(error, unknown_key=not set(keys) & _STRICT)
+
+
+def _bad_values(
+    keys: tuple[Key, ...], config: Mapping[str, Any], fields: Mapping[str, Any], where: Where
+) -> Iterator[ConfigurationError]:
+    """Yield an error for every value that its field of the checker does not take; paths need not exist."""
+    path_field = find_checker().module("config").PathField
+    for key, value in config.items():
+        field = fields.get(key)
+        if field is None or isinstance(field, path_field) or value is None or key in KINDS:
+            continue
+        place = where((*keys, key))
+        try:
+            found = field.validate(value, key, fetch_only=True)
+        except Exception as error:  # fields raise what turning the value into theirs raises
+            yield errors.bad_checker_value(place, key, value, errors.message_of(error))
+            continue
+        choices = getattr(field, "choices", None)
+        if found and choices and isinstance(value, str):
+            yield errors.unknown_value(place, key, value, choices)
+        elif found:
+            yield errors.bad_checker_value(place, key, value, _reason(found[0].message, key, value))
+
+
+def _reason(message: str, key: str, value: Any) -> str:
+    """Return what the checker says of a value, without the value and the key, which it may name twice."""
+    reason = re.sub(r'^Invalid value ".*?" for [^ :]+(?:: )?', "", message)
+    reason = re.sub(rf"^{re.escape(key)}[^ ]* ", "", reason).removeprefix(f"{value} ")
+    return reason.replace("is expected to be", "must be") or "the checker does not take it"
+
+
+def _missing_keys(entry: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
     dataset = entry["datasets"][0]
-    for part in _parts(entry):
+    for part in parts_of(entry):
+        for key, field in part.parameters.items():
+            if field.required() and key not in part.config and key != part.kind.named_by:
+                yield errors.missing_checker_key(where(part.keys), f"{part.kind.label} {str(part.name)!r}", key)
+    if "data_source" not in dataset and _reader_name(dataset) not in _without_data_source():
+        reader = f"data reader {_reader_name(dataset)!r}"
+        yield errors.missing_checker_key(where(("datasets", 0)), reader, "data_source", "the folder of its files")
+
+
+def _no_accuracy(entry: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
+    dataset, place = entry["datasets"][0], where(("datasets", 0))
+    if not dataset.keys() & {"annotation", "annotation_conversion"}:
+        yield errors.dataset_without_annotation(place, str(dataset.get("name")))
+    if not dataset.get("metrics"):
+        yield errors.missing_checker_key(place, f"dataset {str(dataset.get('name'))!r}", "metrics")
+
+
+def _same_metrics(metrics: Sequence[Mapping[str, Any]], where: Where) -> Iterator[ConfigurationError]:
+    names = [metric.get("name", metric.get("type")) for metric in metrics]
+    for number, name in enumerate(names):
+        if name is not None and name in names[:number]:
+            yield errors.same_metric_names(where(("datasets", 0, "metrics", number)), str(name))
+
+
+def _missing_files(entry: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
+    """Yield an error for every file or folder that the entry names and that is not there; paths are absolute."""
+    path_field = find_checker().module("config").PathField
+    dataset = entry["datasets"][0]
+    for part in parts_of(entry):
         for key, field in part.parameters.items():
             if isinstance(field, path_field) and field.check_exists:
-                yield from _missing((*part.keys, key), part.config.get(key), where)
-    reader = dataset.get("reader", _DEFAULT_READER)
-    name = reader.get("type") if isinstance(reader, Mapping) else reader
-    if name not in module("data_readers").REQUIRES_ANNOTATIONS:
-        yield from _missing(("datasets", 0, "data_source"), dataset.get("data_source"), where)
-    for key in ("segmentation_masks_source", "additional_data_source", "dataset_meta"):
+                yield from _missing((*part.keys, key), part.config.get(key), where, field)
+    keys = ["segmentation_masks_source", "additional_data_source"]
+    if _reader_name(dataset) not in _without_data_source():
+        keys.append("data_source")
+    if "annotation_conversion" not in dataset:  # else they are written
+        keys += ["annotation", "dataset_meta"]
+    for key in keys:
         yield from _missing(("datasets", 0, key), dataset.get(key), where)
-    if "annotation_conversion" not in dataset:
-        yield from _missing(("datasets", 0, "annotation"), dataset.get("annotation"), where)
 
 
-def _missing(keys: tuple[Key, ...], value: Any, where: Where) -> Iterator[ConfigurationError]:
-    if isinstance(value, str | Path) and not is_there(Path(value)):
-        yield errors.data_missing(Path(value), where(keys), str(keys[-1]))
+def _missing(keys: tuple[Key, ...], value: Any, where: Where, field: Any = None) -> Iterator[ConfigurationError]:
+    """Yield an error for a path that is not there, or is a folder where its field takes a file, or the reverse."""
+    if not isinstance(value, str | Path):
+        return
+    key = str(keys[-1])
+    if not is_there(Path(value)):
+        yield errors.data_missing(Path(value), where(keys), key)
+    elif field is not None and (found := field.validate(Path(value), key, fetch_only=True)):
+        yield errors.bad_checker_value(where(keys), key, str(value), _reason(found[0].message, key, value))
 
 
-def _unknown(
-    keys: tuple[Key, ...], config: Mapping[str, Any], known: Any, where: Where
-) -> Iterator[ConfigurationError]:
-    public = [key for key in known if not key.startswith("_")]
-    for key in config:
-        if key not in known and not str(key).startswith("_"):
-            yield errors.unknown_key(where((*keys, key)), str(key), public)
+def _reader_name(dataset: Mapping[str, Any]) -> Any:
+    reader = dataset.get("reader", _DEFAULT_READER)
+    return reader.get("type") if isinstance(reader, Mapping) else reader
 
 
-def _parts(entry: Mapping[str, Any]) -> Iterator[Part]:
+def _without_data_source() -> Sequence[str]:
+    found: Sequence[str] = find_checker().module("data_readers.data_reader").DOES_NOT_REQUIRED_DATA_SOURCE
+    return found
+
+
+def parts_of(entry: Mapping[str, Any]) -> Iterator[Part]:
     """Yield the parts that name a class of the checker's, in the order in which data go through them."""
     dataset = entry["datasets"][0]
     for key, kind in _OF_DATASET.items():

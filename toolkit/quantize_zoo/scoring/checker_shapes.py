@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from quantize_zoo.text.documents import Key
 
 _STEPS = ("preprocessing", "postprocessing", "metrics")  # of a dataset: lists of mappings, each with a type
 
@@ -11,6 +14,12 @@ _STEPS = ("preprocessing", "postprocessing", "metrics")  # of a dataset: lists o
 def entry_problem(entry: Mapping[str, Any], at: str) -> str:
     """Return what has the wrong shape in a model's entry, which stands at a place; empty if all is well."""
     return next((f"{at}{problem}" for problem in _of_entry(entry)), "")
+
+
+def keys_of_problem(problem: str) -> tuple[Key, ...]:
+    """Return the keys of the place that a problem of an entry begins with."""
+    found = re.findall(r"([^.\[\]]+)|\[(\d+)\]", problem.partition(" ")[0])
+    return tuple(int(number) if number else key for key, number in found)
 
 
 def definitions_problem(content: Any) -> str:

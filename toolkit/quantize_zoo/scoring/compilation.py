@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph.runtime import core
-from quantize_zoo.scoring.environment import ISA_VARIABLE
+from quantize_zoo.scoring.environment import ISA_VARIABLE, SETS_OF_F32
+from quantize_zoo.scoring.precisions import precision_name
 from quantize_zoo.scoring.runtime_graph import runtime_operations
 
-# Limits of oneDNN's instruction sets below which there is no lower precision.
-_SETS_OF_F32 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI")
 _INSTRUCTION_SET = re.compile(r"avx10|avx512|avx2|avx|sse|amx")
 
 
@@ -111,13 +110,16 @@ def _after(
     return lambda: made.pop(0) if made else make()
 
 
-def accuracy_properties(device: DeviceSpec) -> dict[str, Any]:
-    """Return the plugin properties with which accuracy is scored."""
-    return {"PERFORMANCE_HINT": "THROUGHPUT", **_asked(device)}
+def accuracy_properties(device: DeviceSpec, limit: str | None = None) -> dict[str, Any]:
+    """Return the plugin properties with which accuracy is scored.
+
+    ``limit`` is the instruction set that oneDNN is limited to where the model runs; by default this process's.
+    """
+    return {"PERFORMANCE_HINT": "THROUGHPUT", **_asked(device, limit)}
 
 
-def latency_properties(device: DeviceSpec, benchmark: BenchmarkParams) -> dict[str, Any]:
-    """Return the plugin properties with which latency is measured."""
+def latency_properties(device: DeviceSpec, benchmark: BenchmarkParams, limit: str | None = None) -> dict[str, Any]:
+    """Return the plugin properties with which latency is measured; ``limit`` as in ``accuracy_properties``."""
     pinned: dict[str, Any] = {}
     threads = {"NUM_STREAMS": str(benchmark.nstreams), "INFERENCE_NUM_THREADS": benchmark.nthreads}
     virtual, _, listed = device.device.partition(":")
@@ -127,12 +129,12 @@ def latency_properties(device: DeviceSpec, benchmark: BenchmarkParams) -> dict[s
         pinned = {"DEVICE_PROPERTIES": {"CPU": threads}}
     if virtual == "AUTO":
         pinned["PERFORMANCE_HINT"] = "LATENCY"
-    return {**pinned, **_asked(device)}
+    return {**pinned, **_asked(device, limit)}
 
 
-def _asked(device: DeviceSpec) -> dict[str, Any]:
-    wanted = device.inference_precision
-    if wanted is None and device.device == "CPU" and os.environ.get(ISA_VARIABLE) in _SETS_OF_F32:
+def _asked(device: DeviceSpec, limit: str | None) -> dict[str, Any]:
+    wanted, limit = device.inference_precision, os.environ.get(ISA_VARIABLE) if limit is None else limit
+    if wanted is None and device.device == "CPU" and limit in SETS_OF_F32:
         wanted = "f32"  # on a CPU with BF16 OpenVINO chooses that, and then finds no kernel
     precision = {"INFERENCE_PRECISION_HINT": wanted} if wanted else {}
     return {**precision, **device.device_config}
@@ -159,7 +161,8 @@ def describe_execution(compiled: Any) -> Execution:
         precision = compiled.get_property("INFERENCE_PRECISION_HINT")
     except RuntimeError:
         return Execution("unknown", dict(kernels), dict(precisions))
-    return Execution(_type_name(precision), dict(kernels), dict(precisions))
+    told = precision.get_type_name() if hasattr(precision, "get_type_name") else str(precision)
+    return Execution(precision_name(told), dict(kernels), dict(precisions))
 
 
 def _compile(model: ov.Model, device: str, properties: dict[str, Any]) -> Any:
@@ -167,10 +170,3 @@ def _compile(model: ov.Model, device: str, properties: dict[str, Any]) -> Any:
         return core().compile_model(model, device, properties)
     except RuntimeError as error:
         raise errors.inference_failed(f"compiling for {device}", errors.message_of(error)) from error
-
-
-def _type_name(precision: Any) -> str:
-    """``<Type: 'bfloat16'>`` as OpenVINO's hints spell it: ``bf16``."""
-    names = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
-    long = precision.get_type_name() if hasattr(precision, "get_type_name") else str(precision)
-    return names.get(long, long)

@@ -27,10 +27,11 @@ from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
 from quantize_zoo.scoring.answers import Answers
 from quantize_zoo.scoring.checker import Checker, find_checker
 from quantize_zoo.scoring.checker_config import checker_entry, with_prefixes
+from quantize_zoo.scoring.checker_failures import cause_of
+from quantize_zoo.scoring.checker_metrics import CheckerMetrics
 from quantize_zoo.scoring.compilation import compile_for_accuracy
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputArrays, InputBudget
 from quantize_zoo.scoring.launcher import CheckerCore, core_in_place
-from quantize_zoo.scoring.metric_values import values_of
 from quantize_zoo.scoring.preprocessing import Sample, sample_name
 
 _NETWORKS = "_part_by_name"  # where the checker's base class keeps the parts that run networks
@@ -59,12 +60,11 @@ class CustomSession(AccuracySession):
         self._where = f"{config.location}: accuracy_checker"
         self._module = str(entry["evaluation"]["module"])
         self._model = model
-        self._metric = config.metric
         self._core = _SwappingCore()
         self._evaluator, self._network = self._create(checker, config, entry, dataset)
         self._dataset = self._evaluator.dataset
-        self._metrics = self._evaluator.metric_executor
-        self._metrics_config = entry["datasets"][dataset].get("metrics")
+        metrics = entry["datasets"][dataset].get("metrics")
+        self._metrics = CheckerMetrics(self._evaluator.metric_executor, metrics, config.metric)
         self._stateful = False
         self.sequences = None
         self.bad_samples = ()
@@ -124,6 +124,10 @@ class CustomSession(AccuracySession):
         """
         raise errors.evaluator_needs_the_network(self._module)
 
+    def require_separable(self) -> None:
+        """Refuse, as ``answers_of`` does."""
+        raise errors.fed_with_answers(f"the custom evaluator {self._module}")
+
     def _positions(self, indices: Sequence[int] | None) -> list[int]:
         return list(range(len(self._samples))) if indices is None else [int(each) for each in indices]
 
@@ -160,8 +164,8 @@ class CustomSession(AccuracySession):
     def _run(self, tap: _Tap, indices: Sequence[int]) -> list[tuple[Any, Any]]:
         """Run the evaluator on these samples with a compiled model; return their identifiers and annotations."""
         evaluator = self._evaluator
-        self._begin_pass()
-        evaluator.metric_executor = self._metrics
+        self._metrics.begin_pass()
+        evaluator.metric_executor = self._metrics.executor
         evaluator._annotations, evaluator._predictions, evaluator._metrics_results = [], [], []
         if hasattr(evaluator.model, "reset"):
             evaluator.model.reset()
@@ -181,12 +185,8 @@ class CustomSession(AccuracySession):
         try:
             found = self._evaluator.compute_metrics(print_results=False)
         except Exception as error:  # metrics raise what a prediction of another task raises
-            names = [each.name for each in self._metrics.metrics]
-            raise errors.metric_failed(names, f"{type(error).__name__}: {error}") from error
-        values = {result.name: values_of(result.name, result.evaluated_value, result.meta) for result in found}
-        if self._metric in values and self._metric not in values[self._metric]:
-            raise errors.metric_not_scalar(self._metric, values[self._metric])
-        return {name: value for each in values.values() for name, value in each.items()}
+            raise errors.metric_failed(self._metrics.names, cause_of(error)) from error
+        return self._metrics.numbers(found)
 
 
 def evaluator_problem(evaluation: Mapping[str, Any]) -> str:

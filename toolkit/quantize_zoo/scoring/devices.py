@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec, InstructionSet
 from quantize_zoo.config.devices import devices_below
 from quantize_zoo.graph.runtime import core
-from quantize_zoo.scoring.environment import cpu_flags
+from quantize_zoo.scoring.environment import ISA_VARIABLE, SETS_OF_F32, cpu_flags
 
 # The processor's flag without which oneDNN would run in less than the named set.
 _FLAGS: dict[InstructionSet, str] = {
@@ -46,6 +48,20 @@ def require_device(spec: DeviceSpec) -> None:
     for name in devices_below(spec.device):
         if name not in available and not any(other.startswith(f"{name}.") for other in available):
             raise errors.device_unavailable(name, available)
+
+
+def integer_weights_problem(spec: DeviceSpec) -> str:
+    """Tell why compressed weights that are integers must not be run; empty where they can be.
+
+    Held to a set below AVX-512 on a CPU that has it, OpenVINO packs them for kernels of AVX-512, and oneDNN takes
+    others: it refuses them, or reads beyond their end and ends the process. NF4 is not packed.
+    """
+    held_to = os.environ.get(ISA_VARIABLE, "")
+    if "CPU" not in devices_below(spec.device) or held_to not in SETS_OF_F32 or "avx512f" not in cpu_flags():
+        return ""
+    return (
+        f"held to {held_to} on a CPU with AVX-512, OpenVINO packs integers for kernels that oneDNN then does not take"
+    )
 
 
 def hardware_target(device: str) -> str:

@@ -13,6 +13,8 @@ import cpuinfo
 import openvino as ov
 
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
+# Limits of oneDNN's instruction sets below which there is no lower precision.
+SETS_OF_F32 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI")
 _INTERESTING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 

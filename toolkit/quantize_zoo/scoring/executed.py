@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quantize_zoo.config import WeightCompression
 from quantize_zoo.scoring.runtime_graph import RuntimeOperation, runtime_operations
 
-_INTEGERS = frozenset({"i8", "u8", "i4", "u4"})
+_SMALL = frozenset({"i8", "u8", "i4", "u4", "nf4"})
 _CONVERTING = frozenset({"FakeQuantize", "Convert", "Reorder", "Quantize"})
+_OF_ELEMENTS = frozenset({"Subgraph", "Eltwise"})  # kernels that the plugin compiles for operations on elements
 _ADDED = re.compile(r"/(fq_input_\d+|fq_weights_\d+|Dequantization\w+)$")  # names of what only converts
 _DEQUANTIZED = "/DequantizationMultiply"  # what OpenVINO's low precision transformations call a MatMul with its scale
 
@@ -28,8 +30,11 @@ class ExecutedOperation:
 
     @property
     def in_floating_point(self) -> bool:
-        """Tell whether quantizing it cannot pay: the device computes it in floating point."""
-        return bool(self.precision) and self.precision not in _INTEGERS
+        """Tell whether quantizing it cannot pay: the device computes it in floating point.
+
+        Of one whose weights alone are compressed: the device has unpacked them when it compiled the model.
+        """
+        return bool(self.precision) and self.precision not in _SMALL
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,29 @@ class Conversion:
 
 
 @dataclass(frozen=True)
+class ExecutedCompression:
+    """What the device makes of operations whose weights are compressed in one way.
+
+    It computes with the weights of ``read`` operations as they are stored; those of ``unpacked`` ones are in floating
+    point again once the model is compiled. ``refused`` tells why it runs none of them.
+    """
+
+    way: WeightCompression
+    read: int
+    unpacked: tuple[str, ...]
+    refused: str = ""
+
+
+@dataclass(frozen=True)
 class Executed:
-    """What the device makes of a quantized model: its quantized operations, and conversions that FP32 does not have."""
+    """What the device makes of a quantized model: its quantized operations, and conversions that FP32 does not have.
+
+    ``compressed`` is what it makes of compressed weights, each way by itself, where these are offered.
+    """
 
     operations: tuple[ExecutedOperation, ...]
     conversions: tuple[Conversion, ...]
+    compressed: tuple[ExecutedCompression, ...] = ()
 
     @property
     def in_floating_point(self) -> frozenset[str]:
@@ -70,21 +93,26 @@ def read_executed(compiled: Any, quantized: Mapping[str, str], before: Collectio
         before: the names of what the FP32 model executes; see ``runtime_names``.
 
     """
-    executed = list(runtime_operations(compiled))
-    known = {name: each for each in reversed(executed) for name in (*each.originals, each.name)}
-    operations = tuple(_executed(name, addition, known) for name, addition in quantized.items())
     conversions = tuple(
         Conversion(each.name, each.kind, each.precision, each.output)
-        for each in executed
+        for each in runtime_operations(compiled)
         if _converts(each) and each.name not in before
     )
-    return Executed(operations, conversions)
+    return Executed(executed_operations(compiled, quantized), conversions)
+
+
+def executed_operations(compiled: Any, names: Mapping[str, str]) -> tuple[ExecutedOperation, ...]:
+    """Return what a device executes of some operations; ``names`` as in ``read_executed``."""
+    executed = list(runtime_operations(compiled))
+    known = {name: each for each in reversed(executed) for name in (*each.originals, each.name)}
+    return tuple(_executed(name, addition, known) for name, addition in names.items())
 
 
 def _converts(operation: RuntimeOperation) -> bool:
     """Tell whether an operation is a conversion, also where the plugin has compiled one to a kernel of its own."""
     made_of = operation.originals
-    return operation.kind in _CONVERTING or (bool(made_of) and all(_ADDED.search(name) for name in made_of))
+    is_added = bool(made_of) and all(_ADDED.search(name) for name in made_of)
+    return operation.kind in _CONVERTING or (operation.kind in _OF_ELEMENTS and is_added)
 
 
 def _executed(name: str, addition: str, known: Mapping[str, RuntimeOperation]) -> ExecutedOperation:

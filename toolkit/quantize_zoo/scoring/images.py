@@ -84,6 +84,19 @@ def make_noise(noise: Noise, model: ov.Model, count: int | None) -> list[dict[st
     return [found.sample(_noise_picture(rng, size, found.channels)) for _ in range(count or _NOISE_SAMPLES)]
 
 
+def require_pictures(engine: Images | Noise, model: ov.Model) -> None:
+    """See that a model takes pictures, and that an engine has some.
+
+    Raises:
+        CellError: the model does not take one image, the shape is not that of its input, or no file is one.
+
+    """
+    if isinstance(engine, Noise):
+        _image_input(model, engine.layout, engine.shape)
+    else:
+        read_images(engine, model, 1)
+
+
 def _noise_picture(rng: np.random.Generator, size: tuple[int, int], channels: int) -> NDArray[np.float32]:
     sharpness = rng.uniform(np.log(_SHARPEST), np.log(_SMOOTHEST))
     raw = rng.normal(size=(*size, channels)).astype(np.float32)
@@ -98,7 +111,8 @@ def _noise_picture(rng: np.random.Generator, size: tuple[int, int], channels: in
 def _image_input(model: ov.Model, layout: str | None, sizes: tuple[int | None, ...] | None = None) -> _Input:
     """Return the input that takes pictures; ``sizes`` are of dimensions that the model leaves open."""
     shapes = input_shapes(model)
-    beside = [name for name, shape in shapes.items() if len(shape) == 2 and len(shapes) == 2]
+    sizes_of_one = ov.PartialShape([1, 3])  # height, width and channels
+    beside = [name for name, shape in shapes.items() if len(shapes) == 2 and shape.compatible(sizes_of_one)]
     pictured = [name for name in shapes if name not in beside]
     if len(pictured) != 1:
         raise errors.not_an_image_model(f"the model has {len(shapes)} inputs")

@@ -28,6 +28,7 @@ from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams
 from quantize_zoo.scoring.compilation import request_with
 from quantize_zoo.scoring.estimate import Estimate, exponential, two_stage_estimate
+from quantize_zoo.scoring.runtimes import RuntimeProcess, Side
 
 TARGET_HALF_WIDTH = 0.02
 _WARM_UP, _WARM_UP_SECONDS = 5, 0.025  # turns, of which the first is always made
@@ -100,12 +101,48 @@ def measure_finally(
     return _measure((reference, candidate), samples, benchmark, _FINAL)
 
 
+def measure_in_process(
+    process: RuntimeProcess,
+    sides: tuple[Side, Side],
+    samples: Samples,
+    benchmark: BenchmarkParams,
+    *,
+    final: bool = False,
+) -> PairedLatency:
+    """Do what ``measure_in_turns`` does in a process of its own, one inference after another.
+
+    Args:
+        process: where both sides run.
+        sides: FP32 and the candidate.
+        samples: the inputs of a turn, with the benchmark's batch size.
+        benchmark: with ``duration_seconds`` as the time budget.
+        final: measure as ``measure_finally`` does.
+
+    Raises:
+        CellError: a side cannot be compiled or run, or the process is gone.
+
+    """
+    effort = _FINAL if final else _TRIAL
+    for slot, side in enumerate(sides):  # what is compiled once is no part of the time budget, as in this process
+        process.load_again(side, slot)
+    try:
+        found = _measured(_compilations_in(process, sides, samples, effort), benchmark, effort)
+    finally:
+        process.free([sides[0].model])
+    return found if final else replace(found, distribution=())
+
+
 def _measure(
     sides: tuple[Compile, Compile], samples: Samples, benchmark: BenchmarkParams, effort: _Effort
 ) -> PairedLatency:
+    return _measured(_compilations(sides, samples, benchmark, effort), benchmark, effort)
+
+
+def _measured(
+    compilations: Iterator[NDArray[np.float64]], benchmark: BenchmarkParams, effort: _Effort
+) -> PairedLatency:
     started = time.perf_counter()
     fewest = effort.compilations
-    compilations = _compilations(sides, samples, benchmark, effort)
     try:
         found = list(islice(compilations, fewest))
         affordable = int(benchmark.duration_seconds * fewest / (time.perf_counter() - started))
@@ -127,6 +164,25 @@ def _compilations(
         batch = _batch(turns, effort)
         if len(batch) >= _SMALL_MODEL:
             held.append(turns)  # else the next compilations get the same memory
+        yield batch
+
+
+def _compilations_in(
+    process: RuntimeProcess, sides: tuple[Side, Side], samples: Samples, effort: _Effort
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the same of two sides that run in a process; those of small models stay loaded until the last."""
+    held = 0
+    for number in count():
+        slots = (2 * held, 2 * held + 1)
+        for side in _order(number):
+            process.load_again(sides[side], slots[side])
+            process.feed(samples, slots[side])
+        warm = process.turns(slots, 1)
+        if _WARM_UP > 1 and warm.sum() < _WARM_UP_SECONDS:
+            warm = process.turns(slots, _WARM_UP - 1)
+        seconds = float(np.median(warm.sum(axis=1)))
+        batch = process.turns(slots, min(effort.pairs, max(1, int(effort.seconds / seconds)))) / len(samples)
+        held += len(batch) >= _SMALL_MODEL
         yield batch
 
 

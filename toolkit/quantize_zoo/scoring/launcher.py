@@ -81,6 +81,20 @@ def core_in_place(module: ModuleType, stand_in: CheckerCore) -> Iterator[None]:
         module.Core = original  # type: ignore[attr-defined]
 
 
+def added_outputs(config: Mapping[str, Any], model: ov.Model) -> list[str]:
+    """Return which tensors inside of the model the checker's launcher would make outputs (its key ``outputs``).
+
+    They are named as it takes them: a tensor's name, or that of an operation and the number of its output.
+    """
+    named = config.get("outputs")
+    known = {name for port in model.outputs for name in port.get_names()}
+    for port in model.outputs:
+        source = port.get_node().input_value(0)
+        known.add(f"{source.get_node().get_friendly_name()},{source.get_index()}")
+    listed = named if isinstance(named, list) else []
+    return [str(each) for each in listed if str(each).replace(" ", "") not in known]
+
+
 class _NamedOutputs(dict[str, NDArray[Any]]):
     """Outputs by the launcher's names; where an adapter looks one up by its tensor's name, it is found as well."""
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.checker import Checker
+from quantize_zoo.scoring.checker_failures import cause_of, failed_part
 from quantize_zoo.scoring.inputs import InputArrays, InputBudget
 from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, Inputs
 
@@ -91,7 +92,7 @@ def preprocess(
             if skip:
                 bad.append(sample_name(identifier))
                 continue
-            raise errors.sample_unreadable(sample_name(identifier), str(error) or type(error).__name__) from error
+            raise _unusable(error, sample_name(identifier)) from error
         try:
             filled = fitter.fit(data, meta)
         except DoesNotFitError as error:
@@ -110,6 +111,16 @@ def preprocess(
     if not samples:
         raise errors.all_samples_bad(bad[:_LISTED_BAD_SAMPLES])
     return PreparedData(tuple(samples), arrays, tuple(bad))
+
+
+def _unusable(error: Exception, sample: str) -> errors.QuantizeZooError:
+    """Return the error of a sample that cannot be read, or not be preprocessed."""
+    part = failed_part(error)
+    if part is not None and part.key == "reader" and "NoneType" in str(error):  # what OpenCV returns for no picture
+        return errors.sample_empty(sample)
+    if part is not None and part.key == "preprocessing":
+        return errors.preprocessing_failed(part.name, sample, cause_of(error))
+    return errors.sample_unreadable(sample, errors.message_of(error))
 
 
 class _StatesOfFp32:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec
-from quantize_zoo.graph import read_model
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.graph import read_model, save_model, with_integer_weights
 from quantize_zoo.graph.states import infer_in_order
 from quantize_zoo.scoring.compilation import compile_for_accuracy
 
@@ -21,6 +23,7 @@ LAST_BITS = 1e-5  # relative; of a device that does not repeat itself
 SUMMED_OTHERWISE = 1e-12  # relative; of a metric's mean over the same samples in another order
 
 Arrays = Mapping[str, NDArray[Any]]
+Found = TypeVar("Found")
 
 
 def require_same_outputs(
@@ -44,6 +47,34 @@ def require_same_outputs(
             path, f"outputs of {len(samples)} samples", "in memory", "others in the file"
         )
     return written, repeats
+
+
+def write_proven(candidate: ov.Model, path: Path, prove: Callable[[], Found]) -> Found:
+    """Write a candidate as IR, with integers for its symmetric weights, and see that the file computes the same.
+
+    Where it does not with integers, weights stay what they are; where it does not either, nothing is left of it.
+
+    Args:
+        candidate: the model in memory.
+        path: where to write it.
+        prove: looks at the file, and raises CellError if it computes something else.
+
+    Raises:
+        CellError: the file cannot be written, or computes something else.
+
+    """
+    try:
+        save_model(with_integer_weights(candidate), path)
+        return prove()
+    except QuantizeZooError as error:
+        print(f"weights are not written as integers: {error}", file=sys.stderr)
+    save_model(candidate, path)
+    try:
+        return prove()
+    except QuantizeZooError:
+        for suffix in (".xml", ".bin"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
+        raise
 
 
 def _outputs(compiled: Any, samples: Sequence[Arrays]) -> list[list[NDArray[Any]]]:

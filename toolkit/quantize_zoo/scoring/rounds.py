@@ -97,10 +97,10 @@ def _times(process: RuntimeProcess, slot: int, before: tuple[Profile, Profile], 
 def _places(baseline: Side, candidate: Side, cores: int) -> Iterator[tuple[_Place, _Place]]:
     """Start what both sides run in: one process, or two that stay on the same cores."""
     with ExitStack() as stack:
-        first = stack.enter_context(start_runtime(baseline.python))
+        first = stack.enter_context(start_runtime(baseline.python, isa=baseline.isa))
         second = first
         if candidate.python != baseline.python:
-            second = stack.enter_context(start_runtime(candidate.python))
+            second = stack.enter_context(start_runtime(candidate.python, isa=candidate.isa))
             shared = sorted(os.sched_getaffinity(0))[-cores:]
             first.pin(shared)
             second.pin(shared)

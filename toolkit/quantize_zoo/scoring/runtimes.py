@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.graph.states import continues
+from quantize_zoo.scoring.environment import ISA_VARIABLE
+from quantize_zoo.scoring.precisions import precision_name
 from quantize_zoo.scoring.profiling import Profile
 
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
@@ -34,12 +36,16 @@ _TOLD = 8_192  # bytes that are kept of what a process tells beside its answers
 
 @dataclass(frozen=True)
 class Side:
-    """What one side of a comparison runs: a model file, on a device with plugin properties, in an interpreter."""
+    """What one side of a comparison runs: a model file, on a device with plugin properties, in an interpreter.
+
+    ``isa`` is the instruction set that its process is limited to; None for this process's own limit.
+    """
 
     model: Path
     device: str
     properties: Mapping[str, Any]
     python: Path = Path(sys.executable)
+    isa: str | None = None
 
 
 class RuntimeProcess:
@@ -66,10 +72,19 @@ class RuntimeProcess:
             CellError: the model is not there, or cannot be read or compiled, or the process is gone.
 
         """
-        if not side.model.exists():
-            raise errors.model_vanished(side.model)
-        arguments = {"model": str(side.model), "device": side.device, "config": dict(side.properties)}
-        return float(self._call("load", slot=slot, **arguments)["compile_s"])
+        return self._load("load", side, slot)
+
+    def load_again(self, side: Side, slot: int) -> float:
+        """Do the same; a model that was loaded so before is read back from what its plugin exports, where it can be."""
+        return self._load("load_again", side, slot)
+
+    def free(self, kept: Sequence[Path] = ()) -> None:
+        """Forget what is loaded, and what is known of all files but these."""
+        self._call("free", kept=[str(model) for model in kept])
+
+    def precision(self, slot: int = 0) -> str:
+        """Return the floating point precision that a model runs in, as OpenVINO's hints spell it."""
+        return precision_name(str(self._call("precision", slot=slot)["precision"]))
 
     def feed(self, samples: Samples, slot: int = 0) -> None:
         """Set the inputs for ``turns``."""
@@ -103,8 +118,18 @@ class RuntimeProcess:
                 goes_on = [continues(samples, index) for index in range(first, first + len(batch))]
                 names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz", continues=goes_on)["names"]
                 with np.load(f"{folder}/outputs.npz", allow_pickle=False) as stored:
-                    for index in range(len(batch)):
-                        yield {name: stored[f"{index} {port}"] for port, name in enumerate(names)}
+                    found = {key: stored[key] for key in stored.files}
+                for index in range(len(batch)):
+                    yield {
+                        name: found[f"* {port}"][index] if f"* {port}" in found else found[f"{index} {port}"]
+                        for port, name in enumerate(names)
+                    }
+
+    def _load(self, command: str, side: Side, slot: int) -> float:
+        if not side.model.exists():
+            raise errors.model_vanished(side.model)
+        arguments = {"model": str(side.model), "device": side.device, "config": dict(side.properties)}
+        return float(self._call(command, slot=slot, **arguments)["compile_s"])
 
     def peak_bytes(self) -> int:
         """Return the most memory that the process has had."""
@@ -174,13 +199,25 @@ class RuntimeProcess:
 
 
 @contextmanager
-def start_runtime(python: Path = Path(sys.executable), limit: float = ANSWER_SECONDS) -> Iterator[RuntimeProcess]:
+def start_runtime(
+    python: Path = Path(sys.executable), limit: float = ANSWER_SECONDS, isa: str | None = None
+) -> Iterator[RuntimeProcess]:
     """Start a process; it ends with the context.
+
+    Args:
+        python: the interpreter.
+        limit: seconds that a command may take.
+        isa: the instruction set that oneDNN is limited to, empty for none; by default this process's limit.
 
     Raises:
         CellError: the interpreter does not start or has no OpenVINO.
 
     """
+    environment = {**os.environ, "PYTHONPATH": ""}
+    if isa is not None:
+        environment[ISA_VARIABLE] = isa
+        if not isa:
+            del environment[ISA_VARIABLE]
     try:
         process = subprocess.Popen(
             [str(python), str(_SCRIPT)],
@@ -188,7 +225,7 @@ def start_runtime(python: Path = Path(sys.executable), limit: float = ANSWER_SEC
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env={**os.environ, "PYTHONPATH": ""},
+            env=environment,
             start_new_session=True,  # the interpreter may be a script with a process below it
         )
     except OSError as error:
@@ -225,10 +262,17 @@ def _batches(samples: Samples) -> Iterator[tuple[int, Samples]]:
         yield len(samples) - len(batch), batch
 
 
+def _shapes(sample: Mapping[str, NDArray[Any]]) -> list[tuple[str, tuple[int, ...], str]]:
+    return [(name, value.shape, value.dtype.str) for name, value in sample.items()]
+
+
 @contextmanager
 def _stored(samples: Samples) -> Iterator[str]:
-    # Sample by sample, since shapes may differ.
-    arrays = {f"{index} {name}": value for index, sample in enumerate(samples) for name, value in sample.items()}
+    first = _shapes(samples[0])
+    if all(_shapes(sample) == first for sample in samples):
+        arrays = {f"* {name}": np.stack([sample[name] for sample in samples]) for name in samples[0]}
+    else:
+        arrays = {f"{index} {name}": value for index, sample in enumerate(samples) for name, value in sample.items()}
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/inputs.npz"
         np.savez(path, **arrays)  # type: ignore[arg-type]  # the stub takes only its own options by name

@@ -5,11 +5,14 @@ from quantize_zoo.search.frontier import Frontier, speedup
 from quantize_zoo.search.give_back import change_whole_model, give_back, is_met
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
+from quantize_zoo.search.members import MemberScore, combined_latency, is_slower
 from quantize_zoo.search.objective import (
     Score,
+    is_allowed,
     loss,
     meets_accuracy,
     meets_latency,
+    meets_size,
     meets_targets,
     relative_accuracy_loss,
 )
@@ -44,6 +47,7 @@ __all__ = [
     "Frontier",
     "Known",
     "Measurement",
+    "MemberScore",
     "OperationSurvey",
     "Optimism",
     "Pruned",
@@ -62,12 +66,16 @@ __all__ = [
     "can_prune",
     "change_whole_model",
     "choices_of",
+    "combined_latency",
     "evaluate",
     "give_back",
+    "is_allowed",
     "is_met",
+    "is_slower",
     "loss",
     "meets_accuracy",
     "meets_latency",
+    "meets_size",
     "meets_targets",
     "option_of",
     "pareto_front",

@@ -31,10 +31,15 @@ class Candidates(Protocol):
 
 @dataclass(frozen=True)
 class Known:
-    """What needs no second look: models that were scored, and structures whose latency was measured."""
+    """What needs no second look: models that were scored, and structures whose latency was measured.
+
+    Of a fleet: the order in which members are asked, and whether a candidate was ``found`` that is valid on all.
+    """
 
     candidates: frozenset[str] = frozenset()
     structures: frozenset[str] = frozenset()
+    members: tuple[str, ...] = ()
+    found: bool = False
 
 
 @dataclass(frozen=True)

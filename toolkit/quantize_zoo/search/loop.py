@@ -103,10 +103,13 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
         tell(trial)
     sampler.skip(sum(trial.kind in _ASKED for trial in known))
 
+    def cannot_pay() -> bool:  # of compressed weights it is not known
+        return walk is not None and not plan.space.offers_compressed_weights and walk.cannot_pay()
+
     def ask(untold: Sequence[Trial]) -> Trial | None:
         # One that runs is no news; several are, so that what is asked for beside them looks elsewhere.
         pending = [choices for each in untold if (choices := asked.get(each.option_hash)) is not None]
-        if walk is not None and walk.cannot_pay():
+        if cannot_pay():
             return None
         walked = None if walk is None else _walked(walk, plan, sampler, (seed, plan.number))
         choices = walked or sampler.ask(pending if pool.capacity() > 1 else [])
@@ -120,7 +123,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     used_up = yield from _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
     if not used_up:
         return ""
-    if walk is not None and walk.cannot_pay():
+    if walk is not None and cannot_pay():
         return f"no INT8 model is predicted to be more than {walk.bound():.2f}x as fast as FP32 (95 %): keep FP32"
     return "nothing is left to try"
 

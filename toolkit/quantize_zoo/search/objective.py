@@ -19,11 +19,18 @@ _SHARPNESS = 8
 
 @dataclass(frozen=True)
 class Score:
-    """What the objective sees of a trial; without the device there is no ``latency_ratio``."""
+    """What the objective sees of a trial; without the device there is no ``latency_ratio``.
+
+    ``size_ratio`` is FP32 bytes / bytes of the weights; None in trials of releases up to 0.1.0. Of a fleet's the loss
+    is the largest of its members', the ratio the share-weighted geometric mean of theirs; ``slower`` are the members on
+    which the candidate must not be slower than FP32 and surely is.
+    """
 
     accuracy_loss: float
     latency_ratio: float | None
     quantization_ratio: float
+    size_ratio: float | None = None
+    slower: tuple[str, ...] = ()
 
     @property
     def speed(self) -> float:
@@ -46,17 +53,32 @@ def meets_latency(latency_ratio: float, params: OptimizerParams) -> bool:
     return latency_ratio >= params.latency_reduce
 
 
+def meets_size(size_ratio: float | None, params: OptimizerParams) -> bool:
+    """Tell whether FP32 bytes / bytes of the weights is within the target, if there is one."""
+    return params.size_reduce is None or (size_ratio is not None and size_ratio >= params.size_reduce)
+
+
+def is_allowed(score: Score, params: OptimizerParams) -> bool:
+    """Tell whether accuracy and size are within their targets, and no member of a fleet is slower than it must be.
+
+    Of what is allowed the fastest is the best.
+    """
+    within = meets_accuracy(score.accuracy_loss, params) and meets_size(score.size_ratio, params)
+    return within and not score.slower
+
+
 def meets_targets(score: Score, params: OptimizerParams) -> bool:
-    """Tell whether accuracy and latency are within their targets."""
+    """Tell whether accuracy, size and latency are within their targets."""
     fast = score.latency_ratio is None or meets_latency(score.latency_ratio, params)
-    return fast and meets_accuracy(score.accuracy_loss, params)
+    return fast and is_allowed(score, params)
 
 
 def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     """Return POT's loss of a trial; ``base`` is the fully quantized model, which sets the scales.
 
     Where the base loses no accuracy, or is no faster than FP32, the target takes its place. Without a latency the
-    share of what is quantized takes the place of its term.
+    share of what is quantized takes the place of its term. A model that misses a target of size is as bad as one that
+    misses that of latency, and the worse the more it misses it by.
     """
     allowed = params.accuracy_loss / 100
     exceeded = not meets_accuracy(score.accuracy_loss, params)
@@ -65,7 +87,10 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     accuracy_weight = params.accuracy_weight if exceeded else 0.0
     if score.latency_ratio is None or base.latency_ratio is None:
         unquantized = _SCALE * (base.quantization_ratio - score.quantization_ratio)
-        return accuracy_weight * accuracy_scaled + unquantized + (_ACCURACY_PENALTY if exceeded else 0.0)
+        total = accuracy_weight * accuracy_scaled + unquantized + _oversize(score, params)
+        if exceeded:
+            return total + _ACCURACY_PENALTY
+        return total + (0.0 if meets_size(score.size_ratio, params) else _LATENCY_PENALTY)
     base_ratio = base.latency_ratio if base.latency_ratio != 1 else params.latency_reduce
     latency_span = abs(_latency_term(1.0) - _latency_term(base_ratio))
     latency_scaled = (_latency_term(score.latency_ratio) - _latency_term(base_ratio)) * _scale(latency_span)
@@ -79,9 +104,20 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     total = accuracy_weight * accuracy_scaled
     total += params.latency_weight * latency_scaled
     total -= params.quantization_ratio_weight * ratio_term
+    total += _oversize(score, params)
     if exceeded:
         return total + _ACCURACY_PENALTY
-    return total + (0.0 if meets_latency(score.latency_ratio, params) else _LATENCY_PENALTY)
+    fast = meets_latency(score.latency_ratio, params) and not score.slower
+    within = fast and meets_size(score.size_ratio, params)
+    return total + (0.0 if within else _LATENCY_PENALTY)
+
+
+def _oversize(score: Score, params: OptimizerParams) -> float:
+    """Return the part of the loss that is that of a missed target of size: the share of it that is lacking."""
+    if meets_size(score.size_ratio, params):
+        return 0.0
+    assert params.size_reduce is not None, "without a target nothing misses it"
+    return _SCALE * (1 - (score.size_ratio or 0.0) / params.size_reduce)
 
 
 def _latency_term(ratio: float) -> float:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption, option_hash, quantization_ratio
 from quantize_zoo.search.evaluation import Evaluation, Known
-from quantize_zoo.search.objective import Score, loss, meets_targets, relative_accuracy_loss
+from quantize_zoo.search.members import asking_order
+from quantize_zoo.search.objective import Score, is_allowed, loss, meets_targets, relative_accuracy_loss
 from quantize_zoo.search.trial import BestSoFar, Measurement, Pruned, Seconds, Trial, TrialKind
 
 
@@ -25,6 +26,7 @@ class TrialRecorder:
         higher_is_better: which way the tuned metric gets better.
         trials: those that a search that is continued has already, whose latencies hold here.
         prunes: trials may be ended early.
+        members: of a fleet that are here, in its order.
 
     """
 
@@ -36,8 +38,10 @@ class TrialRecorder:
         *,
         higher_is_better: bool = True,
         prunes: bool = True,
+        members: Sequence[str] = (),
     ) -> None:
         self.params = params
+        self._members = tuple(members)
         self.trials: list[Trial] = []
         self._best = BestSoFar(params)
         # The first trial of each configuration, model and measured structure, and the first that has a score.
@@ -89,7 +93,13 @@ class TrialRecorder:
 
     def known(self) -> Known:
         """Return what needs no second look."""
-        return Known(frozenset(self._by_candidate), frozenset(self._by_structure))
+        known = Known(frozenset(self._by_candidate), frozenset(self._by_structure))
+        if not self._members:
+            return known
+        asked = (each.members for each in self.trials if each.reused_from is None)
+        order = asking_order(self._members, asked, self.params.accuracy_loss / 100)
+        found = self.best is not None and self.best.score is not None and is_allowed(self.best.score, self.params)
+        return replace(known, members=order, found=found)
 
     def may_prune(self, trial: Trial) -> bool:
         """Tell whether a trial may be ended early; a stage's first model is what the others are compared with,
@@ -141,14 +151,17 @@ class TrialRecorder:
             return _reused(trial, same)
         if found.failure:
             return replace(trial, failure=found.failure)
+        trial = replace(trial, members=scored.members)
         accuracy_loss = relative_accuracy_loss(
             self._fp32_accuracy, scored.accuracy.value, higher_is_better=self._higher_is_better
         )
+        if scored.members:
+            accuracy_loss = max(each.accuracy_loss for each in scored.members)
         seconds = replace(trial.seconds, compile=scored.compile_seconds, accuracy=scored.seconds)
         if scored.hopeless:
             # Its latency is not known; the search is told that of the base, which is the origin of the loss's scale.
             known = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
-            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option)))
+            value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option), built.size_ratio))
             return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
         twin = self._by_structure.get(built.structure)
         timed = found.timed
@@ -158,15 +171,20 @@ class TrialRecorder:
         if twin is None or twin.measurement is None:
             assert timed is not None, "only a known structure is not measured"
             latency, execution, origin = timed.latency, timed.execution, None
+            latencies, slower = timed.members, timed.slower
             trial = replace(trial, where=found.where)
         else:
             latency, execution = twin.measurement.latency, twin.measurement.execution
+            latencies = {each.name: each.latency for each in twin.members if each.latency is not None}
+            slower = () if twin.score is None else twin.score.slower
             origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
         measurement = Measurement(
             scored.accuracy, dict(scored.metrics), latency, execution, origin, scored.accuracy_loss
         )
         ratio = None if latency is None else latency.ratio.value
-        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option))
+        score = Score(accuracy_loss, ratio, quantization_ratio(trial.option), built.size_ratio, slower)
+        members = tuple(replace(each, latency=latencies.get(each.name)) for each in trial.members)
+        trial = replace(trial, members=members)
         return replace(trial, measurement=measurement, score=score, loss=self._loss(score), seconds=seconds)
 
     def _loss(self, score: Score) -> float:
@@ -188,5 +206,6 @@ def _reused(trial: Trial, known: Trial) -> Trial:
         loss=known.loss,
         failure=known.failure,
         pruned=known.pruned,
+        members=known.members,
         reused_from=origin,
     )

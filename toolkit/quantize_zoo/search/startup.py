@@ -1,9 +1,9 @@
 """Trials to start a search with: moves of whole groups that are worth a look before TPE has seen anything.
 
 A random start changes half of everything at once. These change one thing for all operations (their estimator, their
-mode, a step of the pipeline), or leave a part of the operations unquantized: those of one type, those whose
-quantization makes the largest error of their own, and random ones, the likelier the larger their error. Never nearly
-all of them: that is close to FP32, and neither fast nor a lesson.
+mode, a step of the pipeline, how weights are compressed), or leave a part of the operations unquantized: those of one
+type, those whose quantization makes the largest error of their own, and random ones, the likelier the larger their
+error. Never nearly all of them: that is close to FP32, and neither fast nor a lesson.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from itertools import chain, zip_longest
 
 import numpy as np
 
-from quantize_zoo.quantization import SearchSpace
+from quantize_zoo.config import WeightCompression
+from quantize_zoo.quantization import SearchSpace, Variable
 from quantize_zoo.search.labels import Choices, base_choices, labelled
 
 # Leave out the operations with the largest errors: one, two, four ...
 _RANKED = (1, 2, 4, 8, 16)
 _RANDOM_TRIED = 100
+_BYTE = 8  # bits
 _LARGEST_SHARE = 0.8  # of the operations that are left out together
 
 
@@ -31,7 +33,7 @@ def startup_choices(
     operations without an error nothing is known. ``seed`` is that of the random ones.
     """
     base = base_choices(space)
-    optional = _optional(space, base)
+    optional = _optional(space)
     moves = chain(
         chain.from_iterable(
             zip_longest(
@@ -52,9 +54,15 @@ def startup_choices(
 
 
 def whole_model_choices(space: SearchSpace) -> Iterator[tuple[str, Choices]]:
-    """Yield the name of each kind of variable, changed everywhere to each of its other branches."""
+    """Yield the name of each kind of variable, changed everywhere to each of its other branches.
+
+    All weights are compressed in each way that an operation has, those of others as nearly so as they can be.
+    """
     base = base_choices(space)
     on_base = {label: variable for label, variable in labelled(space).items() if label in base}
+    for way in dict.fromkeys(way for variable in space.operations.values() for way in _compressions(variable)):
+        indices = {f"operation {name}": _index_nearest(each, way) for name, each in space.operations.items()}
+        yield "quantize", base_choices(space, {label: index for label, index in indices.items() if index is not None})
     names = {variable.name: len(variable.branches) for variable in on_base.values() if variable.name != "quantize"}
     for name, branches in names.items():
         same = [label for label, variable in on_base.items() if variable.name == name]
@@ -63,13 +71,13 @@ def whole_model_choices(space: SearchSpace) -> Iterator[tuple[str, Choices]]:
             yield name, base_choices(space, changed)
 
 
-def _by_type(space: SearchSpace, types: Mapping[str, str], optional: Mapping[str, str]) -> Iterator[Choices]:
+def _by_type(space: SearchSpace, types: Mapping[str, str], optional: Mapping[str, int]) -> Iterator[Choices]:
     """Leave the operations of one type unquantized."""
     for kind in dict.fromkeys(types[name] for name in optional):
         yield from _without(space, optional, [name for name in optional if types[name] == kind])
 
 
-def _by_error(space: SearchSpace, errors: Mapping[str, float], optional: Mapping[str, str]) -> Iterator[Choices]:
+def _by_error(space: SearchSpace, errors: Mapping[str, float], optional: Mapping[str, int]) -> Iterator[Choices]:
     """Leave the operations with the largest errors unquantized."""
     ranking = sorted((name for name in optional if name in errors), key=lambda name: -errors[name])
     for size in _RANKED:
@@ -77,7 +85,7 @@ def _by_error(space: SearchSpace, errors: Mapping[str, float], optional: Mapping
 
 
 def _at_random(
-    space: SearchSpace, errors: Mapping[str, float], optional: Mapping[str, str], rng: np.random.Generator
+    space: SearchSpace, errors: Mapping[str, float], optional: Mapping[str, int], rng: np.random.Generator
 ) -> Iterator[Choices]:
     """Leave random operations unquantized, the likelier the higher they rank by error."""
     if not optional:
@@ -91,12 +99,27 @@ def _at_random(
         yield from _without(space, optional, [ranking[index] for index in chosen])
 
 
-def _without(space: SearchSpace, optional: Mapping[str, str], names: Sequence[str]) -> Iterator[Choices]:
+def _without(space: SearchSpace, optional: Mapping[str, int], names: Sequence[str]) -> Iterator[Choices]:
     if len(names) <= _LARGEST_SHARE * len(optional):
-        yield base_choices(space, {optional[name]: 1 for name in names})
+        yield base_choices(space, {f"operation {name}": optional[name] for name in names})
 
 
-def _optional(space: SearchSpace, base: Choices) -> dict[str, str]:
-    """Return the label by operation of those that can be left unquantized."""
-    operations = {f"operation {name}": name for name in space.operations}
-    return {operations[label]: label for label in base if label in operations}
+def _optional(space: SearchSpace) -> dict[str, int]:
+    """Return the operations that can be left as they are in FP32, and which branch of theirs that is."""
+    branches = {name: _index_of(variable, False) for name, variable in space.operations.items()}
+    return {name: index for name, index in branches.items() if index}
+
+
+def _index_of(variable: Variable, value: object) -> int | None:
+    return next((index for index, branch in enumerate(variable.branches) if branch.value == value), None)
+
+
+def _index_nearest(variable: Variable, way: WeightCompression) -> int | None:
+    """Return the branch of a way; else that of a scale a channel, of 8 bits, or the one that is not quantized."""
+    ways = list(_compressions(variable))
+    nearest = [way, way.model_copy(update={"group_size": None}), *(each for each in ways if each.bits == _BYTE)]
+    return next((index for each in (*nearest, False) if (index := _index_of(variable, each)) is not None), None)
+
+
+def _compressions(variable: Variable) -> Iterator[WeightCompression]:
+    return (branch.value for branch in variable.branches[1:] if isinstance(branch.value, WeightCompression))

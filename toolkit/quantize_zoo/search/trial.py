@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
-from quantize_zoo.search.objective import Score, meets_accuracy
+from quantize_zoo.search.members import MemberScore
+from quantize_zoo.search.objective import Score, is_allowed
 
 TrialKind = Literal["base", "informed", "search", "eval", "baseline"]
 
@@ -37,12 +38,13 @@ class Built:
     """A candidate that was built.
 
     ``candidate`` is equal for options that make the same model, ``structure`` for those that run through the same
-    kernels.
+    kernels. ``size_ratio`` is FP32 bytes / bytes of its weights.
     """
 
     candidate: str
     structure: str
     seconds: float
+    size_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Scored:
     ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` (samples,) is the tuned
     metric of each sample where it has such values. ``hopeless`` tells that the pass was ended early: then there are no
     ``metrics``, and ``accuracy`` is of the samples seen. ``accuracy_loss`` is that of all samples, with the interval
-    that the samples of FP32 and of the candidate give together, where they do.
+    that the samples of FP32 and of the candidate give together, where they do. Of a fleet's candidate ``members`` are
+    those that were asked, and the others are of the member that leads.
     """
 
     accuracy: Estimate
@@ -62,16 +65,23 @@ class Scored:
     compile_seconds: float
     seconds: float
     accuracy_loss: Estimate | None = None
+    members: tuple[MemberScore, ...] = ()
 
 
 @dataclass(frozen=True)
 class Timed:
-    """The latency of a candidate, None without its device, and what it really ran in."""
+    """The latency of a candidate, None without its device, and what it really ran in.
+
+    Of a fleet's candidate ``members`` have the latencies on each, and ``slower`` names those on which it is surely
+    slower than FP32 and must not be.
+    """
 
     latency: PairedLatency | None
     execution: Execution
     compile_seconds: float
     seconds: float
+    members: Mapping[str, PairedLatency] = field(default_factory=dict)
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,8 @@ class Trial:
     """One finished trial of a stage.
 
     ``failure`` tells why there is no measurement, ``pruned`` what is known instead of one, ``reused_from`` whose result
-    it is. ``where`` is the machine that measured it, if that was not the one that ran the search.
+    it is. ``where`` is the machine that measured it, if that was not the one that ran the search. Of a fleet's trial
+    ``members`` are those that were asked, in that order.
     """
 
     number: int
@@ -121,6 +132,7 @@ class Trial:
     structure: str = ""
     pruned: Pruned | None = None
     where: str = ""
+    members: tuple[MemberScore, ...] = ()
 
 
 class BestSoFar:
@@ -138,7 +150,7 @@ class BestSoFar:
         """Look at one more trial."""
         if trial.score is None or trial.measurement is None:
             return
-        if not meets_accuracy(trial.score.accuracy_loss, self._params):
+        if not is_allowed(trial.score, self._params):
             if not self._within and (self.trial is None or _loss(trial) < _loss(self.trial)):
                 self.trial = trial
             return
@@ -154,8 +166,8 @@ class BestSoFar:
 def best_trial(trials: Iterable[Trial], params: OptimizerParams) -> Trial | None:
     """Return the best of the trials; None if none was measured.
 
-    Within the accuracy target the fastest; of those that are not measurably slower, the most accurate. If nothing is
-    within the target, the one with the lowest loss.
+    Within the targets of accuracy and size the fastest; of those that are not measurably slower, the most accurate. If
+    nothing is within these, the one with the lowest loss.
     """
     return BestSoFar(params, trials).trial
 
@@ -163,8 +175,9 @@ def best_trial(trials: Iterable[Trial], params: OptimizerParams) -> Trial | None
 def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
     """Return the measured trials, the best one first; see ``best_trial``."""
     measured = [trial for trial in trials if trial.score is not None and trial.measurement is not None]
-    rest = sorted((t for t in measured if meets_accuracy(_accuracy_loss(t), params)), key=_slowness)
-    missed = sorted((t for t in measured if not meets_accuracy(_accuracy_loss(t), params)), key=_loss)
+    allowed = [t for t in measured if t.score is not None and is_allowed(t.score, params)]
+    rest = sorted(allowed, key=_slowness)
+    missed = sorted((t for t in measured if t.score is not None and not is_allowed(t.score, params)), key=_loss)
     widest = max(map(half_width, rest), default=0.0)
     order = []
     while rest:

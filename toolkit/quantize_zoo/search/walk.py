@@ -112,7 +112,9 @@ class FrontierWalk:
         self._points = [each for each in self._points if each.tobytes() != key]
 
     def tell(self, trial: Trial) -> None:
-        """Learn from a finished trial, asked for or not."""
+        """Learn from a finished trial, asked for or not; of compressed weights it was not predicted what they do."""
+        if trial.option.has_compressed_weights:
+            return
         mask = self._mask(trial.option)
         key = mask.tobytes()
         accurate = trial.score is not None and meets_accuracy(trial.score.accuracy_loss, self._params)
@@ -147,7 +149,12 @@ class FrontierWalk:
         return speedup(self._whole_us(), self.frontier.saving(best, saved) + _NORMAL_95 * deviation)
 
     def cannot_pay(self) -> bool:
-        """Tell whether trials enough were made, none of them measurably faster than FP32, and nothing else is to be."""
+        """Tell whether trials enough were made, none of them measurably faster than FP32, and nothing else is to be.
+
+        Where size is a target, what is not faster may pay as well.
+        """
+        if self._params.size_reduce is not None:
+            return False
         return not self._faster and len(self._saved) >= _ENOUGH and self.bound() < 1 + _RESOLVED
 
     def _mask(self, option: ModelOption) -> NDArray[np.bool_]:

@@ -27,6 +27,27 @@ class ErrorRecord:
 
 
 @dataclass(frozen=True)
+class FleetMember:
+    """A member of a fleet: FP32's metric there, the precision that it ran in; ``unavailable`` tells why it is not here.
+
+    ``share`` is that among the members which are here, and 0 of the others. A member is ``played`` where the machine is
+    held to an instruction set below its own.
+    """
+
+    name: str
+    share: float
+    accuracy: Estimate | None = None
+    precision: str = ""
+    played: bool = False
+    unavailable: str = ""
+
+
+def lead_of(members: Iterable[FleetMember]) -> str:
+    """Return the member of a fleet that leads: the first that is here."""
+    return next((each.name for each in members if not each.unavailable), "")
+
+
+@dataclass(frozen=True)
 class Reference:
     """What is known of a cell before its first trial: the FP32 model's scores and what it ran on.
 
@@ -34,8 +55,9 @@ class Reference:
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
     is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
-    everything was scored and measured. ``executed`` is what the device executes of the first base, where it is here,
-    ``survey`` what was found out of its operations before they were chosen.
+    everything was scored and measured. ``executed`` is what the device, where it is here, makes of the preset's base,
+    ``survey`` what was found out of its operations before they were chosen. Of a fleet's cell ``fleet`` are its
+    members, and the rest is of the one that leads.
     """
 
     identity: dict[str, str]
@@ -58,6 +80,7 @@ class Reference:
     inputs: dict[str, str] = field(default_factory=dict)
     executed: Executed | None = None
     survey: Survey | None = None
+    fleet: tuple[FleetMember, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,13 +104,18 @@ class Holdout:
 
 @dataclass(frozen=True)
 class ReferencePoint:
-    """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it."""
+    """The model of another tool, scored as a trial is; ``seconds`` is what the tool took to make it.
+
+    ``size_bytes`` are those of its weights; None in runs of 0.1.0.
+    """
 
     name: str
     accuracy: Estimate
     latency: PairedLatency | None
     holdout: Holdout | None
     seconds: float
+    size_bytes: int | None = None
+    members: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,13 +160,35 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """FP32 and the best model in another environment than the cell's, which this machine played.
+
+    ``environment`` is written as a device is, ``precision`` the one that FP32 ran in there. ``accuracy_loss`` is that
+    against FP32 in the same environment, on the samples of the search. ``skipped`` tells why there are no figures.
+    """
+
+    environment: str
+    precision: str = ""
+    fp32: Estimate | None = None
+    int8: Estimate | None = None
+    accuracy_loss: Estimate | None = None
+    holdout: Holdout | None = None
+    latency: PairedLatency | None = None
+    seconds: float = 0.0
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
 class Final:
     """The best trial of a cell, measured once more after the search, and the model's file in the run.
 
     ``answers`` is the file with what FP32 and the best model answered for every sample, ``figures`` the best model's.
     ``layers`` tells where the time of FP32 and of the best model goes; it is empty without a device that profiles.
     ``loss`` is that on the samples of the search, where the metric is one of single samples. ``model_hash`` and
-    ``answers_hash`` are what the files had in them when they were written; empty in runs of 0.1.0.
+    ``answers_hash`` are what the files had in them when they were written; empty in runs of 0.1.0. ``portability`` is
+    what the model is in other environments. Of a fleet's model ``members`` tell what it is on each, ``latency`` is the
+    share-weighted geometric mean over them, ``holdout`` and ``loss`` are of the member that loses most, and ``slower``
+    are members on which it is surely slower than FP32 and must not be.
     """
 
     trial: int
@@ -155,6 +205,9 @@ class Final:
     loss: Estimate | None = None
     model_hash: str = ""
     answers_hash: str = ""
+    portability: tuple[Elsewhere, ...] = ()
+    members: tuple[Elsewhere, ...] = ()
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,7 +275,7 @@ def current_baselines(rows: Iterable[StoredBaseline]) -> list[StoredBaseline]:
 
 @dataclass(frozen=True)
 class StoredSearch:
-    """The trials of one cell, with those that it went on from; ``best`` is the one that its run called best in the end.
+    """A cell that has trials, or goes on from one that has; ``best`` is the one that its run called best in the end.
 
     That is not always the one of least loss: it was measured again against the runner-up.
     """
@@ -230,8 +283,40 @@ class StoredSearch:
     cell_id: int
     method: TrialsLoadMethod
     identity: dict[str, str]
-    trials: tuple[Trial, ...]
     best: int | None = None
+
+
+@dataclass(frozen=True)
+class NightRecord:
+    """A finished cell in one run, in figures; ``gate_status`` is what it was against its baseline, if it had one.
+
+    ``fp32`` is FP32's metric on the samples of the search, ``holdout`` INT8's on those that the search never saw,
+    ``speedup`` FP32 time / INT8 time.
+    """
+
+    run_id: str
+    fp32: float | None
+    holdout: float | None
+    speedup: float | None
+    gate_status: str | None = None
+
+
+@dataclass(frozen=True)
+class PastNight:
+    """What a night had of a cell, for planning the next.
+
+    ``seconds`` are the whole cell's, ``search_seconds`` those of its search, which made so many ``trials``; ``best`` is
+    the hash of the option that was called best, ``speedup`` FP32's time / INT8's. ``alarmed`` tells that the cell
+    failed or regressed.
+    """
+
+    seconds: float
+    search_seconds: float
+    trials: int
+    method: TrialsLoadMethod
+    best: str | None
+    speedup: float | None
+    alarmed: bool
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, String, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from quantize_zoo.store.packing import pack, unpack
 
 _PLAIN = JSON(none_as_null=True)
 
@@ -25,6 +39,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+
+
+class Packed(TypeDecorator[Any]):
+    """A plain value as compressed JSON."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
+        """Pack what is stored."""
+        return None if value is None else pack(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Unpack what is read; without what the driver's type would make of a value that is none of ours."""
+        return lambda value: None if value is None else unpack(value)
 
 
 class Base(DeclarativeBase):
@@ -54,14 +83,34 @@ class Run(Base):
     repository: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
 
 
-class Cell(Base):
-    """A model on a device in a run; the JSON columns are the values of ``records``.
+class Content(Base):
+    """A value that many cells have, night after night, kept once: it is known by the hash of its JSON."""
 
-    The trials of a cell that ``continues`` another come after that one's.
+    __tablename__ = "contents"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    content: Mapped[Any] = mapped_column(Packed)
+
+
+class Cell(Base):
+    """A model on a device in a run; the packed columns are the values of ``records``.
+
+    The trials of a cell that ``continues`` another come after that one's. Of ``contents`` are the ``facts`` of the
+    reference that stay what they are from night to night, the ``base``, which is the option that the trials' are stored
+    against, and the sensitivity. What nights are drawn and searches found by are columns of their own: the figures
+    ``fp32``, ``holdout`` and ``speedup``, the ``best`` trial's number, and the gate's word. The night is planned by
+    ``seconds`` of the whole cell, and of its search, which made so many trials, and by the hash of the best's option.
     """
 
     __tablename__ = "cells"
-    __table_args__ = (Index("ix_cells_model_device", "model", "device"),)
+    __table_args__ = (
+        # All that the history of a cell is read from: rows themselves have what is too large to pass over.
+        Index(
+            "ix_cells_nights",
+            *("model", "device", "status", "id", "run_id", "best", "fp32", "holdout", "speedup", "gate_status"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
@@ -69,16 +118,28 @@ class Cell(Base):
     device: Mapped[str]
     status: Mapped[str] = mapped_column(String(16))
     method: Mapped[str] = mapped_column(String(16))
-    continues: Mapped[int | None] = mapped_column(ForeignKey("cells.id"))
-    params: Mapped[dict[str, object]] = mapped_column(_PLAIN)
-    error: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
-    reference: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
+    continues: Mapped[int | None] = mapped_column(ForeignKey("cells.id"), index=True)
     calibration_seconds: Mapped[float | None]
-    sensitivity: Mapped[dict[str, float] | None] = mapped_column(_PLAIN)
+    # Of contents, and no foreign keys: to remove one, a database would look through all cells for each.
+    facts_id: Mapped[int | None]
+    base_id: Mapped[int | None]
+    sensitivity_id: Mapped[int | None]
+    best: Mapped[int | None]
+    fp32: Mapped[float | None]
+    holdout: Mapped[float | None]
+    speedup: Mapped[float | None]
+    gate_status: Mapped[str | None] = mapped_column(String(16))
+    seconds: Mapped[float | None]
+    search_seconds: Mapped[float | None]
+    search_trials: Mapped[int | None]
+    best_option: Mapped[str | None] = mapped_column(String(64))
+    params: Mapped[Any] = mapped_column(Packed)
+    error: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
     workers: Mapped[list[dict[str, object]] | None] = mapped_column(_PLAIN)
-    final: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
-    references: Mapped[list[dict[str, object]] | None] = mapped_column(_PLAIN)
-    gate: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)
+    reference: Mapped[Any | None] = mapped_column(Packed)
+    final: Mapped[Any | None] = mapped_column(Packed)
+    references: Mapped[Any | None] = mapped_column(Packed)
+    gate: Mapped[Any | None] = mapped_column(Packed)
 
 
 class BaselineRow(Base):
@@ -92,16 +153,16 @@ class BaselineRow(Base):
     device: Mapped[str]
     accepted_at: Mapped[datetime] = mapped_column(UtcDateTime)
     dropped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    content: Mapped[dict[str, object]] = mapped_column(_PLAIN)
+    content: Mapped[Any] = mapped_column(Packed)
 
 
 class TrialRow(Base):
-    """A finished trial; ``trial`` holds all of it but its number."""
+    """A finished trial; ``trial`` holds all of it but its number, its option against the base of its cell."""
 
     __tablename__ = "trials"
     __table_args__ = (UniqueConstraint("cell_id", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    cell_id: Mapped[int] = mapped_column(ForeignKey("cells.id"), index=True)
+    cell_id: Mapped[int] = mapped_column(ForeignKey("cells.id"))  # indexed by the constraint
     number: Mapped[int]
-    trial: Mapped[dict[str, object]] = mapped_column(_PLAIN)
+    trial: Mapped[Any] = mapped_column(Packed)

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from quantize_zoo import __version__, errors
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
+from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial
 from quantize_zoo.store import values
-from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database
+from quantize_zoo.store.adapters import finite, plain, read
+from quantize_zoo.store.contents import content_id, content_of
+from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database, vacuum
+from quantize_zoo.store.options import plain_option
 from quantize_zoo.store.processes import ProcessIdentity, is_gone, this_process
+from quantize_zoo.store.pruning import delete_old_runs
 from quantize_zoo.store.records import (
     Baseline,
     CellEnd,
-    CellRecord,
+    Elsewhere,
     ErrorRecord,
     Final,
+    NightRecord,
+    PastNight,
     Reference,
     ReferencePoint,
     Repository,
@@ -37,8 +44,9 @@ from quantize_zoo.store.records import (
     current_baselines,
 )
 from quantize_zoo.store.schema import BaselineRow, Cell, Run, TrialRow
-from quantize_zoo.store.values import plain
 from quantize_zoo.text.masks import mask_url, mask_urls
+
+_OWN_TRIALS = select(TrialRow.id).where(TrialRow.cell_id == Cell.id).exists().label("has_trials")
 
 
 class Store:
@@ -79,6 +87,7 @@ class Store:
         # SQLite removes its log when the last connection is closed: also of a store that nobody closes.
         self._close = weakref.finalize(self, self._engine.dispose)
         self._writing = for_writing(self._engine)
+        self._bases: dict[int, ModelOption] = {}  # of cells that this process runs
         self._end_dead_runs()
 
     def close(self) -> None:
@@ -144,11 +153,20 @@ class Store:
 
     def set_reference(self, cell_id: int, reference: Reference) -> None:
         """Keep what is known before the first trial."""
-        self._set(cell_id, reference=plain(values.REFERENCE, reference))
+        content = plain(values.REFERENCE, reference)
+        facts = {name: content.pop(name) for name in sorted(values.FACTS)}
+        with self._write() as session:
+            cell = session.get_one(Cell, cell_id)
+            cell.reference, cell.facts_id = content, content_id(session, facts)
+            cell.fp32 = reference.accuracy.value
 
     def set_continues(self, cell_id: int, before: int) -> None:
         """Let the cell's trials come after those of another cell."""
-        self._set(cell_id, continues=before)
+        with self._write() as session:
+            cell = session.get_one(Cell, cell_id)
+            cell.continues = before
+            if cell.base_id is None:
+                cell.base_id = session.scalar(select(Cell.base_id).where(Cell.id == before))
 
     def set_references(self, cell_id: int, points: Sequence[ReferencePoint]) -> None:
         """Keep the scores of other tools' models."""
@@ -156,18 +174,63 @@ class Store:
 
     def set_calibration(self, cell_id: int, seconds: float, sensitivity: Mapping[str, float]) -> None:
         """Keep how long the statistics took, and what they say of the operations."""
-        self._set(cell_id, calibration_seconds=seconds, sensitivity=values.finite(sensitivity))
+        with self._write() as session:
+            cell = session.get_one(Cell, cell_id)
+            cell.calibration_seconds, cell.sensitivity_id = seconds, content_id(session, finite(sensitivity))
 
     def add_trial(self, cell_id: int, trial: Trial) -> None:
         """Keep a finished trial; it is on disk when this returns."""
-        content = plain(values.TRIAL, trial)
         with self._write() as session:
-            session.add(TrialRow(cell_id=cell_id, number=content.pop("number"), trial=content))
+            content = values.plain_trial(trial, self._base(session, cell_id, trial))
+            session.add(TrialRow(cell_id=cell_id, number=trial.number, trial=content))
 
-    def set_final(self, cell_id: int, final: Final | None) -> None:
-        """Keep the best model, None if the search found none: the cell is done, and stays so."""
-        self._set(cell_id, status="done", final=None if final is None else plain(values.FINAL, final))
+    def _base(self, session: Session, cell_id: int, trial: Trial) -> ModelOption:
+        """Return the option that the cell's trials are stored against: that of the first."""
+        if cell_id not in self._bases:
+            cell = session.get_one(Cell, cell_id)
+            if cell.base_id is None:
+                cell.base_id = content_id(session, plain_option(trial.option))
+            self._bases[cell_id] = values.base_option(session, cell.base_id, f"cell {cell_id}")
+        return self._bases[cell_id]
+
+    def set_method(self, cell_id: int, method: TrialsLoadMethod) -> None:
+        """Keep that the search started otherwise than it was asked to."""
+        self._set(cell_id, method=method)
+
+    def set_search(self, cell_id: int, seconds: float, trials: int) -> None:
+        """Keep how long the search took, and how many trials it made."""
+        self._set(cell_id, search_seconds=seconds, search_trials=trials)
+
+    def set_seconds(self, cell_id: int, seconds: float) -> None:
+        """Keep how long the whole cell took."""
+        self._set(cell_id, seconds=seconds)
+
+    def set_final(self, cell_id: int, final: Final | None, option_hash: str | None = None) -> None:
+        """Keep the best model, None if the search found none: the cell is done, and stays so.
+
+        ``option_hash`` is that of the best.
+        """
+        holdout = None if final is None else final.holdout
+        latency = None if final is None else final.latency
+        self._set(
+            cell_id,
+            status="done",
+            final=None if final is None else plain(values.FINAL, final),
+            best=None if final is None else final.trial,
+            holdout=None if holdout is None else holdout.int8.value,
+            speedup=None if latency is None else latency.ratio.value,
+            best_option=option_hash,
+        )
+        self._bases.pop(cell_id, None)
         checkpoint(self._engine)
+
+    def set_portability(self, cell_id: int, environments: Sequence[Elsewhere]) -> None:
+        """Keep what the best model of a cell is in other environments."""
+        with self._write() as session:
+            cell = session.get_one(Cell, cell_id)
+            assert cell.final is not None, "there is a best model"
+            told = [plain(values.ELSEWHERE, each) for each in environments]
+            cell.final = {**cell.final, "portability": told}
 
     def end_cell(self, cell_id: int, status: CellEnd, error: ErrorRecord | None = None) -> None:
         """End a cell that is not done; one that is done stays as it is."""
@@ -175,15 +238,16 @@ class Store:
         ended = {"status": status, "error": told and {name: mask_urls(text) for name, text in told.items()}}
         with self._write() as session:
             session.execute(update(Cell).where(Cell.id == cell_id, Cell.status != "done").values(ended))
+        self._bases.pop(cell_id, None)
         checkpoint(self._engine)
 
     def set_workers(self, cell_id: int, workers: Sequence[WorkerUse]) -> None:
         """Keep who worked at a cell."""
         self._set(cell_id, workers=[plain(values.WORKER, worker) for worker in workers])
 
-    def set_gate(self, cell_id: int, gate: dict[str, Any]) -> None:
-        """Keep what the comparison with the baseline found."""
-        self._set(cell_id, gate=plain(values.OBJECT, gate))
+    def set_gate(self, cell_id: int, gate: dict[str, Any], status: str) -> None:
+        """Keep what the comparison with the baseline found, and that in one word."""
+        self._set(cell_id, gate=plain(values.OBJECT, gate), gate_status=status)
 
     def add_baseline(self, baseline: Baseline) -> None:
         """Accept a cell; what was its baseline before is history."""
@@ -196,7 +260,7 @@ class Store:
                 model=baseline.model,
                 device=baseline.device,
                 accepted_at=_now(),
-                content=plain(values.BASELINE, baseline),
+                content=values.plain_baseline(baseline),
             )
             for baseline in baselines
         ]
@@ -210,20 +274,52 @@ class Store:
 
     def baselines(self, *, history: bool = False) -> list[StoredBaseline]:
         """Return each cell's baseline by name, or all that there ever were, the newest last."""
+        query = select(BaselineRow).order_by(BaselineRow.id)
+        if not history:
+            newest = select(func.max(BaselineRow.id)).group_by(BaselineRow.model, BaselineRow.device)
+            query = query.where(BaselineRow.id.in_(newest))
         with self._read() as session:
-            rows = [
-                values.baseline_record(row) for row in session.scalars(select(BaselineRow).order_by(BaselineRow.id))
-            ]
+            rows = [values.baseline_record(row) for row in session.scalars(query)]
         return rows if history else current_baselines(rows)
 
-    def nights(self, model: str, device: str, until: str) -> list[CellRecord]:
-        """Return the finished cells of all runs up to this one, without their trials, the oldest first."""
-        query = select(Cell).where(Cell.model == model, Cell.device == device, Cell.status == "done")
+    def baselines_by_id(self, ids: Collection[int]) -> list[StoredBaseline]:
+        """Return the baselines of these ids that there are, whether they hold or not."""
         with self._read() as session:
-            started = select(Run.started_at).where(Run.id == until).scalar_subquery()
-            query = query.join(Run, Cell.run_id == Run.id).where(Run.started_at <= started)
-            cells = session.scalars(query.order_by(Cell.id))
-            return [values.cell_record(session, row, trials=False) for row in cells]
+            rows = session.scalars(select(BaselineRow).where(BaselineRow.id.in_(ids)).order_by(BaselineRow.id))
+            return [values.baseline_record(row) for row in rows]
+
+    def nights(self, model: str, device: str, until: str, most: int) -> list[NightRecord]:
+        """Return the last finished cells of all runs up to this one that have a best model, the oldest first."""
+        query = select(Cell.run_id, Cell.fp32, Cell.holdout, Cell.speedup, Cell.gate_status)
+        with self._read() as session:
+            query = _history(query, model, device, until).where(Cell.best.is_not(None), Cell.fp32.is_not(None))
+            return values.night_records(session.execute(query.limit(most)).all())[::-1]
+
+    def past_nights(self, most: int, cell: tuple[str, str] | None = None) -> dict[tuple[str, str], list[PastNight]]:
+        """Return the last nights in which a cell ended, the newest first, by its model and device; of one or of all."""
+        age = func.row_number().over(partition_by=(Cell.model, Cell.device), order_by=Cell.id.desc()).label("age")
+        figures = (Cell.seconds, Cell.search_seconds, Cell.search_trials, Cell.method, Cell.best_option, Cell.speedup)
+        query = select(Cell.model, Cell.device, *figures, Cell.status, Cell.gate_status, age)
+        query = query.where(Cell.status.in_(("done", "failed", "unavailable")), Cell.seconds.is_not(None))
+        if cell is not None:
+            query = query.where(Cell.model == cell[0], Cell.device == cell[1])
+        ended = query.subquery()
+        with self._read() as session:
+            rows = session.execute(select(ended).where(ended.c.age <= most).order_by(ended.c.age)).all()
+        return values.past_nights(rows)
+
+    def runs_that_were(self, statuses: Collection[str], model: str, device: str, until: str) -> list[str]:
+        """Return the runs up to this one in which a cell was one of these against its baseline, the newest first."""
+        with self._read() as session:
+            query = _history(select(Cell.run_id), model, device, until).where(Cell.gate_status.in_(statuses))
+            return list(session.scalars(query))
+
+    def last_gate(self, model: str, device: str, until: str) -> tuple[str, dict[str, Any]] | None:
+        """Return the last run up to this one in which a cell was held against a baseline, and what was found."""
+        with self._read() as session:
+            query = _history(select(Cell.id), model, device, until).where(Cell.gate_status.is_not(None)).limit(1)
+            found = session.execute(select(Cell.id, Cell.run_id, Cell.gate).where(Cell.id.in_(query))).one_or_none()
+            return found and (found.run_id, read(values.OBJECT, found.gate, f"cell {found.id}.gate"))
 
     def searches(
         self, model: str, device: str, fits: Callable[[Mapping[str, str]], bool] = lambda _: True
@@ -232,29 +328,50 @@ class Store:
 
         The newest of all comes first, whether it fits or not.
         """
-        query = select(Cell).where(Cell.model == model, Cell.device == device, Cell.method != "eval")
+        query = select(Cell.id, Cell.method, Cell.facts_id, Cell.best, _OWN_TRIALS, Cell.continues)
+        query = query.where(Cell.model == model, Cell.device == device, Cell.method != "eval").order_by(Cell.id.desc())
         found: list[StoredSearch] = []
+        facts: dict[int, Any] = {}  # night after night the same ones
         with self._read() as session:
-            for row in session.scalars(query.order_by(Cell.id.desc())):
-                identity = (row.reference or {}).get("identity")
+            for row in session.execute(query):
+                if row.facts_id is None:
+                    continue
+                if row.facts_id not in facts:
+                    facts[row.facts_id] = content_of(session, row.facts_id, f"cell {row.id}.reference")
+                fact = facts[row.facts_id]
+                identity = fact.get("identity") if isinstance(fact, dict) else None
                 if not isinstance(identity, dict) or (found and not fits(identity)):
                     continue
-                cell = values.cell_record(session, row)
-                if not cell.trials:
+                if not row.has_trials and (row.continues is None or not values.trials_of(session, row.id)):
                     continue
-                best = None if cell.final is None else cell.final.trial
-                found.append(StoredSearch(cell.id, cell.method, identity, cell.trials, best))
-                if cell.method == "cold_start" and fits(identity):
+                found.append(StoredSearch(row.id, row.method, identity, row.best))
+                if row.method == "cold_start" and fits(identity):
                     break
         return found
+
+    def trials(self, cell_id: int) -> tuple[Trial, ...]:
+        """Return the trials of a cell, after those of the cells that it goes on from."""
+        with self._read() as session:
+            return tuple(values.trials_of(session, cell_id))
 
     def trial(self, cell_id: int, number: int) -> Trial:
         """Return one trial of a cell, or of those that it goes on from."""
         with self._read() as session:
-            found = {each.number: each for each in values.trials_of(session, session.get_one(Cell, cell_id))}
-            if number not in found:
-                raise ValueError(f"cell {cell_id} has no trial {number}")
-            return found[number]
+            for found in values.trials_of(session, cell_id, number):
+                return found
+            raise ValueError(f"cell {cell_id} has no trial {number}")
+
+    def prune(self, newest: int, kept: Collection[str]) -> list[str]:
+        """Delete all runs but the newest ones, those that are kept, and those that are running; return their ids.
+
+        Trials of a cell that goes stay with the cells that go on from it.
+        """
+        with self._write() as session:
+            return delete_old_runs(session, newest, kept)
+
+    def vacuum(self) -> None:
+        """Give the disk back what was deleted, unless another program holds the store."""
+        vacuum(self._engine)
 
     def newest_run(self) -> str | None:
         """Return the id of the run that was started last."""
@@ -266,7 +383,7 @@ class Store:
         with self._read() as session:
             rows = session.execute(select(Run.id, Run.repository)).all()
             return {
-                row.id: values.read(values.REPOSITORY, row.repository, f"run {row.id}.repository")
+                row.id: read(values.REPOSITORY, row.repository, f"run {row.id}.repository")
                 for row in rows
                 if row.repository
             }
@@ -319,6 +436,14 @@ class Store:
         return _transaction(self._engine, self._secret_url, errors.store_read_failed)
 
 
+def _history(query: Any, model: str, device: str, until: str) -> Any:
+    """Ask for a cell's nights up to a run, the newest first; the index of nights is in this order."""
+    started = select(Run.started_at).where(Run.id == until).scalar_subquery()
+    query = query.join(Run, Cell.run_id == Run.id).where(Run.started_at <= started)
+    query = query.where(Cell.model == model, Cell.device == device, Cell.status == "done")
+    return query.order_by(Cell.id.desc())
+
+
 @contextmanager
 def _transaction(engine: Engine, url: str, failed: Callable[[str, str], errors.QuantizeZooError]) -> Iterator[Session]:
     """Begin and end a session; what its database or what is stored there raises is told as an error of the store."""
@@ -331,7 +456,7 @@ def _transaction(engine: Engine, url: str, failed: Callable[[str, str], errors.Q
 
 
 def _process(run_id: str, value: object) -> ProcessIdentity:
-    return values.read(values.PROCESS, value, f"run {run_id}.process")
+    return read(values.PROCESS, value, f"run {run_id}.process")
 
 
 def _now() -> datetime:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any, TypeVar, cast
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from quantize_zoo import errors
 from quantize_zoo.config import OptimizerParams
+from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial
+from quantize_zoo.store.adapters import WHOLE, Value, plain, read, stored
+from quantize_zoo.store.contents import content_of
+from quantize_zoo.store.options import plain_option, read_option
 from quantize_zoo.store.processes import ProcessIdentity
 from quantize_zoo.store.records import (
     Baseline,
     CellRecord,
+    Elsewhere,
     ErrorRecord,
     Final,
+    NightRecord,
+    PastNight,
     Reference,
     ReferencePoint,
     Repository,
@@ -32,23 +37,10 @@ from quantize_zoo.store.records import (
 from quantize_zoo.store.schema import BaselineRow, Cell, Run, TrialRow
 from quantize_zoo.text.slugs import slug
 
-Value = TypeVar("Value")
-_WHOLE = ConfigDict(extra="forbid")
-
-
-def stored(kind: type[Value]) -> TypeAdapter[Value]:
-    """Return what reads and writes a dataclass in the store: a key that it does not have is refused, at any depth.
-
-    Passed over, a damaged name of a key would be a value that is missing without a word.
-    """
-    # Pydantic takes a configuration for what is no dataclass itself, and hands it down to those within.
-    whole: Any = kind | None
-    return cast("TypeAdapter[Value]", TypeAdapter(whole, config=_WHOLE))
-
-
 TRIAL = stored(Trial)
 REFERENCE = stored(Reference)
 FINAL = stored(Final)
+ELSEWHERE = stored(Elsewhere)
 ERROR = stored(ErrorRecord)
 POINT = stored(ReferencePoint)
 BASELINE = stored(Baseline)
@@ -58,65 +50,25 @@ PROCESS = stored(ProcessIdentity)
 PLAN = stored(RunPlan)
 REPOSITORY = stored(Repository)
 OBJECT = TypeAdapter(dict[str, Any])
-_FORMER = frozenset({"per_sample", "seconds"})  # of a measurement, in releases up to 0.1.0
-_WORKERS = TypeAdapter(tuple[WorkerUse, ...], config=_WHOLE)
-_POINTS = TypeAdapter(tuple[ReferencePoint, ...], config=_WHOLE)
+SENSITIVITY = TypeAdapter(dict[str, float])
+# What a cell's reference has in common with those of other nights.
+FACTS = frozenset(
+    {"identity", "execution", "environment", "checker", "operation_types", "model_path", "model_hash", "inputs"}
+)
+_NO_OPTION = ModelOption({})
+_WORKERS = TypeAdapter(tuple[WorkerUse, ...], config=WHOLE)
+_POINTS = TypeAdapter(tuple[ReferencePoint, ...], config=WHOLE)
 # Their parts are read before, each by its own name; what is left are the plain columns.
 _RUN = TypeAdapter(RunRecord)
 _CELL = TypeAdapter(CellRecord)
 _STORED = TypeAdapter(StoredBaseline)
+_PAST_NIGHT = TypeAdapter(PastNight)
+_NIGHTS = TypeAdapter(list[NightRecord])
 _RUN_COLUMNS = (
     "status", "started_at", "finished_at", "matrix", "command", "seed", "require_targets", "on_missing_device",
     "version",
 )  # fmt: skip
 _CELL_COLUMNS = ("id", "run_id", "model", "device", "status", "method", "calibration_seconds", "gate")
-
-
-def plain(adapter: TypeAdapter[Value], value: Value) -> dict[str, Any]:
-    """Return a value as JSON has it: what is not a finite number is null.
-
-    Raises:
-        CellError: there must be a number where there is none; stored, it could not be read again.
-
-    """
-    text = adapter.dump_json(value)
-    try:
-        adapter.validate_json(text)
-    except ValidationError as error:
-        place, told = _first_problem(error)
-        raise errors.not_storable(f"{type(value).__name__} {place.removeprefix('.')}", told) from error
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float]:
-    """Return the values that are finite numbers."""
-    return {name: value for name, value in values.items() if math.isfinite(value)}
-
-
-def read(adapter: TypeAdapter[Value], value: object, place: str) -> Value:
-    """Return a value that was stored as JSON has it; ``place`` tells where it stands.
-
-    Raises:
-        ValueError: it is not what ``plain`` made; the message tells where and why.
-
-    """
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        raise ValueError(f"{place}{problem_of(error)}") from error
-
-
-def problem_of(error: ValidationError) -> str:
-    """Return the first thing that is wrong: ``.latency.ratio: input should be a valid dictionary``."""
-    return ": ".join(_first_problem(error))
-
-
-def _first_problem(error: ValidationError) -> tuple[str, str]:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in first["loc"])
-    told = first["msg"].removeprefix("Value error, ")
-    return place, f"{told[:1].lower()}{told[1:]}"
 
 
 def run_record(session: Session, row: Run) -> RunRecord:
@@ -146,6 +98,13 @@ def cell_record(session: Session, row: Cell, *, trials: bool = True) -> CellReco
 
     """
     place = f"cell {row.id}"
+    reference = row.reference
+    if isinstance(reference, dict) and row.facts_id is not None:
+        facts = content_of(session, row.facts_id, f"{place}.reference")
+        reference = read(OBJECT, facts, f"{place}.reference") | reference
+    sensitivity = {}
+    if row.sensitivity_id is not None:
+        sensitivity = content_of(session, row.sensitivity_id, f"{place}.sensitivity")
 
     def optional(adapter: TypeAdapter[Value], name: str) -> Value | None:
         value = getattr(row, name)
@@ -156,11 +115,11 @@ def cell_record(session: Session, row: Cell, *, trials: bool = True) -> CellReco
         **{name: getattr(row, name) for name in _CELL_COLUMNS},
         "params": read(PARAMS, row.params, f"{place}.params"),
         "error": optional(ERROR, "error"),
-        "reference": optional(REFERENCE, "reference"),
-        "sensitivity": row.sensitivity or {},
+        "reference": None if reference is None else read(REFERENCE, reference, f"{place}.reference"),
+        "sensitivity": read(SENSITIVITY, sensitivity, f"{place}.sensitivity"),
         "workers": optional(_WORKERS, "workers") or (),
         "final": final,
-        "trials": tuple(trials_of(session, row)) if trials else (),
+        "trials": tuple(trials_of(session, row.id)) if trials else (),
         "references": optional(_POINTS, "references") or (),
     }
     if final is not None:
@@ -171,36 +130,95 @@ def cell_record(session: Session, row: Cell, *, trials: bool = True) -> CellReco
     return read(_CELL, found, place)
 
 
-def trials_of(session: Session, cell: Cell) -> list[Trial]:
-    """Return the trials of a cell, after those of the cells that it goes on from.
+def chain_of(session: Session, cell_id: int) -> list[int]:
+    """Return a cell, and those that it goes on from, the newest first.
+
+    Raises:
+        ValueError: one of them is not there, or a cell goes on from itself.
+
+    """
+    chain: list[int] = []
+    before: int | None = cell_id
+    while before is not None:
+        row = session.execute(select(Cell.continues).where(Cell.id == before)).one_or_none()
+        if before in chain or row is None:
+            problem = "which is not there" if row is None else "and that one from it"
+            raise ValueError(f"cell {chain[-1] if chain else before} goes on from cell {before}, {problem}")
+        chain.append(before)
+        before = row.continues
+    return chain
+
+
+def trials_of(session: Session, cell_id: int, number: int | None = None) -> list[Trial]:
+    """Return the trials of a cell, after those of the cells that it goes on from; or the one of a number.
 
     Raises:
         ValueError: one of them is not what was stored, or a cell goes on from itself.
 
     """
-    chain = [cell.id]
-    before = cell.continues
-    while before is not None:
-        earlier = session.get(Cell, before)
-        if before in chain or earlier is None:
-            problem = "which is not there" if earlier is None else "and that one from it"
-            raise ValueError(f"cell {chain[-1]} goes on from cell {before}, {problem}")
-        chain.append(before)
-        before = earlier.continues
-    query = select(TrialRow.number, TrialRow.trial).where(TrialRow.cell_id.in_(chain)).order_by(TrialRow.number)
+    query = select(TrialRow.number, TrialRow.trial, Cell.base_id).join(Cell, TrialRow.cell_id == Cell.id)
+    query = query.where(TrialRow.cell_id.in_(chain_of(session, cell_id))).order_by(TrialRow.number)
+    if number is not None:
+        query = query.where(TrialRow.number == number)
+    bases: dict[int | None, ModelOption] = {}
+
+    def base(content: int | None, place: str) -> ModelOption:
+        if content not in bases:
+            bases[content] = base_option(session, content, place)
+        return bases[content]
+
     return [
-        read(TRIAL, {**_today(read(OBJECT, row.trial, place)), "number": row.number}, place)
+        read_trial(row.number, row.trial, lambda: base(row.base_id, place), place)  # noqa: B023  # it is called at once
         for row in session.execute(query)
-        for place in (f"cell {cell.id}, trial {row.number}",)
+        for place in (f"cell {cell_id}, trial {row.number}",)
     ]
 
 
-def _today(trial: dict[str, Any]) -> dict[str, Any]:
-    """Return a trial without what releases up to 0.1.0 kept as well."""
-    found = {key: value for key, value in trial.items() if key != "choices"}
-    if isinstance(measurement := found.get("measurement"), dict):
-        found["measurement"] = {key: value for key, value in measurement.items() if key not in _FORMER}
+def base_option(session: Session, content: int | None, place: str) -> ModelOption:
+    """Return the option that a cell's trials are stored against.
+
+    Raises:
+        ValueError: it is not there, or not what was stored.
+
+    """
+    if content is None:
+        raise ValueError(f"{place}.option: the option that it is stored against is not there")
+    place = f"{place}.option, that it is stored against"
+    return read_option(content_of(session, content, place), lambda: _NO_OPTION, place)
+
+
+def plain_trial(trial: Trial, base: ModelOption | None) -> dict[str, Any]:
+    """Return all of a trial but its number as plain values; see ``read_trial``.
+
+    Raises:
+        CellError: there must be a number where there is none.
+
+    """
+    found = plain(TRIAL, replace(trial, option=_NO_OPTION)) | {"option": plain_option(trial.option, base)}
+    del found["number"]
     return found
+
+
+def read_trial(number: int, value: object, base: Callable[[], ModelOption], place: str) -> Trial:
+    """Return a trial; ``base`` gives the option that its own was stored against.
+
+    Raises:
+        ValueError: it is not what ``plain_trial`` made.
+
+    """
+    found = read(OBJECT, value, place)
+    option = read_option(found.get("option"), base, f"{place}.option")
+    return read(TRIAL, {**found, "option": option, "number": number}, place)
+
+
+def plain_baseline(baseline: Baseline) -> dict[str, Any]:
+    """Return a baseline as plain values.
+
+    Raises:
+        CellError: there must be a number where there is none.
+
+    """
+    return plain(BASELINE, replace(baseline, option=_NO_OPTION)) | {"option": plain_option(baseline.option)}
 
 
 def baseline_record(row: BaselineRow) -> StoredBaseline:
@@ -211,13 +229,47 @@ def baseline_record(row: BaselineRow) -> StoredBaseline:
 
     """
     place = f"baseline {row.id}"
+    content = read(OBJECT, row.content, place)
+    option = read_option(content.get("option"), lambda: _NO_OPTION, f"{place}.option")
     found = {
         "id": row.id,
         "accepted_at": row.accepted_at,
         "dropped_at": row.dropped_at,
-        "content": read(BASELINE, row.content, place),
+        "content": read(BASELINE, {**content, "option": option}, place),
     }
     return read(_STORED, found, place)
+
+
+def night_records(rows: Iterable[Any]) -> list[NightRecord]:
+    """Return nights, of rows that have their fields by name.
+
+    Raises:
+        ValueError: a figure is none.
+
+    """
+    return read(_NIGHTS, [dict(row._mapping) for row in rows], "nights")
+
+
+def past_nights(rows: Iterable[Any]) -> dict[tuple[str, str], list[PastNight]]:
+    """Return nights by model and device, of rows in their order.
+
+    Raises:
+        ValueError: a figure is none.
+
+    """
+    found: dict[tuple[str, str], list[PastNight]] = {}
+    for row in rows:
+        night = {
+            "seconds": row.seconds,
+            "search_seconds": row.search_seconds or 0.0,
+            "trials": row.search_trials or 0,
+            "method": row.method,
+            "best": row.best_option,
+            "speedup": row.speedup,
+            "alarmed": row.status == "failed" or row.gate_status in ("regressed", "failed"),
+        }
+        found.setdefault((row.model, row.device), []).append(read(_PAST_NIGHT, night, f"nights of {row.model}"))
+    return found
 
 
 def _file_name(name: str, place: str) -> str:

@@ -20,20 +20,25 @@ def write_whole(path: Path, content: str | bytes) -> None:
     write_together(path.parent, {path.name: content})
 
 
-def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
+def write_together(folder: Path, contents: Mapping[str, str | bytes | Iterable[str]]) -> None:
     """Write files that belong together: all are written beside their places, then renamed in the order given.
 
     Whoever interrupts the process gets either all of them or none; nothing is left of those that were not to be.
 
     Args:
         folder: where they go; it is made.
-        contents: by the name in the folder, which may have folders of its own.
+        contents: by the name in the folder, which may have folders of its own; a text too large to be held as parts of
+            it, which are written one after another.
 
     """
     with drafts_for(folder) as drafts:
         for name, content in contents.items():
             (drafts / name).parent.mkdir(parents=True, exist_ok=True)
-            (drafts / name).write_bytes(content.encode() if isinstance(content, str) else content)
+            if isinstance(content, str | bytes):
+                (drafts / name).write_bytes(content.encode() if isinstance(content, str) else content)
+                continue
+            with (drafts / name).open("wb") as stream:
+                stream.writelines(part.encode() for part in content)
         place(drafts, folder, contents)
 
 

@@ -15,8 +15,9 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return such a value as a JSON document."""
-    return json.dumps(plain(value), indent=indent, allow_nan=False)
+    """Return such a value as a JSON document, without spaces where it is not indented."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(plain(value), indent=indent, separators=separators, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -1,25 +1,50 @@
-"""Can a model be scored with an accuracy-check.yml? Told of a file without data, model or device."""
+"""Can a model be scored with an accuracy-check.yml? Told of a file without model or device, as of a model's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantize_zoo import errors
 from quantize_zoo.config.pot import is_checker_content
-from quantize_zoo.config.yaml_source import read_yaml
-from quantize_zoo.scoring import evaluator_problem, framework_rank, merge_definitions, unknown_names
-from quantize_zoo.scoring.checker_shapes import entry_problem
+from quantize_zoo.config.yaml_source import ConfigSource, read_yaml
+from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.scoring import (
+    Fault,
+    definitions_path,
+    evaluator_problem,
+    faults_of,
+    kind_of_entries,
+    read_definitions,
+    resolve_paths,
+    take_entry,
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is known of one model of a file; an empty ``problem`` means that it is supported."""
+    """What is known of one model of a file.
+
+    ``refusals`` are why it cannot be scored; ``unknown_keys`` are those that the checker does not know: it passes most
+    of them over, so that the model is scored otherwise than it is written.
+    """
 
     file: str
     model: str
-    problem: str
+    refusals: tuple[ConfigurationError, ...]
+    unknown_keys: tuple[ConfigurationError, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """The first reason why it cannot be scored; empty if it can."""
+        return self.refusals[0].what if self.refusals else ""
+
+    @property
+    def faults(self) -> tuple[ConfigurationError, ...]:
+        """All that is wrong."""
+        return (*self.refusals, *self.unknown_keys)
 
 
 def is_checker_file(path: Path) -> bool:
@@ -32,49 +57,42 @@ def is_checker_file(path: Path) -> bool:
     return is_checker_content(read_yaml(path).data)
 
 
-def check_checker_file(path: Path, definitions: dict[str, Any]) -> Iterator[Finding]:
+def check_checker_file(path: Path, definitions: Mapping[str, Any], *, files: bool = False) -> Iterator[Finding]:
     """Yield a finding for each model of the file.
 
+    Args:
+        path: the file.
+        definitions: of datasets and launchers; without any the checker's variable or the file name them.
+        files: see whether the files are there that it names.
+
     Raises:
-        ConfigurationError: the file cannot be read.
+        ConfigurationError: the file or its definitions cannot be read.
 
     """
     source = read_yaml(path)
-    content = source.data if isinstance(source.data, dict) else {}
-    for number, evaluation in enumerate(_listed(content, "evaluations")):
-        where = source.where(("evaluations", number))
-        problem = evaluator_problem(evaluation) if isinstance(evaluation, dict) else "the entry is no mapping"
-        yield Finding(where, str(_name(evaluation)), problem)
-    for number, entry in enumerate(_listed(content, "models")):
-        where = source.where(("models", number))
-        if not isinstance(entry, dict):
-            yield Finding(where, "unknown", "the entry is no mapping")
-            continue
-        yield Finding(where, str(_name(entry)), next(_problems(entry, definitions), ""))
+    kind = kind_of_entries(source.data)
+    entries = source.data.get(kind) if isinstance(source.data, dict) else None
+    shared = definitions or read_definitions(definitions_path(source.data, path.parent), str(path))
+    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        name = entry.get("name", "unknown") if isinstance(entry, dict) else "unknown"
+        found = list(_faults(source, entry, (kind, number), shared, files=files))
+        yield Finding(
+            source.where((kind, number)),
+            str(name),
+            tuple(each.error for each in found if not each.unknown_key),
+            tuple(each.error for each in found if each.unknown_key),
+        )
 
 
-def _listed(content: dict[str, Any], key: str) -> list[Any]:
-    value = content.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _name(entry: Any) -> str:
-    return str(entry.get("name", "unknown")) if isinstance(entry, dict) else "unknown"
-
-
-def _problems(entry: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
-    problem = entry_problem(entry, "the entry")
-    if problem:
-        yield problem
-        return
-    ranked = sorted(entry["launchers"], key=framework_rank)
-    if framework_rank(ranked[0]) > 1:
-        yield f"another framework: {', '.join(str(each.get('framework')) for each in ranked)}"
-        return
-    merged = merge_definitions({**entry, "launchers": ranked}, definitions)
-    dataset = merged["datasets"][0]
-    if "annotation_conversion" not in dataset and "annotation" not in dataset:
-        yield f"dataset {dataset.get('name')!r} is not in the definitions, and names no annotation itself"
-    yield from (error.what for error in unknown_names(merged, lambda _: ""))
-    if not dataset.get("metrics"):
-        yield "no metric"
+def _faults(
+    source: ConfigSource, entry: Any, keys: tuple[str, int], definitions: Mapping[str, Any], *, files: bool
+) -> Sequence[Fault]:
+    try:
+        taken = take_entry(entry, keys, source.where, definitions)
+        where = taken.where(source)
+        if "evaluation" in taken.content and (problem := evaluator_problem(taken.content["evaluation"])):
+            raise errors.custom_evaluator(where(()), problem)
+        resolved = resolve_paths(taken.content, source.path.parent, {}, where(()))
+    except ConfigurationError as error:
+        return [Fault(error)]
+    return list(faults_of(resolved, where, files=files))

@@ -34,5 +34,4 @@ def complete_model(config: ModelConfig) -> ModelConfig:
         config = config.model_copy(update=changes)
     if not config.metric:
         config = config.model_copy(update={"metric": checker_metrics(config)[0]})
-    require_metric(config)
-    return config
+    return config.model_copy(update={"metric": require_metric(config)})

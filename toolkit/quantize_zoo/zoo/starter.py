@@ -48,6 +48,8 @@ optimizer:
     accuracy_loss: 1.0        # TODO: percent of the FP32 value that INT8 may lose
     latency_reduce: 1.0       # TODO: FP32 time / INT8 time that is wanted
     benchmark: {{nthreads: 1, nstreams: 1, api_type: sync, batch_size: 1, duration_seconds: 1}}
+# For several devices write a matrix: models: [{name}.yml], devices: [...]. Name each device there that gets a file of
+# its own; one file for all of them is a fleet's: {{fleet: servers, members: [...]}}, valid on each of its members.
 """
 _ATTENTION = 4  # a layer of attention has two matrix multiplications beside its four linear ones
 _LONGEST = 128  # tokens, where the model takes any number

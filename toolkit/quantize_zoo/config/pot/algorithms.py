@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -247,7 +247,7 @@ def _accuracy_aware(
             warnings.append(ignored(source, (*at, key), why))
     own = {key: params.pop(key) for key in list(params) if key in _AWARE}
     lines = {keys[len(at) :]: line for keys, line in source.lines.items() if keys[: len(at)] == at}
-    aware = validate(AccuracyAware, ConfigSource(source.path, own, lines))
+    aware = validate(AccuracyAware, replace(source, data=own, lines=lines))
     if aware.annotation_free:
         why = "accuracy is that of the annotation, and not of what the FP32 model answers"
         warnings.append(ignored(source, (*at, "annotation_free"), why))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quantize_zoo import errors
+from quantize_zoo.config.pot.source import OptionsSource
 from quantize_zoo.config.yaml_source import ConfigSource
 from quantize_zoo.text.paths import is_file
 
@@ -88,7 +89,7 @@ def read_options(options: PotOptions) -> ConfigSource:
         "engine": engine,
         "compression": {"algorithms": [{"name": _ALGORITHMS[options.quantize], "params": params}]},
     }
-    return ConfigSource(Path("pot"), data, {})
+    return OptionsSource(Path("pot"), data, {})
 
 
 def _refuse_beside_a_file(options: PotOptions) -> None:

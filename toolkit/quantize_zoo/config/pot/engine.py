@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from pydantic import field_validator
 from quantize_zoo import errors
 from quantize_zoo.config.model import CheckerPaths
 from quantize_zoo.config.numbers import ShareAboveZero
-from quantize_zoo.config.pot.source import NO_MEANING, ignored
+from quantize_zoo.config.pot.source import NO_MEANING, OptionsSource, ignored, place_of
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
 from quantize_zoo.text.paths import is_file, is_folder
@@ -91,7 +91,8 @@ def read_engine(source: ConfigSource, engine: dict[str, Any], warnings: list[str
     if kind == "accuracy_checker":
         return _checker(source, engine, warnings)
     others = [key for key in engine if key in _CHECKER_KEYS and key != "name"]
-    warnings += [ignored(source, ("engine", key), f"engine.type is {kind}") for key in others]
+    why = f"{'--engine' if isinstance(source, OptionsSource) else 'engine.type'} is {kind}"
+    warnings += [ignored(source, ("engine", key), why) for key in others]
     options = {key: value for key, value in engine.items() if key not in (*_FREE_KEYS, *others)}
     return _images(source, options) if kind == "simplified" else _data_free(source, options, warnings)
 
@@ -99,15 +100,23 @@ def read_engine(source: ConfigSource, engine: dict[str, Any], warnings: list[str
 def image_files(data_source: Path) -> list[Path]:
     """Return the files that a folder, a pattern or a list names, by name; of a list in its order."""
     if is_file(data_source):
-        lines = data_source.read_text(encoding="utf-8").splitlines()
-        return [data_source.parent / line for line in lines if line]
+        return [data_source.parent / name for _, name in _lines(data_source)]
     if is_folder(data_source):
         return sorted(each for each in data_source.iterdir() if each.is_file())
     return sorted(each for each in data_source.parent.glob(data_source.name or ".") if each.is_file())
 
 
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Return what a list names, each with its line (from 1)."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.file_unreadable(path, str(error)) from error
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
 def _images(source: ConfigSource, options: dict[str, Any]) -> Images:
-    images = validate(_ImagesFile, ConfigSource(source.path, {"engine": options}, source.lines)).engine
+    images = validate(_ImagesFile, replace(source, data={"engine": options})).engine
     _require_source(source, images.data_source)
     return images
 
@@ -118,10 +127,12 @@ def _data_free(source: ConfigSource, options: dict[str, Any], warnings: list[str
     if (data_type := options.pop("data_type", "image")) != "image":
         raise errors.unknown_value(source.where(at), "engine.data_type", str(data_type), ["image"])
     options.pop("generate_data", None)  # there is nothing to download instead
-    folder = options.pop("data_source", None)
-    noise = validate(_NoiseFile, ConfigSource(source.path, {"engine": options}, source.lines)).engine
-    if folder is not None and image_files(Path(str(folder))):
-        return Images(data_source=Path(str(folder)), layout=noise.layout)
+    named = options.pop("data_source", None)
+    folder = None if named is None else Path(str(named))
+    noise = validate(_NoiseFile, replace(source, data={"engine": options})).engine
+    if folder is not None and image_files(folder):
+        _require_source(source, folder)
+        return Images(data_source=folder, layout=noise.layout)
     warnings.append(
         f"{source.where(('engine', 'type'))}: engine data_free calibrates on pictures of random noise, since there are "
         "no data: ranges may be far from those of real pictures; name some as data_source of the simplified engine"
@@ -130,13 +141,18 @@ def _data_free(source: ConfigSource, options: dict[str, Any], warnings: list[str
 
 
 def _require_source(source: ConfigSource, data_source: Path) -> None:
-    where = f"{source.where(('engine', 'data_source'))}: engine.data_source"
+    where = place_of(source, ("engine", "data_source"))
     if is_file(data_source) and data_source.suffix != ".txt":
         raise errors.bad_value(
             where, "data_source", str(data_source), "must be a folder, a pattern of file names or a .txt list"
         )
     if not is_folder(data_source) and not image_files(data_source):
         raise errors.file_missing(data_source, where, beside=False)
+    if is_file(data_source):
+        for number, name in _lines(data_source):
+            if not is_file(data_source.parent / name):
+                labelled = is_file(data_source.parent / name.split()[0])
+                raise errors.no_listed_picture(f"{data_source}:{number}", name, labelled=labelled)
 
 
 def _checker(source: ConfigSource, engine: dict[str, Any], warnings: list[str]) -> CheckerEngine:
@@ -179,8 +195,7 @@ def _with_parts(engine: CheckerEngine) -> CheckerEngine:
 def _file(source: ConfigSource, key: str, named: Any) -> Path:
     path = Path(str(named)).absolute()
     if not is_file(path):
-        where = f"{source.where(('engine', key))}: engine.{key}"
-        raise errors.file_missing(Path(str(named)), where, beside=False)
+        raise errors.file_missing(Path(str(named)), place_of(source, ("engine", key)), beside=False)
     return path
 
 

@@ -5,7 +5,7 @@ A key that was POT's and has no meaning here is a warning that says what replace
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from quantize_zoo.config.numbers import Flag
 from quantize_zoo.config.pot.algorithms import AccuracyAware, Algorithm, translate
 from quantize_zoo.config.pot.command_line import PotOptions, read_options
 from quantize_zoo.config.pot.engine import Engine, read_engine
-from quantize_zoo.config.pot.source import read_pot_file, without_meaning
+from quantize_zoo.config.pot.source import place_of, read_pot_file, without_meaning
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
 from quantize_zoo.text.paths import is_file
@@ -62,7 +62,8 @@ class _File(Strict):
 class PotJob:
     """A POT configuration; it is a search if there is an ``optimizer`` or accuracy is to be kept (``accuracy_aware``).
 
-    ``weights`` are those of the model, if they do not lie beside it under its name.
+    ``weights`` are those of the model, if they do not lie beside it under its name. ``names`` are what names weights
+    and model: options, or keys of the file.
     """
 
     name: str
@@ -76,6 +77,7 @@ class PotJob:
     dump_intermediate: bool
     source: Path
     warnings: tuple[str, ...]
+    names: tuple[str, str] = ("weights", "model")
 
     @property
     def is_search(self) -> bool:
@@ -138,10 +140,10 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
     data = without_meaning(source, warnings)
     _refuse_cascade(source, data)
     data = _with_engine(data, options)
-    file = validate(_File, ConfigSource(source.path, data, source.lines))
+    file = validate(_File, replace(source, data=data))
     for key, named in (("model", file.model.model), ("weights", file.model.weights)):
         if named is not None and not is_file(named):
-            raise errors.file_missing(named, f"{source.where(('model', key))}: model.{key}", beside=False)
+            raise errors.file_missing(named, place_of(source, ("model", key)), beside=False)
     compression = file.compression
     target = _target(source, compression.target_device)
     found = translate(source, compression.algorithms, compression.target_device, compression.model_type, warnings)
@@ -156,7 +158,7 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
         "optimizer": _optimizer(file.optimizer) if file.optimizer else {},
     }
     lines = _moved(source.lines, [position for position, _ in found.algorithms])
-    translated = validate(_Translated, ConfigSource(source.path, content, lines))
+    translated = validate(_Translated, replace(source, data=content, lines=lines))
     weights = file.model.weights
     beside = file.model.model.with_suffix(".bin")
     return PotJob(
@@ -171,6 +173,7 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
         dump_intermediate=compression.dump_intermediate_model,
         source=path.absolute(),
         warnings=tuple(warnings),
+        names=(place_of(source, ("model", "weights")), "-m" if options.config is None else "model.model"),
     )
 
 

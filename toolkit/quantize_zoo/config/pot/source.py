@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,37 @@ _OF_BORDERS = {"granularity": "the border's granularity is the tensor's"}
 _OF_MODELS = {"name": "POT's key is model_name; without it the model is named after its file"}
 
 
+# What stands in the file that POT's options stand for, by the option that said it.
+_OPTIONS: dict[tuple[Key, ...], str] = {
+    ("model", "model"): "-m",
+    ("model", "weights"): "-w",
+    ("engine", "type"): "--engine",
+    ("engine", "config"): "--ac-config",
+    ("engine", "data_source"): "--data-source",
+    ("engine", "shape"): "--shape",
+    ("compression", "algorithms", 0, "params", "preset"): "--preset",
+    ("compression", "algorithms", 0, "params", "maximal_drop"): "--max-drop",
+    ("compression", "algorithms"): "-q",
+}
+
+
+class OptionsSource(ConfigSource):
+    """POT's command line as the values of the file that it stands for; places are options."""
+
+    def where(self, location: Sequence[Key]) -> str:
+        """Return the option that said what stands at these keys."""
+        keys = tuple(location)
+        while keys and keys not in _OPTIONS:
+            keys = keys[:-1]
+        return _OPTIONS.get(keys, str(self.path))
+
+
+def place_of(source: ConfigSource, at: tuple[Key, ...], name: str = "") -> str:
+    """Return an option, or the place of keys in a file with their name, by default all of them."""
+    where = source.where(at)
+    return where if isinstance(source, OptionsSource) else f"{where}: {name or '.'.join(map(str, at))}"
+
+
 def read_pot_file(path: Path) -> ConfigSource:
     """Read a POT file: YAML if its name says so, else JSON with comments.
 
@@ -85,7 +116,7 @@ def without_meaning(source: ConfigSource, warnings: list[str]) -> Any:
 
 def ignored(source: ConfigSource, at: tuple[Key, ...], why: str) -> str:
     """Return the warning of a key that is not looked at."""
-    return f"{source.where(at)}: {at[-1]} is ignored: {why}"
+    return f"{place_of(source, at, str(at[-1]))} is ignored: {why}"
 
 
 def _kept(source: ConfigSource, data: Any, at: tuple[Key, ...], warnings: list[str]) -> Any:

@@ -38,7 +38,7 @@ from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Evaluation, EvaluationPool, Known, Survey
-from quantize_zoo.store import ReferencePoint, WorkerUse
+from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
 from quantize_zoo.text.files import write_together
 
 _PENDING = 256  # trials of a cell at most: each waits in a thread
@@ -260,6 +260,11 @@ class _DaskCell:
         )
         finished: Finished = written.value
         return finished
+
+    def elsewhere(self, path: Path, seconds: float) -> tuple[Elsewhere, ...]:
+        read = {each.name: each.read_bytes() for each in (path, path.with_suffix(".bin"))}
+        found: tuple[Elsewhere, ...] = self._measure(tasks.elsewhere, path.name, read, seconds)
+        return found
 
     def hold(self, request: GateRequest) -> GateResult:
         baseline = request.baseline.content

@@ -56,11 +56,13 @@ def files_of(cell: Cell) -> CellFiles:
 def batches(files: CellFiles, wanted: list[str]) -> Iterator[dict[str, bytes]]:
     """Read the files with these hashes, as many at once as one message should carry."""
     batch: dict[str, bytes] = {}
-    for digest, path in {digest: path for path, digest in files.hashes if digest in wanted}.items():
+    size, sought = 0, frozenset(wanted)  # 50,000 files, and as many hashes
+    for digest, path in {digest: path for path, digest in files.hashes if digest in sought}.items():
         batch[digest] = Path(path).read_bytes()
-        if sum(map(len, batch.values())) >= _BATCH_BYTES:
+        size += len(batch[digest])
+        if size >= _BATCH_BYTES:
             yield batch
-            batch = {}
+            batch, size = {}, 0
     if batch:
         yield batch
 

@@ -250,6 +250,20 @@ def finish(longest: Mapping[str, float], key: str, option: ModelOption, accuracy
     return _calibrated(longest, key, task)
 
 
+def elsewhere(
+    longest: Mapping[str, float], key: str, model: str, contents: Mapping[str, bytes], seconds: float
+) -> Done:
+    """Run ``CellWork.elsewhere`` on the model's files."""
+
+    def task(process: CellProcess) -> Any:
+        with tempfile.TemporaryDirectory() as name:
+            for file, content in contents.items():
+                Path(name, file).write_bytes(content)
+            return process.call(CellSession.elsewhere, Path(name, model), seconds)
+
+    return _calibrated(longest, key, task)
+
+
 def hold(longest: Mapping[str, float], key: str, request: GateRequest, contents: Mapping[str, bytes]) -> Done:
     """Run ``CellWork.hold`` on the files of the request, with the runtimes that are here; pictures come back."""
 

@@ -1,0 +1,106 @@
+"""One model for a fleet against the models of its members' own cells.
+
+    python tests/benchmarks/fleet.py SEEDS TRIALS MODEL...
+
+For each seed the models are searched for each member by itself, and once for all of them, with the same number of
+trials. The model of a member's cell is scored on the other members as a night does it (``portability``); the fleet's on
+each of its members. A model is invalid somewhere if its loss is surely beyond the target there, on the samples of the
+search or on those that the search never saw. Prints Markdown: for each model the share of seeds with a cell whose model
+is invalid somewhere, the same of the fleet's, its mean ratio over that of the cells' own models (each on its member,
+weighted by the shares), and the seconds of a trial: the fleet's, and those of the members' cells together.
+"""
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import yaml
+
+ZOO = Path(__file__).parents[2] / "model_zoo_configs" / "embedded"
+MEMBERS = (
+    {"device": "CPU", "share": 0.5},
+    {"device": "CPU", "isa": "AVX2", "share": 0.3},
+    {"device": "CPU", "isa": "AVX512_CORE_VNNI", "share": 0.2},
+)
+LABELS = {"CPU": 0.5, "CPU[AVX2]": 0.3, "CPU[AVX512_CORE_VNNI]": 0.2}
+HEADER = (
+    "| model | seeds | a cell's model is invalid on another member | the fleet's model is invalid | not played "
+    "| fleet's mean ratio / the cells' own | seconds of a fleet's trial | of its members' cells together |"
+)
+
+
+def night(models, seed, trials, folder):
+    """Run all cells and the fleet, and return the cells of the document by model and device."""
+    alone = [{key: value for key, value in member.items() if key != "share"} for member in MEMBERS]
+    devices = [*alone, {"fleet": "fleet", "members": list(MEMBERS)}]
+    matrix = {"models": [str(ZOO / f"{model}.yml") for model in models], "devices": devices}
+    (folder / "matrix.yml").write_text(yaml.safe_dump(matrix))
+    command = [
+        sys.executable, "-m", "quantize_zoo", "run", folder / "matrix.yml", "--reports", folder / f"reports-{seed}",
+        "--max-trials", str(trials), "--seed", str(seed), "--json",
+    ]  # fmt: skip
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    return {(cell["model"], cell["device"]): cell for cell in json.loads(ended.stdout)["cells"]}
+
+
+def is_invalid(found, allowed):
+    losses = [found["accuracy_loss_share"], found["holdout"] and found["holdout"]["accuracy_loss_share"]]
+    return any(loss and loss["low"] is not None and loss["low"] > allowed for loss in losses)
+
+
+def elsewhere(cell, precision):
+    """What a cell's model is on the other members, by their names; None where the time did not suffice."""
+    names = {f"CPU[{precision}]": "CPU"} | {label: label for label in LABELS}
+    found = {names.get(each["environment"]): each for each in cell["final"]["portability"]}
+    return {label: found.get(label) for label in LABELS if label != cell["device"]}
+
+
+def seconds_of(cell):
+    return median(
+        sum(trial[f"{part}_s"] for part in ("build", "compile", "accuracy", "latency", "overhead"))
+        for trial in cell["trials"]
+        if trial["score"] and trial["reused_from"] is None
+    )
+
+
+def compare(cells, model):
+    """Return for one seed: the cell's models invalid elsewhere, places not played, the fleet's, ratio, seconds."""
+    own = {label: cells[model, label] for label in LABELS}
+    fleet = cells[model, "fleet"]
+    allowed = fleet["params"]["accuracy_loss"] / 100
+    precision = own["CPU"]["reference"]["execution"]["inference_precision"]
+    places = [each for cell in own.values() for each in elsewhere(cell, precision).values()]
+    played = [each for each in places if each is not None and not each["skipped"]]
+    bad = any(is_invalid(each, allowed) for each in played)
+    ours = [is_invalid(each, allowed) for each in fleet["final"]["members"]]
+    logs = {label: math.log(cell["final"]["latency"]["speedup"]["value"]) for label, cell in own.items()}
+    alone = math.exp(sum(LABELS[label] * value for label, value in logs.items()))
+    ratio = fleet["final"]["latency"]["speedup"]["value"] / alone
+    return bad, len(places) - len(played), any(ours), ratio, seconds_of(fleet), sum(map(seconds_of, own.values()))
+
+
+def main():
+    seeds, trials, *models = sys.argv[1:]
+    print(HEADER + "\n|" + " --- |" * HEADER.count(" | ") + " --- |", flush=True)
+    found = {model: [] for model in models}
+    with tempfile.TemporaryDirectory() as name:
+        for seed in range(int(seeds)):
+            cells = night(models, seed, int(trials), Path(name))
+            for model in models:
+                found[model].append(compare(cells, model))
+                print(f"seed {seed}, {model}: {found[model][-1]}", file=sys.stderr, flush=True)
+    for model, rows in found.items():
+        bad, skipped, ours, ratios, fleets, sums = zip(*rows, strict=True)
+        print(
+            f"| {model} | {len(rows)} | {sum(bad)} | {sum(ours)} | {sum(skipped)} "
+            f"| {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}) "
+            f"| {median(fleets):.2f} | {median(sums):.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Environments that a machine plays for others, and what is said where the best model does not hold in one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from builders import cell_record, convolution, estimate, final, latency, model, parameter, trial
+from quantize_zoo.config import BenchmarkParams, DeviceSpec
+from quantize_zoo.graph import read_model, save_model
+from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.report import render_cell, render_index, render_markdown
+from quantize_zoo.report.json_document import json_value
+from quantize_zoo.scoring import (
+    Estimate,
+    Side,
+    accuracy_properties,
+    compile_for_accuracy,
+    latency_properties,
+    measure_in_process,
+    playable_environments,
+    start_runtime,
+)
+from quantize_zoo.store import Elsewhere, Holdout
+from unit.test_verdict import report_of
+
+CPU = DeviceSpec(device="CPU")
+F32 = DeviceSpec(device="CPU", inference_precision="f32")
+OLD = ("SSE41", "AVX", "AVX2")
+NEW = (*OLD, "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16")
+
+
+def labels(own, precision, limit="", available=NEW):
+    return [each.label for each in playable_environments(own, precision, limit, available)]
+
+
+def test_a_new_cpu_plays_its_precisions_and_all_sets_below_its_own():
+    below = ["CPU[AVX2]", "CPU[AVX512_CORE_VNNI]", "CPU[AVX512_CORE]", "CPU[AVX]", "CPU[SSE41]"]
+    assert labels(CPU, "bf16") == ["CPU[f32]", *below]
+    assert labels(F32, "f32") == ["CPU[bf16]", *below]
+
+
+def test_a_limited_cell_is_scored_without_its_limit_too():
+    assert labels(DeviceSpec(device="CPU", isa="AVX2", inference_precision="f32"), "f32") == [
+        "CPU[f32]", "CPU[bf16]", "CPU[AVX512_CORE_VNNI]", "CPU[AVX512_CORE]", "CPU[AVX]", "CPU[SSE41]",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("limit", "available"), [("", OLD), ("AVX2", NEW)])
+def test_what_is_above_the_machine_cannot_be_played(limit, available):
+    assert labels(CPU, "f32", limit, available) == ["CPU[AVX]", "CPU[SSE41]"]
+
+
+def test_only_a_cpu_is_played():
+    assert labels(DeviceSpec(device="GPU"), "f16") == []
+
+
+def test_properties_go_with_it_but_for_the_precision():
+    own = DeviceSpec(device="CPU", device_config={"INFERENCE_PRECISION_HINT": "bf16", "ENABLE_CPU_PINNING": False})
+    found = playable_environments(own, "bf16", "", NEW)
+    assert {tuple(each.device_config.items()) for each in found} == {(("ENABLE_CPU_PINNING", False),)}
+
+
+# A process that plays one
+
+
+@pytest.fixture
+def file(tmp_path):
+    image = parameter((1, 3, 8, 8))
+    save_model(model(ops.relu(convolution(image, 3, 4, "conv", 3)), image), tmp_path / "net.xml")
+    return tmp_path / "net.xml"
+
+
+def samples(*sizes):
+    rng = np.random.default_rng(0)
+    return [{"image": rng.normal(size=(1, 3, size, size)).astype(np.float32)} for size in sizes]
+
+
+def test_many_samples_at_once_come_back_in_their_order(file):
+    given = samples(*[8] * 70)
+    compiled = compile_for_accuracy(read_model(file), F32)
+    with start_runtime() as process:
+        process.load(Side(file, "CPU", accuracy_properties(F32)))
+        found = list(process.infer(given))
+    assert len(found) == len(given)
+    for sample, outputs in zip(given, found, strict=True):
+        (value,) = outputs.values()
+        np.testing.assert_array_equal(value, compiled(sample)[0])
+
+
+def test_samples_of_different_shapes_come_back_as_they_are(tmp_path):
+    image = parameter((1, 3, -1, -1))
+    save_model(model(ops.relu(convolution(image, 3, 4, "conv", 3)), image), tmp_path / "net.xml")
+    with start_runtime() as process:
+        process.load(Side(tmp_path / "net.xml", "CPU", accuracy_properties(F32)))
+        found = [next(iter(each.values())).shape for each in process.infer(samples(8, 5, 8))]
+    assert found == [(1, 4, 8, 8), (1, 4, 5, 5), (1, 4, 8, 8)]
+
+
+def test_a_limit_is_the_processs_own(file):
+    """The model runs in the set that its process is limited to, whatever this one's limit is."""
+    with start_runtime(isa="SSE41") as process:
+        process.load(Side(file, "CPU", {**accuracy_properties(F32), "PERF_COUNT": True}))
+        process.feed(samples(8))
+        process.run(0, 1)
+        kernels = {kernel for _, _, kernel, _ in process.profile(0)[0]}
+        assert process.precision() == "f32"
+    assert not any("avx" in kernel for kernel in kernels), kernels
+
+
+def test_latency_in_a_process_is_that_of_several_compilations_in_turns(file):
+    benchmark = BenchmarkParams(duration_seconds=0.2)
+    side = Side(file, "CPU", latency_properties(F32, benchmark))
+    with start_runtime() as process:
+        found = measure_in_process(process, (side, side), samples(8), benchmark)
+    assert len(found.compilations) >= 4
+    assert found.ratio.low < 1.5
+    assert found.ratio.high > 0.67
+    assert found.reference_us.value > 0
+
+
+# What is said of it
+
+
+def elsewhere(lost, half=0.001, holdout=None, **changes):
+    found = Elsewhere(
+        "CPU[AVX2]", "f32", estimate(0.9), estimate(0.9 - lost), estimate(lost, half, ""),
+        holdout and Holdout(estimate(0.9), estimate(0.9 - holdout), estimate(holdout, half, "")), latency(1.5),
+    )  # fmt: skip
+    return replace(found, **changes)
+
+
+def reported(*found):
+    cell = cell_record([trial(0, 0.0, 1.5)], replace(final(0, 1.5), portability=found))
+    return report_of(cell)
+
+
+def test_a_loss_that_is_surely_beyond_the_target_elsewhere_is_a_warning_everywhere_and_no_alarm():
+    report = reported(elsewhere(0.04))
+    verdict = report.cells[0].verdict
+    assert (verdict.status, verdict.alarms, report.exit_status) == ("met", (), 0)
+    assert verdict.warnings == (
+        "not portable to CPU[AVX2]: there the best loses at least 3.90 % of FP32 on the samples of the search, "
+        "1 % are allowed",
+    )
+    for text in (render_index(report), render_cell(report, report.cells[0]), render_markdown(report)):
+        assert "not portable to CPU" in text
+    document = json_value(report)["cells"][0]
+    assert document["verdict"]["warnings"] == list(verdict.warnings)
+    assert document["final"]["portability"][0]["accuracy_loss_share"]["value"] == 0.04
+
+
+def test_the_holdout_decides_where_it_is_sure():
+    (warning,) = reported(elsewhere(0.04, holdout=0.05)).cells[0].verdict.warnings
+    assert "4.90 % of FP32 on samples that the search never saw" in warning
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        elsewhere(0.011, half=0.005),
+        elsewhere(0.04, accuracy_loss=Estimate(0.04, None, None, "", 9)),
+        Elsewhere("CPU[AVX2]", skipped="not played"),
+    ],
+    ids=["not sure", "no interval", "not played"],
+)
+def test_what_is_not_sure_is_no_warning(found):
+    report = reported(found)
+    assert report.cells[0].verdict.warnings == ()
+    assert "CPU[AVX2]" in render_cell(report, report.cells[0])

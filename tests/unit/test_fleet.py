@@ -1,0 +1,251 @@
+"""A fleet: what its configuration may say, which candidate is valid, who is asked first, and what its latency is."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from builders import Scorer, cell_record, estimate, final, latency, option, reference, trial
+from quantize_zoo.cell import Cell
+from quantize_zoo.config import DeviceSpec, FleetSpec, OptimizerParams, load_matrix
+from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.matrix import expand
+from quantize_zoo.matrix.night import _stand_ins
+from quantize_zoo.report import render_cell
+from quantize_zoo.report.json_document import json_value
+from quantize_zoo.scoring import Estimate
+from quantize_zoo.search import (
+    Built,
+    Evaluation,
+    MemberScore,
+    Score,
+    Scored,
+    TrialRecorder,
+    best_trial,
+    combined_latency,
+    is_slower,
+    loss,
+    meets_targets,
+)
+from quantize_zoo.search.members import asking_order
+from quantize_zoo.store import Elsewhere, FleetMember
+from unit.test_verdict import report_of
+
+CPU, AVX2 = {"device": "CPU", "share": 0.75}, {"device": "CPU", "isa": "AVX2", "share": 0.25}
+MODEL = "name: net\nmodel: net.onnx\naccuracy_checker: {models: []}\n"
+
+
+def fleet(*members, **changes):
+    return FleetSpec.model_validate({"fleet": "servers", "members": members or (CPU, AVX2), **changes})
+
+
+@pytest.fixture
+def matrix(tmp_path):
+    """Load a matrix whose devices are these."""
+
+    def load(*devices, **changes):
+        (tmp_path / "net.onnx").write_text("")
+        (tmp_path / "net.yml").write_text(MODEL)
+        (tmp_path / "all.yml").write_text(json.dumps({"models": ["net.yml"], "devices": devices, **changes}))
+        return load_matrix(tmp_path / "all.yml")
+
+    return load
+
+
+# Its configuration
+
+
+def test_it_is_one_cell_of_its_own_name_beside_others(matrix):
+    loaded = matrix("CPU", {"fleet": "servers", "members": [CPU, AVX2]})
+    cells = expand(loaded)
+    assert [cell.key.label for cell in cells] == ["net-CPU", "net-servers"]
+    assert cells[1].device.label == "CPU", "the first member leads"
+    assert cells[1].fleet.shares == {"CPU": 0.75, "CPU[AVX2]": 0.25}
+    assert [cell.key.label for cell in expand(loaded.select([], ["servers"]))] == ["net-servers"]
+
+
+def test_members_without_shares_have_the_same():
+    assert fleet("CPU", {"device": "CPU", "isa": "AVX2"}).shares == {"CPU": 0.5, "CPU[AVX2]": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ({"fleet": "servers", "members": [CPU]}, "members"),
+        ({"fleet": "servers", "members": [CPU, CPU]}, "members has CPU more than once"),
+        ({"fleet": "servers", "members": ["CPU", AVX2]}, "give all of them a share, or none"),
+        ({"fleet": "servers", "members": [CPU, {**AVX2, "share": 0.5}]}, "their shares are 1.25 together"),
+        ({"fleet": "GPU", "members": [CPU, AVX2]}, "GPU is a device"),
+        ({"fleet": "servers", "members": [CPU, {**AVX2, "models": ["net"]}]}, "models are named beside members"),
+        ({"fleet": "servers", "members": [CPU, {**AVX2, "isa": "AVX3"}]}, "unknown value 'AVX3'"),
+        ({"fleet": "servers", "members": [CPU, {**AVX2, "shre": 1}]}, "did you mean 'share'?"),
+        ({"fleet": "servers", "members": [CPU, {"device": "TPU", "share": 0.25}]}, "devices.0.members.1.device"),
+        ({"fleet": "servers", "member": [CPU, AVX2]}, "members"),
+        ({"fleet": "servers", "members": [CPU, AVX2], "models": ["nett"]}, "did you mean 'net'?"),
+        ({"device": "CPU", "members": [CPU, AVX2]}, "unknown key 'devices.0.members'"),
+    ],
+)
+def test_what_is_wrong_with_it_is_told_with_its_place(matrix, device, message):
+    with pytest.raises(ConfigurationError) as caught:
+        matrix(device)
+    assert message in str(caught.value)
+    assert "all.yml:1" in str(caught.value)
+
+
+def test_another_member_leads_where_the_first_is_not_here(matrix):
+    loaded = matrix({"fleet": "servers", "members": [{"device": "GPU"}, "CPU", {"device": "CPU", "isa": "AVX2"}]})
+    (cell,) = expand(loaded)
+    assert [each.device.label for each in _stand_ins(cell, loaded)] == ["CPU", "CPU[AVX2]"]
+    assert {each.key.label for each in _stand_ins(cell, loaded)} == {"net-servers"}
+    required = loaded.model_copy(update={"on_missing_device": "fail"})
+    assert _stand_ins(cell, required) == []
+    assert [each.scored_on_cpu for each in _stand_ins(Cell(cell.model, DeviceSpec(device="GPU")), loaded)] == []
+
+
+# Which candidate is valid, and who is asked
+
+
+PARAMS = OptimizerParams(accuracy_loss=1, latency_reduce=1)
+
+
+def member(name, lost, ended=False):
+    return MemberScore(name, estimate(1 - lost), lost, ended)
+
+
+def evaluation(number, *members, ratios=(), slower=(), hopeless=False):
+    scored = Scored(members[0].accuracy, {"m": 1.0}, None, hopeless, 0.0, 0.0, members)
+    timed = replace(
+        Scorer().measure(1),
+        members={name: latency(ratio) for name, ratio in ratios},
+        latency=combined_latency({name: latency(ratio) for name, ratio in ratios}, dict.fromkeys("ab", 0.5))
+        if ratios
+        else None,
+        slower=slower,
+    )
+    return Evaluation(Built(f"candidate {number}", f"structure {number}", 0.0), scored, None if hopeless else timed)
+
+
+def recorded(*evaluations):
+    recorder = TrialRecorder(PARAMS, 1.0, members=("a", "b"))
+    for number, each in enumerate(evaluations):
+        recorder.finish(recorder.draft("search", 0, option(number)), each, 0.1)
+    return recorder
+
+
+def test_a_trial_loses_what_it_loses_on_the_worst_member():
+    first = evaluation(0, member("a", 0.002), member("b", 0.02), ratios=[("a", 2.0), ("b", 2.0)])
+    (found,) = recorded(first).trials
+    assert found.score.accuracy_loss == 0.02
+    assert [each.latency.ratio.value for each in found.members] == [2.0, 2.0]
+
+
+def test_the_best_is_valid_on_all_members_and_slower_on_none():
+    trials = recorded(
+        evaluation(0, member("a", 0.0), member("b", 0.02), ratios=[("a", 3.0), ("b", 3.0)]),
+        evaluation(1, member("a", 0.0), member("b", 0.0), ratios=[("a", 4.0), ("b", 0.5)], slower=("b",)),
+        evaluation(2, member("a", 0.0), member("b", 0.001), ratios=[("a", 1.2), ("b", 1.1)]),
+    ).trials
+    assert best_trial(trials, PARAMS).number == 2
+    assert meets_targets(trials[2].score, PARAMS)
+    assert not meets_targets(trials[1].score, PARAMS)
+
+
+def test_what_is_slower_on_a_member_is_worse_for_the_search_than_what_is_not():
+    base = Score(0.0, 1.5, 1.0)
+    assert loss(replace(base, slower=("b",)), base, PARAMS) > loss(base, base, PARAMS) + 1
+
+
+def test_a_candidate_that_ended_at_a_member_says_what_it_lost_there():
+    first = evaluation(0, member("a", 0.0), member("b", 0.0), ratios=[("a", 1.2), ("b", 1.1)])
+    (_, ended) = recorded(first, evaluation(1, member("b", 0.3, ended=True), hopeless=True)).trials
+    assert ended.pruned.accuracy_loss == 0.3
+    assert [(each.name, each.ended) for each in ended.members] == [("b", True)]
+
+
+def test_a_structure_that_was_measured_lends_its_latency_on_each_member():
+    twin = evaluation(1, member("a", 0.0), member("b", 0.0))
+    twin = replace(twin, built=replace(twin.built, structure="structure 0"), timed=None)
+    first = evaluation(0, member("a", 0.0), member("b", 0.0), ratios=[("a", 4.0), ("b", 0.5)], slower=("b",))
+    (_, found) = recorded(first, twin).trials
+    assert [each.latency.ratio.value for each in found.members] == [4.0, 0.5]
+    assert found.score.slower == ("b",)
+    assert found.measurement.latency_from == 0
+
+
+def test_the_member_on_which_most_fail_is_asked_first():
+    fine, bad = member("a", 0.0), member("b", 0.05)
+    assert asking_order(("a", "b"), [], 0.01) == ("a", "b")
+    assert asking_order(("a", "b"), [(fine, bad)], 0.01) == ("b", "a")
+    # Asked first, it ends candidates before the other is asked; that one's rate does not become worse by that.
+    assert asking_order(("a", "b"), [(fine, bad), (bad,), (bad,)], 0.01) == ("b", "a")
+    known = recorded(evaluation(0, fine, bad, ratios=[("a", 2.0), ("b", 2.0)])).known()
+    assert (known.members, known.found) == (("b", "a"), False)
+
+
+def test_it_is_known_when_a_candidate_is_valid_everywhere():
+    assert recorded(evaluation(0, member("a", 0.0), member("b", 0.0), ratios=[("a", 2.0), ("b", 2.0)])).known().found
+
+
+# Its latency
+
+
+def test_latency_is_the_geometric_mean_weighted_by_the_shares():
+    found = combined_latency({"a": latency(2.0), "b": latency(0.5)}, {"a": 0.75, "b": 0.25})
+    assert found.ratio.value == pytest.approx(2**0.75 * 0.5**0.25)
+    assert found.reference_us.value / found.candidate_us.value == pytest.approx(found.ratio.value)
+    halves = [share * math.log(each.ratio.high / each.ratio.low) / 2 for share, each in (
+        (0.75, latency(2.0)), (0.25, latency(0.5)),
+    )]  # fmt: skip
+    assert math.log(found.ratio.high / found.ratio.value) == pytest.approx(math.hypot(*halves))
+
+
+def test_members_without_a_latency_do_not_count():
+    assert combined_latency({"b": latency(3.0)}, {"a": 0.75, "b": 0.25}).ratio.value == pytest.approx(3.0)
+
+
+def test_slower_is_what_is_surely_slower():
+    slow, unsure = (replace(latency(0.95), ratio=Estimate(0.95, 0.9, high, "x", 5)) for high in (0.99, 1.01))
+    assert is_slower(slow)
+    assert not is_slower(unsure)
+    assert not is_slower(None)
+
+
+# What is reported
+
+
+def reported(*members, slower=()):
+    fleet = (
+        FleetMember("CPU", 0.75, estimate(0.9), "bf16"),
+        FleetMember("CPU[AVX2]", 0.25, estimate(0.9), "f32", played=True),
+        FleetMember("GPU", 0.0, unavailable="OpenVINO has no device GPU here"),
+    )
+    cell = cell_record(
+        [trial(0, 0.0, 1.5, members=(member("CPU", 0.0), member("CPU[AVX2]", 0.002)))],
+        replace(final(0, 1.5), members=members, slower=slower),
+        reference=reference(fleet=fleet),
+        device="servers",
+    )
+    return report_of(cell)
+
+
+def on(name, ratio):
+    return Elsewhere(name, "f32", estimate(0.9), estimate(0.89), estimate(0.011, 0.001, ""), None, latency(ratio))
+
+
+def test_a_page_has_a_column_for_each_member_and_says_which_is_played_and_which_is_not_here():
+    report = reported(on("CPU", 1.6), on("CPU[AVX2]", 1.2))
+    page = render_cell(report, report.cells[0])
+    section = page[page.index('id="members"') : page.index('id="trials"')]
+    for text in ("CPU[AVX2]", "played, held to its instruction set", "OpenVINO has no device GPU here", "1.200 ["):
+        assert text in section
+    document = json_value(report)["cells"][0]
+    assert [each["environment"] for each in document["final"]["members"]] == ["CPU", "CPU[AVX2]"]
+    assert [each["name"] for each in document["trials"][0]["members"]] == ["CPU", "CPU[AVX2]"]
+    assert [each["share"] for each in document["reference"]["fleet"]] == [0.75, 0.25, 0.0]
+
+
+def test_a_model_that_is_slower_on_a_member_misses_the_latency_target():
+    verdict = reported(on("CPU", 1.6), on("CPU[AVX2]", 0.9), slower=("CPU[AVX2]",)).cells[0].verdict
+    assert (verdict.status, verdict.cause) == ("missed", "latency")
+    assert "slower than FP32 on members of the fleet: CPU[AVX2] 0.90x" in verdict.reason

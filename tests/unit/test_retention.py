@@ -1,0 +1,175 @@
+"""What is kept of the history: the newest runs, those of baselines, and all that what is kept needs."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from builders import final, option, reference, trial
+from kill_store import start_cell, start_run
+from quantize_zoo.config import load_matrix
+from quantize_zoo.errors import CellError, ConfigurationError
+from quantize_zoo.store import Store
+from stores import execute
+from unit.test_gate_and_report import good
+from unit.test_offers import store_run
+
+
+def runs(url):
+    return sorted(row[0] for row in execute(url, "SELECT id FROM runs"))
+
+
+def nights(url, count):
+    """A store of so many runs of one cell, each with a trial of its own."""
+    store, cells = Store(url), []
+    for number in range(count):
+        start_run(store, f"night{number}")
+        cells.append(start_cell(store, f"night{number}"))
+        store.add_trial(cells[-1], trial(number, 0.0, 1.5, option(number)))
+        store.finish_run(f"night{number}", "finished")
+    return store, cells
+
+
+def test_the_newest_runs_stay_with_their_cells_and_trials(url):
+    store, _ = nights(url, 4)
+    before = store.load_run("night3")
+    assert store.prune(2, set()) == ["night1", "night0"]
+    assert runs(url) == ["night2", "night3"]
+    assert store.load_run("night3") == before
+    counts = [execute(url, f"SELECT count(*) FROM {name}")[0][0] for name in ("cells", "trials", "contents")]
+    assert counts == [2, 2, 3], "the facts that both have, and the base of each"
+
+
+def test_what_is_kept_or_not_over_stays_whatever_its_age(url):
+    store, _ = nights(url, 3)
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("UPDATE runs SET status = 'running' WHERE id = 'night0'"))
+    assert store.prune(1, {"night1"}) == []
+    assert runs(url) == ["night0", "night1", "night2"]
+
+
+def test_a_cell_keeps_the_trials_of_those_that_it_goes_on_from(url):
+    """Also where they were stored against another option than its own."""
+    store, cells = nights(url, 4)
+    for cell, before in zip(cells[1:], cells, strict=False):
+        store.set_continues(cell, before)
+    expected = store.trials(cells[3])
+    assert [each.number for each in expected] == [0, 1, 2, 3]
+    store.prune(2, set())
+    assert store.trials(cells[3]) == expected
+    assert store.trials(cells[2]) == expected[:3]
+    assert [each.cell_id for each in store.searches("net", "CPU")] == [cells[3]]
+
+
+def test_two_cells_that_go_on_from_the_same_one_both_keep_its_trials(url):
+    store, cells = nights(url, 3)
+    for cell in cells[1:]:
+        store.set_continues(cell, cells[0])
+    expected = [store.trials(cell) for cell in cells[1:]]
+    store.prune(2, set())
+    assert [store.trials(cell) for cell in cells[1:]] == expected
+
+
+def test_a_cell_without_trials_of_its_own_keeps_those_it_goes_on_from(url):
+    store, cells = nights(url, 1)
+    start_run(store, "late")
+    late = start_cell(store, "late")
+    store.set_continues(late, cells[0])
+    store.prune(1, set())
+    assert [each.option for each in store.trials(late)] == [option(0)]
+
+
+def test_pruning_a_damaged_store_is_refused_and_deletes_nothing(url):
+    store, cells = nights(url, 3)
+    store.set_continues(cells[2], cells[1])
+    execute(url, f"UPDATE cells SET continues = {cells[2]} WHERE id = {cells[1]}")
+    with pytest.raises(CellError, match=r"cannot write to the store .*goes on from cell"):
+        store.prune(1, set())
+    assert runs(url) == ["night0", "night1", "night2"]
+
+
+@pytest.fixture
+def reports(tmp_path):
+    """A run whose cell is the baseline, and three later ones with folders."""
+    reports = store_run(tmp_path, good(), require_targets=False)
+    store = Store(f"sqlite:///{reports / 'store.db'}")
+    for number in range(3):
+        start_run(store, f"later{number}")
+        cell = start_cell(store, f"later{number}")
+        store.set_reference(cell, reference())
+        store.add_trial(cell, trial(0, 0.0, 1.5))
+        store.set_final(cell, final(0, 1.5))
+        store.finish_run(f"later{number}", "finished")
+        (reports / f"later{number}").mkdir()
+        (reports / f"later{number}" / "index.html").write_text("page")
+    store.close()
+    return reports
+
+
+def test_the_command_removes_runs_and_folders_and_keeps_those_of_baselines(quantize_zoo, reports):
+    assert quantize_zoo("baseline", "accept", "run", "--reports", reports)[0] == 0
+    status, out, err = quantize_zoo("prune", "--keep-nights", "1", "--keep-baselines", "--reports", reports)
+    assert (status, out) == (0, "pruned: 2 runs, 0 files of former baselines\n"), err
+    assert sorted(path.name for path in reports.iterdir() if path.is_dir()) == ["baselines", "later2", "run"]
+    assert quantize_zoo("report", "run", "--reports", reports)[0] in (0, 130)
+
+
+def test_files_of_a_baseline_stay_until_no_cell_has_it(quantize_zoo, reports):
+    assert quantize_zoo("baseline", "accept", "run", "--reports", reports)[0] == 0
+    files = sorted((reports / "baselines").iterdir())
+    assert quantize_zoo("prune", "--keep-nights", "1", "--reports", reports)[0] == 0
+    assert sorted((reports / "baselines").iterdir()) == files
+    assert runs(f"sqlite:///{reports / 'store.db'}") == ["later2"]
+    assert quantize_zoo("baseline", "drop", "net-CPU", "--reports", reports)[0] == 0
+    _, out, _ = quantize_zoo("prune", "--keep-nights", "1", "--reports", reports)
+    assert out == f"pruned: 0 runs, {len(files)} files of former baselines\n"
+    assert list((reports / "baselines").iterdir()) == []
+    assert "net-CPU" in quantize_zoo("baseline", "show", "--history", "--reports", reports)[1]
+
+
+def test_nothing_that_is_not_ours_is_removed(quantize_zoo, reports, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    (reports / "later0" / "index.html").unlink()
+    (reports / "later0").rmdir()
+    (reports / "later0").symlink_to(mine)
+    (reports / "baselines").mkdir()
+    (reports / "baselines" / "README").write_text("mine")
+    assert quantize_zoo("prune", "--keep-nights", "1", "--reports", reports)[0] == 0
+    assert (mine / "notes.txt").exists()
+    assert (reports / "baselines" / "README").exists()
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x"])
+def test_a_number_of_nights_that_is_none_is_refused(quantize_zoo, reports, number):
+    assert quantize_zoo("prune", "--keep-nights", number, "--reports", reports)[0] == 2
+    assert (reports / "later0").is_dir()
+
+
+def test_vacuum_gives_the_disk_back_what_was_deleted(sqlite):
+    store, _ = nights(sqlite, 1)
+    big = trial(1, 0.0, 1.5, failure="".join(chr(33 + (7 * each * each + each) % 94) for each in range(2_000_000)))
+    start_run(store, "old")
+    cell = start_cell(store, "old")
+    store.add_trial(cell, big)
+    store.finish_run("old", "finished")
+    start_run(store, "new")
+    store.finish_run("new", "finished")
+    path = Path(sqlite.removeprefix("sqlite:///"))
+    before = path.stat().st_size
+    store.prune(1, set())
+    store.vacuum()
+    assert path.stat().st_size < before
+
+
+def test_a_matrix_says_what_it_keeps(zoo, tmp_path):
+    model = zoo / "embedded" / "digits-resnet.yml"
+    text = f"models: [{model}]\ndevices: [{{device: CPU}}]\nretention: {{keep_nights: %s}}\n"
+    path = tmp_path / "matrix.yml"
+    path.write_text(text % 90)
+    found = load_matrix(path).retention
+    assert (found.keep_nights, found.keep_baselines) == (90, True)
+    path.write_text(text % 0)
+    with pytest.raises(ConfigurationError, match=r"retention.keep_nights"):
+        load_matrix(path)

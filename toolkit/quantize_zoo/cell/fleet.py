@@ -1,0 +1,294 @@
+"""A fleet's candidates: built once, asked about on every member, measured on each by itself.
+
+The member that leads runs in the cell's process, which also has data, adapter and metrics; each of the others runs in a
+process of its own, since oneDNN reads its limit once. They work one after another: never do two measure at once.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import openvino as ov
+
+from quantize_zoo.cell.candidates import Candidate, CellCandidates, Passed
+from quantize_zoo.cell.elsewhere import SampleSets, compared
+from quantize_zoo.cell.members import OtherMember, open_member
+from quantize_zoo.cell.values import Finished
+from quantize_zoo.config import DeviceSpec, FleetSpec
+from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
+from quantize_zoo.gate import Check
+from quantize_zoo.gate.holding import GateRequest, Tonight, hold_on_member
+from quantize_zoo.graph import read_model, save_model
+from quantize_zoo.quantization import ModelOption
+from quantize_zoo.scoring import (
+    Estimate,
+    PairedLatency,
+    available_instruction_sets,
+    mean_estimate,
+    require_device,
+)
+from quantize_zoo.search import (
+    Built,
+    Known,
+    MemberScore,
+    Scored,
+    Timed,
+    combined_latency,
+    is_slower,
+    meets_accuracy,
+    relative_accuracy_loss,
+)
+from quantize_zoo.store import Elsewhere, FleetMember, Holdout, ReferencePoint
+
+
+class _Draft:
+    """The file of the candidate at hand, for those that run in other processes; a new name for each."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._model: ov.Model | None = None
+        self._count = 0
+
+    def of(self, model: ov.Model) -> Path:
+        if model is not self._model:
+            self._path.unlink(missing_ok=True)
+            self._path.with_suffix(".bin").unlink(missing_ok=True)
+            self._count += 1
+            save_model(model, self._path)
+            self._model = model
+        return self._path
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"candidate-{self._count}.xml"
+
+
+class Fleet:
+    """The members of a fleet that are here; as long as the cell's process.
+
+    Args:
+        spec: the fleet.
+        work: the candidates of the member that leads.
+        limit: the instruction set that oneDNN is limited to where a member does not ask for one; empty for none.
+        folder: takes the file of the candidate at hand; it is removed with the process.
+
+    Raises:
+        CellError: the models run nowhere but in the cell's process, or FP32 cannot be scored on a member.
+
+    """
+
+    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path) -> None:
+        work.bench.accuracy.require_separable()
+        self._spec = spec
+        self._work = work
+        self._stack = ExitStack()
+        self._lead = work.cell.device.label
+        self._others: dict[str, OtherMember] = {}
+        self._draft = _Draft(folder)
+        self._fp32 = work.cell.model.model
+        rows = [self._open(member, member.isa or limit) for member in spec.members]
+        whole = sum(spec.shares[row.name] for row in rows if not row.unavailable)
+        self.members = tuple(
+            replace(row, share=0.0 if row.unavailable else spec.shares[row.name] / whole) for row in rows
+        )
+        self._shares = {row.name: row.share for row in self.members if not row.unavailable}
+
+    def candidates(self, known: Known) -> FleetCandidates:
+        """Return what evaluates an option on all members, as far as it is known which fail most."""
+        return FleetCandidates(self, known)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what the user should know of the members."""
+        for each in self.members:
+            if each.unavailable:
+                yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
+            elif each.played:
+                yield f"member {each.name} is played: this machine is held to its instruction set"
+
+    def build(self, option: ModelOption) -> tuple[Built, Candidate]:
+        """See ``Candidates``."""
+        return self._work.build(option)
+
+    def score(self, candidate: Candidate, known: Known, *, prune: bool) -> Scored:
+        """Ask the members one after another; with ``prune`` a candidate ends at the first that is surely missed.
+
+        Once a candidate was found that is valid everywhere, the loss on all of a member's samples is sure enough.
+        """
+        params = self._work.cell.model.optimizer.params
+        found: dict[str, MemberScore] = {}
+        passed: dict[str, Passed] = {}
+        started = time.perf_counter()
+        told, ended = self._lead, False
+        for name in known.members or tuple(self._shares):
+            passed[name] = each = self._pass(name, candidate, prune=prune)
+            found[name] = self._judged(name, each)
+            missed = known.found and not meets_accuracy(found[name].accuracy_loss, params)
+            ended = prune and (each.hopeless or missed)
+            if ended or not math.isfinite(each.accuracy.value):
+                told = name
+                break
+        compiled = sum(each.compile_seconds for each in passed.values())
+        return Scored(
+            accuracy=passed[told].accuracy,
+            metrics=passed[told].metrics,
+            per_sample=passed[told].per_sample,
+            hopeless=ended,
+            compile_seconds=compiled,
+            seconds=time.perf_counter() - started - compiled,
+            members=tuple(found.values()),
+        )
+
+    def measure(self, candidate: Candidate) -> Timed:
+        """Measure a candidate on all members against FP32 on each."""
+        started = time.perf_counter()
+        lead = self._work.measure(candidate)
+        path = self._draft.of(candidate.model)
+        latencies = self._on_all(lead.latency, lambda other: other.measured(self._fp32, path))
+        seconds = time.perf_counter() - started - lead.compile_seconds
+        return replace(
+            lead, latency=self._combined(latencies), seconds=seconds, members=latencies, slower=self._slower(latencies)
+        )
+
+    def compare(self, first: ov.Model, second: ov.Model, on_lead: PairedLatency | None) -> PairedLatency:
+        """Return the latency of the second, as FP32's, and of the first on all members; the lead's is known."""
+        with tempfile.TemporaryDirectory() as folder:
+            one, other = Path(folder, "first.xml"), Path(folder, "second.xml")
+            save_model(first, one)
+            save_model(second, other)
+            found = self._on_all(on_lead, lambda member: member.measured(other, one, final=True))
+        combined = self._combined(found)
+        assert combined is not None, "candidates are compared where latency is measured"
+        return combined
+
+    def finish(self, finished: Finished, path: Path, samples: SampleSets) -> Finished:
+        """Return what is told of an exported model, with what it is on each member."""
+        members = self._everywhere(read_model(path), path, samples, finished.latency)
+        latencies = _latencies(members)
+        losses = [each.accuracy_loss for each in members if each.accuracy_loss is not None]
+        return replace(
+            finished,
+            latency=self._combined(latencies),
+            holdout=_worst_holdout(members),
+            loss=max(losses, key=_least),
+            members=members,
+            slower=self._slower(latencies),
+        )
+
+    def reference(self, point: ReferencePoint, model: ov.Model, samples: SampleSets) -> ReferencePoint:
+        """Return what another tool's model is, with what it is on each member."""
+        members = self._everywhere(model, self._draft.of(model), samples, point.latency)
+        latency = self._combined(_latencies(members))
+        return replace(point, latency=latency, holdout=_worst_holdout(members), members=members)
+
+    def hold(self, request: GateRequest, tonight: Tonight) -> Iterator[Check]:
+        """Yield the checks against the baseline on the members that do not lead."""
+        try:
+            rebuilt = tonight.build(request.baseline.content.option)
+        except (QuantizeZooError, KeyError):  # the checks of the member that leads tell of it
+            return
+        path = self._draft.of(rebuilt)
+        for name, other in self._others.items():
+            bench = replace(self._work.bench, device=other.device, isa=other.isa)
+            yield from hold_on_member(bench, request, path, name)
+
+    def _open(self, member: DeviceSpec, isa: str) -> FleetMember:
+        """Make a member ready, if it is here."""
+        work, name = self._work, member.label
+        played = member.isa is not None and [member.isa] != available_instruction_sets()[-1:]
+        if name == self._lead:
+            fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
+            return FleetMember(name, 0.0, fp32, work.precision, played)
+        try:
+            require_device(member)
+        except DeviceUnavailableError as error:
+            return FleetMember(name, 0.0, unavailable=error.what)
+        other = self._stack.enter_context(open_member(work, member, isa))
+        self._others[name] = other
+        return FleetMember(name, 0.0, mean_estimate(other.accuracy, other.per_sample), other.precision, played)
+
+    def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Passed:
+        if name == self._lead:
+            return self._work.passed(candidate, prune=prune)
+        return self._others[name].passed(self._draft.of(candidate.model), prune=prune)
+
+    def _judged(self, name: str, found: Passed) -> MemberScore:
+        fp32 = self._work.fp32
+        before = fp32.accuracy if name == self._lead else self._others[name].accuracy
+        lost = relative_accuracy_loss(before, found.accuracy.value, higher_is_better=fp32.higher_is_better)
+        return MemberScore(name, found.accuracy, lost, found.hopeless)
+
+    def _on_all(
+        self, on_lead: PairedLatency | None, measure: Callable[[OtherMember], PairedLatency]
+    ) -> dict[str, PairedLatency]:
+        """Return what is measured on each member, in the fleet's order."""
+        found = {name: on_lead if name == self._lead else measure(self._others[name]) for name in self._shares}
+        return {name: latency for name, latency in found.items() if latency is not None}
+
+    def _everywhere(
+        self, model: ov.Model, path: Path, samples: SampleSets, on_lead: PairedLatency | None
+    ) -> tuple[Elsewhere, ...]:
+        """Return what FP32 and a model are on each member, in the fleet's order."""
+        return tuple(
+            self._on_lead(model, samples, on_lead) if name == self._lead else self._others[name].finished(path, samples)
+            for name in self._shares
+        )
+
+    def _on_lead(self, model: ov.Model, samples: SampleSets, latency: PairedLatency | None) -> Elsewhere:
+        started, work = time.perf_counter(), self._work
+        answers = [work.bench.answers(each) for each in (work.fp32.model, model)]
+        search, holdout = (compared(work, answers, indices) if indices else None for indices in samples)
+        assert search is not None, "a search has samples"
+        return Elsewhere(
+            self._lead, work.precision, search.fp32, search.int8, search.accuracy_loss, holdout, latency,
+            time.perf_counter() - started,
+        )  # fmt: skip
+
+    def _combined(self, latencies: Mapping[str, PairedLatency]) -> PairedLatency | None:
+        return combined_latency(latencies, self._shares) if latencies else None
+
+    def _slower(self, latencies: Mapping[str, PairedLatency]) -> tuple[str, ...]:
+        if self._spec.allow_slower:
+            return ()
+        return tuple(name for name, latency in latencies.items() if is_slower(latency))
+
+
+@dataclass(frozen=True)
+class FleetCandidates:
+    """Implements ``Candidates`` for a fleet."""
+
+    fleet: Fleet
+    known: Known = field(default_factory=Known)
+
+    def build(self, option: ModelOption) -> tuple[Built, Candidate]:
+        """See ``Candidates``."""
+        return self.fleet.build(option)
+
+    def score(self, candidate: Candidate, *, prune: bool) -> Scored:
+        """See ``Candidates``."""
+        return self.fleet.score(candidate, self.known, prune=prune)
+
+    def measure(self, candidate: Candidate) -> Timed:
+        """See ``Candidates``."""
+        return self.fleet.measure(candidate)
+
+
+def _latencies(members: Sequence[Elsewhere]) -> dict[str, PairedLatency]:
+    return {each.environment: each.latency for each in members if each.latency is not None}
+
+
+def _worst_holdout(members: Sequence[Elsewhere]) -> Holdout | None:
+    found = [each.holdout for each in members if each.holdout is not None]
+    return max(found, key=lambda each: _least(each.accuracy_loss), default=None)
+
+
+def _least(loss: Estimate) -> float:
+    """Return what is lost at least, where that is known."""
+    found = loss.value if loss.low is None else loss.low
+    return math.inf if math.isnan(found) else found

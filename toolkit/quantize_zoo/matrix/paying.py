@@ -1,0 +1,108 @@
+"""What a search may leave out: choices that the device does not execute as such cost time and bring none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from quantize_zoo.config import CompressionParams, WeightCompression
+from quantize_zoo.graph import Placement
+from quantize_zoo.quantization import ModelOption, derive_space, without_quantization
+from quantize_zoo.scoring import Executed
+
+_SHOWN = 3  # names in a note
+
+
+@dataclass(frozen=True)
+class Paying:
+    """Where a stage starts and what it is offered.
+
+    The ``base`` is without the quantization of ``idle`` operations, the ``placement`` without compressed weights that
+    do not pay; ``notes`` tell what was left out.
+    """
+
+    placement: Placement
+    base: ModelOption
+    idle: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def what_pays(
+    placement: Placement,
+    base: ModelOption,
+    preset: ModelOption,
+    compression: CompressionParams,
+    executed: Executed,
+    *,
+    for_size: bool,
+) -> Paying:
+    """Return what is left of a stage without choices that cannot pay.
+
+    Idle is an operation that runs in floating point as the preset quantizes it, if the scope has no other
+    configuration for it; where that would be all of them, none is. Tables are not, whose integers make files smaller.
+
+    Args:
+        placement: what can be quantized.
+        base: where the stage starts.
+        preset: the option that the device was looked at with.
+        compression: the stage's.
+        executed: what the device executes of the preset's option.
+        for_size: size is a target, so weights that the device unpacks when it compiles a model do pay.
+
+    """
+    offered = _without_useless_weights(placement, executed, for_size=for_size)
+    reading = {name for point in placement.activations for name in point.operations}
+    space = derive_space(offered, base, compression)
+    idle = frozenset(
+        name
+        for name in executed.in_floating_point & reading
+        if _is_as(preset, base, name)
+        and all(len(each.branches) == 1 for each in space.operations[name].branches[0].below)
+    )
+    left = {name for name, choice in base.operations.items() if choice.quantize} - idle
+    if not left:
+        idle = frozenset()
+    operations = {
+        name: without_quantization(choice) if name in idle and choice.quantize else choice
+        for name, choice in base.operations.items()
+    }
+    notes = tuple(_notes(idle, placement, offered))
+    return Paying(offered, replace(base, operations=operations), idle, notes)
+
+
+def _is_as(preset: ModelOption, base: ModelOption, name: str) -> bool:
+    """Tell whether an operation is quantized as the preset does it, or would be."""
+    one, other = preset.operations[name], base.operations[name]
+    weights = [None if each.weights is None else each.weights.config for each in (one, other)]
+    return one.activations.config == other.activations.config and weights[0] == weights[1]
+
+
+def _without_useless_weights(placement: Placement, executed: Executed, *, for_size: bool) -> Placement:
+    made_of = {each.way: each for each in executed.compressed}
+
+    def pays(name: str, way: WeightCompression) -> bool:
+        found = made_of.get(way)
+        return found is None or not (found.refused or (name in found.unpacked and not for_size))
+
+    operations = tuple(
+        replace(each, compressed_weights=tuple(way for way in each.compressed_weights if pays(each.name, way)))
+        for each in placement.operations
+    )
+    return replace(placement, operations=operations)
+
+
+def _notes(idle: frozenset[str], placement: Placement, offered: Placement) -> Iterator[str]:
+    if idle:
+        yield f"not searched: quantizing {_listed(sorted(idle))}, which runs in floating point all the same"
+    lost = [
+        before.name
+        for before, after in zip(placement.operations, offered.operations, strict=True)
+        if len(after.compressed_weights) < len(before.compressed_weights)
+    ]
+    if lost:
+        yield f"not searched: compressed weights that the device does not read as such, of {_listed(lost)}"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -1,0 +1,109 @@
+"""Which part of the accuracy checker was at work when it failed.
+
+Its parts raise whatever Python raises. Which of them it was is in the local variables of the frames that the error came
+through: their methods have ``self``.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quantize_zoo import errors
+from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.scoring.annotation_faults import missing_file, place_of
+from quantize_zoo.scoring.checker import find_checker
+from quantize_zoo.scoring.checker_entries import Where
+from quantize_zoo.scoring.checker_parts import KINDS, parts_of
+from quantize_zoo.text.documents import Key
+
+_MAPPING = re.compile(r'^Invalid value "\{.*\}" for [^ :]+: ')  # a whole part of the configuration
+_OF_NAMES = ("label_map", "label map", "meta")  # in an error, or in the line that raised it, where names are missing
+
+
+@dataclass(frozen=True)
+class FailedPart:
+    """A part by what it is (``metric``) and its name; ``key`` is that of its kind in a dataset, ``config`` its own."""
+
+    label: str
+    name: str
+    key: str
+    config: Any
+
+
+def failed_part(error: BaseException) -> FailedPart | None:
+    """Return the part that was at work; None if none was."""
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        found = _part_of(trace.tb_frame.f_locals.get("self")) or found  # the innermost one wins
+        trace = trace.tb_next
+    return found
+
+
+def _part_of(value: Any) -> FailedPart | None:
+    for key, kind in KINDS.items():
+        if isinstance(value, kind.base_class):
+            config = getattr(value, "config", None)
+            name = getattr(value, "name", None) if key == "metrics" else None
+            return FailedPart(kind.label, str(name or value.__provider__), key, config)
+    return None
+
+
+def is_said_by_checker(error: BaseException) -> bool:
+    """Tell whether an error is the checker's own word on its configuration."""
+    return isinstance(error, find_checker().module("config").ConfigError)
+
+
+def cause_of(error: BaseException) -> str:
+    """Return what is wrong; the checker's own errors say it in full."""
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
+    if not is_said_by_checker(error):
+        return errors.described(error)
+    return _MAPPING.sub("", errors.message_of(error))
+
+
+def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, meta: Any) -> QuantizeZooError:
+    """Return the error of a dataset's parts that cannot be made.
+
+    Args:
+        error: what the checker raised.
+        entry: as ``checker_entry`` returns it.
+        where: tells file and line of its keys.
+        meta: the dataset's meta data, as far as that was read.
+
+    """
+    part = failed_part(error)
+    if part is None and is_said_by_checker(error):
+        return errors.checker_configuration(where(("datasets", 0)), cause_of(error))
+    conversion = entry["datasets"][0].get("annotation_conversion") or {}
+    if part is None or part.key == "annotation_conversion":
+        if (missing := missing_file(error)) is not None:
+            return errors.data_missing(
+                missing, where(("datasets", 0, "annotation_conversion")), "annotation_conversion"
+            )
+        if place := place_of(error, conversion):
+            return errors.dataset_unusable(cause_of(error), place)
+        return errors.dataset_unusable(cause_of(error), where=where(("datasets", 0, "annotation_conversion")))
+    place = where(_keys(part, entry))
+    if lacks_names(error, meta):
+        return errors.no_names_of_classes(f"{part.label} {part.name!r}", place)
+    return errors.part_unusable(f"{part.label} {part.name!r}", cause_of(error), place)
+
+
+def lacks_names(error: BaseException, meta: Any) -> bool:
+    """Tell whether a part failed for want of the names of classes, which a dataset's meta data have."""
+    names = meta.get("label_map") if isinstance(meta, Mapping) else None
+    raised_by = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    return not names and any(sign in f"{error} {raised_by}" for sign in _OF_NAMES)
+
+
+def _keys(part: FailedPart, entry: Mapping[str, Any]) -> tuple[Key, ...]:
+    """Return the keys of a part in the entry: of several of one type those of the one with its configuration."""
+    same = [each for each in parts_of(entry) if each.keys[2:3] == (part.key,)]
+    exact = [each for each in same if each.config == part.config]
+    return next((each.keys for each in exact), ("datasets", 0, part.key))

@@ -1,0 +1,135 @@
+"""The accuracy checker's metrics of a dataset: told of samples, asked for values; the tuned one has to be a number."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from quantize_zoo import errors
+from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_names
+from quantize_zoo.scoring.metric_values import is_higher_better, metric_of, named_values, values_of
+from quantize_zoo.scoring.preprocessing import sample_name
+
+
+class CheckerMetrics:
+    """The metrics of one pass after the other.
+
+    Args:
+        executor: the checker's, with its metrics.
+        config: their part of the checker's configuration.
+        tuned: the name of the tuned one, or of a value of one.
+
+    """
+
+    def __init__(self, executor: Any, config: Any, tuned: str) -> None:
+        self.executor = executor
+        self._config = config
+        self._tuned = tuned
+
+    @property
+    def names(self) -> list[str]:
+        """The checker's names of all metrics."""
+        return [each.name for each in self.executor.metrics]
+
+    @property
+    def tunes_a_value(self) -> bool:
+        """Whether one of a metric's values is tuned, and not the metric's one number."""
+        return self._tuned not in ("", *self.names)
+
+    @property
+    def need_predictions(self) -> bool:
+        """Whether a metric is of all annotations and predictions of a pass together."""
+        return bool(self.executor.need_store_predictions)
+
+    @property
+    def first_choices(self) -> dict[str, int]:
+        """Of each metric that looks at the best classes of a sample how many."""
+        found = {each.name: getattr(each.metric_fn, "top_k", None) for each in self.executor.metrics}
+        return {name: count for name, count in found.items() if isinstance(count, int)}
+
+    def begin_pass(self) -> None:
+        """Take new metrics: some of the checker's keep the last sample of a pass when they are reset."""
+        self.executor = type(self.executor)(copy.deepcopy(self._config), self.executor.dataset)
+
+    def update(self, index: int, annotation: list[Any], prediction: list[Any]) -> Any:
+        """Tell the metrics of the sample at an index; return the checker's results of it by index.
+
+        Raises:
+            CellError: a metric does not take it.
+
+        """
+        try:
+            results, _ = self.executor.update_metrics_on_batch([index], annotation, prediction)
+        except Exception as error:  # metrics raise what indexing an annotation of another task raises
+            sample = sample_name(annotation[0].identifier) if annotation and annotation[0] is not None else ""
+            raise self._failed(error, sample) from error
+        return results
+
+    def evaluate(self, annotations: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+        """Return the values of all metrics of a pass; raises as ``numbers``, and where the checker fails."""
+        try:
+            found = [result for _, result in self.executor.iterate_metrics(annotations, predictions)]
+        except Exception as error:
+            raise self._failed(error) from error
+        return self.numbers(found)
+
+    def numbers(self, results: Iterable[Any]) -> dict[str, float]:
+        """Return the one number of each of the checker's results, and that of the tuned value of one.
+
+        Raises:
+            CellError: the tuned metric has no single number, or no such value.
+
+        """
+        found: dict[str, float] = {}
+        owner = metric_of(self._tuned, self.names)
+        for each in results:
+            values = values_of(each.name, each.evaluated_value, each.meta)
+            if each.name == owner and self._tuned not in values:
+                named = named_values(each.name, each.evaluated_value, each.meta)
+                if self._tuned not in named:
+                    raise errors.metric_not_scalar(self._tuned, named)
+                values[self._tuned] = named[self._tuned]
+            found |= values
+        return found
+
+    def value_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
+        """Return a metric, or a value of one, of these annotations and predictions; begins a pass.
+
+        Raises:
+            CellError: it cannot be computed, or is no single number.
+
+        """
+        self.begin_pass()
+        owner = metric_of(metric, self.names)
+        function = next(each.metric_fn for each in self.executor.metrics if each.name == owner)
+        try:
+            if not self.need_predictions:
+                for annotation, prediction in pairs:
+                    function.submit(annotation, prediction)
+            value = function([each for each, _ in pairs], [each for _, each in pairs])
+        except Exception as error:
+            raise self._failed(error) from error
+        name = str(function.name)
+        values = values_of(name, value, function.meta)
+        values = values if metric in values else named_values(name, value, function.meta)
+        if metric not in values:
+            raise errors.metric_not_scalar(metric, values)
+        return values[metric]
+
+    def higher_is_better(self, metric: str) -> bool:
+        """Tell which way a metric, or a value of one, gets better, as the checker says."""
+        owner = metric_of(metric, self.names)
+        meta: Mapping[str, Any] = next(
+            (each.metric_fn.meta for each in self.executor.metrics if each.name == owner), {}
+        )
+        return is_higher_better(metric, owner or metric, meta)
+
+    def _failed(self, error: Exception, sample: str = "") -> errors.QuantizeZooError:
+        part = failed_part(error)
+        names = [part.name] if part is not None and part.key == "metrics" else self.names
+        if lacks_names(error, getattr(self.executor.dataset, "metadata", None)):
+            return errors.no_names_of_classes(f"metric {names[0]!r}")
+        if isinstance(error, OSError):
+            return errors.annotation_file_unreadable(names[0], sample, errors.message_of(error))
+        return errors.metric_failed(names, cause_of(error), sample)

@@ -1,0 +1,53 @@
+"""Environments that this machine can play for others: a CPU's precisions, and instruction sets below its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from quantize_zoo.config import DeviceSpec, InstructionSet
+from quantize_zoo.scoring.devices import available_instruction_sets
+
+_RANKS: tuple[InstructionSet, ...] = get_args(InstructionSet)  # the lowest first
+_BF16: tuple[InstructionSet, ...] = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX")
+# Those first in which INT8 computes most differently from what a new CPU does: without VNNI, sums of products saturate.
+_ORDER: tuple[InstructionSet, ...] = (
+    "AVX2", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX", "SSE41", "AVX512_CORE_BF16", "AVX512_CORE_FP16",
+    "AVX512_CORE_AMX",
+)  # fmt: skip
+
+
+def playable_environments(
+    own: DeviceSpec, precision: str, limit: str, available: Sequence[InstructionSet] | None = None
+) -> tuple[DeviceSpec, ...]:
+    """Return the environments other than a CPU's own that this machine can play, the most telling first.
+
+    Args:
+        own: the CPU as it was asked for.
+        precision: what FP32 runs in there.
+        limit: the instruction set that oneDNN is limited to on this machine, whatever was asked for; empty for none.
+        available: the machine's instruction sets, by default what its processor says.
+
+    """
+    sets = _within(limit, available_instruction_sets() if available is None else available)
+    if own.device != "CPU" or not sets:
+        return ()
+    best = max(sets, key=_RANKS.index)
+    plain = own.model_copy(update={"isa": None, "device_config": _without_precision(own), "models": ()})
+    found = [plain.model_copy(update={"inference_precision": "f32"})]
+    if best in _BF16:
+        found.append(plain.model_copy(update={"inference_precision": "bf16"}))
+    below = (each for each in _ORDER if each in sets and each != best)
+    found += [plain.model_copy(update={"isa": each, "inference_precision": "f32"}) for each in below]
+    here = own.isa or best, precision
+    return tuple(each for each in found if (each.isa or best, each.inference_precision) != here)
+
+
+def _within(limit: str, sets: Sequence[InstructionSet]) -> list[InstructionSet]:
+    ranks: dict[str, int] = {name: rank for rank, name in enumerate(_RANKS)}
+    highest = ranks.get(limit, len(_RANKS))
+    return [each for each in sets if ranks[each] <= highest]
+
+
+def _without_precision(own: DeviceSpec) -> dict[str, object]:
+    return {name: value for name, value in own.device_config.items() if name != "INFERENCE_PRECISION_HINT"}

@@ -1,0 +1,127 @@
+"""What a model's outputs say of a sample, in the accuracy checker's terms: its adapter and its postprocessing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+from quantize_zoo.scoring.checker_failures import cause_of
+from quantize_zoo.scoring.launcher import InputFitter
+from quantize_zoo.scoring.preprocessing import Sample, sample_name
+
+Outputs = dict[str, NDArray[Any]]  # of one inference
+
+
+@dataclass(frozen=True)
+class LabelRange:
+    """The smallest and the largest label of a dataset, each with the sample that has it; None without labels."""
+
+    ends: tuple[tuple[int, str], ...] = ()
+
+    @staticmethod
+    def of(annotations: Iterable[Any]) -> LabelRange:
+        """Look at annotations; those of other kinds than classes have no label."""
+        found = [
+            (int(each.label), sample_name(each.identifier))
+            for each in annotations
+            if isinstance(getattr(each, "label", None), int | np.integer)
+        ]
+        return LabelRange((min(found), max(found))) if found else LabelRange()
+
+    def require(self, classes: int) -> None:
+        """Refuse labels that a model with so many classes does not know.
+
+        Raises:
+            CellError: there is one.
+
+        """
+        for label, sample in self.ends:
+            if not 0 <= label < classes:
+                raise errors.label_out_of_range(sample, label, classes)
+
+
+class Predictor:
+    """Makes predictions of outputs.
+
+    Args:
+        adapter: the checker's; None if predictions are the outputs.
+        name: of the adapter, for messages.
+        postprocessor: the checker's.
+        fitter: knows the names that outputs have for adapters.
+        labels: of the whole dataset.
+        first_choices: of each metric that looks at the best classes of a sample how many.
+
+    """
+
+    def __init__(
+        self,
+        adapter: Any,
+        name: str,
+        postprocessor: Any,
+        fitter: InputFitter,
+        labels: LabelRange,
+        first_choices: Mapping[str, int],
+    ) -> None:
+        self._adapter = adapter
+        self._name = name
+        self._postprocessor = postprocessor
+        self._fitter = fitter
+        self._labels = labels
+        self._first_choices = first_choices
+
+    def predict(self, sample: Sample, outputs: Sequence[Outputs]) -> tuple[list[Any], list[Any]]:
+        """Return annotation and prediction of a sample, each as a list of one, from the outputs of its inferences.
+
+        Raises:
+            CellError: an output is NaN, adapter or postprocessing do not take them, or a class is none of the model's.
+
+        """
+        identifier = sample_name(sample.identifier)
+        for name, value in ((name, value) for each in outputs for name, value in each.items()):
+            if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
+                raise errors.outputs_not_numbers(name, identifier)
+        annotation = [copy.deepcopy(sample.annotation)] if self._postprocessor.has_processors else [sample.annotation]
+        predicted = [self._fitter.named_for_adapters(each) for each in outputs]
+        if self._adapter is not None:
+            try:
+                predicted = self._adapter.process(predicted, [sample.identifier], sample.meta)
+            except Exception as error:  # adapters raise whatever indexing a wrong output raises
+                if "label map" in str(error):
+                    raise errors.no_names_of_classes(f"adapter {self._name!r}") from error
+                names = list(outputs[0]) if outputs else []
+                if isinstance(error, KeyError) and error.args and error.args[0] in self._named_by_adapter():
+                    raise errors.no_such_output(self._name, error.args[0], names) from error
+                raise errors.adapter_failed(self._name, names, identifier, cause_of(error)) from error
+        try:
+            processed: tuple[list[Any], list[Any]] = self._postprocessor.process_batch(
+                annotation, predicted, sample.meta
+            )
+        except Exception as error:  # postprocessors raise what another task's prediction or annotation raises
+            raise errors.postprocessing_failed(identifier, cause_of(error)) from error
+        self._check_classes(sample, processed[1][0])
+        return processed
+
+    def _named_by_adapter(self) -> list[str]:
+        """Return the texts of the adapter's configuration, outputs among them."""
+        config = getattr(self._adapter, "launcher_config", None)
+        values = list(config.values()) if isinstance(config, Mapping) else []
+        listed = [each for value in values for each in (value if isinstance(value, list) else [value])]
+        return [each for each in listed if isinstance(each, str)]
+
+    def _check_classes(self, sample: Sample, prediction: Any) -> None:
+        """Check that labels, and how many of the best classes metrics look at, are within the model's classes."""
+        scores: Any = getattr(prediction, "scores", None)
+        label: Any = getattr(sample.annotation, "label", None)
+        if np.ndim(scores) != 1 or not isinstance(label, int | np.integer):
+            return
+        classes = np.size(scores)
+        self._labels.require(classes)
+        for metric, count in self._first_choices.items():
+            if count > classes:
+                raise errors.too_few_classes(metric, count, classes)
