@@ -1,13 +1,15 @@
 """What is known before the first trial: the frontier of savings and changes, and the walk along it to the target."""
 
 import json
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from builders import Alone, Scorer, cell_record, latency, measurement, option, reference, trial
-from quantize_zoo.config import OptimizerParams
+from quantize_zoo.config import OptimizerParams, WeightCompression
+from quantize_zoo.quantization import Branch, SearchSpace
 from quantize_zoo.report import make_run_report, render_cell, render_json
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, Timed, TrialRecorder, run_stage, speedup
@@ -150,6 +152,23 @@ def test_what_lies_beside_the_frontier_is_drawn_from_the_seed_and_never_twice():
     assert len(some) == len(set(some)) > 1
 
 
+def test_the_walk_learns_nothing_of_compressed_weights():
+    walk = walk_of(chain(6))
+    trials = [tried(number, {f"op{number}"}, 6, lost=0.5, ratio=0.5) for number in range(3)]
+    before = walk.saved(), walk.bound()
+    for each in trials:
+        walk.tell(replace(each, option=compressed(each.option, "op5")))
+    assert (walk.saved() == before[0]).all()
+    assert walk.bound() == before[1]
+    assert walk.beside(np.random.default_rng(0)) is None, "no loss is known"
+
+
+def compressed(chosen, *operations):
+    ways = {name: WeightCompression(bits=4, mode="symmetric") for name in operations}
+    choices = {name: replace(each, compressed_weights=ways.get(name)) for name, each in chosen.operations.items()}
+    return replace(chosen, operations=choices)
+
+
 # --- the search with a survey
 
 
@@ -179,10 +198,10 @@ class Modelled(Scorer):
         return Timed(latency(ratio), measurement(1, 1).execution, 0.0, 0.0)
 
 
-def searched(scorer, survey, until=40, params=PARAMS):
+def searched(scorer, survey, until=40, params=PARAMS, space=None):
     count = len(survey.operations)
     recorder = TrialRecorder(params, 1.0)
-    planned = plan(operations=count, until=until, space=layers(count))
+    planned = plan(operations=count, until=until, space=space or layers(count))
     return drained(run_stage(type(planned)(**{**vars(planned), "survey": survey}), recorder, 0, Alone(scorer)))
 
 
@@ -206,6 +225,26 @@ def test_where_nothing_pays_the_search_says_so_after_a_handful():
     assert why.startswith("no INT8 model is predicted to be more than 1.0")
     assert why.endswith("keep FP32")
     assert len(found) <= 8
+
+
+def test_what_is_not_faster_may_be_wanted_for_its_size():
+    operations = chain(12, saved=lambda _: -0.2, fp32=lambda _: 10.0)
+    params = PARAMS.model_copy(update={"size_reduce": 2.0})
+    scorer = Modelled([-0.002] * 12, [0.0] * 12, noise=0.001)
+    found, why = searched(scorer, Survey(tuple(operations), None, 0.0), until=12, params=params)
+    assert (len(found), why) == (12, "")
+
+
+def test_where_weights_may_be_compressed_int8_that_does_not_pay_ends_nothing():
+    operations = chain(12, saved=lambda _: -0.2, fp32=lambda _: 10.0)
+    weights = Branch(WeightCompression(bits=4, mode="symmetric"))
+    offered = SearchSpace(
+        {name: replace(each, branches=(*each.branches, weights)) for name, each in layers(12).operations.items()}
+    )
+    scorer = Modelled([-0.002] * 12, [0.0] * 12, noise=0.001)
+    found, why = searched(scorer, Survey(tuple(operations), None, 0.0), until=20, space=offered)
+    assert (len(found), why) == (20, "")
+    assert any(each.option.has_compressed_weights for each in found)
 
 
 def test_where_something_pays_the_search_goes_on():
@@ -248,6 +287,13 @@ def test_the_page_holds_what_was_predicted_against_what_was_measured():
     assert "Rank correlation of predicted and measured: gain" in page
     assert page.count('class="predicted_') == 2
     assert json.loads(render_json(report))["cells"][0]["predictions"]["trials"][5]["trial"] == 5
+
+
+def test_of_compressed_weights_nothing_was_predicted():
+    survey = Survey(tuple(chain(4)), Estimate(1.9, 1.8, 2.0, "x", 6), 3.0)
+    trials = [trial(0, 0.0, 1.5, chosen=option(0, 1)), trial(1, 0.0, 1.5, chosen=compressed(option(0), "op1"))]
+    report = make_run_report(run_record(cell_record(trials, reference=reference(survey=survey))))
+    assert [each.trial for each in report.cells[0].predictions.trials] == [0]
 
 
 def test_of_a_search_without_a_survey_nothing_was_predicted():

@@ -91,6 +91,16 @@ def test_what_cannot_be_chosen_is_no_candidate():
     assert predicted_optimism(trials, PARAMS).candidates == 2
 
 
+def test_what_misses_the_target_of_size_or_is_slower_on_a_member_is_no_candidate():
+    small, large, slower = (candidate(number, 0.0, 0.001) for number in range(3))
+    trials = [
+        replace(small, score=replace(small.score, size_ratio=4.0)),
+        replace(large, score=replace(large.score, size_ratio=1.5)),
+        replace(slower, score=replace(slower.score, size_ratio=4.0, slower=("old",))),
+    ]
+    assert predicted_optimism(trials, PARAMS.model_copy(update={"size_reduce": 2.0})).candidates == 1
+
+
 def test_without_intervals_nothing_is_predicted():
     assert predicted_optimism([trial(0, 0.0, 1.5)], PARAMS) is None
 

@@ -193,6 +193,7 @@ def test_a_name_has_one_meaning_in_the_results():
         "speedup": 1.9,
         "quantization_ratio": 0.25,
         "size_ratio": None,
+        "slower": [],
     }
     assert found["trials"][0]["objective"] == -1.9
     assert found["final"]["holdout"]["accuracy_loss_share"]["value"] == 0.01

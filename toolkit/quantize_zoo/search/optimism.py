@@ -10,13 +10,14 @@ is chosen as the search does (a parametric bootstrap; Efron and Tibshirani, An I
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from quantize_zoo.config import OptimizerParams
+from quantize_zoo.search.objective import is_allowed
 from quantize_zoo.search.trial import Trial, half_width
 
 _DRAWS = 1000
@@ -34,20 +35,21 @@ class Optimism:
 def predicted_optimism(trials: Sequence[Trial], params: OptimizerParams, seed: int = 0) -> Optimism | None:
     """Return what choosing the best of the trials is predicted to flatter it by; None where losses have no interval.
 
-    Only those count that may be within the target by their interval: of these the fastest is chosen, or the one of
-    least loss of those that are not measurably slower. Of more than 500 the fastest ones count.
+    Only those count that may be within the target by their interval, and are allowed else: of these the fastest is
+    chosen, or the one of least loss of those that are not measurably slower. Of more than 500 the fastest ones count.
     """
     allowed = params.accuracy_loss / 100
     found = []
     for trial in trials:
         loss = trial.measurement.accuracy_loss if trial.measurement else None
         if trial.reused_from is None and trial.score and loss and loss.low is not None and loss.high is not None:
-            found.append((trial, loss.value, loss.low, loss.high))
+            may_be_chosen = is_allowed(replace(trial.score, accuracy_loss=loss.low), params)
+            found.append((trial, may_be_chosen, loss.value, loss.low, loss.high))
     if not found:
         return None
-    possible = [each for each in found if each[2] <= allowed] or found
+    possible = [each for each in found if each[1]] or found
     possible = sorted(possible, key=lambda each: -each[0].score.speed if each[0].score else 0.0)[:_MOST]
-    values, lows, highs = (np.array(column) for column in list(zip(*possible, strict=True))[1:])
+    values, lows, highs = (np.array(column) for column in list(zip(*possible, strict=True))[2:])
     errors = (highs - lows) / 2 / scipy.stats.norm.isf(0.025)
     chosen = [each[0] for each in possible]
     speeds = np.array([trial.score.speed if trial.score else 0.0 for trial in chosen])

@@ -64,8 +64,8 @@ class Scored:
     hopeless: bool
     compile_seconds: float
     seconds: float
-    accuracy_loss: Estimate | None = None
     members: tuple[MemberScore, ...] = ()
+    accuracy_loss: Estimate | None = None
 
 
 @dataclass(frozen=True)
