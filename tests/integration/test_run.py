@@ -43,6 +43,7 @@ def test_cells_are_scored_or_unavailable_with_openvinos_devices(finished):
         "cause": "",
         "alarms": [],
         "targets": [],
+        "warnings": [],
     }
 
 
