@@ -453,6 +453,11 @@ def values_of_each_class(folder):
 
 
 @case
+def area_under_the_curve(folder):
+    return classification(folder, metrics=[{"type": "roc_auc_score"}])
+
+
+@case
 def presenter_of_vectors(folder):
     metrics = [{"type": "accuracy_per_class", "label_map": "label_map", "presenter": "print_vector"}]
     return classification(folder, metrics=metrics)

@@ -110,11 +110,16 @@ def biases(model):
     return found
 
 
-def test_simplified_engine_calibrates_on_a_folder_of_images(pot):
+def test_simplified_engine_calibrates_on_a_folder_of_images(pot, small):
+    images = small.folder / "images"
+    (images / "notes.txt").write_text("no picture")
+    (images / "a-cut.png").write_bytes(min(images.glob("*.png")).read_bytes()[:100])
     engine = {"type": "simplified", "data_source": "images"}
     folder, status, _, err = pot([("MinMaxQuantization", {})], "--name", "other", engine=engine)
     assert status == 0, err
     assert "FakeQuantize" in operations(folder / "out" / "other.xml")
+    assert err.count("images/a-cut.png: the picture cannot be read, and is left out") == 1
+    assert "notes.txt" not in err
 
 
 def test_simplified_engine_feeds_what_the_checker_feeds_without_normalization(pot):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -62,17 +62,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Passed:
-    """What a pass over the search's samples found; see ``Scored``."""
-
-    accuracy: Estimate
-    metrics: dict[str, float]
-    per_sample: Any
-    hopeless: bool
-    compile_seconds: float
-
-
-@dataclass(frozen=True)
 class CellCandidates:
     """Implements ``Candidates`` on a prepared cell; ``order`` are the samples of the search as they are scored."""
 
@@ -94,18 +83,11 @@ class CellCandidates:
         """See ``Candidates``."""
         start = time.perf_counter()
         found = self.passed(candidate, prune=prune)
-        seconds = time.perf_counter() - start - found.compile_seconds  # taking it down is a part of its cost
-        return Scored(
-            accuracy=found.accuracy,
-            metrics=found.metrics,
-            per_sample=found.per_sample,
-            hopeless=found.hopeless,
-            compile_seconds=found.compile_seconds,
-            seconds=seconds,
-            accuracy_loss=None if found.hopeless else self._loss(found),
-        )
+        # Taking it down is a part of its cost.
+        seconds = time.perf_counter() - start - found.compile_seconds
+        return replace(found, seconds=seconds, accuracy_loss=None if found.hopeless else self._loss(found))
 
-    def _loss(self, found: Passed) -> Estimate | None:
+    def _loss(self, found: Scored) -> Estimate | None:
         """Return the loss of a whole pass against FP32, if an interval can be told."""
         fp32 = self.fp32
         loss = paired_loss(
@@ -117,7 +99,7 @@ class CellCandidates:
         )
         return None if loss.low is None else loss
 
-    def passed(self, candidate: Candidate, *, prune: bool) -> Passed:
+    def passed(self, candidate: Candidate, *, prune: bool) -> Scored:
         """Take the search's samples through a candidate in this process; with ``prune`` end when that is hopeless."""
         start = time.perf_counter()
         compiled = compile_for_accuracy(candidate.model, self.bench.device)
@@ -129,7 +111,7 @@ class CellCandidates:
 
     def passed_by(
         self, compiled: Any, fp32: float, per_sample: NDArray[np.float64] | None, compile_seconds: float, *, prune: bool
-    ) -> Passed:
+    ) -> Scored:
         """Do the same with a compiled candidate, wherever it runs.
 
         Args:
@@ -140,6 +122,7 @@ class CellCandidates:
             prune: end when the target is surely missed.
 
         """
+        start = time.perf_counter()
         metric = self.bench.metric
         watch = self._watch(fp32, per_sample) if prune else None
         scored = self.bench.accuracy.score(compiled, self.order, watch)
@@ -150,7 +133,8 @@ class CellCandidates:
             value = float(values.mean())
         else:
             value = scored.metrics[metric]
-        return Passed(mean_estimate(value, values), scored.metrics, values, hopeless, compile_seconds)
+        accuracy, seconds = mean_estimate(value, values), time.perf_counter() - start
+        return Scored(accuracy, scored.metrics, values, hopeless, compile_seconds, seconds)
 
     @cached_property
     def precision(self) -> str:

@@ -96,6 +96,8 @@ def finish_file(
 def _loss(work: CellCandidates, answers: Mapping[str, Answers], indices: Sequence[int]) -> Estimate | None:
     """Return the loss on some samples, with its interval; None where none can be given."""
     fp32, int8 = (work.bench.accuracy.part(answers[name], list(indices)) for name in ("fp32", "int8"))
+    if work.bench.metric not in fp32.metrics:  # of some samples a custom evaluator gives none
+        return None
     loss = loss_between(fp32, int8, higher_is_better=work.fp32.higher_is_better)
     return None if loss.low is None else loss
 
@@ -113,7 +115,6 @@ def score_reference(
     work: CellCandidates, tool: str, samples: Samples, holdout: tuple[int, ...]
 ) -> Iterator[tuple[ReferencePoint, ov.Model]]:
     """Score the models that another tool makes of the same calibration samples, as a trial is scored; yield them, too.
-
 
     Raises:
         CellError: the tool fails, or a model of it cannot be run.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from quantize_zoo.cell.candidates import Candidate, CellCandidates, Passed
+from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, compared
 from quantize_zoo.cell.members import OtherMember, open_member
 from quantize_zoo.cell.values import Finished
@@ -123,7 +123,7 @@ class Fleet:
         """
         params = self._work.cell.model.optimizer.params
         found: dict[str, MemberScore] = {}
-        passed: dict[str, Passed] = {}
+        passed: dict[str, Scored] = {}
         started = time.perf_counter()
         told, ended = self._lead, False
         for name in known.members or tuple(self._shares):
@@ -135,10 +135,8 @@ class Fleet:
                 told = name
                 break
         compiled = sum(each.compile_seconds for each in passed.values())
-        return Scored(
-            accuracy=passed[told].accuracy,
-            metrics=passed[told].metrics,
-            per_sample=passed[told].per_sample,
+        return replace(
+            passed[told],
             hopeless=ended,
             compile_seconds=compiled,
             seconds=time.perf_counter() - started - compiled,
@@ -213,12 +211,12 @@ class Fleet:
         self._others[name] = other
         return FleetMember(name, 0.0, mean_estimate(other.accuracy, other.per_sample), other.precision, played)
 
-    def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Passed:
+    def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Scored:
         if name == self._lead:
             return self._work.passed(candidate, prune=prune)
         return self._others[name].passed(self._draft.of(candidate.model), prune=prune)
 
-    def _judged(self, name: str, found: Passed) -> MemberScore:
+    def _judged(self, name: str, found: Scored) -> MemberScore:
         fp32 = self._work.fp32
         before = fp32.accuracy if name == self._lead else self._others[name].accuracy
         lost = relative_accuracy_loss(before, found.accuracy.value, higher_is_better=fp32.higher_is_better)

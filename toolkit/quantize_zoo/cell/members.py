@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
-from quantize_zoo.cell.candidates import CellCandidates, Passed
+from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, score_there
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.scoring import (
@@ -25,6 +25,7 @@ from quantize_zoo.scoring import (
     measure_in_process,
     start_runtime,
 )
+from quantize_zoo.search import Scored
 from quantize_zoo.store import Elsewhere
 
 
@@ -43,7 +44,7 @@ class OtherMember:
     per_sample: NDArray[np.float64] | None
     precision: str
 
-    def passed(self, candidate: Path, *, prune: bool) -> Passed:
+    def passed(self, candidate: Path, *, prune: bool) -> Scored:
         """Take the search's samples through a candidate; with ``prune`` end when that is hopeless.
 
         Raises:

@@ -50,7 +50,7 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.matrix import NIGHTS_LOOKED_AT, PlannedCell, expand, plan_night, prune, run_in
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import RunReport, report_of
-from quantize_zoo.report.place import DEFAULT_REPORTS
+from quantize_zoo.report.place import DEFAULT_REPORTS, default_store_file
 from quantize_zoo.report.webhook import address_problem
 from quantize_zoo.scoring import find_checker
 
@@ -147,7 +147,7 @@ def run_matrix_in(
 
 def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[PlannedCell]:
     """Return what a run would do here, by what the store has of the nights before; nothing is written."""
-    first = store is None and not (reports / "store.db").exists()
+    first = store is None and not default_store_file(reports).exists()
     limit = matrix.max_minutes_a_night
     history = {} if first else existing_store(store, reports).past_nights(NIGHTS_LOOKED_AT)
     return plan_night(expand(matrix), history, limit and 60 * limit)

@@ -18,7 +18,7 @@ _NAME = re.compile(r"([A-Z]+)((?:\.[A-Za-z0-9_]+)*)")
 _REQUESTS = re.compile(r"\([1-9][0-9]{0,4}\)$")  # how many MULTI gives a device at once: MULTI:GPU(4),CPU
 
 
-def require_device(device: str, where: str, also: Iterable[str] = ()) -> None:
+def require_device_name(device: str, where: str, also: Iterable[str] = ()) -> None:
     """Refuse a device that is a mistake on every machine.
 
     Args:

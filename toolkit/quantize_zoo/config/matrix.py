@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from quantize_zoo import errors
-from quantize_zoo.config.devices import require_device
+from quantize_zoo.config.devices import require_device_name
 from quantize_zoo.config.fleet import FleetSpec, Target, devices_of
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on, planned_names
@@ -108,7 +108,7 @@ class MatrixConfig(Strict):
         plain = {device.model_copy(update={"device_config": {}}).label: device for device in self.devices}
         if by_label or name in plain:
             return by_label or [plain[name]]
-        require_device(name, "--devices", (each.label for each in self.devices))
+        require_device_name(name, "--devices", (each.label for each in self.devices))
         return [DeviceSpec(device=name)]
 
     def with_definitions(self, definitions: Path) -> MatrixConfig:
@@ -148,7 +148,7 @@ def load_matrix(path: Path) -> MatrixConfig:
     for index, target in enumerate(file.devices):
         for number, each in enumerate(devices_of(target)):
             place = ("devices", index, *(("members", number) if isinstance(target, FleetSpec) else ()), "device")
-            require_device(each.device, f"{source.where(place)}: {'.'.join(map(str, place))}")
+            require_device_name(each.device, f"{source.where(place)}: {'.'.join(map(str, place))}")
         for name in target.models:
             if name not in known:
                 raise errors.unknown_value(

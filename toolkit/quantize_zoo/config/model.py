@@ -18,7 +18,7 @@ from quantize_zoo.config.compression import (
     check_scopes,
     require_steps,
 )
-from quantize_zoo.config.devices import require_device
+from quantize_zoo.config.devices import require_device_name
 from quantize_zoo.config.hardware import load_hardware
 from quantize_zoo.config.keys import CellKey
 from quantize_zoo.config.numbers import (
@@ -260,7 +260,7 @@ def model_from_source(source: ConfigSource) -> ModelConfig:
     """Validate a model's YAML that was read already, and resolve its paths."""
     config = validate(ModelConfig, source)
     where = f"{source.where(('compression', 'target_device'))}: compression.target_device"
-    require_device(config.compression.target_device, where)
+    require_device_name(config.compression.target_device, where)
     folder = source.path.resolve().parent
     own_checker = "accuracy_checker" in config.model_fields_set
     named: dict[tuple[str, ...], Path | None] = {

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
+from quantize_zoo.errors.system import FREE_SPACE
 from quantize_zoo.text.masks import mask_url, mask_urls
 
-_FREE_SPACE = "free disk space; then run again"
 # What databases say, in lower case, and what helps. The first that fits is told.
 _REMEDIES = {
     ("locked", "lock timeout", "busy", "deadlock"): "wait until no other program holds it; then run again",
-    ("disk is full", "disk full", "no space left", "disk i/o error", "file too large", "quota"): _FREE_SPACE,
+    ("disk is full", "disk full", "no space left", "disk i/o error", "file too large", "quota"): FREE_SPACE,
     ("readonly", "read-only", "permission denied", "unable to open"): "make the file and its folder writable, or name "
     "another with --store",
     ("refused", "timeout expired", "could not translate", "failed to resolve", "authentication"): "see that the server "
@@ -106,5 +106,5 @@ def reports_not_written(folder: Path, cause: str) -> CellError:
     return CellError(
         f"cannot write reports to {folder}: {cause}",
         where="reports",
-        remedy=f"{_FREE_SPACE.partition(';')[0]}, or make the folder writable; then run: quantize-zoo report",
+        remedy=f"{FREE_SPACE.partition(';')[0]}, or make the folder writable; then run: quantize-zoo report",
     )

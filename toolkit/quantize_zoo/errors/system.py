@@ -6,7 +6,8 @@ import errno
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, QuantizeZooError
 
-_FULL = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free disk space; then run again")
+FREE_SPACE = "free disk space; then run again"
+_FULL = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), FREE_SPACE)
 _FORBIDDEN = dict.fromkeys(
     (errno.EACCES, errno.EPERM, errno.EROFS),
     "let the file be read, and written where it is to be, or name another",

@@ -12,7 +12,7 @@ import openvino as ov
 from quantize_zoo.config import DeviceSpec, hardware_path, load_hardware
 from quantize_zoo.config.compression import CORRECTIONS
 from quantize_zoo.config.pot import CheckerEngine, Images, PotJob
-from quantize_zoo.graph import make_canonical, normalizes_input, read_model, save_model
+from quantize_zoo.graph import make_canonical, normalizes_input, read_model
 from quantize_zoo.matrix.pot_model import pot_session
 from quantize_zoo.quantization import Pipeline, Samples, collect_statistics
 from quantize_zoo.scoring import compile_for_accuracy, make_noise, read_images, require_device
@@ -56,11 +56,14 @@ def _quantize(job: PotJob, model: ov.Model, written: Path, *, evaluate: bool, te
     device = DeviceSpec(device=job.target if evaluate else "CPU")
     candidate = pipeline.build(pipeline.base)
     proven = samples(PROVEN_SAMPLES)
-    write_proven(candidate, written, lambda: require_same_outputs(candidate, written, device, proven))
+
+    def write(built: ov.Model, path: Path) -> None:
+        write_proven(built, path, lambda: require_same_outputs(built, path, device, proven))
+
+    write(candidate, written)
     if job.dump_intermediate:
         steps = tuple(step for step in pipeline.base.steps if step not in CORRECTIONS)
-        uncorrected = replace(pipeline.base, steps=steps)
-        save_model(pipeline.build(uncorrected), _intermediate(written))
+        write(pipeline.build(replace(pipeline.base, steps=steps)), _intermediate(written))
     if not evaluate:
         return {}
     session = pot_session(job, model, written.parent, 0)
@@ -91,4 +94,11 @@ def _calibration(job: PotJob, model: ov.Model, folder: Path, tell: Tell) -> Call
             "255, as POT did: if it was trained on others, put mean and scale into the model when it is converted, or "
             "use the accuracy_checker engine with preprocessing"
         )
-    return lambda size: read_images(engine, model, size)
+    told: set[Path] = set()
+
+    def damaged(picture: Path) -> None:
+        if picture not in told:
+            told.add(picture)
+            tell(f"{picture}: the picture cannot be read, and is left out")
+
+    return lambda size: read_images(engine, model, size, damaged)

@@ -85,15 +85,18 @@ def start(prepared: Prepared, desk: Desk) -> Start:
 
 
 def _found_start(prepared: Prepared, desk: Desk) -> Start:
-    store, params, otherwise = desk.night.store, desk.params, desk.cell.otherwise
-    try:
+    def by(params: OptimizerParams) -> Start:
+        store = desk.night.store
         return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell), store)
+
+    otherwise = desk.cell.otherwise
+    try:
+        return by(desk.params)
     except CellError:
         if otherwise is None:
             raise
-    params = params.model_copy(update={"trials_load_method": otherwise})
-    store.set_method(desk.cell_id, otherwise)
-    return find_start(params, prepared, stored_searches(params, prepared, store, desk.cell), store)
+    desk.night.store.set_method(desk.cell_id, otherwise)
+    return by(desk.params.model_copy(update={"trials_load_method": otherwise}))
 
 
 def references(found: Start, desk: Desk) -> Start:

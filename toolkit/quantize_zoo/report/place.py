@@ -52,9 +52,14 @@ def find_place(matrix: str, reports: Path, store: str) -> Place:
     )
 
 
+def default_store_file(reports: Path) -> Path:
+    """Return the store's file where it lies in a folder of reports."""
+    return reports / "store.db"
+
+
 def default_store(reports: Path) -> str:
     """Return the URL of the store that lies in a folder of reports."""
-    return f"sqlite:///{reports / 'store.db'}"
+    return f"sqlite:///{default_store_file(reports)}"
 
 
 def _from_here(path: Path) -> str:

@@ -26,6 +26,8 @@ from quantize_zoo.scoring.pip import pip_cause, run_pip
 OVERLAY_VERSION = "2023.3.0"
 _SHARE = Path("share") / "quantize-zoo" / f"openvino-dev-{OVERLAY_VERSION}"
 OVERLAY_FOLDER = Path(sys.prefix) / _SHARE
+# Modules of it that use what NumPy had when they were written.
+_OF_FORMER_NUMPY = ("annotation_converters.squad", "metrics.classification", "metrics.reid")
 _CHECKER = Path("openvino", "tools", "accuracy_checker")
 
 
@@ -124,20 +126,28 @@ def _import(package: str, origin: str) -> Checker:
             checker.module(name)
     except Exception as error:  # anything can go wrong while third-party modules are imported
         raise errors.checker_broken(origin, errors.described(error)) from error
-    squad = checker.module("annotation_converters.squad")
-    squad.np = _FormerNumpy(squad.np)  # type: ignore[attr-defined]
+    for name in _OF_FORMER_NUMPY:
+        module = checker.module(name)
+        module.np = _FormerNumpy(module.np)  # type: ignore[attr-defined]
     return Checker(package, origin, version)
 
 
 class _FormerNumpy:
-    """NumPy for a converter that asks where a single value holds, which NumPy 2.1 and later refuse to answer."""
+    """NumPy for modules of the checker that use what newer releases have taken away or refuse."""
 
     def __init__(self, numpy: ModuleType) -> None:
         self._numpy = numpy
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._numpy, name)
+        found = getattr(self._numpy, name)
+        setattr(self, name, found)  # metrics ask for each sample
+        return found
 
     def where(self, condition: Any, *values: Any) -> Any:
-        """Return where a condition holds: for a single value nowhere, or at the first place."""
+        """Return where a condition holds: for a single value nowhere, or at the first place (refused since 2.1)."""
         return self._numpy.where(condition if values else self._numpy.atleast_1d(condition), *values)
+
+    def trapz(self, *arguments: Any, **named: Any) -> Any:
+        """Integrate by the trapezoidal rule, which has another name since 2.0."""
+        former = getattr(self._numpy, "trapz", None)
+        return (former or self._numpy.trapezoid)(*arguments, **named)

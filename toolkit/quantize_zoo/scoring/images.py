@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,12 @@ class _Input:
         return inputs
 
 
-def read_images(images: Images, model: ov.Model, count: int | None) -> list[dict[str, NDArray[Any]]]:
+def read_images(
+    images: Images, model: ov.Model, count: int | None, damaged: Callable[[Path], object] = lambda _: None
+) -> list[dict[str, NDArray[Any]]]:
     """Return the first images in the order of their names, each as the model's input: BGR, 0..255, float32.
+
+    ``damaged`` is told of each image that cannot be read; what is no image is passed over.
 
     Raises:
         CellError: the model does not take one image, or no file of the folder is one.
@@ -59,6 +64,8 @@ def read_images(images: Images, model: ov.Model, count: int | None) -> list[dict
             break
         image = _read(file, flag)
         if image is None:
+            if cv2.haveImageReader(str(file)):
+                damaged(file)
             continue
         cropped = _crop(image, images.central_fraction)
         size = (found.width or cropped.shape[1], found.height or cropped.shape[0])  # where any will do, as it is

@@ -46,34 +46,21 @@ class LabelRange:
                 raise errors.label_out_of_range(sample, label, classes)
 
 
+@dataclass(frozen=True)
 class Predictor:
     """Makes predictions of outputs.
 
-    Args:
-        adapter: the checker's; None if predictions are the outputs.
-        name: of the adapter, for messages.
-        postprocessor: the checker's.
-        fitter: knows the names that outputs have for adapters.
-        labels: of the whole dataset.
-        first_choices: of each metric that looks at the best classes of a sample how many.
-
+    ``adapter`` is the checker's, None if predictions are the outputs; ``name`` is the adapter's in messages. The
+    ``postprocessor`` is the checker's, too; ``fitter`` knows the names that outputs have for adapters. ``labels`` are
+    those of the whole dataset, ``first_choices`` how many of the best classes of a sample each metric looks at.
     """
 
-    def __init__(
-        self,
-        adapter: Any,
-        name: str,
-        postprocessor: Any,
-        fitter: InputFitter,
-        labels: LabelRange,
-        first_choices: Mapping[str, int],
-    ) -> None:
-        self._adapter = adapter
-        self._name = name
-        self._postprocessor = postprocessor
-        self._fitter = fitter
-        self._labels = labels
-        self._first_choices = first_choices
+    adapter: Any
+    name: str
+    postprocessor: Any
+    fitter: InputFitter
+    labels: LabelRange
+    first_choices: Mapping[str, int]
 
     def predict(self, sample: Sample, outputs: Sequence[Outputs]) -> tuple[list[Any], list[Any]]:
         """Return annotation and prediction of a sample, each as a list of one, from the outputs of its inferences.
@@ -86,20 +73,20 @@ class Predictor:
         for name, value in ((name, value) for each in outputs for name, value in each.items()):
             if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
                 raise errors.outputs_not_numbers(name, identifier)
-        annotation = [copy.deepcopy(sample.annotation)] if self._postprocessor.has_processors else [sample.annotation]
-        predicted = [self._fitter.named_for_adapters(each) for each in outputs]
-        if self._adapter is not None:
+        annotation = [copy.deepcopy(sample.annotation)] if self.postprocessor.has_processors else [sample.annotation]
+        predicted = [self.fitter.named_for_adapters(each) for each in outputs]
+        if self.adapter is not None:
             try:
-                predicted = self._adapter.process(predicted, [sample.identifier], sample.meta)
+                predicted = self.adapter.process(predicted, [sample.identifier], sample.meta)
             except Exception as error:  # adapters raise whatever indexing a wrong output raises
                 if "label map" in str(error):
-                    raise errors.no_names_of_classes(f"adapter {self._name!r}") from error
+                    raise errors.no_names_of_classes(f"adapter {self.name!r}") from error
                 names = list(outputs[0]) if outputs else []
                 if isinstance(error, KeyError) and error.args and error.args[0] in self._named_by_adapter():
-                    raise errors.no_such_output(self._name, error.args[0], names) from error
-                raise errors.adapter_failed(self._name, names, identifier, cause_of(error)) from error
+                    raise errors.no_such_output(self.name, error.args[0], names) from error
+                raise errors.adapter_failed(self.name, names, identifier, cause_of(error)) from error
         try:
-            processed: tuple[list[Any], list[Any]] = self._postprocessor.process_batch(
+            processed: tuple[list[Any], list[Any]] = self.postprocessor.process_batch(
                 annotation, predicted, sample.meta
             )
         except Exception as error:  # postprocessors raise what another task's prediction or annotation raises
@@ -109,7 +96,7 @@ class Predictor:
 
     def _named_by_adapter(self) -> list[str]:
         """Return the texts of the adapter's configuration, outputs among them."""
-        config = getattr(self._adapter, "launcher_config", None)
+        config = getattr(self.adapter, "launcher_config", None)
         values = list(config.values()) if isinstance(config, Mapping) else []
         listed = [each for value in values for each in (value if isinstance(value, list) else [value])]
         return [each for each in listed if isinstance(each, str)]
@@ -121,7 +108,7 @@ class Predictor:
         if np.ndim(scores) != 1 or not isinstance(label, int | np.integer):
             return
         classes = np.size(scores)
-        self._labels.require(classes)
-        for metric, count in self._first_choices.items():
+        self.labels.require(classes)
+        for metric, count in self.first_choices.items():
             if count > classes:
                 raise errors.too_few_classes(metric, count, classes)
