@@ -17,12 +17,14 @@ from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import ranges_hash, structural_signature, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline
 from quantize_zoo.scoring import (
+    AccuracyResult,
     Estimate,
     Watch,
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
     compile_from_accuracy,
+    counts_answers,
     describe_execution,
     mean_estimate,
     measure_in_turns,
@@ -37,7 +39,8 @@ class Fp32:
     """The FP32 model that candidates are held against, compiled for accuracy, what compiles it for latency, its score.
 
     ``per_sample`` are the tuned metric's values in the order of scoring; None if it has no such values, or if the
-    configuration names the metric's value.
+    configuration names the metric's value. ``graded`` are what samples' answers are judged by, where that has grades;
+    see ``Scored``.
     """
 
     model: ov.Model
@@ -46,6 +49,7 @@ class Fp32:
     accuracy: float
     per_sample: NDArray[np.float64] | None
     higher_is_better: bool
+    graded: NDArray[np.float64] | None = None
 
     @cached_property
     def size_bytes(self) -> int:
@@ -134,7 +138,8 @@ class CellCandidates:
         else:
             value = scored.metrics[metric]
         accuracy, seconds = mean_estimate(value, values), time.perf_counter() - start
-        return Scored(accuracy, scored.metrics, values, hopeless, compile_seconds, seconds)
+        changed = _answers_changed(self.fp32.graded, graded(scored, metric))
+        return Scored(accuracy, scored.metrics, values, hopeless, compile_seconds, seconds, answers_changed=changed)
 
     @cached_property
     def precision(self) -> str:
@@ -173,3 +178,19 @@ class CellCandidates:
             return test.is_hopeless(float(values[metric]))
 
         return watch
+
+
+def graded(scored: AccuracyResult, metric: str) -> NDArray[np.float64] | None:
+    """Return what each sample's answer is judged by (samples,), where that has grades; see ``Scored``."""
+    if scored.confidences is not None:
+        return scored.confidences
+    values = scored.per_sample.get(metric)
+    return None if counts_answers(values) else values
+
+
+def _answers_changed(fp32: NDArray[np.float64] | None, found: NDArray[np.float64] | None) -> Estimate | None:
+    """Return the mean squared change, of the samples that were seen."""
+    if fp32 is None or found is None:
+        return None
+    changes = (fp32[: len(found)] - found) ** 2
+    return mean_estimate(float(changes.mean()), changes)

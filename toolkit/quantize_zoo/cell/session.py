@@ -15,12 +15,12 @@ import numpy as np
 
 from quantize_zoo import errors
 from quantize_zoo.cell import finishing
-from quantize_zoo.cell.candidates import CellCandidates, Fp32
+from quantize_zoo.cell.candidates import CellCandidates, Fp32, graded
 from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.elsewhere import SampleSets, score_elsewhere
 from quantize_zoo.cell.executing import DeviceLook, executed_notes
 from quantize_zoo.cell.fleet import Fleet
-from quantize_zoo.cell.identity import search_identity
+from quantize_zoo.cell.identity import former_identity, search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.surveying import survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
@@ -185,7 +185,7 @@ class CellSession:
             model_path=str(config.model),
             fleet=members,
         )
-        return Prepared(reference, placement, self._pipeline.base, {"dataset": former})
+        return Prepared(reference, placement, self._pipeline.base, former_identity(self._cell, former))
 
     def references(self) -> tuple[ReferencePoint, ...]:
         """Score the models of other tools that the cell asks for."""
@@ -315,7 +315,8 @@ class CellSession:
         if value == 0 or not np.isfinite(value):
             raise errors.fp32_metric_unusable(config.metric, value)
         better = accuracy.higher_is_better(config.metric)
-        return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
+        values, judged = scored.per_sample.get(config.metric), graded(scored, config.metric)
+        return scored, Fp32(self._model, again, for_accuracy, value, values, better, judged)
 
     @property
     def _samples(self) -> SampleSets:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import layers_before, owners
-from quantize_zoo.quantization import ModelOption, Pipeline, without_quantization
+from quantize_zoo.quantization import ModelOption, Pipeline, option_hash, without_quantization
 from quantize_zoo.scoring import Estimate, Times, compile_for_latency, owner_of, times_in_turns
 from quantize_zoo.scoring.estimate import exponential, location_estimate
 from quantize_zoo.search import Frontier, OperationSurvey, Survey, speedup
@@ -49,11 +49,11 @@ def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, bench: Bench, 
     if times is None or not times.any():
         alike = Estimate(1.0, None, None, "us", 0)
         told = (OperationSurvey(name, before[name], 1.0, 0.0, alike, 0.0, 0.0, changes.get(name)) for name in names)
-        return Survey(tuple(told), None, time.perf_counter() - start)
+        return Survey(tuple(told), None, time.perf_counter() - start, option_hash(base))
     operations = tuple(
         _surveyed(name, before[name], each, changes.get(name)) for name, each in zip(names, times.T, strict=True)
     )
-    return Survey(operations, _speedup(operations, times), time.perf_counter() - start)
+    return Survey(operations, _speedup(operations, times), time.perf_counter() - start, option_hash(base))
 
 
 def _profiled(

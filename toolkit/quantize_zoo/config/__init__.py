@@ -43,7 +43,7 @@ from quantize_zoo.config.model import (
 from quantize_zoo.config.notify import Notify
 from quantize_zoo.config.pot import PotJob, PotOptions, load_pot, load_pot_compression, pot_of_options
 from quantize_zoo.config.retention import Retention
-from quantize_zoo.config.stages import Stage, search_stages
+from quantize_zoo.config.stages import Stage, former_stages, search_stages
 from quantize_zoo.config.waiving import add_waiver, takes_waivers
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "default_matrix_path",
     "devices_of",
     "first_twins",
+    "former_stages",
     "hardware_path",
     "is_on",
     "load_hardware",

@@ -27,14 +27,21 @@ def search_stages(config: ModelConfig) -> tuple[Stage, ...]:
     Who names neither stages nor a scope gets layers and range estimators by preset together; as POT did, the estimators
     first, then layers. ``max_trials`` bounds stages all together.
     """
+    params, compression = config.optimizer.params, config.compression
+    is_named = params.stages or "tuning_scope" in compression.tunable.model_fields_set
+    if is_named or params.compatibility is not None:
+        return former_stages(config)
+    return (Stage(compression.scoped(_LAYERS, _PRESETS), params.max_trials),)
+
+
+def former_stages(config: ModelConfig) -> tuple[Stage, ...]:
+    """Return the stages that releases up to 0.1.0 made of the same configuration."""
     params = config.optimizer.params
     compression = config.compression
     stages = params.stages
     if not stages:
         if "tuning_scope" in compression.tunable.model_fields_set:
             return (Stage(compression, params.max_trials),)
-        if params.compatibility is None:
-            return (Stage(compression.scoped(_LAYERS, _PRESETS), params.max_trials),)
         first = round(_ESTIMATORS_SHARE * params.max_trials)
         if first == 0:
             return (Stage(compression, params.max_trials),)

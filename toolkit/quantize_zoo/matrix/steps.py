@@ -109,10 +109,12 @@ def references(found: Start, desk: Desk) -> Start:
 def search(found: Start, desk: Desk) -> list[Trial]:
     """Make the trials; return all of the search, also those that it went on from, the best one first."""
     reference, params = found.reference, desk.params
+    last = len(search_stages(desk.cell.model)) - 1
     recorder = TrialRecorder(
         params,
         reference.accuracy.value,
-        found.trials,
+        # Of releases up to 0.1.0 a search had stages that it has no more: what they chose, the last one chooses.
+        [replace(trial, stage=min(trial.stage, last)) for trial in found.trials],
         higher_is_better=reference.higher_is_better,
         prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
         members=[each.name for each in reference.fleet if not each.unavailable],
@@ -167,13 +169,14 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         space = derive_space(paying.placement, paying.base, stage.compression, paying.idle)
         types = {operation.name: operation.type for operation in found.placement.operations}
         beside = incumbent(number, paying.base)
-        survey = _surveyed(paying.base, stage, reference, desk)
+        survey = _surveyed(found, paying.base, stage, desk)
         if survey is not None:
             reference = _noticed(replace(reference, survey=survey), (), desk)
         plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside, survey)
         if terms is None:
             why = yield from run_stage(plan, recorder, desk.night.seed, pool)
             if why:
+                store.set_search_ended(desk.cell_id, why)
                 told = f"after {len(recorder.trials)} of at most {stage.until} trials {why}"
                 reference = _noticed(reference, [f"stage {number + 1} of the search: {told}"], desk)
             continue
@@ -198,17 +201,18 @@ def _paying(
     return what_pays(found.placement, base, found.preset, compression, executed, for_size=for_size)
 
 
-def _surveyed(base: ModelOption, stage: Stage, reference: Reference, desk: Desk) -> Survey | None:
-    """Find out what is worth quantizing, where a stage chooses that; POT's searches did without.
+def _surveyed(found: Start, base: ModelOption, stage: Stage, desk: Desk) -> Survey | None:
+    """Find out what is worth quantizing, where a stage chooses that; a search that goes on knows it already.
 
-    So do those of a fleet, whose leading member's savings are not the others'; and those around compressed weights,
-    of which it is not known what they save and change.
+    POT's searches did without. So do those of a fleet, whose leading member's savings are not the others'; and those
+    around compressed weights, of which it is not known what they save and change.
     """
     chooses = "layer" in stage.compression.tunable.tuning_scope
     as_pot = desk.params.compatibility == "pot" or desk.cell.model.give_back is not None
-    if not chooses or as_pot or reference.fleet or base.has_compressed_weights:
+    if not chooses or as_pot or found.reference.fleet or base.has_compressed_weights:
         return None
-    return desk.work.survey(base)
+    stored = None if found.continues is None else desk.night.store.survey(found.continues)
+    return stored if stored is not None and stored.base == option_hash(base) else desk.work.survey(base)
 
 
 def _noticed(reference: Reference, notes: Sequence[str], desk: Desk) -> Reference:

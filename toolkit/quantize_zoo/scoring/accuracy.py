@@ -47,12 +47,13 @@ class AccuracyResult:
     """All metrics of a model by name, and per-sample values (samples,) of those that have them.
 
     A metric with a value for each class counts as their mean, as the checker prints it. Of a pass that was ended early
-    there are no metrics.
+    there are no metrics. ``confidences`` (samples,) are a classifier's scores of the right classes, None of others.
     """
 
     metrics: dict[str, float]
     per_sample: dict[str, NDArray[np.float64]]
     samples: int
+    confidences: NDArray[np.float64] | None = None
 
 
 class AccuracySession:
@@ -209,6 +210,7 @@ class AccuracySession:
         annotations: list[Any] = []
         predictions: list[Any] = []
         per_sample: dict[str, list[Any]] = {}
+        confidences: list[float | None] = []
         samples = self._chosen(indices)
         order = np.argsort([sample.index for sample in samples], kind="stable")
         if watch is not None:
@@ -221,6 +223,7 @@ class AccuracySession:
             results = self._metrics.update(count, annotation, prediction)
             values = {result.metric_name: result.result for result in results[count]}
             count += 1
+            confidences.append(confidence_of(annotation[0], prediction[0]))
             for name, value in values.items():
                 per_sample.setdefault(name, []).append(value)
             if self._metrics.need_predictions:
@@ -233,7 +236,8 @@ class AccuracySession:
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         as_asked = np.argsort(order[:count], kind="stable")
         found = {name: values[as_asked] for name, values in kept.items() if values is not None}
-        return AccuracyResult(metrics, found, count)
+        scores = None if None in confidences else np.array(confidences, dtype=np.float64)[as_asked]
+        return AccuracyResult(metrics, found, count, scores)
 
     def try_first(self, compiled: Any) -> dict[str, NDArray[np.float64]]:
         """Take the first sample through a compiled model, adapter, postprocessing and metrics; raises as ``score``.

@@ -36,9 +36,10 @@ class Survey:
 
     That is ``speedup``, with the interval of compilations other than those that the choice was made by. It is None
     where the device tells no times, or is not here: then each operation counts as one microsecond that quantizing it
-    saves. ``seconds`` is what finding out took.
+    saves. ``seconds`` is what finding out took, ``base`` the hash of the option that was surveyed.
     """
 
     operations: tuple[OperationSurvey, ...]
     speedup: Estimate | None
     seconds: float
+    base: str = ""

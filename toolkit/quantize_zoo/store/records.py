@@ -307,7 +307,7 @@ class PastNight:
 
     ``seconds`` are the whole cell's, ``search_seconds`` those of its search, which made so many ``trials``; ``best`` is
     the hash of the option that was called best, ``speedup`` FP32's time / INT8's. ``alarmed`` tells that the cell
-    failed or regressed.
+    failed or regressed, ``ended`` that its search ended before its limits, since nothing was left to try or can pay.
     """
 
     seconds: float
@@ -317,6 +317,7 @@ class PastNight:
     best: str | None
     speedup: float | None
     alarmed: bool
+    ended: bool = False
 
 
 @dataclass(frozen=True)
