@@ -1,5 +1,6 @@
 """What the scripts that compare searches share: a cell of the embedded zoo in this process, and a search on it."""
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,11 @@ class Memory:
         built, model = self._candidates.build(option)
         return built, (built, model)
 
-    def score(self, candidate, *, prune):
+    def score(self, candidate, *, prune, below=math.inf):
         built, model = candidate
-        key = (built.candidate, prune)
+        key = (built.candidate, prune and min(below, 1.0))
         if key not in self._scored:
-            self._scored[key] = self._candidates.score(model, prune=prune)
+            self._scored[key] = self._candidates.score(model, prune=prune, below=below)
         return self._scored[key]
 
     def measure(self, candidate):

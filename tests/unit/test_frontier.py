@@ -188,7 +188,7 @@ class Modelled(Scorer):
         built, _ = super().build(chosen)
         return built, np.array([choice.quantize for choice in chosen.operations.values()])
 
-    def score(self, mask, *, prune):
+    def score(self, mask, *, prune, below=None):
         self.scored.append(mask)
         found = measurement(1 - float(self._lost[mask].sum()), 1)
         return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0)
@@ -225,6 +225,39 @@ def test_where_nothing_pays_the_search_says_so_after_a_handful():
     assert why.startswith("no INT8 model is predicted to be more than 1.0")
     assert why.endswith("keep FP32")
     assert len(found) <= 8
+
+
+def sized(index):
+    """The first is half of all weights and changes the most."""
+    return 1100 if index == 0 else 100
+
+
+def test_under_a_target_of_size_the_frontier_is_of_what_is_small_enough():
+    operations = [replace(each, saved_bytes=sized(index)) for index, each in enumerate(chain(12))]
+    changes = [replace(each, change=1e-1 if index == 0 else 1e-4) for index, each in enumerate(operations)]
+    plain, small = Frontier(changes), Frontier(changes, least_bytes=1500)
+    assert names(plain, plain.fastest(1e-2)) == {f"op{index}" for index in range(1, 12)}
+    assert not small.fastest(1e-2).any(), "without the first it does not become so small"
+    assert "op0" in names(small, small.fastest(np.inf))
+    slow = np.full(12, -1.0)
+    assert len(names(small, small.fastest(np.inf, slow))) == 5, "the first and four others, none of which saves time"
+    assert not plain.fastest(np.inf, slow).any()
+    assert len(names(plain, Frontier(changes, least_bytes=1e9).fastest(1e-2))) == 11, (
+        "what is out of reach is not asked"
+    )
+
+
+def test_under_a_target_of_size_the_walk_proposes_nothing_that_is_too_large():
+    operations = [
+        replace(each, saved_bytes=sized(index)) for index, each in enumerate(chain(12, change=lambda i: 2.0**-i))
+    ]
+    survey = Survey(tuple(operations), None, 0.0, fp32_bytes=3000)
+    params = PARAMS.model_copy(update={"size_reduce": 2.0})
+    walk = FrontierWalk(survey, option(*range(12), total=12), params)
+    for number in range(12):
+        walk.tell(tried(number, {f"op{each}" for each in range(12 - number)}, 12, 0.05, 1.2))
+        for proposed in (walk.next(), walk.beside(np.random.default_rng(number))):
+            assert proposed is None or sum(sized(int(name[2:])) for name in proposed) >= 1500
 
 
 def test_what_is_not_faster_may_be_wanted_for_its_size():

@@ -491,7 +491,7 @@ def test_search_stops_on_target():
 class Hopeless(Scorer):
     """Ends what leaves any operation unquantized, if it may."""
 
-    def score(self, count, *, prune):
+    def score(self, count, *, prune, below=math.inf):
         scored = super().score(count, prune=prune)
         return Scored(scored.accuracy, {}, scored.per_sample, True, 0.0, 0.0) if prune and count < 4 else scored
 
@@ -508,6 +508,34 @@ def test_pruned_trial_has_no_measurement_but_tells_what_is_known():
         assert each.loss > 80  # the search learns that the target was missed
     assert 4 not in [quantized(each.option) for each in pruned]
     assert len(scorer.measured) == len({each.structure for each in found if not each.pruned})
+
+
+def test_models_of_a_known_structure_are_to_lose_less_than_all_that_were_as_fast():
+    kept = recorder(trials=[
+        trial(0, 0.004, 1.6), trial(1, 0.002, 1.4), trial(2, 0.003, 1.2), trial(3, -0.001, 1.1), trial(4, 0.02, 1.8),
+    ])  # fmt: skip
+    least = {"s0": 0.004, "s1": 0.002, "s2": 0.002, "s3": -0.001, "s4": 0.02}
+    assert kept.known().structures == least
+
+
+def test_what_misses_the_target_of_size_is_nobodys_rival():
+    params = PARAMS.model_copy(update={"size_reduce": 2.0})
+    small, large = (replace(trial(0, 0, 1).score, size_ratio=ratio) for ratio in (3.0, 1.5))
+    fast = trial(0, 0.001, 1.6, score=replace(large, accuracy_loss=0.001, latency_ratio=1.6))
+    slow = trial(1, 0.003, 1.4, score=replace(small, accuracy_loss=0.003, latency_ratio=1.4))
+    assert recorder(params=params, trials=[fast, slow]).known().structures == {"s0": math.inf, "s1": 0.003}
+
+
+def test_a_candidate_of_a_known_structure_ends_where_it_is_surely_beaten():
+    """Estimators make other models of one structure: its latency is known, and what loses more beats nothing."""
+    scorer = Scorer(accuracy=lambda count: 0.99)
+    found = list(stage(plan(until=30), recorder(scorer), 1))
+    again = [
+        each.measurement.latency_from is not None for each in found if each.measurement and each.reused_from is None
+    ]
+    assert any(again)
+    assert [below < math.inf for below in scorer.below] == again
+    assert [below for below in scorer.below if below < math.inf] == pytest.approx([0.01] * sum(again))
 
 
 @pytest.mark.parametrize(("params", "expected"), [(PARAMS, {True}), (POT, {False})], ids=["default", "pot"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,14 +18,12 @@ from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import ranges_hash, structural_signature, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline
 from quantize_zoo.scoring import (
-    AccuracyResult,
     Estimate,
     Watch,
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
     compile_from_accuracy,
-    counts_answers,
     describe_execution,
     mean_estimate,
     measure_in_turns,
@@ -39,8 +38,7 @@ class Fp32:
     """The FP32 model that candidates are held against, compiled for accuracy, what compiles it for latency, its score.
 
     ``per_sample`` are the tuned metric's values in the order of scoring; None if it has no such values, or if the
-    configuration names the metric's value. ``graded`` are what samples' answers are judged by, where that has grades;
-    see ``Scored``.
+    configuration names the metric's value.
     """
 
     model: ov.Model
@@ -49,7 +47,6 @@ class Fp32:
     accuracy: float
     per_sample: NDArray[np.float64] | None
     higher_is_better: bool
-    graded: NDArray[np.float64] | None = None
 
     @cached_property
     def size_bytes(self) -> int:
@@ -83,10 +80,10 @@ class CellCandidates:
         size_ratio = self.fp32.size_bytes / max(1, weights_bytes(model))  # a model may have none
         return Built(candidate, structure, time.perf_counter() - start, size_ratio), Candidate(model)
 
-    def score(self, candidate: Candidate, *, prune: bool) -> Scored:
+    def score(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
         """See ``Candidates``."""
         start = time.perf_counter()
-        found = self.passed(candidate, prune=prune)
+        found = self.passed(candidate, prune=prune, below=below)
         # Taking it down is a part of its cost.
         seconds = time.perf_counter() - start - found.compile_seconds
         return replace(found, seconds=seconds, accuracy_loss=None if found.hopeless else self._loss(found))
@@ -103,18 +100,25 @@ class CellCandidates:
         )
         return None if loss.low is None else loss
 
-    def passed(self, candidate: Candidate, *, prune: bool) -> Scored:
-        """Take the search's samples through a candidate in this process; with ``prune`` end when that is hopeless."""
+    def passed(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
+        """Take the search's samples through a candidate in this process; ends as ``score``."""
         start = time.perf_counter()
         compiled = compile_for_accuracy(candidate.model, self.bench.device)
         seconds = time.perf_counter() - start
-        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune)
+        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune, below=below)
         if not found.hopeless:
             candidate.compiled = compiled
         return found
 
     def passed_by(
-        self, compiled: Any, fp32: float, per_sample: NDArray[np.float64] | None, compile_seconds: float, *, prune: bool
+        self,
+        compiled: Any,
+        fp32: float,
+        per_sample: NDArray[np.float64] | None,
+        compile_seconds: float,
+        *,
+        prune: bool,
+        below: float = math.inf,
     ) -> Scored:
         """Do the same with a compiled candidate, wherever it runs.
 
@@ -124,11 +128,12 @@ class CellCandidates:
             per_sample: its values of the search's samples there, if it has such.
             compile_seconds: what compiling took.
             prune: end when the target is surely missed.
+            below: or when surely more than this is lost, a share of FP32's metric.
 
         """
         start = time.perf_counter()
         metric = self.bench.metric
-        watch = self._watch(fp32, per_sample) if prune else None
+        watch = self._watch(fp32, per_sample, below) if prune else None
         scored = self.bench.accuracy.score(compiled, self.order, watch)
         hopeless = scored.samples < len(self.order)
         values = scored.per_sample.get(metric)
@@ -138,8 +143,7 @@ class CellCandidates:
         else:
             value = scored.metrics[metric]
         accuracy, seconds = mean_estimate(value, values), time.perf_counter() - start
-        changed = _answers_changed(self.fp32.graded, graded(scored, metric))
-        return Scored(accuracy, scored.metrics, values, hopeless, compile_seconds, seconds, answers_changed=changed)
+        return Scored(accuracy, scored.metrics, values, hopeless, compile_seconds, seconds)
 
     @cached_property
     def precision(self) -> str:
@@ -164,33 +168,17 @@ class CellCandidates:
         del compiled, again  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 
-    def _watch(self, fp32: float, per_sample: NDArray[np.float64] | None) -> Watch | None:
+    def _watch(self, fp32: float, per_sample: NDArray[np.float64] | None, below: float) -> Watch | None:
         """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
         metric = self.bench.metric
         if self.bench.accuracy.sequences is not None:
             return None  # steps are not scored in random order
         if per_sample is None or not self.fp32.higher_is_better or not can_prune(per_sample, fp32):
             return None
-        allowed = self.cell.model.optimizer.params.accuracy_loss / 100 * fp32
+        allowed = min(self.cell.model.optimizer.params.accuracy_loss / 100, below) * fp32
         test = SequentialTest(per_sample, allowed)
 
         def watch(values: Mapping[str, Any]) -> bool:
             return test.is_hopeless(float(values[metric]))
 
         return watch
-
-
-def graded(scored: AccuracyResult, metric: str) -> NDArray[np.float64] | None:
-    """Return what each sample's answer is judged by (samples,), where that has grades; see ``Scored``."""
-    if scored.confidences is not None:
-        return scored.confidences
-    values = scored.per_sample.get(metric)
-    return None if counts_answers(values) else values
-
-
-def _answers_changed(fp32: NDArray[np.float64] | None, found: NDArray[np.float64] | None) -> Estimate | None:
-    """Return the mean squared change, of the samples that were seen."""
-    if fp32 is None or found is None:
-        return None
-    changes = (fp32[: len(found)] - found) ** 2
-    return mean_estimate(float(changes.mean()), changes)

@@ -15,7 +15,7 @@ import numpy as np
 
 from quantize_zoo import errors
 from quantize_zoo.cell import finishing
-from quantize_zoo.cell.candidates import CellCandidates, Fp32, graded
+from quantize_zoo.cell.candidates import CellCandidates, Fp32
 from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.elsewhere import SampleSets, score_elsewhere
 from quantize_zoo.cell.executing import DeviceLook, executed_notes
@@ -315,8 +315,7 @@ class CellSession:
         if value == 0 or not np.isfinite(value):
             raise errors.fp32_metric_unusable(config.metric, value)
         better = accuracy.higher_is_better(config.metric)
-        values, judged = scored.per_sample.get(config.metric), graded(scored, config.metric)
-        return scored, Fp32(self._model, again, for_accuracy, value, values, better, judged)
+        return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
     @property
     def _samples(self) -> SampleSets:

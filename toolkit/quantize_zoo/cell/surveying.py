@@ -12,7 +12,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.gate.bench import Bench
-from quantize_zoo.graph import layers_before, owners
+from quantize_zoo.graph import layers_before, owners, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline, option_hash, without_quantization
 from quantize_zoo.scoring import Estimate, Times, compile_for_latency, owner_of, times_in_turns
 from quantize_zoo.scoring.estimate import exponential, location_estimate
@@ -45,15 +45,21 @@ def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, bench: Bench, 
     before = layers_before(fp32, quantized)  # in graph order; operations of bodies are not among them
     names = list(before)
     changes = pipeline.output_changes(base, evaluated)
+    smaller = pipeline.saved_bytes(base)
+    whole = weights_bytes(fp32)
     times = _profiled(pipeline, fp32, base, bench, before) if bench.measures_latency else None
     if times is None or not times.any():
         alike = Estimate(1.0, None, None, "us", 0)
-        told = (OperationSurvey(name, before[name], 1.0, 0.0, alike, 0.0, 0.0, changes.get(name)) for name in names)
-        return Survey(tuple(told), None, time.perf_counter() - start, option_hash(base))
+        told = (
+            OperationSurvey(name, before[name], 1.0, 0.0, alike, 0.0, 0.0, changes.get(name), smaller.get(name, 0))
+            for name in names
+        )
+        return Survey(tuple(told), None, time.perf_counter() - start, option_hash(base), whole)
     operations = tuple(
-        _surveyed(name, before[name], each, changes.get(name)) for name, each in zip(names, times.T, strict=True)
+        replace(_surveyed(name, before[name], each, changes.get(name)), saved_bytes=smaller.get(name, 0))
+        for name, each in zip(names, times.T, strict=True)
     )
-    return Survey(operations, _speedup(operations, times), time.perf_counter() - start, option_hash(base))
+    return Survey(operations, _speedup(operations, times), time.perf_counter() - start, option_hash(base), whole)
 
 
 def _profiled(

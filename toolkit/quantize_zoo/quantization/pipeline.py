@@ -6,6 +6,7 @@ its own; a variant is prepared when an option first asks for it, and kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -57,6 +58,7 @@ from quantize_zoo.quantization.untaken import untaken_branches
 Collect = Callable[[ov.Model, Iterable[Request], int | None, str], ActivationStatistics]
 
 _ERROR_SAMPLES = 32  # enough to rank operations by their errors
+_BYTE = 8  # bits
 _EVALUATIONS = 10.0  # that finding out what each operation changes in the output may cost
 
 
@@ -185,6 +187,23 @@ class Pipeline:
         count = affordable_samples(len(alone), evaluated, _EVALUATIONS, _ERROR_SAMPLES)
         changes = output_changes(made, alone, self._samples(count)).mean(axis=1)
         return {name: float(each) for name, each in zip(made.operations, changes, strict=True) if np.isfinite(each)}
+
+    def saved_bytes(self, option: ModelOption) -> dict[str, int]:
+        """Return by how many bytes quantizing each operation as the option does makes its weights smaller.
+
+        Asymmetric ones stay floating point in the file; see ``with_integer_weights``.
+        """
+        nodes = nodes_by_name(self._model)
+        saved: dict[str, int] = {}
+        for point in self.placement.weights:
+            choice = option.operations[point.operation].weights
+            if choice is None or choice.config.mode != "symmetric":
+                continue
+            weights = nodes[point.operation].input_value(point.port)
+            kind = weights.get_element_type()
+            less = math.prod(weights.get_shape()) * (kind.bitwidth - choice.config.bits) // _BYTE
+            saved[point.operation] = saved.get(point.operation, 0) + less
+        return saved
 
     def _quantize(self, variant: _Variant, option: ModelOption) -> ov.Model:
         return insert_fake_quantizes(

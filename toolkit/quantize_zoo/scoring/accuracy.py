@@ -47,13 +47,12 @@ class AccuracyResult:
     """All metrics of a model by name, and per-sample values (samples,) of those that have them.
 
     A metric with a value for each class counts as their mean, as the checker prints it. Of a pass that was ended early
-    there are no metrics. ``confidences`` (samples,) are a classifier's scores of the right classes, None of others.
+    there are no metrics.
     """
 
     metrics: dict[str, float]
     per_sample: dict[str, NDArray[np.float64]]
     samples: int
-    confidences: NDArray[np.float64] | None = None
 
 
 class AccuracySession:
@@ -210,7 +209,6 @@ class AccuracySession:
         annotations: list[Any] = []
         predictions: list[Any] = []
         per_sample: dict[str, list[Any]] = {}
-        confidences: list[float | None] = []
         samples = self._chosen(indices)
         order = np.argsort([sample.index for sample in samples], kind="stable")
         if watch is not None:
@@ -223,7 +221,6 @@ class AccuracySession:
             results = self._metrics.update(count, annotation, prediction)
             values = {result.metric_name: result.result for result in results[count]}
             count += 1
-            confidences.append(confidence_of(annotation[0], prediction[0]))
             for name, value in values.items():
                 per_sample.setdefault(name, []).append(value)
             if self._metrics.need_predictions:
@@ -236,8 +233,7 @@ class AccuracySession:
         kept = {name: _numbers(values, count) for name, values in per_sample.items()}
         as_asked = np.argsort(order[:count], kind="stable")
         found = {name: values[as_asked] for name, values in kept.items() if values is not None}
-        scores = None if None in confidences else np.array(confidences, dtype=np.float64)[as_asked]
-        return AccuracyResult(metrics, found, count, scores)
+        return AccuracyResult(metrics, found, count)
 
     def try_first(self, compiled: Any) -> dict[str, NDArray[np.float64]]:
         """Take the first sample through a compiled model, adapter, postprocessing and metrics; raises as ``score``.

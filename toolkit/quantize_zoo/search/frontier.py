@@ -25,10 +25,11 @@ class Frontier:
 
     Args:
         operations: as surveyed.
+        least_bytes: that weights are to become smaller by; more than all of them can save is asked of nobody.
 
     """
 
-    def __init__(self, operations: Sequence[OperationSurvey]) -> None:
+    def __init__(self, operations: Sequence[OperationSurvey], least_bytes: float = 0.0) -> None:
         self.names = tuple(each.name for each in operations)
         position = {name: number for number, name in enumerate(self.names)}
         known = [each.change for each in operations if each.change is not None]
@@ -37,6 +38,8 @@ class Frontier:
         self.saved = np.array([each.fp32_us - each.int8_us for each in operations])
         self.entering = np.array([max(0.0, each.entering_us) for each in operations])
         self.leaving = np.array([max(0.0, each.leaving_us) for each in operations])
+        self._bytes = np.array([each.saved_bytes for each in operations], dtype=float)
+        self._least_bytes = least_bytes if least_bytes <= self._bytes.sum() else 0.0
         self.fp32_us = float(sum(each.fp32_us for each in operations))
         self._edges = [
             (number, position[before])
@@ -70,6 +73,8 @@ class Frontier:
     ) -> NDArray[np.bool_]:
         """Return what to quantize to save the most time while the output changes by so much at most.
 
+        Nothing, where what changes no more does not save the bytes that are to be saved.
+
         Args:
             most_change: of the output, as ``changes`` add up.
             saved: microseconds, in place of the surveyed ones.
@@ -95,6 +100,13 @@ class Frontier:
             lower.append(-np.inf)
             upper.append(1.0)
             size += 1
+        if self._least_bytes > 0:
+            rows += [size] * count
+            columns += range(count)
+            values += list(self._bytes / self._least_bytes)
+            lower.append(1.0)
+            upper.append(np.inf)
+            size += 1
         highest = np.concatenate([(changes <= most_change).astype(float), np.ones(2 * count)])
         constraints = []
         if size:
@@ -107,7 +119,7 @@ class Frontier:
             constraints=constraints,
             options={"mip_rel_gap": _GAP, "node_limit": _NODES},
         )
-        if solved.x is None:  # the solver gave up before it had any
+        if solved.x is None:  # there is none, or the solver gave up before it had any
             return np.zeros(count, dtype=np.bool_)
         return np.asarray(solved.x[:count] > 0.5)
 

@@ -54,9 +54,7 @@ class Scored:
     ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` (samples,) is the tuned
     metric of each sample where it has such values. ``hopeless`` tells that the pass was ended early: then there are no
     ``metrics``, and ``accuracy`` is of the samples seen. ``accuracy_loss`` is that of all samples, with the interval
-    that the samples of FP32 and of the candidate give together, where they do; ``answers_changed`` is the mean squared
-    change of what the samples' answers are judged by where that has grades (a classifier's score of the right class,
-    the tuned metric's own value), which is seen long before an answer is another. Of a fleet's candidate ``members``
+    that the samples of FP32 and of the candidate give together, where they do. Of a fleet's candidate ``members``
     are those that were asked, and the others are of the member that leads.
     """
 
@@ -68,7 +66,6 @@ class Scored:
     seconds: float
     members: tuple[MemberScore, ...] = ()
     accuracy_loss: Estimate | None = None
-    answers_changed: Estimate | None = None
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class FrontierWalk:
 
     def __init__(self, survey: Survey, base: ModelOption, params: OptimizerParams) -> None:
         self._operations = [each for each in survey.operations if base.operations[each.name].quantize]
-        self.frontier = Frontier(self._operations)
+        self.frontier = Frontier(self._operations, _least_bytes(survey, params))
         self._params = params
         self._points = _along(self.frontier, self.frontier.saved) or _along(self.frontier, self._at_best())
         self._accurate: dict[bytes, bool] = {}
@@ -85,7 +85,7 @@ class FrontierWalk:
         self._closer += 1
         changes = [max(self.frontier.change(self._points[number]), 1e-30) for number in (worst, best)]
         between = self.frontier.fastest(float(np.sqrt(changes[0] * changes[1])), self.saved())
-        if between.tobytes() in self._asked:
+        if not between.any() or between.tobytes() in self._asked:
             return None
         self._points.insert(best, between)
         return self._ask(between)
@@ -102,7 +102,7 @@ class FrontierWalk:
         for _ in range(_TRIED):
             losses = np.maximum(_drawn(lost, rng), 0.0)
             found = self.frontier.fastest(allowed, _drawn(saved, rng), losses)
-            if found.tobytes() not in self._asked:
+            if found.any() and found.tobytes() not in self._asked:
                 return self._ask(found)
         return None
 
@@ -119,7 +119,8 @@ class FrontierWalk:
         key = mask.tobytes()
         accurate = trial.score is not None and meets_accuracy(trial.score.accuracy_loss, self._params)
         self._asked.add(key)
-        self._accurate[key] = self._accurate.get(key, False) or accurate  # other estimators may be more accurate
+        if not (trial.pruned and trial.structure in self._measured):  # it may meet the target, if not as others do
+            self._accurate[key] = self._accurate.get(key, False) or accurate  # other estimators may be more accurate
         known = trial.pruned or trial.score
         if known is not None:
             interval = trial.measurement.accuracy_loss if trial.measurement else None
@@ -200,6 +201,11 @@ class FrontierWalk:
         prior = scale * self.frontier.changes
         spread = _SPREAD * prior + max(0.0, float(values.max())) / max(1, len(prior)) + 1e-9
         return _posterior(prior, spread, self._lost, scale * changes, 1.0)
+
+
+def _least_bytes(survey: Survey, params: OptimizerParams) -> float:
+    """Return by how many bytes weights have to become smaller."""
+    return 0.0 if params.size_reduce is None else survey.fp32_bytes * (1 - 1 / params.size_reduce)
 
 
 def _along(frontier: Frontier, saved: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
