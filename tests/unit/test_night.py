@@ -247,6 +247,12 @@ def test_a_search_that_goes_on_with_more_trials_surveys_nothing_anew(night, monk
     assert [(each.trials, each.ended) for each in night.store.past_nights(1)["digits-resnet", "CPU"]] == [(3, False)]
 
 
+@pytest.mark.parametrize("changes", [{"compatibility": "pot"}, {"trials_load_method": "eval"}])
+def test_pots_search_and_a_rebuilt_best_are_not_surveyed(night, changes):
+    night({})
+    assert night({"survey": fail(AssertionError("nobody asked"))}, **changes).cells[0].status == "done"
+
+
 def test_another_base_is_surveyed_anew(night, unpaid):
     warm = {"trials_load_method": "warm_start", "max_trials": 20}
     cell = night({}, **warm).cells[0]
