@@ -9,15 +9,19 @@ search says "keep FP32", the seconds to a valid model, and how well the survey p
 
 All searches of a model share one session: a model is scored, a structure measured and a base surveyed once for all of
 them, and a search's seconds are those that its parts took when they were made. Models share the minutes; each has one
-seed at least. The tables are written anew after each model. Latency is the process's own time (``time.process_time``)
-of one thread, since others may use the machine; the survey's is the plugin's, which is wall time. Prints Markdown.
+seed at least. The tables are written anew after each model, so that whoever interrupts it loses nothing. Latency is the
+process's own time (``time.process_time``) of one thread, since others may use the machine; the survey's is the
+plugin's, which is wall time. Prints Markdown.
 """
 
 import argparse
 import os
 import statistics
 import sys
+import tempfile
 import time
+import traceback
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -25,13 +29,15 @@ from unittest.mock import patch
 import numpy as np
 import scipy
 from compare_nncf import controlled, timed
-from compare_samplers import SCOPE, text
+from compare_samplers import SCOPE
+from compare_samplers import text as ratios_text
 from searching import Memory, in_two_stages, open_session, search
 
 from quantize_zoo.cell.candidates import Candidate
 from quantize_zoo.cell.nncf import quantize_with_nncf
 from quantize_zoo.cell.surveying import only
 from quantize_zoo.config import BenchmarkParams
+from quantize_zoo.scoring import compile_for_accuracy
 from quantize_zoo.scoring.environment import ISA_VARIABLE
 from quantize_zoo.search import Frontier, relative_accuracy_loss, speedup
 
@@ -43,6 +49,7 @@ COUNTS = (10, 20, 40)
 BENCHMARK = BenchmarkParams(duration_seconds=0.3)
 OWN_TIME = SimpleNamespace(perf_counter=time.process_time)
 RANDOM_SETS = 12
+TABLES = Path(tempfile.gettempdir()) / "frontier.md"
 LEVELS = 8
 BEFORE, NOW = "no survey, two stages", "survey, one stage"
 CONTROL = "NNCF accuracy control"
@@ -65,7 +72,7 @@ def parsed(arguments):
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--isa", help="instruction set that oneDNN is limited to")
     parser.add_argument("--trials", type=int, default=max(COUNTS))
-    parser.add_argument("--tables", type=Path, help="file for the tables, beside standard output")
+    parser.add_argument("--tables", type=Path, default=TABLES, help=f"file for the tables, {TABLES}")
     return parser.parse_args(arguments)
 
 
@@ -163,11 +170,21 @@ class Comparison:
         quantized = [name for name, each in zip(frontier.names, chosen, strict=True) if each]
         candidate = self.scorer.build(only(self.prepared.base, quantized))[1]
         scored = self.scorer.score(candidate, prune=False)
+        answers = self.answers(compile_for_accuracy(candidate[1].model, self.session._device))
         ratio = self.scorer.measure(candidate).latency.ratio.value
         reference = self.prepared.reference
         better = reference.higher_is_better
         lost = relative_accuracy_loss(reference.accuracy.value, scored.accuracy.value, higher_is_better=better)
-        return ratio, lost, np.nan if scored.answers_changed is None else scored.answers_changed.value
+        return ratio, lost, np.nan if answers is None else np.mean((answers - self.fp32_answers) ** 2)
+
+    @cached_property
+    def fp32_answers(self):
+        return self.answers(self.session._work.fp32.for_accuracy)
+
+    def answers(self, compiled):
+        """What samples' answers are judged by where that has grades: scores of the right class, else the metric's."""
+        found = self.session._accuracy.answers(compiled, self.config.metric, self.session._split.scoring)
+        return found.values if found.confidences is None else found.confidences
 
 
 def correlation(one, other):
@@ -179,7 +196,7 @@ def correlation(one, other):
 
 def ratio_rows(compared, nncf):
     for name, found in compared.found.items():
-        cells = [text([each.best_ratio(count) for each in found]) for count in COUNTS]
+        cells = [ratios_text([each.best_ratio(count) for each in found]) for count in COUNTS]
         made = statistics.median(len(each.trials) for each in found)
         why = {each.partition(" is predicted")[0] for search in found for each in search.ended if each}
         yield compared.model, len(found), name, *cells, "; ".join([f"{made:g}", *why])
@@ -214,29 +231,37 @@ def table(header, rows):
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
+def compare(model, options, until):
+    """Rows of the three tables, of as many seeds as there is time for; one at least."""
+    began = time.monotonic()
+    compared = Comparison(model, options)
+    nncf = compared.nncf()
+    predicted = (model, *compared.predictions())
+    longest = 0.0
+    for seed in range(options.seeds):
+        if seed and time.monotonic() + longest > until:
+            break
+        since = time.monotonic()
+        compared.search(seed)
+        longest = time.monotonic() - since
+    print(f"{model}: {len(compared.found[NOW])} seeds in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return ratio_rows(compared, nncf), [seconds_row(compared, nncf)], [predicted]
+
+
 def main(options):
     end = time.monotonic() + 60 * options.minutes
-    ratios, seconds, predicted = [], [], []
+    headers, rows = (RATIOS, SECONDS, PREDICTED), ([], [], [])
     for number, model in enumerate(options.models):
-        began = time.monotonic()
-        until = began + (end - began) / (len(options.models) - number)
-        compared = Comparison(model, options)
-        nncf = compared.nncf()
-        predicted.append((model, *compared.predictions()))
-        longest = 0.0
-        for seed in range(options.seeds):
-            if seed and time.monotonic() + longest > until:
-                break
-            since = time.monotonic()
-            compared.search(seed)
-            longest = time.monotonic() - since
-        ratios += ratio_rows(compared, nncf)
-        seconds.append(seconds_row(compared, nncf))
-        print(f"{model}: {len(compared.found[NOW])} seeds in {time.monotonic() - began:.0f} s", file=sys.stderr)
-        tables = (table(RATIOS, ratios), table(SECONDS, seconds), table(PREDICTED, predicted))
-        if options.tables:
-            options.tables.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
-    print("\n\n".join(tables))
+        now = time.monotonic()
+        try:
+            found = compare(model, options, now + (end - now) / (len(options.models) - number))
+            for kept, new in zip(rows, found, strict=True):
+                kept.extend(new)
+        except Exception:  # the other models are compared all the same
+            print(f"{model}: {traceback.format_exc()}", file=sys.stderr, flush=True)
+        text = "\n\n".join(table(*each) for each in zip(headers, rows, strict=True))
+        options.tables.write_text(f"{text}\n", encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":
