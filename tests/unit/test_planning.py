@@ -136,7 +136,7 @@ def test_a_search_that_ended_by_itself_is_expected_to_do_so_again(cells):
     x, y, z = plans(warm, [replace(complete, ended=True), early], [complete, NIGHT], [replace(complete, best=None)])
     assert [(each.trials, each.seconds) for each in (x, y, z)] == [(0, 20.0)] * 3
     assert [each.why.partition("; ")[2] for each in (x, y, z)] == [
-        "its stored search has ended", "its stored search had its trials last night", "no trial last night",
+        "its stored search has ended", "its stored search has all its trials", "no trial last night",
     ]  # fmt: skip
 
 

@@ -216,7 +216,7 @@ def _planned(
     if not trials:
         why = f"{why}; its stored search has ended"
     elif nights and not nights[0].trials:  # it goes on with a search that was complete; or its device is not there
-        told = "no trial last night" if nights[0].best is None else "its stored search had its trials last night"
+        told = "no trial last night" if nights[0].best is None else "its stored search has all its trials"
         return PlannedCell(cell, method, 0, nights[0].seconds, minutes, f"{why}; {told}")
     if pace is None:
         return PlannedCell(cell, method, trials, None, minutes, why)
