@@ -75,6 +75,13 @@ def test_the_best_choice_is_predicted_with_an_interval(surveyed):
     assert surveyed.seconds > 0
 
 
+@pytest.mark.parametrize("rounds", [2, 3, 6])
+def test_what_few_rounds_tell_has_an_interval_that_is_the_wider_the_fewer_they_are(rounds):
+    found = surveying._located(np.array([9.0, 11.0, 10.0, 10.5, 9.5, 10.2])[:rounds], "us")
+    assert found.low < found.value < found.high
+    assert (found.high - found.low > 20) == (rounds == 2)
+
+
 def test_without_the_device_each_operation_counts_the_same():
     pipe = pipeline(wide(), SAMPLES, compression())
     found = survey(pipe, pipe._model, pipe.base, bench(measures_latency=False), evaluated=100)

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import openvino as ov
+import scipy
 from numpy.typing import NDArray
 
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import layers_before, owners, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline, option_hash, without_quantization
 from quantize_zoo.scoring import Estimate, Times, compile_for_latency, owner_of, times_in_turns
-from quantize_zoo.scoring.estimate import exponential, location_estimate
+from quantize_zoo.scoring.estimate import CONFIDENCE, exponential, location_estimate
 from quantize_zoo.search import Frontier, OperationSurvey, Survey, speedup
 
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 6  # each of which compiles all models anew
@@ -97,7 +98,7 @@ def _surveyed(name: str, before: tuple[str, ...], times: NDArray[np.float64], ch
         before,
         float(np.median(fp32)),
         float(np.median(int8)),
-        location_estimate(fp32 - int8, "us"),
+        _located(fp32 - int8, "us"),
         float(np.median(entering - int8)) if before else 0.0,
         float(np.median(leaving - fp32)) if before else 0.0,
         change,
@@ -147,7 +148,17 @@ def _speedup(operations: tuple[OperationSurvey, ...], times: NDArray[np.float64]
         chosen = others.fastest(np.inf)
         saved = 0.0 if chosen is None else held.saving(chosen)
         logs.append(np.log(speedup(held.fp32_us, saved)))
-    return exponential(location_estimate(np.array(logs), "x"))
+    return exponential(_located(np.array(logs), "x"))
+
+
+def _located(values: NDArray[np.float64], unit: str) -> Estimate:
+    """Return where rounds lie; of so few that ranks give no interval, Student's: what is hardly known says so."""
+    found = location_estimate(values, unit)
+    if found.low is not None or len(values) < _FEWEST_ROUNDS:
+        return found
+    spread = float(values.std(ddof=1)) / np.sqrt(len(values))
+    half = spread * float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    return replace(found, low=found.value - half, high=found.value + half)
 
 
 def _frontier(operations: tuple[OperationSurvey, ...], times: NDArray[np.float64]) -> Frontier:
