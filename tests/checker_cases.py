@@ -325,6 +325,14 @@ def two_inputs_from_a_dictionary(folder):
 
 
 @case
+def output_that_the_adapter_names_and_does_not_read(folder):
+    image = parameter((1, 3, SIZE, SIZE))
+    scores = scores_of(scaled(image), 3)
+    model = net([image], scores=scores, turned=ops.subtract(ops.constant(np.float32(1)), scores))
+    return classification(folder, model, adapter={"type": "classification", "classification_output": "turned"})
+
+
+@case
 def constant_input(folder):
     inputs = [{"name": "other", "type": "CONST_INPUT", "value": [[3, 1, 4, 1, 5]]}]
     return classification(folder, two_inputs((1, 5)), {"inputs": inputs})

@@ -20,6 +20,7 @@ from searching import ZOO
 
 from builders import Alone
 from quantize_zoo.cell import Cell
+from quantize_zoo.cell.candidates import Candidate
 from quantize_zoo.cell.finishing import score_holdout
 from quantize_zoo.cell.nncf import nncf_models
 from quantize_zoo.cell.session import CellSession
@@ -88,7 +89,8 @@ class OnItsCore:
         """Microseconds of FP32 and of the candidate, the means over inferences in turns of one compilation of both."""
         bench = self._work.bench
         sides = (
-            compile_for_latency(each, bench.device, bench.benchmark) for each in (self._work.fp32.model, candidate)
+            compile_for_latency(each, bench.device, bench.benchmark)
+            for each in (self._work.fp32.model, candidate.model)
         )
         requests = [[request_with(compiled, sample) for sample in samples] for compiled in sides]
         spent = [0.0, 0.0]
@@ -163,9 +165,10 @@ def rows(session, prepared, config):
     }
     for name, make in makers.items():
         model = make()
-        scored = work.score(model, prune=False)
+        candidate = Candidate(model)
+        scored = work.score(candidate, prune=False)
         holdout = score_holdout(work, model, session._split.holdout)
-        ratio = OnItsCore(work).measure(model).latency.ratio
+        ratio = OnItsCore(work).measure(candidate).latency.ratio
         yield Row(name, scored.accuracy, holdout.accuracy_loss, weights_bytes(model), ratio)
 
 

@@ -1,10 +1,10 @@
 """Peak memory of scoring a dataset whose preprocessed inputs do not fit the budget.
 
-    python tests/benchmarks/input_memory.py [--images 3000]
+    python tests/benchmarks/input_memory.py [--images 3000] [--budgets 100000 100]
 
-Images of the embedded digits, enlarged to 3x224x224 (0.6 MB each at f32), scored with the inputs in memory and with a
-budget of 100 MB, each in a process of its own. Mapped pages of files count as resident until the system wants them
-back, so the memory that is really needed is told by the anonymous part.
+Images of the embedded digits, enlarged to 3x224x224 (0.6 MB each at f32), scored with each budget of so many MB in a
+process of its own: by default with the inputs in memory, and with 100 MB. Mapped pages of files count as resident until
+the system wants them back, so the memory that is really needed is told by the anonymous part.
 """
 
 import argparse
@@ -62,6 +62,7 @@ def one(folder, budget_mb):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--budgets", type=int, nargs="+", default=(100_000, 100))
     parser.add_argument("--one", nargs=2)
     arguments = parser.parse_args()
     if arguments.one:
@@ -83,7 +84,7 @@ def main():
         (folder / "model.onnx").write_bytes(b"")
         config = {"name": "large", "model": "model.onnx", "accuracy_checker": checker, "metric": "accuracy@top1"}
         (folder / "model.yml").write_text(yaml.safe_dump(config))
-        for budget in (100_000, 100):
+        for budget in arguments.budgets:
             subprocess.run([sys.executable, __file__, "--one", folder, str(budget)], check=True)
 
 

@@ -12,11 +12,20 @@ import pytest
 
 from builders import compression, convolution, named, parameter, pipeline
 from builders import model as build_model
-from quantize_zoo.config import DeviceSpec, load_model_config
-from quantize_zoo.graph import read_model
+from large_models import many_convolutions
+from quantize_zoo.config import BenchmarkParams, DeviceSpec, load_model_config
+from quantize_zoo.graph import read_model, weights_bytes
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization import Extremes, collect_statistics, derive_space
-from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
+from quantize_zoo.scoring import (
+    AccuracySession,
+    SharedReference,
+    compile_again,
+    compile_for_accuracy,
+    compile_for_latency,
+    find_checker,
+    measure_in_turns,
+)
 from quantize_zoo.search import base_choices
 from quantize_zoo.search.sampler import TpeSampler
 
@@ -166,6 +175,28 @@ def test_statistics_of_the_full_scope_against_nncfs_of_one_configuration(benchma
     ratio = median_ratio(lambda: collect_statistics(model, requests, samples), with_nncf, rounds=3)
     benchmark.extra_info["statistics / nncf.quantize"] = ratio
     assert ratio < 1
+
+
+def test_next_trial_of_a_large_model_compiles_fp32_no_more(benchmark):
+    """Against a trial that compiles both sides; process time, since what else runs decides how long turns take."""
+    net, options = many_convolutions(60, 64), BenchmarkParams(duration_seconds=0.1)
+    samples = [{"image": np.ones((1, 3, 64, 64), np.float32)}]
+
+    def again():
+        return compile_again(compile_for_latency(net, F32, options), net, F32, options)
+
+    candidate, shared = again(), SharedReference(again(), weights_bytes(net))
+    measure_in_turns(shared, candidate, samples, options)
+
+    def used(reference):
+        start = time.process_time()
+        measure_in_turns(reference, candidate, samples, options)
+        return time.process_time() - start
+
+    benchmark.pedantic(measure_in_turns, args=(shared, candidate, samples, options), rounds=3)
+    ratio = statistics.median(used(shared) / used(SharedReference(again(), weights_bytes(net))) for _ in range(3))
+    benchmark.extra_info["kept / compiled anew"] = ratio
+    assert ratio < 0.9
 
 
 def test_deriving_the_full_space_of_200_operations(benchmark):

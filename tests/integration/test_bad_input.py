@@ -66,7 +66,7 @@ def test_checker_configuration_without_models(small, run):
 
 def test_checker_configuration_without_datasets(small, run):
     (small.folder / "accuracy-check.yml").write_text("models: [{name: x, launchers: [{adapter: y}]}]\n")
-    refused(run(), small, "models[0] needs a list 'datasets'")
+    refused(run(), small, "models[0] needs 'datasets'")
 
 
 def test_reports_that_are_a_file(small, run):
@@ -194,7 +194,7 @@ def test_model_with_nan_weights(small, run):
 
 def test_file_that_is_no_model(small, run):
     (small.folder / "net.onnx").write_text("not a model")
-    cell_failed(run(), "OpenVINO cannot read the model")
+    refused(run(), small, "net.yml:", "net.onnx is no model: it is in none of the formats that OpenVINO reads")
 
 
 def test_required_device_that_is_missing(small, run):
@@ -222,3 +222,12 @@ def test_target_that_is_required_and_missed(small, run):
     small.edit("matrix.yml", lambda content: content.update(require_targets=True))
     status, _, err = run()
     assert status == 1, err
+
+
+def test_fp32_model_that_is_never_right(small, run):
+    """Labels begin elsewhere: ``check`` reads one sample, of which nothing can be told; no trial is begun."""
+    lines = [line.split() for line in (small.folder / "labels.txt").read_text().splitlines()]
+    (small.folder / "labels.txt").write_text("".join(f"{name} {(int(label) + 5) % 10}\n" for name, label in lines))
+    cell_failed(run(), "accuracy@top1 is 0.0 on", "see that labels begin where the model's do (has_background")
+    results = json.loads((small.reports / "latest" / "results.json").read_text())
+    assert results["cells"][0]["trials"] == []

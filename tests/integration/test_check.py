@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -90,6 +91,90 @@ def test_unknown_names_and_keys(check, small, kind, options):
     assert f"did you mean '{right}'?" in err
 
 
+def entry(content):
+    return content["models"][0]
+
+
+def rename(place, name, wrong):
+    return lambda content: place(content).update({wrong: place(content).pop(name)})
+
+
+def whole(content):
+    return content
+
+
+def as_evaluation(content):
+    content["evaluations"] = [{"name": "net", "modul": "a.b", "module_config": {}}]
+    del content["models"]
+
+
+LEVELS = {
+    "models": (rename(whole, "models", "modells"), "modells", "models"),
+    "launchers": (rename(entry, "launchers", "launchrs"), "launchrs", "launchers"),
+    "datasets": (rename(entry, "datasets", "dataset"), "dataset", "datasets"),
+    "name": (rename(entry, "name", "nmae"), "nmae", "name"),
+    "metrics": (rename(dataset, "metrics", "metric"), "metric", "metrics"),
+    "framework": (rename(launcher, "framework", "frmework"), "frmework", "framework"),
+    "module": (as_evaluation, "modul", "module"),
+}
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+def test_a_mistyped_key_of_any_level_is_told_with_the_nearest(check, small, kind):
+    change, wrong, right = LEVELS[kind]
+    err = check("accuracy-check.yml", change)
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, f'{wrong}:')}: unknown key '{wrong}'" in err
+    assert f"did you mean '{right}'?" in err
+
+
+@pytest.mark.parametrize("kind", [each for each in LEVELS if each != "models"])
+def test_so_it_is_in_the_checkers_file_alone(small, quantize_zoo, kind):
+    change, wrong, right = LEVELS[kind]
+    small.edit("accuracy-check.yml", change)
+    status, out, _ = quantize_zoo("check", small.folder / "accuracy-check.yml")
+    assert status == 2
+    assert f"unknown key '{wrong}'\n  -> did you mean '{right}'?" in out
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (["digits", "other"], "has the models 'digits', 'other', none named 'net': 'digits' is taken"),
+        (["other", "net"], ""),
+        (["net", "other", "net"], "has 2 models named 'net': the first is taken"),
+        (["digits"], ""),
+    ],
+)
+def test_which_of_several_models_is_taken_is_told(small, quantize_zoo, names, note):
+    small.edit("accuracy-check.yml", lambda each: each.update(models=[{**entry(each), "name": name} for name in names]))
+    status, _, err = quantize_zoo("check", small.path)
+    assert status == 0, err
+    assert (note in err) if note else err == ""
+
+
+@pytest.mark.parametrize(
+    ("second", "note"),
+    [
+        ({"adapter": "ssd"}, "of the 2 launchers for OpenVINO, which are not alike, the first is taken"),
+        ({"device": "GPU"}, ""),
+        ({"framework": "caffe", "adapter": "ssd"}, ""),
+    ],
+)
+def test_which_of_several_launchers_is_taken_is_told(small, quantize_zoo, second, note):
+    small.edit("accuracy-check.yml", lambda each: entry(each)["launchers"].append({**launcher(each), **second}))
+    status, _, err = quantize_zoo("check", small.path)
+    assert status == 0, err
+    assert (note in err) if note else err == ""
+
+
+@pytest.mark.parametrize("key", ["metric", "dataset"])
+def test_a_name_that_the_configuration_does_not_have_is_told_with_its_line(check, small, key):
+    err = check("net.yml", lambda content: content.update({key: "accuracy@topp"}))
+    path = small.folder / "net.yml"
+    assert f"{path}:{line_of(path, f'{key}: accuracy@topp')}: {key} 'accuracy@topp' is not in" in err
+
+
 def without(place, key):
     return lambda content: place(content).pop(key)
 
@@ -115,6 +200,16 @@ VALUES = {
         lambda each: dataset(each)["annotation_conversion"].pop("annotation_file"), "annotation_conversion",
         "annotation converter 'imagenet' needs 'annotation_file'",
     ),
+    "samples_as_text": (put(dataset, "subsample_size", "ten"), "subsample_size", "subsample_size is 'ten': must be a"),
+    "no_samples": (put(dataset, "subsample_size", 0), "subsample_size", "subsample_size is 0: must be a whole number"),
+    "fewer_than_none": (put(dataset, "subsample_size", -5), "subsample_size", "subsample_size is -5: must be"),
+    "share_of_nothing": (put(dataset, "subsample_size", "0%"), "subsample_size", "subsample_size is '0%': must be"),
+    "empty_subset": (put(dataset, "subset", []), "subset: []", "subset is []: must name one sample or more"),
+    "type_of_an_input": (
+        put(launcher, "inputs", [{"name": "image", "type": "INPT"}]), "type: INPT", "did you mean 'INPUT'?",
+    ),
+    "input_without_name": (put(launcher, "inputs", [{"type": "INPUT"}]), "inputs", "inputs[0] needs 'name'"),
+    "no_adapter": (without(launcher, "adapter"), "launchers", "the launcher names no adapter"),
     "no_annotation": (without(dataset, "annotation_conversion"), "data_source", "names no annotation itself"),
     "no_data": (without(dataset, "data_source"), "annotation_conversion", "needs 'data_source'"),
 }  # fmt: skip
@@ -129,7 +224,7 @@ def test_values_that_the_checker_does_not_take(check, small, kind):
     path = small.folder / "accuracy-check.yml"
     assert message in err
     told = int(re.search(rf"{re.escape(str(path))}:(\d+): ", err)[1])
-    assert abs(told - line_of(path, place)) <= (1 if kind.startswith(("no_", "two")) else 0), err
+    assert abs(told - line_of(path, place)) <= (1 if kind.startswith(("no_", "two", "input")) else 0), err
     assert "see the accuracy checker's documentation" not in err
 
 
@@ -294,3 +389,92 @@ def test_onnx_runtime_is_scored_by_openvino_and_said_so(small, quantize_zoo):
     assert status == 0, err
     assert out == "1 cell: net-CPU[f32]\n"
     assert "is for onnx_runtime; accuracy is scored by OpenVINO" in err
+
+
+CONVERTERS = {
+    "coco_without_images": ("mscoco_detection", "{}", "the key 'images' is missing"),
+    "coco_without_segmentation": (
+        "mscoco_mask_rcnn",
+        json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.png", "height": 4, "width": 4}],
+                "categories": [{"id": 1, "name": "a"}],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "iscrowd": 0}],
+            }
+        ),
+        "the key 'segmentation' is missing",
+    ),
+    "no_pickle": ("face_recognition_bin", "{}", "UnpicklingError"),
+}
+
+
+@pytest.mark.parametrize("kind", CONVERTERS)
+def test_the_file_at_which_a_converter_stopped_is_named(check, small, kind):
+    converter, text, message = CONVERTERS[kind]
+    (small.folder / "labels.json").write_text(text)
+    key = "bin_file" if kind == "no_pickle" else "annotation_file"
+    err = check(
+        "accuracy-check.yml", put(dataset, "annotation_conversion", {"converter": converter, key: "labels.json"})
+    )
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'annotation_conversion')}: the dataset cannot be read: " in err
+    assert f"{small.folder / 'labels.json'}: {message}" in err
+
+
+PACKAGES = {
+    "adapter": (put(launcher, "adapter", {"type": "dna_seq_beam_search"}), "fast_ctc_decode"),
+    "converter": (
+        put(dataset, "annotation_conversion", {"converter": "lmdb_text_recognition_database", "data_dir": "images"}),
+        "lmdb",
+    ),
+    "metric": (put(dataset, "metrics", [{"type": "lpips", "name": "accuracy@top1"}]), "lpips"),
+    "reader": (put(dataset, "reader", "dicom_reader"), "pydicom"),
+}
+
+
+@pytest.mark.parametrize("kind", PACKAGES)
+def test_a_package_that_a_part_needs_and_is_not_installed(check, monkeypatch, kind):
+    change, package = PACKAGES[kind]
+    monkeypatch.setitem(sys.modules, package, None)
+    err = check("accuracy-check.yml", change)
+    assert f"{kind} " in err
+    assert f"needs the Python package {package}, which is not installed" in err
+    assert f"pip install {package}" in err
+
+
+def test_a_metric_of_another_task_says_what_it_takes_and_what_there_is(check, small):
+    err = check("accuracy-check.yml", put(dataset, "metrics", [{"type": "wer", "name": "accuracy@top1"}]))
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'metrics')}: metric 'accuracy@top1' takes CharacterRecognitionAnnotation, and" in err
+    assert "annotation_conversion makes ClassificationAnnotation" in err
+
+
+def test_scores_of_boxes_are_none_of_classes(check):
+    err = check("accuracy-check.yml", put(launcher, "adapter", "yolor"))
+    assert "the adapter makes DetectionPrediction" in err
+    assert "has label" not in err
+
+
+def test_a_failing_postprocessor_is_named_with_its_place(check, small):
+    err = check("accuracy-check.yml", put(dataset, "postprocessing", [{"type": "nms"}]))
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'postprocessing')}: postprocessor 'nms' fails for sample '0000.png'" in err
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_meta_data_that_nothing_reads(check, small, is_there):
+    if is_there:
+        (small.folder / "meta.json").write_text('{"label_map": {"0": "zero"}}')
+    err = check("accuracy-check.yml", put(dataset, "dataset_meta", "meta.json"))
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'dataset_meta')}: dataset_meta is not read" in err
+    assert "name the file as dataset_meta_file in annotation_conversion" in err
+
+
+def test_meta_data_of_a_converted_annotation_have_to_be_there(check, small, quantize_zoo):
+    written = {"annotation": "converted.pickle", "dataset_meta": "converted.json"}
+    small.edit("accuracy-check.yml", lambda each: dataset(each).update(written))
+    assert quantize_zoo("check", small.path)[0] == 0
+    assert (small.folder / "converted.pickle").exists()
+    (small.folder / "converted.json").unlink(missing_ok=True)
+    assert f"dataset_meta: there is no {small.folder / 'converted.json'}" in check("net.yml", lambda content: None)

@@ -81,6 +81,26 @@ def test_each_value_of_a_metric_can_be_tuned(name, tmp_path):
         assert session.higher_is_better(tuned) == (not lower)
 
 
+WITHOUT_A_FOLDER = {
+    "super_resolution": ("additional_data_source", "whose shapes are (28,28,3) (14,14,3)"),
+    "regression_of_files": ("additional_data_source", "whose shapes are (6,) (3,)"),
+    "segmentation_by_a_postprocessor": ("segmentation_masks_source", "cannot read the annotation of sample '009.jpg'"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_FOLDER)
+def test_without_the_folder_of_the_annotations_files_it_is_named(name, tmp_path):
+    key, message = WITHOUT_A_FOLDER[name]
+    config = config_of(name, tmp_path)
+    del config.accuracy_checker["models"][0]["datasets"][0][key]
+    model = read_model(config.model)
+    session = AccuracySession(find_checker(), config, model)
+    with pytest.raises(CellError) as caught:
+        session.try_first(compile_for_accuracy(model, F32))
+    assert message in caught.value.what
+    assert key in caught.value.remedy
+
+
 def test_of_one_metric_the_value_of_an_output_is_name_enough(tmp_path):
     config = config_of("regression_of_several_outputs", tmp_path)
     with pytest.raises(ConfigurationError, match="known: mae, mae@energy@mean, mae@energy@std"):

@@ -171,10 +171,21 @@ def test_it_must_be_clear_which_network_is_quantized(tmp_path, names):
         open_session(find_checker(), config, read_model(config.model))
 
 
-def test_an_evaluator_that_keeps_its_networks_is_refused_before_a_run(tmp_path, quantize_zoo):
+REFUSED = {
+    "mtcnn_evaluator.MTCNNEvaluator": "custom evaluator MTCNNEvaluator keeps its networks for itself",
+    "stable_diffusion_evaluator.StableDiffusionEvaluator": "custom evaluator StableDiffusionEvaluator needs",
+    "no_such_evaluator.NoEvaluator": "has no custom evaluator custom_evaluators.no_such_evaluator.NoEvaluator",
+    "mtcnn_evaluator.NoEvaluator": "custom evaluator NoEvaluator cannot be loaded: ",
+}
+
+
+@pytest.mark.parametrize("module", REFUSED)
+def test_an_evaluator_that_cannot_be_wrapped_is_refused_before_a_run(tmp_path, quantize_zoo, module):
     evaluation = actions(tmp_path)
-    evaluation["module"] = "custom_evaluators.mtcnn_evaluator.MTCNNEvaluator"
+    evaluation["module"] = f"custom_evaluators.{module}"
     config_of(evaluation, tmp_path, "decoder", "clip_accuracy")
     status, out, err = quantize_zoo("check", "--fast", tmp_path / "matrix.yml")
     assert (status, out) == (2, "")
-    assert "no network can be exchanged: custom evaluator MTCNNEvaluator" in err
+    assert "no network can be exchanged: " in err
+    assert REFUSED[module] in err
+    assert "quantize-zoo pot -q default --engine simplified" in err

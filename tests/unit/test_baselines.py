@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,9 +11,12 @@ import pytest
 
 from quantize_zoo.matrix import baselines
 from quantize_zoo.store import database
+from spoiling import FILES
 from stores import with_packing
 from unit.test_gate_and_report import good
 from unit.test_offers import store_run
+
+EMPTY_IR = '<?xml version="1.0"?>\n<net name="x" version="11"></net>'
 
 
 def everything(folder):
@@ -69,12 +73,35 @@ def test_what_was_edited_after_the_run_is_not_accepted(reports, baseline, tmp_pa
     assert not (reports / "baselines").exists()
 
 
+def test_a_model_that_was_edited_after_the_run_is_not_exported(reports, quantize_zoo, tmp_path, monkeypatch):
+    with (reports / "run" / "models" / "net.xml").open("ab") as stream:
+        stream.write(b" ")
+    for name, content in {**FILES, "gone.yml": FILES["waivers.yml"], "net.xml": EMPTY_IR}.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    status, _, err = quantize_zoo("export", "net-CPU", "--reports", reports, "--output-dir", tmp_path / "out")
+    assert (status, (tmp_path / "out").exists()) == (2, False)
+    assert "net.xml is not the file of the run any more" in err
+
+
+def test_files_of_a_run_without_hashes_are_accepted_and_that_is_told(reports, baseline):
+    without_hashes(reports)
+    status, _, err = baseline("accept", "--reports", reports)
+    assert status == 0
+    assert re.search(r"^net-CPU: its files are taken as they are: \S+ stored no hashes of them$", err, re.MULTILINE)
+
+
+def without_hashes(reports):
+    """Leave out what release 0.1.0 did not store."""
+    with closing(with_packing(sqlite3.connect(reports / "store.db"))) as store, store:
+        store.execute("UPDATE cells SET final = pack(json_remove(unpack(final), '$.model_hash', '$.answers_hash'))")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY", None])
 def test_answers_that_cannot_be_read_are_not_accepted_either_where_no_hash_is_known(
     reports, baseline, tmp_path, content
 ):
-    with closing(with_packing(sqlite3.connect(reports / "store.db"))) as store, store:
-        store.execute("UPDATE cells SET final = pack(json_remove(unpack(final), '$.model_hash', '$.answers_hash'))")
+    without_hashes(reports)
     path = reports / "run" / "models" / "net.npz"
     path.write_bytes(path.read_bytes()[:-30] if content is None else content)
     refused(baseline, tmp_path, "accept", "--reports", reports, told="net.npz is not the file of the run any more")

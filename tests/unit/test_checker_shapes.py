@@ -109,15 +109,20 @@ def model(folder, metrics):
 
 def test_a_baseline_value_of_no_metric_is_refused_with_the_nearest_name(tmp_path):
     config = model(tmp_path, "[{name: accuracy@top1, type: accuracy}]")
-    with pytest.raises(
-        ConfigurationError, match=r"(?s)params.metrics: .*'accuracy@topp'.*did you mean 'accuracy@top1'"
-    ):
+    with pytest.raises(ConfigurationError, match=r"(?s)net.yml:4: .*'accuracy@topp'.*did you mean 'accuracy@top1'"):
         require_metric(config.model_copy(update={"metric": "accuracy@top1"}))
 
 
-@pytest.mark.parametrize("metrics", ["[]", "[{}]", "[{top_k: 1}]"])
-def test_a_dataset_whose_metrics_have_no_name_is_refused(tmp_path, metrics):
-    with pytest.raises(ConfigurationError, match="names no metric"):
+@pytest.mark.parametrize(
+    ("metrics", "problem"),
+    [
+        ("[]", r"net.yml:3: dataset 'd' names no metric"),
+        ("[{}]", r"net.yml:3: key 'type' is missing"),
+        ("[{top_k: 1}]", r"net.yml:3: key 'type' is missing"),
+    ],
+)
+def test_a_dataset_whose_metrics_have_no_name_is_refused(tmp_path, metrics, problem):
+    with pytest.raises(ConfigurationError, match=problem):
         complete_model(model(tmp_path, metrics))
 
 

@@ -262,3 +262,22 @@ def test_list_of_commands_says_what_each_commands_own_help_does(name):
 
 def test_variables_that_name_files_are_all_looked_at():
     assert {DEFINITIONS_VARIABLE, *PREFIX_VARIABLES.values()} < set(VARIABLES)
+
+
+def test_output_that_cannot_be_written_is_told_once():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*SCRIPT, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (3, "error: No space left on device")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_output_is_written_out_where_the_terminal_has_no_such_characters(tmp_path):
+    reports = store_run(tmp_path, good(), require_targets=False)
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for command in (["accept"], ["export", "né"]):
+        done = subprocess.run(
+            [*SCRIPT, "baseline", *command, "--reports", reports], cwd=tmp_path, env=ascii_only, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "1 exported to n\\xe9\n"

@@ -84,8 +84,8 @@ def test_control_character_is_a_yaml_error(write):
         load_model_config(write("name: \x01"))
 
 
-def test_empty_file_lacks_its_keys(write):
-    with pytest.raises(ConfigurationError, match="key 'name' is missing"):
+def test_empty_file_is_told(write):
+    with pytest.raises(ConfigurationError, match="the file is empty"):
         load_model_config(write(""))
 
 
@@ -240,7 +240,7 @@ def test_shipped_hardware_configuration_lists_symmetric_first(target):
         ),
         (("  algorithms:", "  target_device: ''\n  algorithms:"), "target_device: OpenVINO has no device ''"),
         (("  algorithms:", "  target_device: cpu\n  algorithms:"), "'cpu'\n  -> did you mean 'CPU'"),
-        (("  algorithms:", "  hardware: net.yml\n  algorithms:"), r"net.yml:6: compression.hardware: .*net.yml:1: key"),
+        (("  algorithms:", "  hardware: net.yml\n  algorithms:"), "net.yml:6: .*net.yml:1: this is a model"),
         (("model: net.onnx", f"model: {'x' * 300}"), "no such file"),
         (("metric: accuracy", "paths: {source: nowhere}"), "net.yml:4: paths.source: no such file: .*nowhere"),
         (("model: net.onnx", r'model: "net\0.onnx"'), r"character U\+0000 in a text"),
@@ -284,6 +284,7 @@ def test_a_waiver_ends_on_a_day(write, until):
 @pytest.mark.parametrize(
     ("device", "part", "nearest"),
     [
+        ("CPU.0", "CPU.0", "CPU"),
         ("CPPU", "CPPU", "CPU"),
         ("cpu", "cpu", "CPU"),
         ("gpu.1", "gpu.1", "GPU"),
@@ -308,6 +309,29 @@ def test_a_device_that_no_plugin_has_by_name_is_a_mistake(write, device, part, n
     good = load_matrix(write("models: [net.yml]\ndevices: [CPU]\n", "all.yml"))
     with pytest.raises(ConfigurationError, match=re.escape(f"--devices: OpenVINO has no device {part!r}")):
         good.select([], [device])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("references: [nncf, nncf]", "references.1: nncf is named twice"),
+        ("runtimes: [{name: a, python: python}, {name: a, python: python}]", "runtimes.1: a is named twice"),
+        ("retention: {keep_nights: [9]}", "retention.keep_nights: "),
+    ],
+)
+def test_what_is_named_twice_or_is_of_another_type_is_told_by_its_key(write, text, told):
+    write(MODEL)
+    write("", "python").chmod(0o755)
+    with pytest.raises(ConfigurationError, match=re.escape(f"all.yml:3: {told}")):
+        load_matrix(write(f"models: [net.yml]\ndevices: [CPU]\n{text}\n", "all.yml"))
+
+
+@pytest.mark.parametrize("value", ["[1]", "null", "{a: 1}"])
+def test_a_value_that_may_be_of_several_types_is_told_by_its_key_alone(write, value):
+    write(MODEL)
+    devices = f"[{{device: CPU, device_config: {{NUM_STREAMS: {value}}}}}]"
+    with pytest.raises(ConfigurationError, match=r"devices\.0\.device_config\.NUM_STREAMS: input"):
+        load_matrix(write(f"models: [net.yml]\ndevices: {devices}\n", "all.yml"))
 
 
 @pytest.mark.parametrize(

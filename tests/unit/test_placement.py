@@ -27,6 +27,7 @@ from zoo import (
     branches,
     compressed,
     concat_tree,
+    constant,
     layer_norm,
     loop,
     random_samples,
@@ -270,8 +271,8 @@ def test_npu_quantizes_at_8_bits_what_other_targets_do(name):
             assert tuple(config for config in npu.weights if config.bits == 8) == rule.weights
 
 
-def ignored(net, hardware=CPU, **params):
-    return ignored_operations(net, hardware, compression(**params).tunable, "net")
+def ignored(net, hardware=CPU, *, as_pot=False, **params):
+    return ignored_operations(net, hardware, compression(**params).tunable, "net", as_pot=as_pot)
 
 
 def test_ignored_by_name_and_by_type():
@@ -293,7 +294,37 @@ def test_transformer_leaves_normalization_alone():
     names = [operation.name for operation in find_placement(net, CPU, "net").operations]
     assert {"mean", "centered", "normalized"} <= set(names)
     left = find_placement(net, CPU, "net", ignored(net, model_type="transformer")).operations
-    assert [operation.name for operation in left] == ["inner", "normalized", "outer"]
+    assert [operation.name for operation in left] == ["inner", "outer"]
+    as_pot = find_placement(net, CPU, "net", ignored(net, model_type="transformer", as_pot=True)).operations
+    assert [operation.name for operation in as_pot] == ["inner", "normalized", "outer"]
+
+
+def test_transformer_leaves_fused_normalization_alone():
+    tokens = parameter((1, 6, 16), name="tokens")
+    inner = ops.matmul(tokens, constant(16, 16), False, True)
+    fused = named(ops.mvn(inner, np.array([2]), normalize_variance=True, eps=1e-5, eps_mode="inside_sqrt"), "fused")
+    net = model(named(ops.matmul(fused, constant(8, 16, seed=2), False, True), "outer"), tokens)
+    assert "fused" in ignored(net, model_type="transformer")
+    assert "fused" not in ignored(net, model_type="transformer", as_pot=True)
+
+
+def halves(left=frozenset()):
+    """The FakeQuantizes of two halves of a tensor that lose an axis before a convolution and a MatMul."""
+    tokens = parameter((1, 2, 6, 16), name="tokens")
+    parts = ops.split(ops.relu(tokens), ops.constant(1), 2)
+    first, second = (named(ops.squeeze(parts.output(n), np.array([1])), f"half_{n}") for n in range(2))
+    net = model(named(ops.matmul(first, second, False, True), "scores"), tokens)
+    return {point.key for point in find_placement(net, CPU, "net", left).activations}
+
+
+def test_fake_quantize_stays_below_what_is_ignored():
+    (above,) = halves()
+    assert not above.startswith("half")
+    assert halves(frozenset({"half_0", "half_1"})) == {"half_0:0", "half_1:0"}
+    # One branch that is not gone above keeps the other from going above what both read.
+    mixed = halves(frozenset({"half_0"}))
+    assert "half_0:0" in mixed
+    assert not {each for each in mixed if not each.startswith(("half_0", "Split"))}
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,16 @@ def test_text_that_looks_like_a_comment_inside_a_string_stays(load):
     assert load({**TUNED, "engine": engine}).engine.config["models"][0]["datasets"] == engine["datasets"]
 
 
+@pytest.mark.parametrize("first", ["DefaultQuantization", "MinMaxQuantization", "QuantNoiseEstimator"])
+def test_a_wrong_value_is_called_by_the_files_own_position(load, first):
+    """One of POT's algorithms may be several here, or none."""
+    wrong = ("MinMaxQuantization", {"preset": "perfomance"})
+    with pytest.raises(ConfigurationError, match=r"algorithms.1.params.preset: unknown value 'perfomance'") as caught:
+        load(quantizing((first, {"stat_subset_size": 10} if first != "QuantNoiseEstimator" else {}), wrong))
+    lines = Path("pot.json").read_text().splitlines()
+    assert '"perfomance"' in lines[int(caught.value.where.rsplit(":", 1)[1]) - 1]
+
+
 def test_default_quantization_is_alignment_min_max_and_bias_correction(load):
     job = load(quantizing(("DefaultQuantization", {"preset": "mixed", "stat_subset_size": 50})))
     names = [each.name for each in job.compression.algorithms]
@@ -183,10 +193,10 @@ def test_yaml_is_read_as_json_is(load, tmp_path):
     [
         ("models:\n- name: net\n  launchers: []\n", "a configuration of the accuracy checker"),
         ("evaluations:\n- name: net\n", "a configuration of the accuracy checker"),
-        ("launchers: []\ndatasets: []\n", "a configuration of the accuracy checker"),
+        ("launchers: []\ndatasets: []\n", "a file of the accuracy checker's definitions"),
         ('{"models": [{"name": "net"}]}', "a configuration of the accuracy checker"),
-        ("models: [net.yml]\ndevices: [CPU]\n", "a matrix or a model of quantize-zoo"),
-        ("name: net\nmodel: net.xml\naccuracy_checker: checker.yml\n", "a matrix or a model of quantize-zoo"),
+        ("models: [net.yml]\ndevices: [CPU]\n", "a matrix"),
+        ("name: net\nmodel: net.xml\naccuracy_checker: checker.yml\n", "a model's YAML"),
     ],
 )
 def test_a_file_of_another_command_is_recognised(load, tmp_path, name, content, kind):

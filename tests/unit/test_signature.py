@@ -9,7 +9,9 @@ import pytest
 from builders import compression, pipeline, switched_off
 from quantize_zoo.config import QuantizationConfig
 from quantize_zoo.graph import nodes_by_name, ranges_hash, structural_signature
+from quantize_zoo.graph.constants import constant_data, constant_of
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.signature import _are_close
 from quantize_zoo.quantization import TensorOption, preset_estimator
 from zoo import ZOO, attention, grouped_and_depthwise, random_samples, residual_model
 
@@ -83,3 +85,21 @@ def test_errors_of_every_model_of_the_zoo_are_finite(name):
     errors = built.errors(built.base)
     assert errors
     assert all(0 <= value < 1 for value in errors.values())
+
+
+def test_range_is_symmetric_where_its_borders_are_within_two_percent():
+    rng = np.random.default_rng(0)
+    for spread in (0.0, 0.019, 0.021, 0.5):
+        high = rng.normal(size=64).astype(np.float32)
+        low = -high * (1 + spread)
+        assert _are_close(-low, high) == np.allclose(-low, high, rtol=0.02) == (spread < 0.02)
+    assert _are_close(np.zeros(1, np.float32), np.full(1, 1e-9, np.float32))
+
+
+@pytest.mark.parametrize("value", [np.float32(1.5), np.arange(6, dtype=np.float32).reshape(2, 3).T, np.arange(3)])
+@pytest.mark.parametrize("kind", [ov.Type.f32, ov.Type.f16, ov.Type.bf16])
+def test_constant_has_the_value_and_the_type_that_it_is_made_of(value, kind):
+    made = constant_of(np.asarray(value), kind)
+    assert made.get_element_type() == kind
+    assert list(made.get_output_shape(0)) == list(np.shape(value))
+    np.testing.assert_array_equal(constant_data(made), value)

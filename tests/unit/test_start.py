@@ -235,3 +235,25 @@ def test_max_trials_of_the_command_line_bounds_the_default_stages(mobilenet, zoo
 def test_scorer_of_the_tests_tells_options_apart():
     scorer = Scorer()
     assert scorer.build(option(0))[0].candidate != scorer.build(option(1))[0].candidate
+
+
+def of_another_release(each):
+    """The trial's option as of a release that could quantize a normalization as well, and not the operation "3"."""
+    operations = {name: choice for name, choice in each.option.operations.items() if name != GONE}
+    return replace(each, option=replace(each.option, operations={**operations, "MVN_40": operations[KEPT]}))
+
+
+KEPT, *_, GONE = PRESET.operations
+
+
+def test_warm_start_of_a_release_that_quantizes_other_operations_is_refused(placement):
+    with pytest.raises(CellError, match=f"no longer quantizable: MVN_40; newly quantizable: {GONE}"):
+        start(placement, "warm_start", search(*map(of_another_release, STORED)))
+
+
+@pytest.mark.parametrize("method", ["fine_tune", "eval"])
+def test_best_of_a_release_that_quantizes_other_operations_is_taken_as_it_can_be(placement, method):
+    found = start(placement, method, search(*map(of_another_release, STORED)))
+    stored = STORED[1].option.operations  # the best within the target
+    assert found.base.operations == {**stored, GONE: replace(stored[GONE], quantize=False)}
+    assert "no longer quantizable: MVN_40" in found.reference.notes[-1]

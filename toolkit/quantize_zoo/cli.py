@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
 from importlib import import_module
@@ -80,9 +82,11 @@ def _group() -> None:
 
 def main() -> None:
     """Run the command and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # and not closed; standard error writes out what it cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with interrupts.raised():
-            status = _status()
+            status = _written_out(_status())
     except KeyboardInterrupt:
         status = interrupts.tell(interrupts.asked() or signal.SIGINT)
     # A stored run that was interrupted has that status, too, without any signal to this command.
@@ -114,6 +118,21 @@ def _status() -> int:
             cause = error.__cause__ if isinstance(error, typer.Abort) else error  # so Typer tells an EOFError
             tell(f"error: {errors.internal_error(cause or error, keep_traceback(error))}")
         return INTERNAL_ERROR
+
+
+def _written_out(status: int) -> int:
+    """Write out what was printed and return the status; where that fails it is told, and not by Python at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        refused = errors.refused_by_system(error)
+        if status in (0, 1) and refused is not None:
+            return _failed(refused)
+    return status
 
 
 def _failed(error: QuantizeZooError) -> int:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.measure import Measurement
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from quantize_zoo.cell import Cell
@@ -18,6 +28,8 @@ from quantize_zoo.gate import GateResult
 from quantize_zoo.search import Trial
 from quantize_zoo.store import Reference
 from quantize_zoo.text.shown import shown, shown_lines
+
+_UNBOUND = 10_000  # columns, more than any terminal's
 
 
 class ConsoleProgress:
@@ -32,7 +44,7 @@ class ConsoleProgress:
     def __init__(self, console: Console, link: str = "") -> None:
         self._console = console
         self._link = link
-        self._live = Progress(
+        self._live = _WholeProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -112,6 +124,38 @@ class ConsoleProgress:
         """Print below the cell's line; with its name where several are running."""
         name = f"{cell.key.label}: " if len(self._running) > 1 else ""
         self._console.print(Text(f"  {shown_lines(f'{name}{text}')}"), soft_wrap=True)
+
+
+class _WholeProgress(Progress):
+    """Progress whose names and figures are whole on narrow terminals, too: there they take lines, and the bar goes."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the table of tasks, or what of it stands in lines that the terminal is wide enough for."""
+        table = self.make_tasks_table(self.tasks)
+        if not self.tasks or _natural_width(self.console, table) <= self.console.width:
+            yield table
+            return
+        columns = [
+            each for each in self.columns if isinstance(each, ProgressColumn) and not isinstance(each, BarColumn)
+        ]
+        for task in self.tasks:
+            yield Text("\n".join(_lines([str(each(task)) for each in columns], self.console.width)), overflow="fold")
+
+
+def _natural_width(console: Console, table: RenderableType) -> int:
+    return Measurement.get(console, console.options.update(max_width=_UNBOUND), table).maximum
+
+
+def _lines(parts: Sequence[str], width: int) -> list[str]:
+    """Return parts in as few lines as they take, each of them whole, unless it alone is wider."""
+    lines = [""]
+    for part in filter(None, parts):
+        longer = f"{lines[-1]} {part}".lstrip()
+        if cell_len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return [line for line in lines if line]
 
 
 class Silent:

@@ -19,6 +19,7 @@ from quantize_zoo.graph import ranges_hash, structural_signature, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline
 from quantize_zoo.scoring import (
     Estimate,
+    SharedReference,
     Watch,
     compile_again,
     compile_for_accuracy,
@@ -35,7 +36,7 @@ from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
 
 @dataclass(frozen=True)
 class Fp32:
-    """The FP32 model that candidates are held against, compiled for accuracy, what compiles it for latency, its score.
+    """The FP32 model that candidates are held against, compiled for accuracy, its latency's side, its score.
 
     ``per_sample`` are the tuned metric's values in the order of scoring; None if it has no such values, or if the
     configuration names the metric's value.
@@ -52,6 +53,11 @@ class Fp32:
     def size_bytes(self) -> int:
         """Bytes of its weights."""
         return weights_bytes(self.model)
+
+    @cached_property
+    def in_turns(self) -> SharedReference:
+        """What trials measure their candidates beside."""
+        return SharedReference(self.compile_again, self.size_bytes)
 
 
 @dataclass
@@ -164,7 +170,7 @@ class CellCandidates:
         compiled_at = time.perf_counter()
         latency = None
         if bench.measures_latency:
-            latency = measure_in_turns(self.fp32.compile_again, again, bench.timed_samples(), bench.benchmark)
+            latency = measure_in_turns(self.fp32.in_turns, again, bench.timed_samples(), bench.benchmark)
         del compiled, again  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 

@@ -122,7 +122,7 @@ def compared(work: CellCandidates, answers: Sequence[Answers], indices: tuple[in
     fp32, int8 = (bench.accuracy.part(each, list(indices)) for each in answers)
     value = fp32.metrics[bench.metric]
     if value == 0 or not math.isfinite(value):
-        raise errors.fp32_metric_unusable(bench.metric, value)
+        raise errors.fp32_metric_unusable(bench.metric, value, len(indices))
     before, after = (mean_estimate(each.metrics[bench.metric], each.values) for each in (fp32, int8))
     return Holdout(before, after, loss_between(fp32, int8, higher_is_better=work.fp32.higher_is_better))
 

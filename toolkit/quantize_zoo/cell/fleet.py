@@ -25,7 +25,7 @@ from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import Check
 from quantize_zoo.gate.holding import GateRequest, Tonight, hold_on_member
 from quantize_zoo.graph import read_model, save_model
-from quantize_zoo.quantization import ModelOption
+from quantize_zoo.quantization import ModelOption, operations_difference
 from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
@@ -187,9 +187,12 @@ class Fleet:
 
     def hold(self, request: GateRequest, tonight: Tonight) -> Iterator[Check]:
         """Yield the checks against the baseline on the members that do not lead."""
+        option = request.baseline.content.option
+        if operations_difference(option, tonight.base):
+            return  # the checks of the member that leads tell of it
         try:
-            rebuilt = tonight.build(request.baseline.content.option)
-        except (QuantizeZooError, KeyError):  # the checks of the member that leads tell of it
+            rebuilt = tonight.build(option)
+        except QuantizeZooError:  # so do they of this
             return
         path = self._draft.of(rebuilt)
         for name, other in self._others.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,8 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec, ModelConfig, hardware_path, load_hardware, search_stages
-from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.graph import make_canonical, read_model
+from quantize_zoo.graph import make_canonical, read_model, require_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
     AccuracySession,
@@ -21,13 +20,14 @@ from quantize_zoo.scoring import (
     checker_entry,
     compile_for_accuracy,
     counts_answers,
+    entry_notes,
     evaluator_problem,
     faults_of,
     find_checker,
-    framework_note,
     hardware_target,
     open_session,
     place_in_entry,
+    place_in_yaml,
     resolution_note,
     with_prefixes,
 )
@@ -37,6 +37,7 @@ _AT_F32 = DeviceSpec(device="CPU", inference_precision="f32")
 _PLACES: dict[str, tuple[str | int, ...]] = {
     "dataset": ("datasets", 0),
     "preprocessing": ("datasets", 0, "preprocessing"),
+    "postprocessing": ("datasets", 0, "postprocessing"),
     "metrics": ("datasets", 0, "metrics"),
     "model and dataset": ("datasets", 0, "preprocessing"),
     "accuracy checker": ("launchers", 0, "adapter"),
@@ -88,46 +89,65 @@ def inspect_model(
     unknown_keys = [fault.error for fault in found if fault.unknown_key]
     if "evaluation" in entry and (problem := evaluator_problem(entry["evaluation"])):
         refusals.append(errors.custom_evaluator(where(()), problem))
-    note = framework_note(config)
+    notes = list(entry_notes(config))
     if from_zoo:
-        note = "; ".join(filter(None, [note, "its model and data are looked at when it is run"]))
+        notes.append("its model and data are looked at when it is run")
     if not (fast or from_zoo or refusals or (unknown_keys and not lenient)):
         with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:
-            fault, remark = _tried(config, devices, where, Path(folder), scored, dataset)
-        if fault is not None:
-            refusals.append(fault)
-        note = "; ".join(filter(None, [note, remark]))
-    return Inspection(refusals, unknown_keys, note)
+            refusals += _faults(config, devices, where, Path(folder), scored, dataset, notes)
+    return Inspection(refusals, unknown_keys, "; ".join(notes))
 
 
 def _nowhere(location: str) -> Where:
     return lambda _: location
 
 
-def _tried(
-    config: ModelConfig, devices: Iterable[str], where: Where, folder: Path, scored: bool, dataset: int
-) -> tuple[ConfigurationError | None, str]:
-    """Return what is wrong with model or data; and a remark where the samples are too few for the target."""
+def _faults(
+    config: ModelConfig,
+    devices: Iterable[str],
+    where: Where,
+    folder: Path,
+    scored: bool,
+    dataset: int,
+    notes: list[str],
+) -> Iterator[ConfigurationError]:
     try:
+        require_model(config.model, "model")
         make_canonical(config.model, config.input_shapes, folder / "model.xml")
         model = read_model(folder / "model.xml")
         for target in dict.fromkeys(hardware_target(device) for device in devices):
             place_model(model, config, target)
     except QuantizeZooError as error:
-        return errors.not_ready(_line_of_model(config), error.what, error.remedy), ""
+        yield errors.not_ready(_line_of_model(config), error.what, error.remedy)
+        return
     try:
         session = open_session(find_checker(), config, model, dataset=dataset, first=1)
+        notes += session.notes
         values = session.try_first(compile_for_accuracy(model, _AT_F32)) if scored else {}
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")
         place = where(_PLACES[kind]) if kind in _PLACES else error.where or _line_of_model(config)
-        return errors.not_ready(place, error.what, error.remedy), ""
+        yield errors.not_ready(place, error.what, error.remedy)
+        return
     params = config.optimizer.params
     if not isinstance(session, AccuracySession) or not counts_answers(values.get(config.metric)):
-        return None, ""
+        return
     size = session.dataset_size
     tuning = min(size - int(size * params.holdout), params.eval_subset_size or size)
-    return None, resolution_note(params.accuracy_loss, tuning)
+    if note := resolution_note(params.accuracy_loss, tuning):
+        notes.append(note)
+
+
+def require_models(configs: Iterable[ModelConfig]) -> None:
+    """Refuse models that are none; those of Open Model Zoo are fetched when they are run.
+
+    Raises:
+        ConfigurationError: with file and line of what names the model.
+
+    """
+    for config in configs:
+        if config.zoo_name is None:
+            require_model(config.model, f"{_line_of_model(config)}: model")
 
 
 def place_model(model: ov.Model, config: ModelConfig, target: str) -> Pipeline:
@@ -154,8 +174,4 @@ def _collect_nothing(*_: object) -> ActivationStatistics:
 
 
 def _line_of_model(config: ModelConfig) -> str:
-    try:
-        source = read_yaml(config.source)
-    except ConfigurationError:  # a file of POT with comments, or none at all
-        return str(config.model)
-    return source.where(("model",)) if ("model",) in source.lines else str(config.model)  # POT's options name a model
+    return place_in_yaml(config)(("model",))

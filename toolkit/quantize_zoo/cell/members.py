@@ -101,5 +101,5 @@ def open_member(work: CellCandidates, device: DeviceSpec, isa: str) -> Iterator[
         scored = work.bench.accuracy.score(process, work.order)
         value = scored.metrics[metric]
         if value == 0 or not math.isfinite(value):
-            raise errors.fp32_metric_unusable(f"{metric} on {device.label}", value)
+            raise errors.fp32_metric_unusable(f"{metric} on {device.label}", value, len(work.order))
         yield OtherMember(work, device, isa, process, value, scored.per_sample.get(metric), process.precision())

@@ -46,8 +46,8 @@ from quantize_zoo.scoring import (
     counts_answers,
     describe_environment,
     describe_execution,
+    entry_notes,
     find_checker,
-    framework_note,
     hardware_target,
     mean_estimate,
     open_session,
@@ -104,8 +104,48 @@ class CellSession:
 
         """
         start = time.perf_counter()
-        config, params = self._cell.model, self._cell.model.optimizer.params
+        config, benchmark = self._cell.model, self._cell.model.optimizer.params.benchmark
         require_device(self._device)
+        self._open_pipeline()
+        dataset, former = self._read_data()
+        bench = self._bench(dataset, former)
+        for_latency = compile_for_latency(self._model, self._device, benchmark)
+        self._fp32_executes = runtime_names(for_latency)
+        again = compile_again(for_latency, self._model, self._device, benchmark)
+        scored, fp32 = self._score_fp32(self._accuracy, self._split, again)
+        self._releases = ReleaseComparison(bench)
+        self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
+        fleet = self._cell.fleet
+        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder) if fleet else None
+        members = self._fleet.members if self._fleet else ()
+        self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning, members)
+        placement = self._pipeline.placement
+        reference = Reference(
+            identity=self._identity,
+            model_hash=content_hash(config.model),
+            inputs=dict(bench.inputs),
+            metric=config.metric,
+            accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
+            metrics=dict(scored.metrics),
+            execution=describe_execution(for_latency),
+            environment=describe_environment(),
+            checker=f"{self._checker.version}, {self._checker.origin}",
+            samples=len(self._split.tuning),
+            holdout_samples=len(self._split.holdout),
+            calibration_samples=len(self._calibration_samples(config.compression.tunable.stat_subset_size)),
+            operation_types={operation.name: operation.type for operation in placement.operations},
+            notes=tuple(self._notes(fp32)),
+            seconds=time.perf_counter() - start,
+            higher_is_better=fp32.higher_is_better,
+            scored_on=self._device.label if self._cell.scored_on_cpu else "",
+            model_path=str(config.model),
+            fleet=members,
+        )
+        return Prepared(reference, placement, self._pipeline.base, former_identity(self._cell, former))
+
+    def _open_pipeline(self) -> None:
+        """Read the model, and find what can be quantized."""
+        config = self._cell.model
         target = hardware_path(hardware_target(self._cell.device.device))
         self._hardware = load_hardware(config.compression.hardware or target)
         self._model = read_model(config.model)
@@ -117,10 +157,14 @@ class CellSession:
             self._statistics.collect,
             self._calibration_samples,
             [stage.compression.tunable for stage in search_stages(config)],
-            params.compatibility,
+            config.optimizer.params.compatibility,
         )
+
+    def _read_data(self) -> tuple[str, str]:
+        """Read and split the data; return what tells them from others, and what told them in releases up to 0.1.0."""
+        params = self._cell.model.optimizer.params
         self._checker = find_checker()
-        self._accuracy = open_session(self._checker, config, self._model, self._budget)
+        self._accuracy = open_session(self._checker, self._cell.model, self._model, self._budget)
         self._fingerprint = self._accuracy.fingerprint()  # reads every input, so once
         if (sequences := self._accuracy.sequences) is not None:
             self._split = split_sequences(sequences, params.holdout, params.eval_subset_size)
@@ -133,7 +177,12 @@ class CellSession:
             f"{len(self._accuracy)} samples, {each[:12]}"
             for each in (self._fingerprint, self._accuracy.former_fingerprint())
         )
-        bench = Bench(
+        return dataset, former
+
+    def _bench(self, dataset: str, former: str) -> Bench:
+        """Return what models are compared on: the cell's device, data and benchmark."""
+        config, params = self._cell.model, self._cell.model.optimizer.params
+        return Bench(
             accuracy=self._accuracy,
             device=self._device,
             benchmark=params.benchmark,
@@ -150,42 +199,6 @@ class CellSession:
             measures_latency=not self._cell.scored_on_cpu,
             holdout=self._split.holdout,
         )
-        fp32_for_latency = compile_for_latency(self._model, self._device, params.benchmark)
-        self._fp32_executes = runtime_names(fp32_for_latency)
-        scored, fp32 = self._score_fp32(
-            self._accuracy,
-            self._split,
-            compile_again(fp32_for_latency, self._model, self._device, params.benchmark),
-        )
-        self._releases = ReleaseComparison(bench)
-        self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
-        fleet = self._cell.fleet
-        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder) if fleet else None
-        members = self._fleet.members if self._fleet else ()
-        self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning, members)
-        placement = self._pipeline.placement
-        reference = Reference(
-            identity=self._identity,
-            model_hash=content_hash(config.model),
-            inputs=dict(bench.inputs),
-            metric=config.metric,
-            accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
-            metrics=dict(scored.metrics),
-            execution=describe_execution(fp32_for_latency),
-            environment=describe_environment(),
-            checker=f"{self._checker.version}, {self._checker.origin}",
-            samples=len(self._split.tuning),
-            holdout_samples=len(self._split.holdout),
-            calibration_samples=len(self._calibration_samples(config.compression.tunable.stat_subset_size)),
-            operation_types={operation.name: operation.type for operation in placement.operations},
-            notes=tuple(self._notes(fp32)),
-            seconds=time.perf_counter() - start,
-            higher_is_better=fp32.higher_is_better,
-            scored_on=self._device.label if self._cell.scored_on_cpu else "",
-            model_path=str(config.model),
-            fleet=members,
-        )
-        return Prepared(reference, placement, self._pipeline.base, former_identity(self._cell, former))
 
     def references(self) -> tuple[ReferencePoint, ...]:
         """Score the models of other tools that the cell asks for."""
@@ -295,7 +308,8 @@ class CellSession:
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
         lead = lead_of(self._fleet.members) if self._fleet else ""
-        tonight = Tonight(self._cell.model.model, self._identity["model content"], self._pipeline.build, lead)
+        pipeline, source = self._pipeline, self._identity["model content"]
+        tonight = Tonight(self._cell.model.model, source, pipeline.build, pipeline.base, lead)
         result = hold(self._work.bench, request, tonight)
         if not self._fleet:
             return result
@@ -313,7 +327,7 @@ class CellSession:
             scored = accuracy.score(for_accuracy, split.scoring)
         value = scored.metrics[config.metric]
         if value == 0 or not np.isfinite(value):
-            raise errors.fp32_metric_unusable(config.metric, value)
+            raise errors.fp32_metric_unusable(config.metric, value, len(split.scoring))
         better = accuracy.higher_is_better(config.metric)
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
@@ -328,8 +342,8 @@ class CellSession:
         if self._cell.scored_on_cpu:
             device = self._cell.device.label
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
-        if note := framework_note(self._cell.model):
-            yield note
+        yield from entry_notes(self._cell.model)
+        yield from self._accuracy.notes
         bad = self._accuracy.bad_samples
         if bad:
             listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")

@@ -24,7 +24,14 @@ from quantize_zoo.config import GateConfig, cell_label, load_matrix
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import check_level, checks_a_cell
 from quantize_zoo.matrix import accept as accept_cells
-from quantize_zoo.matrix import baseline_rows, export_baselines, import_baselines, read_exported, unresolved
+from quantize_zoo.matrix import (
+    baseline_rows,
+    export_baselines,
+    import_baselines,
+    read_exported,
+    taken_unverified,
+    unresolved,
+)
 from quantize_zoo.report import report_of
 from quantize_zoo.report.acceptance import accepted_misses, left_out
 from quantize_zoo.report.place import DEFAULT_REPORTS
@@ -50,6 +57,8 @@ def accept(
     for line in (*accepted_misses(rendered, names), *(() if cells else left_out(rendered))):
         tell(line)
     gate, checks = _gate_of(run)
+    for line in taken_unverified(accepted, run):
+        tell(line)
     for line in unresolved(accepted, reports, gate, check_level(gate, len(opened.baselines()), checks)):
         tell(line)
 
@@ -93,7 +102,7 @@ def drop(
     known = {baseline.name: baseline.id for baseline in opened.baselines()}
     for name in cells:
         if name not in known:
-            raise errors.unknown_cell(name, known)
+            raise errors.unknown_cell(name, known, "CELL")
     for name in dict.fromkeys(cells):
         opened.drop_baseline(known[name])
     say(f"dropped: {', '.join(dict.fromkeys(cells))}")

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import JsonOption, ReportsOption, StoreOption
-from quantize_zoo.commands.places import existing_store, matrix_at, writable
+from quantize_zoo.commands.places import existing_store, matrix_to_run, writable
 from quantize_zoo.matrix import (
     Bisection,
     CommitNights,
@@ -50,7 +50,7 @@ def bisect(
 ) -> None:
     """Find the release or the commit that a regression came with, by the gate's own verdicts."""
     opened = existing_store(store, reports)
-    loaded = matrix_at(matrix or Path(opened.load_run().matrix), [], [], {})
+    loaded = matrix_to_run(matrix or Path(opened.load_run().matrix), [], [], {})
     newest = opened.load_run() if opened.newest_run() else None
     planned = planned_cell(cell, loaded)
     baseline = baseline_of(cell, planned, opened.baselines())

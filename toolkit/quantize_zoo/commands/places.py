@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from quantize_zoo import errors
+from quantize_zoo.cell.inspection import require_models
 from quantize_zoo.cell.nncf import require_nncf
 from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
 from quantize_zoo.report.place import default_store
+from quantize_zoo.scoring import require_properties
 from quantize_zoo.store import CellRecord, RunRecord, Store
 from quantize_zoo.text.files import made
+from quantize_zoo.text.paths import is_file, why_no_folder
 from quantize_zoo.zoo import complete_matrix
 
 
@@ -25,13 +28,30 @@ def matrix_at(
     definitions: Path | None = None,
 ) -> MatrixConfig:
     """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
-    matrix = load_matrix(path or default_matrix_path()).select(models, devices)
+    if definitions is not None and not is_file(definitions):
+        raise errors.file_missing(definitions, "--definitions", beside=False)
+    matrix = load_matrix(path or default_matrix_path())
+    require_properties(matrix)
+    matrix = matrix.select(models, devices)
     if definitions is not None:
         matrix = matrix.with_definitions(definitions)
     matrix = complete_matrix(matrix)
     if "nncf" in matrix.references:
         require_nncf()
     return matrix.with_optimizer(changes)
+
+
+def matrix_to_run(
+    path: Path | None,
+    models: list[str],
+    devices: list[str],
+    changes: dict[str, Any],
+    definitions: Path | None = None,
+) -> MatrixConfig:
+    """Do the same for a command that goes on with the models, which are looked at."""
+    matrix = matrix_at(path, models, devices, changes, definitions)
+    require_models(matrix.models)
+    return matrix
 
 
 @contextmanager
@@ -53,17 +73,19 @@ def writable(folder: Path, option: str = "--reports") -> Iterator[None]:
 def new_or_existing_store(store: str | None, reports: Path) -> Store:
     """Open the store, which is made where there is none, and the folder for reports with it."""
     with writable(reports):
-        return Store(store or default_store(reports))
+        return Store(default_store(reports) if store is None else store)
 
 
 def existing_store(store: str | None, reports: Path) -> Store:
     """Open the store of earlier runs."""
-    return Store(store or default_store(reports), new=False)
+    if store is None and why_no_folder(reports):
+        raise errors.no_reports(reports)
+    return Store(default_store(reports) if store is None else store, new=False)
 
 
-def cell_of(run: RunRecord, name: str) -> CellRecord:
-    """Return a stored run's cell by its name."""
+def cell_of(run: RunRecord, name: str, where: str) -> CellRecord:
+    """Return a stored run's cell by its name; ``where`` is the option or argument that says it."""
     known = {cell.name: cell for cell in run.cells}
     if name not in known:
-        raise errors.unknown_cell(name, known)
+        raise errors.unknown_cell(name, known, where)
     return known[name]

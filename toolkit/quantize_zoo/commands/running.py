@@ -35,7 +35,7 @@ from quantize_zoo.commands.options import (
     WorkersOption,
 )
 from quantize_zoo.commands.output import hand_over, tell_if_wrong, tell_plan
-from quantize_zoo.commands.places import existing_store, matrix_at, new_or_existing_store
+from quantize_zoo.commands.places import existing_store, matrix_to_run, new_or_existing_store
 from quantize_zoo.config import MatrixConfig, Retention, TrialsLoadMethod
 from quantize_zoo.engines import (
     ROLES,
@@ -92,7 +92,7 @@ def run(
     found = find_scheduler(cluster) if executor == "dask" else None
     changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
     chosen = {key: value for key, value in changes.items() if value}
-    loaded = matrix_at(matrix, models or [], devices or [], chosen, definitions)
+    loaded = matrix_to_run(matrix, models or [], devices or [], chosen, definitions)
     if loaded.notify is not None:
         tell_if_wrong(address_problem(loaded.notify))
     if dry_run:

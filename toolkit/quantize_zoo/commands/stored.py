@@ -19,7 +19,7 @@ from quantize_zoo.commands.options import (
     StoreOption,
 )
 from quantize_zoo.commands.output import hand_over, show
-from quantize_zoo.commands.places import cell_of, existing_store, matrix_at, writable
+from quantize_zoo.commands.places import cell_of, existing_store, matrix_to_run, writable
 from quantize_zoo.commands.tables import Listing
 from quantize_zoo.config import GateConfig
 from quantize_zoo.config.numbers import LARGEST
@@ -40,7 +40,7 @@ from quantize_zoo.report import make_run_report, report_of, write_reports
 from quantize_zoo.report.json_document import check_document, json_value
 from quantize_zoo.report.place import DEFAULT_REPORTS, find_place
 from quantize_zoo.report.wording import interval, latency_figures, optional, percent
-from quantize_zoo.text.paths import is_file
+from quantize_zoo.text.paths import is_file, is_program
 from quantize_zoo.text.plain import json_text
 
 
@@ -65,7 +65,7 @@ def trials(
 ) -> None:
     """List the stored trials of a run's cells."""
     record = existing_store(store, reports).load_run(run_id)
-    chosen = [cell_of(record, name) for name in cells or []] or list(record.cells)
+    chosen = [cell_of(record, name, "--cells") for name in cells or []] or list(record.cells)
     if as_json:
         cells_of_run = json_value(make_run_report(record))["cells"]
         found = {each["name"]: each["trials"] for each in cells_of_run}
@@ -99,14 +99,14 @@ def export(
 ) -> None:
     """Write the best model of a cell, or any trial's, as IR with the configuration that made it."""
     record = existing_store(store, reports).load_run(run_id)
-    chosen = cell_of(record, cell)
+    chosen = cell_of(record, cell, "CELL")
     if trial is None and chosen.final is None:
         raise errors.nothing_to_export(cell)
     number = chosen.final.trial if trial is None and chosen.final else trial or 0
-    matrix = matrix_at(Path(record.matrix), [chosen.model], [chosen.device], {})
+    matrix = matrix_to_run(Path(record.matrix), [chosen.model], [chosen.device], {})
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
-    with writable(output_dir):
+    with writable(output_dir, "--output-dir"):
         written = export_trial(chosen, number, planned, engine, reports, output_dir)
     say(f"model: {written}")
 
@@ -126,6 +126,8 @@ def compare(
     """Compare two model files, or the best models of two runs, side by side on this machine."""
     if baseline_python is not None and not is_file(baseline_python):
         raise errors.file_missing(baseline_python, "--baseline-python", beside=False)
+    if baseline_python is not None and not is_program(baseline_python):
+        raise errors.no_program(baseline_python, "--baseline-python")
 
     def compared(pairs: list[Pair], gate: GateConfig, folder: Path) -> Iterator[Compared]:
         engine = LocalEngine(reports / "statistics", reports / "inputs")
@@ -136,13 +138,13 @@ def compare(
                 yield each
 
     if model is not None:
-        matrix = matrix_at(model, [], devices or [], {})
+        matrix = matrix_to_run(model, [], devices or [], {})
         pairs = pairs_of_files(matrix, Path(base), Path(candidate))
         found = list(compared(pairs, matrix.gate, reports / "compare"))
     else:
         opened = existing_store(store, reports)
         first, second = (opened.load_run(None if name == "latest" else name) for name in (base, candidate))
-        matrix = matrix_at(Path(second.matrix), [], devices or [cell.device for cell in second.cells], {})
+        matrix = matrix_to_run(Path(second.matrix), [], devices or [cell.device for cell in second.cells], {})
         folder = reports / f"compare-{first.id}-{second.id}"
         found = list(compared(pairs_of_runs(first, second, matrix, reports), matrix.gate, folder))
         baselines = as_baselines(first)

@@ -14,6 +14,7 @@ _LISTING = ("BATCH", "HETERO", "MULTI")  # they stand on those that they list
 _VIRTUAL = ("AUTO", *_LISTING)  # AUTO may list some
 # OpenVINO's own plugins, and openvino_contrib's.
 PLUGINS = ("CPU", "GPU", "NPU", "NVIDIA", "TEMPLATE", *_VIRTUAL)
+_WITHOUT_IDS = ("CPU", *_VIRTUAL)
 _NAME = re.compile(r"([A-Z]+)((?:\.[A-Za-z0-9_]+)*)")
 _REQUESTS = re.compile(r"\([1-9][0-9]{0,4}\)$")  # how many MULTI gives a device at once: MULTI:GPU(4),CPU
 
@@ -64,7 +65,7 @@ def devices_below(device: str) -> tuple[str, ...]:
 
 def _is_known(name: str) -> bool:
     found = _NAME.fullmatch(name)
-    return found is not None and found[1] in PLUGINS and not (found[1] in _VIRTUAL and found[2])
+    return found is not None and found[1] in PLUGINS and not (found[1] in _WITHOUT_IDS and found[2])
 
 
 def _bare(listed: str) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from quantize_zoo import errors
+from quantize_zoo.config.file_kinds import HARDWARE, require_kind
 from quantize_zoo.config.numbers import Bits, GroupSize, WeightBits
 from quantize_zoo.config.operation_types import operation_types
 from quantize_zoo.config.strict import Strict
@@ -99,6 +100,7 @@ def load_hardware(path: Path) -> HardwareConfig:
 
     """
     source = read_yaml(path)
+    require_kind(source.data, HARDWARE, path, source.where(()))
     hardware = validate(HardwareConfig, source)
     ruled: set[str] = set()
     for number, rule in enumerate(hardware.operations):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from quantize_zoo import errors
 from quantize_zoo.config.devices import require_device_name
+from quantize_zoo.config.file_kinds import MATRIX, MODEL, kind_of_values, refuse_kind
 from quantize_zoo.config.fleet import FleetSpec, Target, devices_of
 from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
 from quantize_zoo.config.keys import first_twins, is_on, planned_names
@@ -18,7 +20,7 @@ from quantize_zoo.config.numbers import MOST_DEVICES, MOST_MODELS, Flag, Megabyt
 from quantize_zoo.config.retention import Retention
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
-from quantize_zoo.text.paths import is_file
+from quantize_zoo.text.paths import is_file, is_program
 
 OnMissingDevice = Literal["skip", "score_on_cpu", "fail"]
 OnMixedCpus = Literal["refuse", "split"]
@@ -129,7 +131,10 @@ def load_matrix(path: Path) -> MatrixConfig:
 
     """
     source = read_yaml(path)
-    if isinstance(source.data, dict) and "model" in source.data:
+    kind = kind_of_values(source.data)
+    if kind not in (None, MATRIX, MODEL):
+        refuse_kind(kind, "matrix or model's YAML", path, source.where(()))
+    if kind is MODEL:
         model = model_from_source(source)
         device = DeviceSpec(device=model.compression.target_device)
         return MatrixConfig(
@@ -154,6 +159,7 @@ def load_matrix(path: Path) -> MatrixConfig:
                 raise errors.unknown_value(
                     source.where(("devices", index, "models")), f"devices.{index}.models", name, known
                 )
+    _require_once(file, source)
     _require_names_of_their_own(file.devices, source, known)
     _require_known_waivers(file, source, known)
     return MatrixConfig(
@@ -190,6 +196,19 @@ def _require_names_of_their_own(
             )
 
 
+def _require_once(file: MatrixFile, source: ConfigSource) -> None:
+    """Refuse what is named twice: it would be done twice, or the one's results would be taken for the other's."""
+    named: dict[tuple[str | int, ...], Sequence[str]] = {
+        ("references",): file.references,
+        ("runtimes",): [each.name for each in file.runtimes],
+        **{("devices", index, "models"): target.models for index, target in enumerate(file.devices)},
+    }
+    for keys, names in named.items():
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise errors.named_twice(source.where((*keys, number)), ".".join(map(str, (*keys, number))), name)
+
+
 def _require_known_waivers(file: MatrixFile, source: ConfigSource, models: list[str]) -> None:
     """Refuse a waiver that never holds and nobody would know: of no cell, of no check, or a second one."""
     cells = {
@@ -213,6 +232,9 @@ def _require_known_waivers(file: MatrixFile, source: ConfigSource, models: list[
 def _beside(folder: Path, runtime: Runtime, source: ConfigSource, index: int) -> Runtime:
     """Resolve an interpreter's path; it is no link to be followed, since a virtual environment is known by its link."""
     python = folder / runtime.python
+    where = f"{source.where(('runtimes', index, 'python'))}: runtimes.{index}.python"
     if not is_file(python):
-        raise errors.file_missing(python, f"{source.where(('runtimes', index, 'python'))}: runtimes.{index}.python")
+        raise errors.file_missing(python, where)
+    if not is_program(python):
+        raise errors.no_program(python, where)
     return runtime.model_copy(update={"python": python})

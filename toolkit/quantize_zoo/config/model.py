@@ -19,6 +19,7 @@ from quantize_zoo.config.compression import (
     require_steps,
 )
 from quantize_zoo.config.devices import require_device_name
+from quantize_zoo.config.file_kinds import MODEL, require_kind
 from quantize_zoo.config.hardware import load_hardware
 from quantize_zoo.config.keys import CellKey
 from quantize_zoo.config.numbers import (
@@ -258,6 +259,7 @@ def load_model_config(path: Path, named_by: str = "") -> ModelConfig:
 
 def model_from_source(source: ConfigSource) -> ModelConfig:
     """Validate a model's YAML that was read already, and resolve its paths."""
+    require_kind(source.data, MODEL, source.path, source.where(()))
     config = validate(ModelConfig, source)
     where = f"{source.where(('compression', 'target_device'))}: compression.target_device"
     require_device_name(config.compression.target_device, where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from quantize_zoo import errors
+from quantize_zoo.config.file_kinds import POT, kind_of_content, kind_of_values, refuse_kind
 from quantize_zoo.text.documents import (
     Document,
     Key,
@@ -20,6 +22,7 @@ from quantize_zoo.text.documents import (
     TextError,
     file_text,
 )
+from quantize_zoo.text.from_json import parse_json
 from quantize_zoo.text.from_yaml import parse_yaml
 from quantize_zoo.text.paths import is_file
 
@@ -27,6 +30,8 @@ __all__ = ["ConfigSource", "Key", "read_text", "read_yaml", "source_of", "valida
 
 # What pydantic calls by Python's names, and who writes YAML does not.
 _IN_PYTHON = re.compile(r"(a valid dictionary(?: or instance of \w+)?)|(?:valid )?tuple", re.IGNORECASE)
+_OF_KEYS = "[key]"  # pydantic's, of what is wrong with a mapping's key and not with its value
+_BEGINNING = 64  # bytes that tell what else a file is
 _SECRET_KEY = "notify"
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -46,6 +51,10 @@ class ConfigSource:
             keys = keys[:-1]
         return f"{self.path}:{self.lines.get(keys, 1)}"
 
+    def named(self, location: Sequence[Key]) -> str:
+        """Return what a message calls a key path: its keys, as the file has them."""
+        return ".".join(map(str, location))
+
 
 def read_yaml(path: Path, named_by: str = "") -> ConfigSource:
     """Read a YAML file.
@@ -54,7 +63,20 @@ def read_yaml(path: Path, named_by: str = "") -> ConfigSource:
         ConfigurationError: the file is missing or unreadable, is not YAML, has a key twice, or is beyond a limit.
 
     """
-    return source_of(path, read_text(path, named_by), parse_yaml, errors.yaml_syntax)
+    text = read_text(path, named_by)
+    try:
+        return source_of(path, text, parse_yaml, errors.yaml_syntax)
+    except errors.ConfigurationError:
+        _refuse_json(path, text)
+        raise
+
+
+def _refuse_json(path: Path, text: str) -> None:
+    """Refuse JSON with comments, which is no YAML, as what it is."""
+    with suppress(TextError):
+        found = kind_of_values(parse_json(text).data, POT)
+        if found is not None:
+            refuse_kind(found, "YAML", path, str(path))
 
 
 def source_of(
@@ -88,10 +110,20 @@ def validate(schema: type[Schema], source: ConfigSource) -> Schema:
         ConfigurationError: the first thing that does not fit, with file, line, key and what is allowed.
 
     """
+    if source.data is None:
+        raise errors.empty_file(source.where(()))
     try:
-        return schema.model_validate(source.data if source.data is not None else {})
+        return schema.model_validate(source.data)
     except ValidationError as error:
-        raise _translate(schema, source, error.errors()[0]) from error
+        raise _translate(schema, source, _first(error.errors())) from error
+
+
+def _first(details: Sequence[ErrorDetails]) -> ErrorDetails:
+    """Return what to tell first: rather than a missing key an unknown one beside it, which may be meant as it."""
+    first = details[0]
+    beside = (each for each in details if each["loc"][:-1] == first["loc"][:-1])
+    unknown = (each for each in beside if each["type"] == "extra_forbidden")
+    return next(unknown, first) if first["type"] == "missing" else first
 
 
 def read_text(path: Path, named_by: str = "") -> str:
@@ -104,6 +136,10 @@ def read_text(path: Path, named_by: str = "") -> str:
     if not is_file(path):
         raise errors.file_missing(path, named_by)
     try:
+        with path.open("rb") as stream:
+            found = kind_of_content(stream.read(_BEGINNING))
+        if found is not None:
+            refuse_kind(found, "configuration", path, str(path))
         return file_text(path)
     except LimitError as error:
         raise errors.too_much(str(path), error.problem, error.remedy) from error
@@ -114,7 +150,7 @@ def read_text(path: Path, named_by: str = "") -> str:
 def _translate(schema: type[BaseModel], source: ConfigSource, detail: ErrorDetails) -> errors.ConfigurationError:
     location, fields = _locate(schema, source.data, detail["loc"])
     where = source.where(location)
-    key = ".".join(str(part) for part in location) or "the file"
+    key = source.named(location) or "the file"
     value, context = _shown(location, detail["input"]), detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
         return errors.unknown_key(where, key, fields)
@@ -153,6 +189,10 @@ def _locate(schema: type[BaseModel], data: Any, location: Sequence[Key]) -> tupl
         if member is not None:
             current = member
             continue
+        is_field = any(key in each.model_fields for each in members)
+        is_there = isinstance(data, dict) and key in data
+        if key == _OF_KEYS or (isinstance(key, str) and not is_there and not is_field):
+            continue  # no key, but the tag of a value that may be of several types
         keys.append(key)
         if isinstance(key, str) and members:
             fields = list(members[0].model_fields)

@@ -54,6 +54,15 @@ def other_baseline(differences: Iterable[str]) -> CellError:
     )
 
 
+def other_outputs(first: str, second: str) -> ConfigurationError:
+    """Two model files that are to be compared answer otherwise; each text is a file with its outputs' shapes."""
+    return ConfigurationError(
+        f"the models have other outputs: {first}; {second}",
+        where="compare",
+        remedy="name two files of one model: the outputs must be as many, with the same shapes, in the same order",
+    )
+
+
 def nothing_to_accept(name: str, status: str) -> ConfigurationError:
     """A cell that is to be accepted has no finished model."""
     return ConfigurationError(
@@ -75,10 +84,10 @@ def run_files_missing(path: Path) -> ConfigurationError:
     )
 
 
-def baseline_changed(path: Path) -> ConfigurationError:
-    """The model that a baseline is to have changed after the run."""
+def run_file_changed(path: Path) -> ConfigurationError:
+    """A run's file changed after it: what is accepted, compared or exported would be another one's."""
     return ConfigurationError(
-        f"{path} is not the file of the run any more", where="baseline", remedy="run the cell again, then accept it"
+        f"{path} is not the file of the run any more", where="run", remedy="restore the file, or run the cell again"
     )
 
 

@@ -7,13 +7,23 @@ from datetime import date
 from pathlib import Path
 
 from quantize_zoo.errors.kinds import ConfigurationError, nearest
+from quantize_zoo.text.paths import why_no_file
 
 
 def file_missing(path: Path, named_by: str = "", *, beside: bool = True) -> ConfigurationError:
     """A file is not there; ``beside`` the file that names it, or in the working directory, if its path is relative."""
+    if instead := why_no_file(path):
+        return ConfigurationError(f"{path} is no file: it {instead}", where=named_by, remedy="name a file")
     start = "file naming it" if beside and named_by else "working directory"
     return ConfigurationError(
         f"no such file: {path}", where=named_by, remedy=f"correct the path; a relative one starts at the {start}"
+    )
+
+
+def no_program(path: Path, named_by: str) -> ConfigurationError:
+    """What should be an interpreter is a file that cannot be executed."""
+    return ConfigurationError(
+        f"{path} cannot be executed", where=named_by, remedy="name the interpreter of a Python environment: bin/python"
     )
 
 
@@ -22,9 +32,23 @@ def file_unreadable(path: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(f"cannot read {path}: {cause}", remedy="name a readable UTF-8 text file")
 
 
+def empty_file(where: str) -> ConfigurationError:
+    """A file says nothing."""
+    return ConfigurationError("the file is empty", where=where, remedy="write it, or name another")
+
+
 def no_text(what: str, value: str) -> ConfigurationError:
     """What the command is given is not UTF-8."""
     return ConfigurationError(f"{value!a} is not UTF-8", where=what, remedy="rename it, or name a link to it")
+
+
+def empty_argument(before: str) -> ConfigurationError:
+    """The command line has an empty argument, as a shell makes it of a variable that is not set."""
+    return ConfigurationError(
+        "an argument is empty",
+        where=before or "command line",
+        remedy="give it, or leave the option out; in a shell see that its variable is set",
+    )
 
 
 def no_working_folder(cause: str) -> ConfigurationError:
@@ -85,9 +109,9 @@ def json_syntax(where: str, problem: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(f"JSON syntax error: {problem}", where=where, remedy=remedy)
 
 
-def not_a_pot_file(where: str, kind: str, remedy: str) -> ConfigurationError:
-    """Another program's configuration, or another of this one's, stands where POT's is expected."""
-    return ConfigurationError(f"this is {kind}, no configuration of POT", where=where, remedy=remedy)
+def another_kind_of_file(where: str, found: str, wanted: str, remedy: str) -> ConfigurationError:
+    """A file is of another kind than what it is named as; ``remedy`` is what is done with such a file."""
+    return ConfigurationError(f"this is {found}, no {wanted}", where=where, remedy=remedy)
 
 
 def bad_pot_usage(what: str, remedy: str) -> ConfigurationError:
@@ -138,9 +162,8 @@ def named_twice(where: str, key: str, value: str) -> ConfigurationError:
 
 def no_hardware(where: str, error: ConfigurationError) -> ConfigurationError:
     """What should be a hardware configuration is another file."""
-    return ConfigurationError(
-        f"it names no hardware configuration: {error.where}: {error.what}", where=where, remedy=error.remedy
-    )
+    told = f"{error.where}: {error.what}" if error.where else error.what
+    return ConfigurationError(f"it names no hardware configuration: {told}", where=where, remedy=error.remedy)
 
 
 def unknown_device(where: str, device: str, part: str, known: Iterable[str]) -> ConfigurationError:
@@ -154,6 +177,20 @@ def unknown_device(where: str, device: str, part: str, known: Iterable[str]) -> 
 def device_list(where: str, device: str, problem: str, remedy: str) -> ConfigurationError:
     """A device that stands on others, which it does not list as OpenVINO takes them."""
     return ConfigurationError(f"device {device!r} {problem}", where=where, remedy=remedy)
+
+
+def unknown_property(where: str, key: str, device: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """A device's plugin has no property of this name, or none that can be set."""
+    return ConfigurationError(
+        f"{key}: {device} has no property {name!r} that can be set", where=where, remedy=nearest(name, known)
+    )
+
+
+def property_refused(where: str, key: str, device: str, value: object, cause: str) -> ConfigurationError:
+    """A device's plugin does not take the value of a property; ``cause`` is what it says."""
+    return ConfigurationError(
+        f"{key}: {device} does not take {value!r}: {cause}", where=where, remedy="correct the value"
+    )
 
 
 def missing_key(where: str, key: str) -> ConfigurationError:
@@ -178,10 +215,24 @@ def same_cell(first: str, second: str, name: str) -> ConfigurationError:
     )
 
 
-def checker_configuration(where: str, cause: str) -> ConfigurationError:
+def checker_configuration(where: str, cause: str, remedy: str) -> ConfigurationError:
     """The accuracy checker's own validation refuses its part of the configuration."""
+    return ConfigurationError(f"accuracy checker configuration: {cause}", where=where, remedy=remedy)
+
+
+def no_adapter(where: str) -> ConfigurationError:
+    """Nothing makes predictions of the model's outputs, which metrics take."""
     return ConfigurationError(
-        f"accuracy checker configuration: {cause}", where=where, remedy="see the accuracy checker's documentation"
+        "the launcher names no adapter, so that no metric can read the model's outputs",
+        where=where,
+        remedy="add the one of the model's task, such as 'adapter: classification'",
+    )
+
+
+def no_metrics(where: str, dataset: str) -> ConfigurationError:
+    """A dataset has nothing that could be tuned on."""
+    return ConfigurationError(
+        f"dataset {dataset!r} names no metric", where=where, remedy="add it, as in 'metrics: [{type: accuracy}]'"
     )
 
 
@@ -220,6 +271,15 @@ def dataset_without_annotation(where: str, name: str) -> ConfigurationError:
         f"dataset {name!r} is not in the definitions, and names no annotation itself",
         where=where,
         remedy="add annotation_conversion, or annotation, or name the definitions that have it with --definitions",
+    )
+
+
+def meta_not_read(where: str) -> ConfigurationError:
+    """The checker reads ``dataset_meta`` with a converted annotation, and writes it with one."""
+    return ConfigurationError(
+        "dataset_meta is not read: it belongs to a converted annotation, and the dataset names none",
+        where=where,
+        remedy="name the file as dataset_meta_file in annotation_conversion, or name the annotation that it belongs to",
     )
 
 
@@ -270,7 +330,8 @@ def custom_evaluator(where: str, problem: str) -> ConfigurationError:
     return ConfigurationError(
         f"no network can be exchanged: {problem}",
         where=where,
-        remedy="describe the one model to quantize under 'models', with launchers and datasets",
+        remedy="describe the one network to quantize under 'models', with launchers and datasets; or quantize it "
+        "without an accuracy: quantize-zoo pot -q default --engine simplified --data-source PICTURES -m MODEL.xml",
     )
 
 

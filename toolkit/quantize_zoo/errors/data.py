@@ -7,6 +7,8 @@ from pathlib import Path
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 
+_OF_MODULES = {"skimage": "scikit-image", "yaml": "pyyaml", "cv2": "opencv-python", "kenlm": "pypi-kenlm"}
+
 
 def empty_dataset(where: str) -> CellError:
     """The annotation has no samples."""
@@ -31,12 +33,13 @@ def sample_empty(identifier: str) -> CellError:
     )
 
 
-def sample_unreadable(identifier: str, cause: str) -> CellError:
+def sample_unreadable(identifier: str, cause: str, reader: str = "") -> CellError:
     """An annotated sample cannot be read or preprocessed."""
     return CellError(
         f"sample {identifier!r} cannot be read: {cause}",
         where="dataset",
-        remedy="check data_source and that every annotated file is there",
+        remedy="check data_source and that every annotated file is there"
+        f"{f', and is one that the data reader {reader!r} reads' if reader else ''}",
     )
 
 
@@ -58,12 +61,21 @@ def all_samples_bad(identifiers: Iterable[str]) -> CellError:
     )
 
 
-def label_out_of_range(identifier: str, label: int, classes: int) -> CellError:
-    """An annotation has a class that the model has no output for."""
+def other_output(adapter: str, read: str, outputs: Iterable[str], how_to_choose: str) -> str:
+    """What to do first where a model has several outputs, and the one that is read does not fit."""
+    return (
+        f"adapter {adapter!r} reads {read!r} of the model's outputs {', '.join(outputs)}; {how_to_choose}; "
+        "if that is the right one, "
+    )
+
+
+def label_out_of_range(identifier: str, label: int, classes: int, outputs: str = "") -> CellError:
+    """An annotation has a class that the model has no output for; ``outputs`` is what ``other_output`` says."""
     return CellError(
         f"sample {identifier!r} has label {label}, and the model has {classes} classes (0 to {classes - 1})",
-        where="dataset",
-        remedy="correct the annotation, or shift labels with the converter's options (has_background, label_start)",
+        where="accuracy checker" if outputs else "dataset",
+        remedy=f"{outputs}correct the annotation, or shift labels with the converter's options (has_background, "
+        "label_start)",
     )
 
 
@@ -88,7 +100,7 @@ def dataset_unusable(cause: str, place: str = "", where: str = "dataset") -> Cel
     return CellError(
         f"the dataset cannot be read: {f'{place}: ' if place else ''}{cause}",
         where=where,
-        remedy="correct that line, or the file that it names"
+        remedy="correct what stands there, or name with annotation_conversion what its converter reads"
         if place
         else "check annotation_conversion, and the files that it names",
     )
@@ -97,6 +109,16 @@ def dataset_unusable(cause: str, place: str = "", where: str = "dataset") -> Cel
 def part_unusable(part: str, cause: str, where: str) -> ConfigurationError:
     """A part of the checker's configuration does not take what it is told."""
     return ConfigurationError(f"{part} cannot be used: {cause}", where=where, remedy="correct its parameters")
+
+
+def package_missing(part: str, package: str, where: str) -> ConfigurationError:
+    """A part of the checker's needs a Python package that it does not bring along."""
+    name = _OF_MODULES.get(package, package)
+    return ConfigurationError(
+        f"{part} needs the Python package {name}, which is not installed",
+        where=where,
+        remedy=f"install it in this Python environment: pip install {name}",
+    )
 
 
 def no_names_of_classes(part: str, where: str = "accuracy checker") -> ConfigurationError:
@@ -109,22 +131,37 @@ def no_names_of_classes(part: str, where: str = "accuracy checker") -> Configura
     )
 
 
-def annotation_file_unreadable(metric: str, sample: str, cause: str) -> CellError:
-    """A metric opens a file of a sample's annotation, such as a mask, and it is not there, or is none."""
+_FOLDERS = (
+    "the dataset names the folder of such files: segmentation_masks_source for masks, additional_data_source for "
+    "others, without which they are looked for in data_source"
+)
+
+
+def annotation_file_unreadable(part: str, sample: str, cause: str) -> CellError:
+    """A part opens a file of a sample's annotation, such as a mask, and it is not there, or is none."""
     return CellError(
-        f"metric {metric!r} cannot read the annotation of sample {sample!r}: {cause}",
+        f"{part} cannot read the annotation of sample {sample!r}: {cause}",
         where="dataset",
-        remedy="see that the file can be read; the dataset names the folder of such files: segmentation_masks_source "
-        "for masks, additional_data_source for others, without which they are looked for in data_source",
+        remedy=f"see that the file can be read; {_FOLDERS}",
     )
 
 
-def too_few_classes(metric: str, count: int, classes: int) -> CellError:
-    """A metric looks at more of the best classes than there are."""
+def annotation_of_another_shape(metric: str, sample: str, shapes: str) -> CellError:
+    """What a sample's annotation says, often a file of its own, and what the model answers cannot be compared."""
+    return CellError(
+        f"metric {metric!r} cannot compare annotation and prediction of sample {sample!r}, whose shapes are {shapes}",
+        where="dataset",
+        remedy=f"where the annotation is a file, see that it is the right one: {_FOLDERS}; else correct the adapter or "
+        "the postprocessing",
+    )
+
+
+def too_few_classes(metric: str, count: int, classes: int, outputs: str = "") -> CellError:
+    """A metric looks at more of the best classes than there are; ``outputs`` is what ``other_output`` says."""
     return CellError(
         f"metric {metric!r} looks at the best {count} classes, and the model has {classes}",
-        where="metrics",
-        remedy=f"set top_k to less than {classes}",
+        where="accuracy checker" if outputs else "metrics",
+        remedy=f"{outputs}set top_k to {classes} or less",
     )
 
 
@@ -144,12 +181,16 @@ def not_an_image_model(problem: str) -> CellError:
     )
 
 
-def adapter_failed(adapter: str, outputs: Iterable[str], sample: str, cause: str) -> CellError:
-    """The checker's adapter does not take the model's outputs."""
+def adapter_failed(
+    adapter: str, outputs: Iterable[str], sample: str, cause: str, keys: Iterable[str] = ()
+) -> CellError:
+    """The checker's adapter does not take the model's outputs; ``keys`` are its parameters that name some."""
+    named = ", ".join(keys)
     return CellError(
         f"adapter {adapter!r} does not fit the model's outputs ({', '.join(outputs)}) for sample {sample!r}: {cause}",
         where="accuracy checker",
-        remedy="name the adapter that fits, or its output options, in the accuracy checker's configuration",
+        remedy="name the adapter that fits"
+        f"{f', or with {named} of this one the outputs that it is to read' if named else ''}",
     )
 
 
@@ -162,11 +203,12 @@ def no_such_output(adapter: str, name: str, outputs: Iterable[str]) -> CellError
     )
 
 
-def postprocessing_failed(identifier: str, cause: str) -> CellError:
-    """The checker's postprocessing does not take what the adapter made of the outputs."""
+def postprocessing_failed(step: str, identifier: str, cause: str) -> CellError:
+    """The checker's postprocessing does not take what the adapter made of the outputs; the step may be unknown."""
+    what = f"postprocessor {step!r}" if step else "postprocessing"
     return CellError(
-        f"postprocessing fails for sample {identifier!r}: {cause}",
-        where="accuracy checker",
+        f"{what} fails for sample {identifier!r}: {cause}",
+        where="postprocessing",
         remedy="correct 'postprocessing' of the dataset: its steps must be those of the adapter's task",
     )
 
@@ -189,6 +231,16 @@ def metric_not_scalar(metric: str, values: Iterable[str]) -> CellError:
         f"metric {metric!r} gives no single number{f', but {listed}' if known else ''}",
         where="metrics",
         remedy=f"tune one of its values: {nearest(metric, known)}; or another metric",
+    )
+
+
+def metric_of_another_task(metric: str, kind: str, wanted: Iterable[str], given: str) -> CellError:
+    """A metric takes other annotations or predictions (the kind) than there are; named as the checker's classes."""
+    source = "annotation_conversion makes" if kind == "annotation" else "the adapter makes"
+    return CellError(
+        f"metric {metric!r} takes {' or '.join(wanted)}, and {source} {given}",
+        where="metrics",
+        remedy="name a metric of the data's task, or the converter and the adapter of the metric's",
     )
 
 
@@ -247,10 +299,19 @@ def metric_not_a_number(metric: str, value: float, samples: str) -> CellError:
     )
 
 
-def fp32_metric_unusable(metric: str, value: float) -> CellError:
-    """A relative accuracy loss needs an FP32 value other than zero."""
+def fp32_metric_unusable(metric: str, value: float, samples: int | None = None) -> CellError:
+    """A relative accuracy loss needs an FP32 value other than zero; ``samples`` is how many were scored."""
+    if value == 0:
+        remedy = (
+            "see that labels begin where the model's do (has_background, label_start), that channels, mean and scale "
+            "are those it was trained with (bgr_to_rgb, normalization), and that the adapter reads the right output; "
+            "or tune a metric that is not 0 on few samples"
+        )
+    else:
+        remedy = "see that the annotation has what the metric counts, such as every class; or tune another metric"
     return CellError(
-        f"the FP32 model's {metric} is {value}; a relative accuracy loss cannot be computed",
+        f"the FP32 model's {metric} is {value}{f' on {samples} samples' if samples else ''}; a relative accuracy loss "
+        "cannot be computed",
         where="accuracy checker",
-        remedy="check labels, preprocessing and adapter: the FP32 model must score above zero",
+        remedy=remedy,
     )

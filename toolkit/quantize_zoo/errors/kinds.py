@@ -69,7 +69,7 @@ def message_of(error: BaseException) -> str:
     """
     if isinstance(error, QuantizeZooError):
         return error.what
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if any(map(str.isalnum, line))]
     if not lines:
         return type(error).__name__
     return lines[0].partition(_PYBIND)[0] + _PYBIND if _PYBIND in lines[0] else lines[-1]

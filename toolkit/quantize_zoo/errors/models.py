@@ -14,6 +14,15 @@ def model_unreadable(path: Path, cause: str) -> CellError:
     return CellError(f"OpenVINO cannot read the model: {cause}", where=str(path), remedy="export the model again")
 
 
+def no_model(where: str, path: Path, cause: str) -> ConfigurationError:
+    """What should be a model is none, or cannot be read; ``where`` names it."""
+    return ConfigurationError(
+        f"{path} is no model: {cause}",
+        where=where,
+        remedy="name an ONNX file, an IR (.xml, with its .bin beside it), or what else OpenVINO reads",
+    )
+
+
 def weights_of_another_model(
     names: tuple[str, str], weights: Path, model: Path, has: int, wanted: int
 ) -> ConfigurationError:

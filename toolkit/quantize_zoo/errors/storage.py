@@ -11,13 +11,16 @@ from pathlib import Path
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 from quantize_zoo.errors.system import FREE_SPACE
 from quantize_zoo.text.masks import mask_url, mask_urls
+from quantize_zoo.text.paths import is_file, why_no_file, why_no_folder
 
+_SQLITE = "sqlite:///"
 # What databases say, in lower case, and what helps. The first that fits is told.
 _REMEDIES = {
     ("locked", "lock timeout", "busy", "deadlock"): "wait until no other program holds it; then run again",
     ("disk is full", "disk full", "no space left", "disk i/o error", "file too large", "quota"): FREE_SPACE,
     ("readonly", "read-only", "permission denied", "unable to open"): "make the file and its folder writable, or name "
     "another with --store",
+    ("no module named",): "install the driver of that database, or name another with --store",
     ("refused", "timeout expired", "could not translate", "failed to resolve", "authentication"): "see that the server "
     "runs and takes this user, or name another with --store",
 }
@@ -25,6 +28,11 @@ _REMEDIES = {
 
 def store_unusable(url: str, cause: str) -> ConfigurationError:
     """The store cannot be opened."""
+    file = url.partition(_SQLITE)[2]
+    if file and not is_file(Path(file)) and (instead := why_no_file(Path(file))):
+        return ConfigurationError(
+            f"cannot use the store {mask_url(url)}: it {instead}", where="--store", remedy="name another with --store"
+        )
     return ConfigurationError(
         f"cannot use the store {mask_url(url)}: {mask_urls(cause, url)}",
         where="--store",
@@ -95,9 +103,20 @@ def no_runs(url: str) -> ConfigurationError:
 
 def reports_unwritable(folder: Path, cause: str, option: str = "--reports") -> ConfigurationError:
     """Reports, models or baselines cannot be written where they should; ``option`` names the folder, if one does."""
+    in_the_way = why_no_folder(folder)
+    another = f"name another{f' with {option}' if option else ''}"
     return ConfigurationError(
-        f"cannot write reports to {folder}: {cause}",
-        remedy=f"make the folder writable or name another{f' with {option}' if option else ''}",
+        f"cannot write{' reports' if option == '--reports' else ''} to {folder}: {in_the_way or cause}",
+        remedy=another if in_the_way else f"make the folder writable or {another}",
+    )
+
+
+def no_reports(folder: Path) -> ConfigurationError:
+    """The folder of earlier runs is none."""
+    return ConfigurationError(
+        f"there are no reports in {folder}: {why_no_folder(folder)}",
+        where="--reports",
+        remedy="name the folder that a run wrote to",
     )
 
 

@@ -3,7 +3,7 @@
 from quantize_zoo.graph.bodies import Branch, branches_by_operation, ordered_operations
 from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
 from quantize_zoo.graph.constants import constant_of, set_constant
-from quantize_zoo.graph.files import content_hash, read_model, save_model, weights_file_bytes
+from quantize_zoo.graph.files import content_hash, read_model, require_model, save_model, weights_file_bytes
 from quantize_zoo.graph.ignored import ignored_operations
 from quantize_zoo.graph.integer_weights import weights_bytes, with_integer_weights
 from quantize_zoo.graph.layers import (
@@ -75,6 +75,7 @@ __all__ = [
     "owners",
     "ranges_hash",
     "read_model",
+    "require_model",
     "same_model",
     "save_model",
     "set_constant",

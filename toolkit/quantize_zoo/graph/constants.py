@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph.opset import Node
+from quantize_zoo.graph.opset import Constant, Node
 from quantize_zoo.graph.opset import opset13 as ops
 
 _SMALL = (ov.Type.i8, ov.Type.u8, ov.Type.i4, ov.Type.u4, ov.Type.nf4)
@@ -20,8 +20,11 @@ def constant_of(value: NDArray[Any], kind: ov.Type) -> Node:
 
     Finite values beyond the largest half become that: a model in half that is computed at f32 can exceed it.
     """
+    value = np.asarray(value, order="C")  # of an array that is transposed OpenVINO makes f16 an integer
     if kind == ov.Type.f16:
         value = np.clip(value, -_LARGEST_HALF, _LARGEST_HALF)
+    if kind == ov.Type.f32 and value.dtype == np.float32:
+        return Constant(value)  # what the other does in the end, after looking at types for four times as long
     return ops.constant(value, kind)
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import openvino as ov
 from defusedxml import ElementTree
+from openvino.frontend import FrontEndManager
 
 from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.text.files import drafts_for, place
+
+_STANDARD_ERROR = 2
 
 
 def read_model(path: Path) -> ov.Model:
@@ -21,9 +29,59 @@ def read_model(path: Path) -> ov.Model:
 
     """
     try:
-        return core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
+        with _quietly():
+            return core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
     except Exception as error:  # OpenVINO raises RuntimeError and others, by release and frontend
         raise errors.model_unreadable(path, errors.message_of(error)) from error
+
+
+def require_model(path: Path, where: str) -> None:
+    """Refuse a file or folder that is no model, in far less time than converting it would take; an IR is read.
+
+    Args:
+        path: what should be a model.
+        where: what names it.
+
+    Raises:
+        ConfigurationError: none of OpenVINO's formats is recognized, or the IR cannot be read.
+
+    """
+    try:
+        with _quietly():
+            if FrontEndManager().load_by_model(str(path)) is None and not _is_for_torch(path):
+                raise ValueError("it is in none of the formats that OpenVINO reads")
+            if path.suffix == ".xml":
+                core().read_model(path)
+    except Exception as error:  # as above; a frontend meets the same while it looks
+        raise errors.no_model(where, path, errors.message_of(error)) from error
+
+
+def _is_for_torch(path: Path) -> bool:
+    """Tell whether a file may be a program that PyTorch exported, which OpenVINO's converter hands over to it."""
+    return path.is_file() and zipfile.is_zipfile(path) and find_spec("torch") is not None
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what converters in C++ write to standard error, and drop it if they fail: their error tells the same."""
+    try:
+        real = os.dup(_STANDARD_ERROR)
+    except OSError:  # it is closed
+        yield
+        return
+    kept = os.memfd_create("standard error")
+    os.dup2(kept, _STANDARD_ERROR)
+    try:
+        yield
+    except BaseException:
+        os.truncate(kept, 0)
+        raise
+    finally:
+        os.dup2(real, _STANDARD_ERROR)
+        with suppress(OSError), os.fdopen(kept, "rb") as told:
+            told.seek(0)
+            os.write(_STANDARD_ERROR, told.read())
+        os.close(real)
 
 
 def weights_file_bytes(path: Path) -> int | None:

@@ -9,14 +9,18 @@ from quantize_zoo.config import HardwareConfig, TunableQuantizationParams
 from quantize_zoo.graph.bodies import ordered_operations
 from quantize_zoo.graph.operations import hardware_type
 
-# Layer normalization and the arithmetic around attention, which lose the most and gain nothing.
-_TRANSFORMER = frozenset({"Add", "Power", "Squeeze", "Multiply", "Subtract", "ReduceMean", "SquaredDifference"})
+# Layer normalization and the arithmetic around attention, which lose the most and gain nothing. POT's list has Squeeze
+# as well, which no hardware configuration of its own quantizes.
+_TRANSFORMER_AS_POT = frozenset({"Add", "Power", "Multiply", "Subtract", "ReduceMean", "SquaredDifference"})
+# The same in the operations that conversion makes of it today. Squeeze makes whole tensors of queries and keys: above
+# it a FakeQuantize reads parts of one, and takes three times as long.
+_TRANSFORMER = _TRANSFORMER_AS_POT | {"MVN", "GroupNormalization", "Divide", "Squeeze"}
 
 
 def ignored_operations(
-    model: ov.Model, hardware: HardwareConfig, params: TunableQuantizationParams, model_name: str
+    model: ov.Model, hardware: HardwareConfig, params: TunableQuantizationParams, model_name: str, *, as_pot: bool
 ) -> frozenset[str]:
-    """Return the names of the operations that the parameters exclude.
+    """Return the names of the operations that the parameters exclude; ``as_pot`` takes POT's list for transformers.
 
     Raises:
         CellError: the whole model is skipped, or a name or type is not in the model or in the hardware configuration.
@@ -35,9 +39,10 @@ def ignored_operations(
         if operation.type not in known:
             raise errors.unknown_operation_type(operation.type, known)
     found = set(ignored.scope)
+    of_kind = (_TRANSFORMER_AS_POT if as_pot else _TRANSFORMER) if params.model_type == "transformer" else frozenset()
     for node in nodes:
         kind = hardware_type(node)
-        if params.model_type == "transformer" and kind in _TRANSFORMER:
+        if kind in of_kind:
             found.add(node.get_friendly_name())
         for operation in ignored.operations:
             attributes = node.get_attributes() if operation.attributes else {}

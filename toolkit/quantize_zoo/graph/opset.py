@@ -6,10 +6,12 @@ from typing import Any
 
 try:
     from openvino import opset13
+    from openvino.op import Constant
 except ImportError:  # 2023.3
     from openvino.runtime import opset13
+    from openvino.runtime.op import Constant
 
 Node = Any  # openvino.Node; its Python class has moved between releases
 Output = Any  # openvino.Output
 
-__all__ = ["Node", "Output", "opset13"]
+__all__ = ["Constant", "Node", "Output", "opset13"]

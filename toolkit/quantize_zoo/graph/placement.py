@@ -45,7 +45,7 @@ _PRECISIONS = (ov.Type.f32, ov.Type.f16, ov.Type.bf16)  # no plugin runs a FakeQ
 def find_placement(
     model: ov.Model, hardware: HardwareConfig, model_name: str, ignored: frozenset[str] = frozenset()
 ) -> Placement:
-    """Find what the hardware can quantize in the model; ``ignored`` operations have no choice and are not quantized.
+    """Find what the hardware can quantize in the model; ``ignored`` operations are not quantized, nor gone above.
 
     Raises:
         CellError: the model has nothing to quantize, is quantized already, or has a precision that cannot be quantized
@@ -81,7 +81,7 @@ def find_placement(
         for port in _data_ports(node)
         if (node.get_friendly_name(), port.get_index()) not in {each.key for each in weights[node.get_friendly_name()]}
     ]
-    propagation = Propagation(hardware.quantize_agnostic, ports, on_data)
+    propagation = Propagation(hardware.quantize_agnostic, ports, on_data, ignored)
     activations = _activation_points(ports, propagation, on_data, operations)
     of_sequences = [_recurrent_points(node, on_data, operations[node.get_friendly_name()]) for node in sequences]
     # The table of an embedding whose output is quantized is quantized for what reads it, as NNCF does.

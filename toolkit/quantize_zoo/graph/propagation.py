@@ -25,11 +25,19 @@ class Propagation:
         agnostic: the types of operations to go above.
         ports: the quantizable inputs.
         on_data: the operations that compute on data.
+        ignored: the operations to stay below, whatever they are.
 
     """
 
-    def __init__(self, agnostic: tuple[str, ...], ports: Iterable[Port], on_data: frozenset[str]) -> None:
+    def __init__(
+        self,
+        agnostic: tuple[str, ...],
+        ports: Iterable[Port],
+        on_data: frozenset[str],
+        ignored: frozenset[str] = frozenset(),
+    ) -> None:
         self._agnostic = agnostic
+        self._ignored = ignored
         self._quantizable = {(port.get_node().get_friendly_name(), port.get_index()) for port in ports}
         self._on_data = on_data
 
@@ -40,7 +48,7 @@ class Propagation:
         """
         source = port.get_source_output()
         node = source.get_node()
-        if node.get_type_name() not in self._agnostic or node.input(0).get_element_type() != source.get_element_type():
+        if not self._is_agnostic(node) or node.input(0).get_element_type() != source.get_element_type():
             return [port]  # ConvertLike may begin with integers
         if not self.feeds_only(node) or (by_channel and node.get_type_name() in _MOVE_CHANNELS):
             return [port]
@@ -53,9 +61,12 @@ class Propagation:
                 consumer = target.get_node()
                 if (consumer.get_friendly_name(), target.get_index()) in self._quantizable:
                     continue
-                if consumer.get_type_name() not in self._agnostic or not self.feeds_only(consumer):
+                if not self._is_agnostic(consumer) or not self.feeds_only(consumer):
                     return False
         return True
+
+    def _is_agnostic(self, node: Node) -> bool:
+        return node.get_type_name() in self._agnostic and node.get_friendly_name() not in self._ignored
 
     def _values(self, node: Node) -> list[Port]:
         """Return the inputs whose values come out again; what a Scatter writes only where it is computed."""

@@ -16,6 +16,7 @@ from quantize_zoo.graph.constants import constant_data, integers_behind
 from quantize_zoo.graph.opset import Node
 
 _RANGE_PORTS = (1, 2, 3, 4)
+_CLOSE, _RELATIVELY_CLOSE = 1e-8, 0.02  # the smaller one is NumPy's
 _BYTES = (ov.Type.i8, ov.Type.u8)
 
 
@@ -31,7 +32,7 @@ def structural_signature(model: ov.Model) -> str:
         kind = node.get_type_name()
         if kind == "FakeQuantize":
             low, high = _range(node, 1), _range(node, 2)
-            signed, symmetric = bool((low < 0).any()), bool(np.allclose(-low, high, rtol=0.02))
+            signed, symmetric = bool((low < 0).any()), _are_close(-low, high)
             levels = node.get_attributes()["levels"]
             parts.append([node.get_friendly_name(), levels, low.shape, signed, symmetric])
         elif (integers := integers_behind(node)) is not None:
@@ -65,6 +66,11 @@ def _ranges(model: ov.Model) -> Iterator[tuple[str, list[NDArray[Any]]]]:
             zeros = [_range(source, 1)] if source.get_type_name() == "Subtract" else []
             kind = integers.get_element_type()
             yield f"{name} {'integers' if kind in _BYTES else kind.get_type_name()}", [_range(node, 1), *zeros]
+
+
+def _are_close(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """As NumPy's ``allclose`` of finite values with a relative tolerance of 2 %, in a tenth of its time."""
+    return bool((np.abs(one - other) <= _CLOSE + _RELATIVELY_CLOSE * np.abs(other)).all())
 
 
 def _range(node: Node, port: int) -> NDArray[Any]:

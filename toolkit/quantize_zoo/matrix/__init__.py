@@ -8,6 +8,7 @@ from quantize_zoo.matrix.baselines import (
     import_baselines,
     models_folder,
     read_exported,
+    taken_unverified,
 )
 from quantize_zoo.matrix.bisection import Answer, Bisection, Over, Step, baseline_of, planned_cell
 from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits, limits_of
@@ -70,6 +71,7 @@ __all__ = [
     "read_exported",
     "require_usable",
     "run_in",
+    "taken_unverified",
     "unresolved",
     "with_comparison",
     "with_weights_beside",

@@ -82,7 +82,7 @@ def accept(
                 fp32=fp32, int8=int8, answers=answers,
             )
         )  # fmt: skip
-    with _placed(kept, baselines_folder(reports), errors.baseline_changed):
+    with _placed(kept, baselines_folder(reports), errors.run_file_changed):
         store.add_baselines(accepted)
     return accepted
 
@@ -237,15 +237,34 @@ def _files_of_cell(run: RunRecord, cell: CellRecord, reports: Path) -> list[_Kep
     known = cell.reference.model_hash or cell.reference.identity.get("model content", "")
     found = []
     for path, expected in ((fp32, known), (int8, final.model_hash), (answers, final.answers_hash)):
-        content = content_hash(path)
-        if not content.startswith(expected):
-            raise errors.baseline_changed(path)
+        content = require_unchanged(path, expected)
         found.append(_Kept(path, f"{content}/content{path.suffix}"))
     try:
         _require_answers(answers)
     except CellError as error:
-        raise errors.baseline_changed(answers) from error
+        raise errors.run_file_changed(answers) from error
     return found
+
+
+def require_unchanged(path: Path, expected: str) -> str:
+    """Return the hash of a run's file, which is the one that was stored with the run.
+
+    Raises:
+        ConfigurationError: the file was changed since; of files without a stored hash, as of 0.1.0, nobody knows.
+
+    """
+    content = content_hash(path)
+    if not content.startswith(expected):
+        raise errors.run_file_changed(path)
+    return content
+
+
+def taken_unverified(accepted: Sequence[Baseline], run: RunRecord) -> Iterator[str]:
+    """Yield a line for each accepted cell whose files nobody can tell to be those of the run: it stored no hashes."""
+    names = {cell_label(each.model, each.device) for each in accepted}
+    for cell in run.cells:
+        if cell.name in names and cell.final and not (cell.final.model_hash and cell.final.answers_hash):
+            yield f"{cell.name}: its files are taken as they are: {run.version} stored no hashes of them"
 
 
 def _require_answers(path: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import openvino as ov
+
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell
 from quantize_zoo.cell.session import CellSession
@@ -17,10 +19,13 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import OF_A_PAIR, Check, GateResult, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.files import FilesRequest
-from quantize_zoo.matrix.baselines import baseline_content
+from quantize_zoo.graph import read_model, require_model
+from quantize_zoo.matrix.baselines import baseline_content, require_unchanged
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
 from quantize_zoo.text.paths import is_file
+
+_File = tuple[Path, list[ov.PartialShape]]  # a model file, and the shapes of its outputs
 
 
 @dataclass(frozen=True)
@@ -41,20 +46,60 @@ class Pair:
 
 
 def pairs_of_files(matrix: MatrixConfig, baseline: Path, candidate: Path) -> list[Pair]:
-    """Return the pair of two files on each device of a matrix with one model."""
-    for path in (baseline, candidate):
+    """Return the pair of two files on each device of a matrix with one model.
+
+    Raises:
+        ConfigurationError: a file is not there or cannot be read, or their outputs are not those of one model.
+
+    """
+    for path, where in ((baseline, "BASE"), (candidate, "CANDIDATE")):
         if not is_file(path):
-            raise errors.file_missing(path, "compare", beside=False)
+            raise errors.file_missing(path, where, beside=False)
+        require_model(path, where)
+    configured = [model.model for model in matrix.models if is_file(model.model)]
+    first, second, *others = ((path, _outputs(path)) for path in (baseline, candidate, *configured))
+    _require_alike(first, second)
+    for other in others:  # whose shapes its YAML may change
+        _require_as_many(other, first)
     return [Pair(cell, baseline, candidate) for cell in expand(matrix)]
+
+
+def _outputs(path: Path) -> list[ov.PartialShape]:
+    try:
+        model = read_model(path)
+    except QuantizeZooError as error:
+        raise errors.not_ready(error.where, error.what, error.remedy) from error
+    return [port.get_partial_shape() for port in model.outputs]
+
+
+def _require_alike(first: _File, second: _File) -> None:
+    """Refuse two files whose outputs, one after the other, cannot be the same."""
+    _require_as_many(first, second)
+    if not all(one.compatible(other) for one, other in zip(first[1], second[1], strict=True)):
+        raise errors.other_outputs(*map(_shown, (first, second)))
+
+
+def _require_as_many(first: _File, second: _File) -> None:
+    if len(first[1]) != len(second[1]):
+        raise errors.other_outputs(*map(_shown, (first, second)))
+
+
+def _shown(file: _File) -> str:
+    path, outputs = file
+    return f"{path} has {', '.join(map(str, outputs))}"
 
 
 def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfig, reports: Path) -> list[Pair]:
     """Return the best models of the cells that both runs finished, on the data and devices of the candidate's matrix.
 
     Raises:
-        ConfigurationError: the runs have no finished cell in common.
+        ConfigurationError: the runs have no finished cell in common, or a model was changed since its run.
 
     """
+    for run in (baseline, candidate):
+        for cell in run.cells:
+            if cell.final and is_file(reports / run.id / cell.final.model):
+                require_unchanged(reports / run.id / cell.final.model, cell.final.model_hash)
     before = {cell.name: reports / baseline.id / cell.final.model for cell in baseline.cells if cell.final}
     pairs = [
         Pair(planned, before[cell.name], reports / candidate.id / cell.final.model)

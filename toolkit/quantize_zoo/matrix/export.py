@@ -12,7 +12,7 @@ from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.engines import LocalEngine
 from quantize_zoo.engines.fetching import fetch
-from quantize_zoo.matrix.baselines import models_folder
+from quantize_zoo.matrix.baselines import models_folder, require_unchanged
 from quantize_zoo.matrix.start import identity_differences
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Trial
@@ -29,7 +29,7 @@ def export_trial(record: CellRecord, number: int, cell: Cell, engine: LocalEngin
     """Write a trial's model into a folder: the run's file of its best, any other is built again; return the IR.
 
     Raises:
-        ConfigurationError: the cell has no such trial.
+        ConfigurationError: the cell has no such trial, or the run's file of it was changed since.
         CellError: the model cannot be built or written, or is not the one that the trial scored.
 
     """
@@ -38,7 +38,8 @@ def export_trial(record: CellRecord, number: int, cell: Cell, engine: LocalEngin
     trial = record.trials[number]
     target = folder / f"{slug(f'{record.name}-{number}')}.xml"
     kept = reports / record.run_id / record.final.model if record.final and record.final.trial == number else None
-    if kept is not None and kept.is_file():
+    if record.final and kept is not None and kept.is_file():
+        require_unchanged(kept, record.final.model_hash)
         copy_model(kept, target)
         return target
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as name:  # what is refused is not left there

@@ -83,6 +83,8 @@ def with_weights_beside(job: PotJob, folder: Path) -> PotJob:
 def _require_own_weights(job: PotJob) -> None:
     weights = job.weights or job.model.with_suffix(".bin")
     wanted = weights_file_bytes(job.model)
+    if wanted is None and (job.weights is not None or job.model.suffix == ".xml"):
+        raise errors.no_model(job.names[1], job.model, "it is no IR")
     if wanted is None or not weights.is_file():
         return  # no IR, or nothing beside it: reading it tells
     has = weights.stat().st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -93,6 +94,6 @@ def _percent(aware: AccuracyAware, config: ModelConfig, job: PotJob, model: ov.M
         require_device(device)
         session = pot_session(job, model, folder, 0)
         value = session.score(compile_for_accuracy(model, device)).metrics[config.metric]
-    if not value:
+    if not value or not math.isfinite(value):
         raise errors.fp32_metric_unusable(config.metric, value)
     return 100 * aware.maximal_drop / abs(value) + _ROUNDING

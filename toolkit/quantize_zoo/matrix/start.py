@@ -10,7 +10,7 @@ from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.graph import Placement
-from quantize_zoo.quantization import ModelOption
+from quantize_zoo.quantization import ModelOption, fitted_option, operations_difference
 from quantize_zoo.search import Trial, best_trial
 from quantize_zoo.store import Reference, Store, StoredSearch
 
@@ -100,6 +100,8 @@ def find_start(
         chosen = fitting[0]
         noted = _noted(fresh, method, newest)
         trials = stored.trials(chosen.cell_id)
+        if differs := operations_difference(trials[0].option, prepared.base):
+            raise errors.other_search(method, [f"operations ({differs})"])
         return replace(noted, base=trials[0].option, trials=trials, continues=chosen.cell_id)
     if not fitting:
         fitting = _since_cold_start(
@@ -124,7 +126,9 @@ def find_start(
         noted = _with_note(fresh, text)
     else:
         noted = _noted(fresh, method, newest)
-    return replace(noted, base=best.option, rebuild=method == "eval")
+    if differs := operations_difference(best.option, prepared.base):
+        noted = _with_note(noted, f"{method} takes what the stored best is of today's operations ({differs})")
+    return replace(noted, base=fitted_option(best.option, prepared.base), rebuild=method == "eval")
 
 
 def identity_differences(

@@ -52,10 +52,13 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from quantize_zoo.config import load_matrix
     from quantize_zoo.errors import ConfigurationError
+    from quantize_zoo.scoring import require_properties
     from quantize_zoo.zoo import complete_matrix
 
     try:
-        matrix = complete_matrix(load_matrix(Path(given)))
+        matrix = load_matrix(Path(given))
+        require_properties(matrix)
+        matrix = complete_matrix(matrix)
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
     trials = config.getoption("--quantize-zoo-max-trials")

@@ -23,6 +23,8 @@ from quantize_zoo.config import (
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization.estimators import RangeEstimator, configured_estimator
 
+_MOST_NAMES = 3
+
 
 @dataclass(frozen=True)
 class TensorOption:
@@ -85,6 +87,37 @@ def base_option(
             weights = _tensor(config, params.weights, params.range_estimator, weights=True)
         operations[operation.name] = OperationOption(True, activations, weights)
     return ModelOption(operations, steps)
+
+
+def fitted_option(option: ModelOption, base: ModelOption) -> ModelOption:
+    """Return an option of another release, or of another hardware configuration, as one of these operations.
+
+    What it does not name is not quantized, as it was not there; what can no longer be quantized is left out.
+
+    Args:
+        option: the option.
+        base: any option of the operations that can be quantized now.
+
+    """
+    if option.operations.keys() == base.operations.keys():
+        return option
+    operations = {
+        name: option.operations.get(name) or without_quantization(choice) for name, choice in base.operations.items()
+    }
+    return replace(option, operations=operations)
+
+
+def operations_difference(option: ModelOption, base: ModelOption) -> str:
+    """Return which operations an option names that are not among these, and the other way round; empty if none."""
+    gone = [name for name in option.operations if name not in base.operations]
+    new = [name for name in base.operations if name not in option.operations]
+    found = (("no longer quantizable", gone), ("newly quantizable", new))
+    return "; ".join(f"{what}: {_named(names)}" for what, names in found if names)
+
+
+def _named(names: list[str]) -> str:
+    listed = ", ".join(names[:_MOST_NAMES])
+    return listed if len(names) <= _MOST_NAMES else f"{listed} and {len(names) - _MOST_NAMES} more"
 
 
 def option_hash(option: ModelOption) -> str:

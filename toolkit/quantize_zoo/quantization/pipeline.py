@@ -44,7 +44,7 @@ from quantize_zoo.quantization.bias_correction import (
 )
 from quantize_zoo.quantization.candidate import Weights, insert_fake_quantizes, set_biases
 from quantize_zoo.quantization.instrumentation import ChannelMean, Extremes, Request
-from quantize_zoo.quantization.options import ModelOption, base_option
+from quantize_zoo.quantization.options import ModelOption, base_option, fitted_option
 from quantize_zoo.quantization.output_changes import affordable_samples, output_changes, switchable
 from quantize_zoo.quantization.pot_bias_correction import PotBiasCorrections, pot_requests
 from quantize_zoo.quantization.range_finder import RangeFinder
@@ -109,7 +109,7 @@ class Pipeline:
         self._scopes = (params.tunable, *scopes)
         self._tail = 0.0
         self._variants: dict[tuple[str, ...], _Variant] = {}
-        self._place(ignored_operations(model, hardware, params.tunable, name))
+        self._place(ignored_operations(model, hardware, params.tunable, name, as_pot=self._as_pot))
 
     def leave_untaken_branches(self) -> tuple[str, ...]:
         """Leave the branches alone that no calibration sample takes, since no range is known; return their names.
@@ -143,12 +143,13 @@ class Pipeline:
         self._variant(base)
 
     def build(self, option: ModelOption) -> ov.Model:
-        """Return the quantized model.
+        """Return the quantized model; of an option of other operations see ``fitted_option``.
 
         Raises:
             CellError: see ``collect_statistics``.
 
         """
+        option = fitted_option(option, self.base)
         variant = self._variant(option)
         candidate = self._quantize(variant, option)
         if variant.fast_corrections is not None and "FastBiasCorrection" in option.steps:
@@ -165,6 +166,7 @@ class Pipeline:
             CellError: see ``collect_statistics``.
 
         """
+        option = fitted_option(option, self.base)
         variant = self._variant(option)
         candidate = self._quantize(variant, option)
         return operation_errors(variant.model, candidate, variant.placement, self._samples(_ERROR_SAMPLES))

@@ -6,19 +6,20 @@ from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, in
 from quantize_zoo.scoring.checker_config import (
     checker_entry,
     checker_metrics,
-    framework_note,
+    entry_notes,
     place_in_entry,
+    place_in_yaml,
     require_metric,
     with_prefixes,
 )
 from quantize_zoo.scoring.checker_entries import (
-    Where,
     definitions_path,
     kind_of_entries,
     read_definitions,
     resolve_paths,
     take_entry,
 )
+from quantize_zoo.scoring.checker_levels import Where
 from quantize_zoo.scoring.checker_parts import Fault, faults_of
 from quantize_zoo.scoring.compilation import (
     Execution,
@@ -57,11 +58,13 @@ from quantize_zoo.scoring.images import make_noise, read_images, require_picture
 from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.latency import (
     PairedLatency,
+    SharedReference,
     measure_finally,
     measure_in_process,
     measure_in_turns,
     summarize_compilations,
 )
+from quantize_zoo.scoring.plugin_properties import require_properties
 from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
 from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers, times_in_turns
 from quantize_zoo.scoring.releases import Interpreters, Release, this_release
@@ -95,6 +98,7 @@ __all__ = [
     "Release",
     "Replicates",
     "RuntimeProcess",
+    "SharedReference",
     "Side",
     "Split",
     "Times",
@@ -113,12 +117,12 @@ __all__ = [
     "definitions_path",
     "describe_environment",
     "describe_execution",
+    "entry_notes",
     "evaluator_problem",
     "executed_operations",
     "faults_of",
     "find_checker",
     "find_overlay",
-    "framework_note",
     "hardware_target",
     "input_shapes",
     "install_overlay",
@@ -137,6 +141,7 @@ __all__ = [
     "owner_of",
     "paired_loss",
     "place_in_entry",
+    "place_in_yaml",
     "playable_environments",
     "profile_layers",
     "profile_rounds",
@@ -151,6 +156,7 @@ __all__ = [
     "require_device",
     "require_metric",
     "require_pictures",
+    "require_properties",
     "resolution_note",
     "resolve_paths",
     "runtime_names",

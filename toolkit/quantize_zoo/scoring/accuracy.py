@@ -7,8 +7,7 @@ launcher is replaced, since the checker would read the data again for every mode
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,24 +20,23 @@ from PIL import Image
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
-from quantize_zoo.graph.states import Steps, is_stateful
+from quantize_zoo.graph.states import is_stateful
 from quantize_zoo.scoring.answers import Answers, confidence_of, digest_of, text_of
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_config import checker_entry, place_in_entry, with_prefixes
 from quantize_zoo.scoring.checker_dataset import open_dataset
-from quantize_zoo.scoring.checker_failures import cause_of
+from quantize_zoo.scoring.checker_failures import cause_of, lacks_package
 from quantize_zoo.scoring.checker_metrics import CheckerMetrics
 from quantize_zoo.scoring.contents import Contents, read_through
+from quantize_zoo.scoring.inference import Inference
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
 from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, added_outputs
 from quantize_zoo.scoring.predictor import LabelRange, Outputs, Predictor
 from quantize_zoo.scoring.preprocessing import Sample, input_shapes, preprocess, sample_name, sequence_of
 from quantize_zoo.scoring.replicates import replicate
-from quantize_zoo.scoring.runtimes import RuntimeProcess
 
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
-_REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
 _THUMBNAIL = (96, 96)
 
 
@@ -90,8 +88,6 @@ class AccuracySession:
         self._dataset = found.data
         self._metrics = CheckerMetrics(found.metrics, resolved["datasets"][0].get("metrics"), config.metric)
         self._fitter = _fitter(checker, resolved["launchers"][0], model, where)
-        self._outputs = [port.get_any_name() for port in model.outputs]
-        self._stateful = is_stateful(model)
         adapter = _adapter(checker, resolved["launchers"][0], self._dataset, self._fitter, where)
         skip = config.on_bad_sample == "skip"
         data = preprocess(
@@ -99,16 +95,20 @@ class AccuracySession:
         )
         self._samples, self._inputs, self.bad_samples = data.samples, data.inputs, data.bad
         kept = found.annotations if first is not None else [each.annotation for each in data.samples]
+        name = _adapter_name(resolved["launchers"][0].get("adapter"))
         self._predictor = Predictor(
             adapter,
-            _adapter_name(resolved["launchers"][0].get("adapter")),
+            name,
             found.postprocessor,
             self._fitter,
             LabelRange.of(kept),
             {} if found.metrics is None else self._metrics.first_choices,
         )
+        self.notes = () if adapter is None else tuple(_notes(name, self._fitter, adapter))
         # Of each sample the sequence that it is a step of, for models with states; None where samples stand alone.
+        self._stateful = is_stateful(model)
         self.sequences = _sequences(data.samples) if self._stateful else None
+        self._outputs = tuple(port.get_any_name() for port in model.outputs)
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -123,21 +123,7 @@ class AccuracySession:
 
         As ``Steps`` where states are carried.
         """
-        chosen = self._chosen(indices)
-        found = [self._inputs.get(part) for sample in chosen for part in sample.parts]
-        return found if self.sequences is None else Steps(found, self._continues(chosen))
-
-    def _continues(self, samples: Sequence[Sample]) -> list[bool]:
-        """Tell of each inference whether it is the step after the one before it."""
-        sequences = self.sequences
-        follow = [False] * len(samples)
-        if sequences is not None:
-            follow[1:] = [
-                other.index == one.index + 1 and sequences[one.index] == sequences[other.index]
-                for one, other in itertools.pairwise(samples)
-            ]
-        goes_on = zip(samples, follow, strict=True)
-        return [part > 0 or follows for sample, follows in goes_on for part in range(len(sample.parts))]
+        return self._inference.fed(self._chosen(indices))
 
     def labels(self) -> list[Hashable | None]:
         """Return the label of every sample; None for annotations without a single one."""
@@ -215,7 +201,7 @@ class AccuracySession:
             order = np.arange(len(samples))
         samples = [samples[position] for position in order]
         count = 0
-        outputs = self._infer(compiled, samples)
+        outputs = self._inference.outputs_of(compiled, samples)
         for sample in samples:
             annotation, prediction = self._predictor.predict(sample, _outputs_of(sample, outputs))
             results = self._metrics.update(count, annotation, prediction)
@@ -242,7 +228,7 @@ class AccuracySession:
         """
         self._metrics.begin_pass()
         samples = self._samples[:1]
-        outputs = list(self._infer(compiled, samples))
+        outputs = list(self._inference.outputs_of(compiled, samples))
         annotation, prediction = self._predictor.predict(samples[0], outputs)
         found = self._metrics.update(0, annotation, prediction)
         if self._metrics.tunes_a_value:  # which values a metric has is known once it is evaluated
@@ -252,7 +238,7 @@ class AccuracySession:
 
     def answers(self, compiled: Any, metric: str, indices: Sequence[int] | None = None) -> Answers:
         """Return what a compiled model answers for these samples, for all by default; raises as ``score``."""
-        return self.answers_of(self._infer(compiled, self._chosen(indices)), metric, indices)
+        return self.answers_of(self._inference.outputs_of(compiled, self._chosen(indices)), metric, indices)
 
     def answers_of(
         self, outputs: Iterable[dict[str, NDArray[Any]]], metric: str, indices: Sequence[int] | None = None
@@ -321,56 +307,12 @@ class AccuracySession:
     def _metric_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
         return self._metrics.value_of(pairs, metric)
 
+    @property
+    def _inference(self) -> Inference:
+        return Inference(self._inputs, self._outputs, self._fitter, self._stateful, self.sequences)
+
     def _chosen(self, indices: Sequence[int] | None) -> Sequence[Sample]:
         return self._samples if indices is None else [self._samples[index] for index in indices]
-
-    def _infer(self, compiled: Any, samples: Sequence[Sample]) -> Generator[Outputs, None, None]:
-        """Yield the outputs of one inference after the other; requests for the next ones run meanwhile.
-
-        The compiled model may be one that a process has loaded into its first slot.
-        """
-        if isinstance(compiled, RuntimeProcess):
-            yield from self._infer_elsewhere(compiled, samples)
-            return
-        queue: Any = ()
-        try:
-            wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-            carries = self._fitter.carries_states
-            if (
-                self.sequences is not None
-                or carries
-                or (self._stateful and any(len(each.parts) > 1 for each in samples))
-            ):
-                wanted = 1  # steps are taken in order
-            parts = [(part, part > sample.parts[0]) for sample in samples for part in sample.parts]
-            goes_on = self._continues(samples)
-            queue = ov.AsyncInferQueue(compiled, wanted)
-            for index in range(len(parts) + wanted):
-                request = queue[index % wanted]
-                raw = None
-                if index >= wanted:
-                    request.wait()
-                    raw = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self._outputs)}
-                if index < len(parts):
-                    if self._stateful and not goes_on[index]:
-                        request.reset_state()
-                    position, later = parts[index]
-                    inputs = self._inputs.get(position)
-                    if carries and later and raw is not None:
-                        inputs = {**inputs, **self._fitter.next_states(raw)}
-                    request.start_async(inputs, share_inputs=True)
-                if raw is not None:
-                    yield raw
-        except RuntimeError as error:
-            raise errors.inference_failed("inference", errors.message_of(error)) from error
-        finally:
-            for request in queue:
-                with suppress(RuntimeError):  # of others that failed, too: the first one is told
-                    request.wait()
-
-    def _infer_elsewhere(self, process: RuntimeProcess, samples: Sequence[Sample]) -> Iterator[Outputs]:
-        found = [self._inputs.get(part) for sample in samples for part in sample.parts]
-        yield from process.infer(found if self.sequences is None else Steps(found, self._continues(samples)))
 
 
 def _outputs_of(sample: Sample, outputs: Iterator[Outputs]) -> list[Outputs]:
@@ -388,9 +330,10 @@ def _fitter(checker: Checker, launcher: Mapping[str, Any], model: ov.Model, wher
         fitter = InputFitter(checker, launcher, model)
     except DoesNotFitError as error:
         cause = f"input {error.name!r} does not take {error.given!r}: {error.cause}"
-        raise errors.checker_configuration(f"{where}: launcher", cause) from error
+        raise errors.checker_configuration(f"{where}: launcher", cause, "correct 'inputs' of the launcher") from error
     except Exception as error:  # the checker does not look whether there are mappings where it needs them
-        raise errors.checker_configuration(f"{where}: launcher", cause_of(error)) from error
+        remedy = "correct the launcher's key that it speaks of: its inputs are those of the model"
+        raise errors.checker_configuration(f"{where}: launcher", cause_of(error), remedy) from error
     if added := added_outputs(launcher, model):
         raise errors.outputs_to_add(f"{where}: launcher", added, [port.get_any_name() for port in model.outputs])
     return fitter
@@ -405,9 +348,21 @@ def _adapter(
     try:
         adapter = checker.module("adapters").create_adapter(config, None, dataset)
     except Exception as error:  # adapters raise what the values of their parameters raise
-        raise errors.checker_configuration(f"{where}: adapter", cause_of(error)) from error
-    fitter.prepare_adapter(adapter)
+        if lacking := lacks_package(error, f"adapter {_adapter_name(config)!r}", f"{where}: adapter"):
+            raise lacking from error
+        remedy = "correct the adapter's parameter that it speaks of"
+        raise errors.checker_configuration(f"{where}: adapter", cause_of(error), remedy) from error
+    if (absent := fitter.prepare_adapter(adapter)) is not None:
+        raise errors.no_such_output(_adapter_name(config), absent, fitter.outputs)
     return adapter
+
+
+def _notes(name: str, fitter: InputFitter, adapter: Any) -> Iterator[str]:
+    """Say which of several outputs is scored where nobody chose one."""
+    read = fitter.output_read(adapter)
+    if read is not None and not read.is_named:
+        outputs = ", ".join(fitter.outputs)
+        yield f"adapter {name!r} reads {read.name!r}, the first of the outputs {outputs}; {read.how_to_choose}"
 
 
 def _adapter_name(config: Any) -> str:

@@ -22,7 +22,7 @@ _SEPARATORS = re.compile(r"[\s,;]+")
 
 
 def place_of(error: BaseException, conversion: Mapping[str, Any]) -> str:
-    """Return ``file:line`` of what a converter was reading when it failed; nothing where that cannot be told.
+    """Return ``file:line`` of what a converter was reading when it failed, or the file alone; nothing if neither.
 
     Args:
         error: what the converter raised.
@@ -37,7 +37,23 @@ def place_of(error: BaseException, conversion: Mapping[str, Any]) -> str:
         for path, numbered in lines:
             if value in numbered:
                 return f"{path}:{numbered[value]}"
-    return ""
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError | PermissionError):
+        return ""  # the error names the file
+    read = _read(error)
+    if read is None or read in files:  # of several it may be any: which is read is said by attributes, if at all
+        return " or ".join(map(str, dict.fromkeys(files)))
+    return str(read)
+
+
+def _read(error: BaseException) -> Path | None:
+    """Return the file that the innermost frame of the checker was at; None if it was at none, or at several."""
+    for frame in _frames(error):
+        if "accuracy_checker" in frame.f_code.co_filename:
+            paths = {Path(value) for value in frame.f_locals.values() if _is_path(value)}
+            found = [path for path in paths if is_file(path)]
+            if found:
+                return found[0] if len(found) == 1 else None
+    return None
 
 
 def missing_file(error: BaseException) -> Path | None:
@@ -54,7 +70,8 @@ def missing_file(error: BaseException) -> Path | None:
 def _parsed(error: BaseException, files: list[Path]) -> str | None:
     """Return where JSON or XML stopped being such; None where the error is another one."""
     if isinstance(error, json.JSONDecodeError):
-        return next((f"{path}:{error.lineno}" for path in files if _text(path) == error.doc), "")
+        read = filter(None, [*files, _read(error)])
+        return next((f"{path}:{error.lineno}" for path in read if _text(path) == error.doc), "")
     if isinstance(error, ParseError):
         paths = [value for frame in _frames(error) for value in frame.f_locals.values() if _is_path(value)]
         return next((f"{path}:{error.position[0]}" for path in map(Path, paths) if is_file(path)), "")

@@ -91,8 +91,9 @@ def digest_of(inferences: Sequence[Mapping[str, NDArray[Any]]]) -> np.uint64:
 
 def confidence_of(annotation: Any, prediction: Any) -> float | None:
     """Return the score that a classifier gives the right class."""
-    label, scores = getattr(annotation, "label", None), getattr(prediction, "scores", None)
-    if scores is None or not isinstance(label, int | np.integer) or np.ndim(scores) != 1:
+    label: Any = getattr(annotation, "label", None)
+    scores: Any = getattr(prediction, "scores", None)
+    if np.ndim(scores) != 1 or not isinstance(label, int | np.integer) or not hasattr(prediction, "top_k"):
         return None
     return float(scores[label])
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quantize_zoo import errors
 from quantize_zoo.config import ModelConfig
-from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml
+from quantize_zoo.config.file_kinds import CHECKER, require_kind
+from quantize_zoo.config.yaml_source import ConfigSource, read_yaml
 from quantize_zoo.scoring.checker_entries import (
     READ_BY_OPENVINO,
     CheckerEntry,
     definitions_path,
+    entries_of,
     framework_rank,
-    kind_of_entries,
     read_definitions,
     resolve_paths,
     take_entry,
 )
+from quantize_zoo.scoring.checker_levels import Where
+from quantize_zoo.scoring.checker_parts import metrics_problems
 from quantize_zoo.scoring.metric_values import metric_of
+from quantize_zoo.text.documents import Key
 from quantize_zoo.text.paths import is_file
+
+_OF_DEVICES = ("device", "tags", "framework")  # what a launcher may say beside how a model is fed and read
 
 
 def checker_entry(config: ModelConfig) -> dict[str, Any]:
@@ -34,10 +40,10 @@ def checker_entry(config: ModelConfig) -> dict[str, Any]:
         ConfigurationError: the configuration lacks what is needed, or is for another framework.
 
     """
-    return _choose(config).content
+    return _choose(config).entry.content
 
 
-def place_in_entry(config: ModelConfig) -> Callable[[Sequence[Key]], str]:
+def place_in_entry(config: ModelConfig) -> Where:
     """Return a function that tells file and line of keys of the model's entry, as ``checker_entry`` returns it.
 
     Raises:
@@ -47,15 +53,16 @@ def place_in_entry(config: ModelConfig) -> Callable[[Sequence[Key]], str]:
     read = _read(config)
     if read.source is None:
         return lambda keys: config.location
-    return _choose(config).where(read.source, read.before)
+    return _choose(config).entry.where(read.source, read.before)
 
 
-def framework_note(config: ModelConfig) -> str:
-    """Say that a configuration for another framework is scored by OpenVINO; nothing where it is OpenVINO's."""
-    framework = checker_entry(config)["launchers"][0].get("framework")
-    if framework not in READ_BY_OPENVINO:
-        return ""
-    return f"the accuracy checker's configuration is for {framework}; accuracy is scored by OpenVINO"
+def entry_notes(config: ModelConfig) -> Iterator[str]:
+    """Say what the configuration does not say itself: which of several is taken, and what scores it."""
+    chosen = _choose(config)
+    yield from chosen.notes
+    framework = chosen.entry.content["launchers"][0].get("framework")
+    if framework in READ_BY_OPENVINO:
+        yield f"the accuracy checker's configuration is for {framework}; accuracy is scored by OpenVINO"
 
 
 def checker_metrics(config: ModelConfig) -> list[str]:
@@ -65,11 +72,10 @@ def checker_metrics(config: ModelConfig) -> list[str]:
         ConfigurationError: the configuration lacks what is needed, a metric included.
 
     """
-    metrics = checker_entry(config)["datasets"][0].get("metrics") or []
-    names = [metric_name(metric) for metric in metrics if metric.keys() & {"name", "type"}]
-    if not names or len(names) < len(metrics):
-        raise errors.checker_configuration(config.location, "models[0].datasets[0] names no metric")
-    return names
+    dataset, where = checker_entry(config)["datasets"][0], place_in_entry(config)
+    for problem in metrics_problems(dataset, where):
+        raise problem
+    return [metric_name(metric) for metric in dataset["metrics"]]
 
 
 def require_metric(config: ModelConfig) -> str:
@@ -84,16 +90,17 @@ def require_metric(config: ModelConfig) -> str:
     """
     names, of_outputs = checker_metrics(config), _values_of_outputs(checker_entry(config))
 
-    def full_name(key: str, metric: str) -> str:
+    def full_name(keys: tuple[Key, ...], metric: str) -> str:
         if metric_of(metric, names) is not None:
             return metric
         if len(names) == 1 and f"{names[0]}@{metric}" in of_outputs:
             return f"{names[0]}@{metric}"
-        raise errors.unknown_metric(f"{config.location}: {key}", metric, [*names, *of_outputs])
+        raise errors.unknown_metric(where(keys), metric, [*names, *of_outputs])
 
-    for baseline in config.optimizer.params.metrics:
-        full_name("optimizer.params.metrics", baseline.name)
-    return full_name("metric", config.metric)
+    where = place_in_yaml(config)
+    for number, baseline in enumerate(config.optimizer.params.metrics):
+        full_name(("optimizer", "params", "metrics", number), baseline.name)
+    return full_name(("metric",), config.metric)
 
 
 def _values_of_outputs(entry: Mapping[str, Any]) -> list[str]:
@@ -121,6 +128,14 @@ def with_prefixes(entry: dict[str, Any], config: ModelConfig) -> dict[str, Any]:
     return resolve_paths(entry, config.data_folder, config.paths.model_dump(exclude_none=True), config.location)
 
 
+def place_in_yaml(config: ModelConfig) -> Where:
+    """Return a function that tells file and line of keys of the model's own YAML; without a line where it has none."""
+    source = _read_source(config)
+    if source is None:
+        return lambda keys: f"{config.location}: {'.'.join(map(str, keys))}"
+    return source.where
+
+
 @dataclass(frozen=True)
 class _Read:
     """What the checker's configuration says; the file and the keys in it where it stands, if there is one."""
@@ -129,7 +144,7 @@ class _Read:
     source: ConfigSource | None
     before: tuple[Key, ...]
 
-    def where(self, otherwise: str) -> Callable[[Sequence[Key]], str]:
+    def where(self, otherwise: str) -> Where:
         source = self.source
         return (lambda _: otherwise) if source is None else lambda keys: source.where((*self.before, *keys))
 
@@ -137,6 +152,7 @@ class _Read:
 def _read(config: ModelConfig) -> _Read:
     if isinstance(config.accuracy_checker, Path):
         source = read_yaml(config.accuracy_checker, config.location)
+        require_kind(source.data, CHECKER, source.path, source.where(()))
         return _Read(source.data, source, ())
     return _Read(config.accuracy_checker, _read_source(config), ("accuracy_checker",))
 
@@ -148,22 +164,55 @@ def _read_source(config: ModelConfig) -> ConfigSource | None:
         return None
 
 
-def _choose(config: ModelConfig) -> CheckerEntry:
+@dataclass(frozen=True)
+class _Chosen:
+    """An entry, and which of several that would have been as good is taken."""
+
+    entry: CheckerEntry
+    notes: tuple[str, ...]
+
+
+def _choose(config: ModelConfig) -> _Chosen:
     read = _read(config)
-    content, where = read.content, read.where(config.location)
-    kind = kind_of_entries(content)
-    models = content.get(kind) if isinstance(content, dict) else None
-    if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
-        raise errors.checker_configuration(where((kind,)), f"it needs a list {kind!r} with one entry")
-    position = min(range(len(models)), key=lambda each: (models[each].get("name") != config.name, _rank(models[each])))
-    path = config.definitions or definitions_path(content, config.data_folder)
+    where = read.where(config.location)
+    kind, models = entries_of(read.content, where)
+    ranks = [(model.get("name") != config.name, _rank(model)) for model in models]
+    position = ranks.index(min(ranks))
+    path = config.definitions or definitions_path(read.content, config.data_folder)
     entry = take_entry(models[position], (kind, position), where, read_definitions(path, config.location))
+    notes = (*_several_entries(config.name, models, ranks), *_several_launchers(entry))
     if config.dataset is None:
-        return entry
+        return _Chosen(entry, notes)
     names = [str(dataset.get("name")) for dataset in entry.content["datasets"]]
     if config.dataset not in names:
-        raise errors.unknown_dataset(f"{config.location}: dataset", config.dataset, names)
-    return entry.with_first_dataset(names.index(config.dataset))
+        raise errors.unknown_dataset(place_in_yaml(config)(("dataset",)), config.dataset, names)
+    return _Chosen(entry.with_first_dataset(names.index(config.dataset)), notes)
+
+
+def _several_entries(
+    name: str, models: Sequence[Mapping[str, Any]], ranks: Sequence[tuple[bool, int]]
+) -> Iterator[str]:
+    """Say which entry is taken where another has as much of a claim: it has the model's name as well, or none has."""
+    best = min(ranks)
+    if best[0] and len(models) > 1:
+        listed = ", ".join(repr(str(model.get("name"))) for model in models)
+        taken = str(models[ranks.index(best)].get("name"))
+        yield f"the accuracy checker's configuration has the models {listed}, none named {name!r}: {taken!r} is taken"
+    elif ranks.count(best) > 1:
+        yield f"the accuracy checker's configuration has {ranks.count(best)} models named {name!r}: the first is taken"
+
+
+def _several_launchers(entry: CheckerEntry) -> Iterator[str]:
+    """Say which launcher is taken where another one is as good, and would feed or read the model otherwise."""
+    launchers = entry.content["launchers"]
+    rank = framework_rank(launchers[0])
+    same = [_without_device(each) for each in launchers if framework_rank(each) == rank]
+    if any(each != same[0] for each in same):
+        yield f"of the {len(same)} launchers for OpenVINO, which are not alike, the first is taken"
+
+
+def _without_device(launcher: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in launcher.items() if key not in _OF_DEVICES}
 
 
 def _rank(model: Mapping[str, Any]) -> int:

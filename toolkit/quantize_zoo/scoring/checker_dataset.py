@@ -9,8 +9,8 @@ from typing import Any
 from quantize_zoo import errors
 from quantize_zoo.scoring.annotations import LabelledOnce
 from quantize_zoo.scoring.checker import Checker
-from quantize_zoo.scoring.checker_entries import Where
 from quantize_zoo.scoring.checker_failures import cannot_be_made
+from quantize_zoo.scoring.checker_levels import Where
 from quantize_zoo.scoring.checker_parts import unknown_names
 
 

@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quantize_zoo import errors
+from quantize_zoo.config.file_kinds import DEFINITIONS, require_kind
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml
 from quantize_zoo.scoring.checker import find_checker
+from quantize_zoo.scoring.checker_levels import (
+    ENTRY_KEYS,
+    EVALUATION_KEYS,
+    EVALUATIONS,
+    FILE_KEYS,
+    MODELS,
+    Where,
+    lacking,
+    written_for,
+)
 from quantize_zoo.scoring.checker_shapes import definitions_problem, entry_problem, keys_of_problem
 
 OPENVINO_LAUNCHERS = ("openvino", "dlsdk")
@@ -27,9 +38,8 @@ PREFIX_VARIABLES = {
     "models": "MODELS_DIR",
     "model_attributes": "MODEL_ATTRIBUTES_DIR",
 }
-MODELS, EVALUATIONS = "models", "evaluations"  # the checker's two kinds of entries
 DEFINITIONS_VARIABLE = "DEFINITIONS_FILE"
-Where = Callable[[Sequence[Key]], str]  # file:line of keys
+_RESHAPE = "write there what the message says"
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,24 @@ def kind_of_entries(content: Any) -> str:
     return EVALUATIONS if isinstance(content, dict) and EVALUATIONS in content else MODELS
 
 
+def entries_of(content: Any, where: Where) -> tuple[str, list[dict[str, Any]]]:
+    """Return under which key the entries of a file stand, and the entries.
+
+    Raises:
+        ConfigurationError: there are none.
+
+    """
+    kind = kind_of_entries(content)
+    entries = content.get(kind) if isinstance(content, dict) else None
+    if isinstance(content, dict) and kind not in content:
+        meant = EVALUATIONS if written_for(content, EVALUATIONS, FILE_KEYS) else MODELS
+        raise lacking(content, meant, FILE_KEYS, (), where, "the accuracy checker's configuration")
+    if not isinstance(entries, list) or not entries or not all(isinstance(each, dict) for each in entries):
+        problem = f"it needs a list {kind!r} with one entry"
+        raise errors.checker_configuration(where((kind,)), problem, f"write the model's entry below '{kind}:'")
+    return kind, entries
+
+
 def take_entry(entry: Any, keys: tuple[str, int], where: Where, definitions: Mapping[str, Any]) -> CheckerEntry:
     """Return an entry of a file, completed by name from definitions.
 
@@ -83,10 +111,13 @@ def take_entry(entry: Any, keys: tuple[str, int], where: Where, definitions: Map
 
     """
     if not isinstance(entry, dict):
-        raise errors.checker_configuration(where(keys), f"{keys[0]}[{keys[1]}] is no mapping")
+        problem = f"{keys[0]}[{keys[1]}] is no mapping"
+        raise errors.checker_configuration(where(keys), problem, f"it has the keys {', '.join(ENTRY_KEYS)}")
+    if keys[0] == MODELS:
+        _require(entry, ENTRY_KEYS[1:], ENTRY_KEYS, keys, where)
     entry = copy.deepcopy(_like_a_model(entry, keys, where) if keys[0] == EVALUATIONS else entry)
     if problem := entry_problem(entry, f"{keys[0]}[{keys[1]}]"):
-        raise errors.checker_configuration(where(keys_of_problem(problem)), problem)
+        raise errors.checker_configuration(where(keys_of_problem(problem)), problem, _RESHAPE)
     launchers = sorted(range(len(entry["launchers"])), key=lambda each: framework_rank(entry["launchers"][each]))
     entry["launchers"] = [entry["launchers"][each] for each in launchers]
     if framework_rank(entry["launchers"][0]) > 1:
@@ -104,10 +135,23 @@ def framework_rank(launcher: Any) -> int:
     return 1 if framework in READ_BY_OPENVINO or framework is None else 2
 
 
+def _require(
+    content: Mapping[str, Any], keys: Sequence[str], known: Sequence[str], at: tuple[Key, ...], where: Where
+) -> None:
+    """Refuse a mapping of a file that lacks one of these keys."""
+    for key in keys:
+        if key not in content:
+            what = f"{at[0]}[{at[1]}]" + "".join(f".{each}" for each in at[2:])
+            raise lacking(content, key, known or keys, at, where, what)
+
+
 def _like_a_model(evaluation: dict[str, Any], keys: tuple[str, int], where: Where) -> dict[str, Any]:
-    settings = evaluation.get("module_config")
-    if not isinstance(evaluation.get("module"), str) or not isinstance(settings, dict):
-        raise errors.checker_configuration(where(keys), "each of 'evaluations' needs 'module' and 'module_config'")
+    _require(evaluation, ("module", "module_config"), EVALUATION_KEYS, keys, where)
+    settings = evaluation["module_config"]
+    if not isinstance(evaluation["module"], str) or not isinstance(settings, dict):
+        problem = "'module' is a text, and 'module_config' a mapping"
+        raise errors.checker_configuration(where(keys), problem, "write them so")
+    _require(settings, ("launchers", "datasets"), (), (*keys, "module_config"), where)
     rest = {key: value for key, value in settings.items() if key not in ("launchers", "datasets")}
     parts = {key: settings.get(key) for key in ("launchers", "datasets")}
     return {"name": evaluation.get("name"), **parts, "evaluation": {**evaluation, "module_config": rest}}
@@ -131,9 +175,10 @@ def read_definitions(path: Path | None, named_by: str = "") -> dict[str, Any]:
     if path is None:
         return {}
     content = read_yaml(path, named_by).data or {}
+    require_kind(content, DEFINITIONS, path, str(path))
     problem = definitions_problem(content)
     if problem:
-        raise errors.checker_configuration(str(path), problem)
+        raise errors.checker_configuration(str(path), problem, _RESHAPE)
     definitions = {key: value for key, value in content.items() if value is not None}
     find_checker().module("config").ConfigReader._prepare_global_configs(definitions)
     return definitions
@@ -165,5 +210,8 @@ def resolve_paths(entry: Mapping[str, Any], folder: Path, given: Mapping[str, Pa
         if "evaluation" in resolved:
             reader._merge_paths_with_prefixes(prefixes, {EVALUATIONS: [resolved["evaluation"]]}, EVALUATIONS)
     except Exception as error:  # it takes for granted that there are paths where it needs them
-        raise errors.checker_configuration(where, f"{type(error).__name__}: {error}") from error
+        problem = f"its paths cannot be resolved: {type(error).__name__}: {error}"
+        raise errors.checker_configuration(
+            where, problem, "write paths as texts, below the keys that take them"
+        ) from error
     return resolved

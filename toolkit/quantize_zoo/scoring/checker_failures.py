@@ -16,11 +16,16 @@ from quantize_zoo import errors
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.scoring.annotation_faults import missing_file, place_of
 from quantize_zoo.scoring.checker import find_checker
-from quantize_zoo.scoring.checker_entries import Where
+from quantize_zoo.scoring.checker_levels import Where
 from quantize_zoo.scoring.checker_parts import KINDS, parts_of
 from quantize_zoo.text.documents import Key
 
 _MAPPING = re.compile(r'^Invalid value "\{.*\}" for [^ :]+: ')  # a whole part of the configuration
+_NO_PACKAGE = (
+    re.compile(r"No module named '(\w+)"),
+    re.compile(r"\b([\w.-]+) is not installed"),
+    re.compile(r"\byou need ([\w.-]+) installed"),
+)
 _OF_NAMES = ("label_map", "label map", "meta")  # in an error, or in the line that raised it, where names are missing
 
 
@@ -61,10 +66,23 @@ def is_said_by_checker(error: BaseException) -> bool:
 def cause_of(error: BaseException) -> str:
     """Return what is wrong; the checker's own errors say it in full."""
     if isinstance(error, KeyError):
-        return f"there is no {error}"
+        return f"the key {error} is missing"
     if not is_said_by_checker(error):
         return errors.described(error)
     return _MAPPING.sub("", errors.message_of(error))
+
+
+def lacks_package(error: BaseException, part: str, where: str) -> QuantizeZooError | None:
+    """Return the error of a part that failed for want of a Python package; None if it failed otherwise.
+
+    The checker has a stand-in for each that is not installed, which has nothing of what the package has.
+    """
+    stand_in = getattr(error, "obj", None)
+    package = getattr(stand_in, "package", None) if type(stand_in).__name__ == "UnsupportedPackage" else None
+    if package is None and isinstance(error, ImportError | ValueError):
+        found = filter(None, (pattern.search(str(error)) for pattern in _NO_PACKAGE))
+        package = next((each[1] for each in found), None)
+    return None if package is None else errors.package_missing(part, package, where)
 
 
 def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, meta: Any) -> QuantizeZooError:
@@ -79,15 +97,18 @@ def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, met
     """
     part = failed_part(error)
     if part is None and is_said_by_checker(error):
-        return errors.checker_configuration(where(("datasets", 0)), cause_of(error))
+        remedy = "correct the dataset's key that it speaks of"
+        return errors.checker_configuration(where(("datasets", 0)), cause_of(error), remedy)
     conversion = entry["datasets"][0].get("annotation_conversion") or {}
+    if part is not None and (lacking := lacks_package(error, f"{part.label} {part.name!r}", where(_keys(part, entry)))):
+        return lacking
     if part is None or part.key == "annotation_conversion":
         if (missing := missing_file(error)) is not None:
             return errors.data_missing(
                 missing, where(("datasets", 0, "annotation_conversion")), "annotation_conversion"
             )
         if place := place_of(error, conversion):
-            return errors.dataset_unusable(cause_of(error), place)
+            return errors.dataset_unusable(cause_of(error), place, where(("datasets", 0, "annotation_conversion")))
         return errors.dataset_unusable(cause_of(error), where=where(("datasets", 0, "annotation_conversion")))
     place = where(_keys(part, entry))
     if lacks_names(error, meta):

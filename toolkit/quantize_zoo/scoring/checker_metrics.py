@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from quantize_zoo import errors
-from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_names
+from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_names, lacks_package
 from quantize_zoo.scoring.metric_values import is_higher_better, metric_of, named_values, values_of
 from quantize_zoo.scoring.preprocessing import sample_name
+
+# What the checker says where a metric finds nothing that it takes.
+_NOT_FOUND = re.compile(r"suitable (annotation|prediction) for metric \S+ not found")
+
+_SHAPES = re.compile(r"could not be broadcast together with shapes (.*\S)")  # as NumPy says it
 
 
 class CheckerMetrics:
@@ -63,7 +69,7 @@ class CheckerMetrics:
             results, _ = self.executor.update_metrics_on_batch([index], annotation, prediction)
         except Exception as error:  # metrics raise what indexing an annotation of another task raises
             sample = sample_name(annotation[0].identifier) if annotation and annotation[0] is not None else ""
-            raise self._failed(error, sample) from error
+            raise self._of_another_task(error, annotation, prediction) or self._failed(error, sample) from error
         return results
 
     def evaluate(self, annotations: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
@@ -125,11 +131,30 @@ class CheckerMetrics:
         )
         return is_higher_better(metric, owner or metric, meta)
 
+    def _of_another_task(
+        self, error: Exception, annotation: list[Any], prediction: list[Any]
+    ) -> errors.QuantizeZooError | None:
+        """Return the error of a metric that takes no such annotation or prediction; None where it is another one."""
+        part = failed_part(error)
+        found = _NOT_FOUND.match(str(error))
+        metric = next((each.metric_fn for each in self.executor.metrics if part and each.name == part.name), None)
+        if found is None or metric is None:
+            return None
+        given, wanted = (
+            (annotation, metric.annotation_types) if found[1] == "annotation" else (prediction, metric.prediction_types)
+        )
+        kinds = ", ".join(dict.fromkeys(type(each).__name__ for each in given))
+        return errors.metric_of_another_task(metric.name, found[1], [each.__name__ for each in wanted], kinds)
+
     def _failed(self, error: Exception, sample: str = "") -> errors.QuantizeZooError:
         part = failed_part(error)
         names = [part.name] if part is not None and part.key == "metrics" else self.names
         if lacks_names(error, getattr(self.executor.dataset, "metadata", None)):
             return errors.no_names_of_classes(f"metric {names[0]!r}")
+        if lacking := lacks_package(error, f"metric {names[0]!r}", "metrics"):
+            return lacking
         if isinstance(error, OSError):
-            return errors.annotation_file_unreadable(names[0], sample, errors.message_of(error))
+            return errors.annotation_file_unreadable(f"metric {names[0]!r}", sample, errors.message_of(error))
+        if sample and (shapes := _SHAPES.search(str(error))):
+            return errors.annotation_of_another_shape(names[0], sample, shapes[1])
         return errors.metric_failed(names, cause_of(error), sample)

@@ -7,7 +7,8 @@ an unknown key in a warning if at all, and of a value or a file wherever it is u
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from quantize_zoo import errors
 from quantize_zoo.config.yaml_source import Key
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.scoring.checker import find_checker
-from quantize_zoo.scoring.checker_entries import OPENVINO_LAUNCHERS, Where
+from quantize_zoo.scoring.checker_entries import OPENVINO_LAUNCHERS
+from quantize_zoo.scoring.checker_levels import ENTRY_KEYS, Where, lacking, written_for
 from quantize_zoo.text.paths import is_there
 
 
@@ -105,12 +107,23 @@ def faults_of(entry: Mapping[str, Any], where: Where, *, files: bool, scored: bo
         scored: an accuracy is asked for, which takes an annotation and metrics, and not calibration alone.
 
     """
+    told: set[str] = set()
+    for fault in _all_faults(entry, where, files=files, scored=scored):
+        if str(fault.error) not in told:  # an unknown key may be why another one is missing
+            told.add(str(fault.error))
+            yield fault
+
+
+def _all_faults(entry: Mapping[str, Any], where: Where, *, files: bool, scored: bool) -> Iterator[Fault]:
     yield from map(Fault, unknown_names(entry, where))
-    yield from _unknown_keys(entry, where)
-    for keys, config, fields in _configured(entry):
-        yield from map(Fault, _bad_values(keys, config, fields, where))
     if scored:
         yield from map(Fault, _no_accuracy(entry, where))
+    yield from _unknown_keys(entry, where)
+    yield from _unread_keys(entry["datasets"][0], where)
+    for keys, config, fields in _configured(entry):
+        yield from map(Fault, _bad_values(keys, config, fields, where))
+    yield from map(Fault, _bad_subset(entry["datasets"][0], where))
+    yield from map(Fault, _bad_inputs(entry["launchers"][0], where))
     yield from map(Fault, _missing_keys(entry, where))
     yield from map(Fault, _same_metrics(entry["datasets"][0].get("metrics") or [], where))
     if files:
@@ -130,23 +143,30 @@ def unknown_names(entry: Mapping[str, Any], where: Where) -> Iterator[Configurat
 
 def _configured(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[Key, ...], Mapping[str, Any], Mapping[str, Any]]]:
     """Yield the keys of each part, what the configuration says there, and the checker's fields by name."""
-    module = find_checker().module
     launcher = entry["launchers"][0]
-    if launcher.get("framework") in OPENVINO_LAUNCHERS:
-        yield ("launchers", 0), launcher, module("launcher.openvino_launcher").OpenVINOLauncher.parameters()
-    yield ("datasets", 0), entry["datasets"][0], module("dataset").Dataset.parameters()
+    if launcher.get("framework") in (None, *OPENVINO_LAUNCHERS):
+        yield ("launchers", 0), launcher, _fields_of_launcher()
+    yield ("datasets", 0), entry["datasets"][0], _fields_of_dataset()
     for part in parts_of(entry):
         if part.provider is not None:
             yield part.keys, part.config, part.parameters
 
 
+def _unread_keys(dataset: Mapping[str, Any], where: Where) -> Iterator[Fault]:
+    """Yield an error for meta data that nothing reads: they belong to an annotation that is converted already."""
+    if "dataset_meta" in dataset and "annotation_conversion" in dataset and "annotation" not in dataset:
+        yield Fault(errors.meta_not_read(where(("datasets", 0, "dataset_meta"))), unknown_key=True)
+
+
 def _unknown_keys(entry: Mapping[str, Any], where: Where) -> Iterator[Fault]:
+    for key in entry:
+        if key not in (*ENTRY_KEYS, "evaluation"):
+            yield Fault(errors.unknown_key(where((key,)), str(key), ENTRY_KEYS), unknown_key=True)
     for keys, config, fields in _configured(entry):
         known = {*fields, *(_LAUNCHER_KEYS if keys == ("launchers", 0) else ()), *_NAMING_KEYS}
         for key in config:
             if key not in known and not str(key).startswith("_"):
-                public = [each for each in fields if not each.startswith("_")]
-                error = errors.unknown_key(where((*keys, key)), str(key), public)
+                error = errors.unknown_key(where((*keys, key)), str(key), _public(fields))
                 yield Fault(error, unknown_key=not set(keys) & _STRICT)
 
 
@@ -172,6 +192,39 @@ def _bad_values(
             yield errors.bad_checker_value(place, key, value, _reason(found[0].message, key, value))
 
 
+def _bad_subset(dataset: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
+    """Yield an error for a part of the data that the checker would not take once it has the annotation."""
+    size = dataset.get("subsample_size")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of nothing every part is too much
+            if size is not None:
+                find_checker().module("dataset").create_subset([], size, dataset.get("subsample_seed"))
+    except Exception:  # a number is made of whatever stands there
+        problem = "must be a whole number above 0, or a share of the data such as '10%'"
+        yield errors.bad_checker_value(where(("datasets", 0, "subsample_size")), "subsample_size", size, problem)
+    if "subset" in dataset and not dataset["subset"]:
+        place = where(("datasets", 0, "subset"))
+        yield errors.bad_checker_value(place, "subset", dataset["subset"], "must name one sample or more")
+
+
+def _bad_inputs(launcher: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
+    """Yield an error for every input of the launcher without a name or a type of the checker's."""
+    inputs = launcher.get("inputs")
+    types = find_checker().module("config").InputField.INPUTS_TYPES
+    for number, each in enumerate(inputs if isinstance(inputs, list) else ()):
+        place = ("launchers", 0, "inputs", number)
+        if not isinstance(each, Mapping):
+            yield errors.bad_checker_value(where(place), f"inputs[{number}]", each, "must be a mapping")
+            continue
+        known = ("name", "type", "value", "layout", "shape", "precision")
+        for key in ("name", "type"):
+            if key not in each:
+                yield lacking(each, key, known, place, where, f"inputs[{number}]")
+        if "type" in each and each["type"] not in types:
+            yield errors.unknown_value(where((*place, "type")), "type", str(each["type"]), types)
+
+
 def _reason(message: str, key: str, value: Any) -> str:
     """Return what the checker says of a value, without the value and the key, which it may name twice."""
     reason = re.sub(r'^Invalid value ".*?" for [^ :]+(?:: )?', "", message)
@@ -194,8 +247,44 @@ def _no_accuracy(entry: Mapping[str, Any], where: Where) -> Iterator[Configurati
     dataset, place = entry["datasets"][0], where(("datasets", 0))
     if not dataset.keys() & {"annotation", "annotation_conversion"}:
         yield errors.dataset_without_annotation(place, str(dataset.get("name")))
-    if not dataset.get("metrics"):
-        yield errors.missing_checker_key(place, f"dataset {str(dataset.get('name'))!r}", "metrics")
+    yield from metrics_problems(dataset, where)
+    launcher = entry["launchers"][0]
+    if "adapter" not in launcher and "evaluation" not in entry:
+        absent = errors.no_adapter(where(("launchers", 0)))
+        yield _written_otherwise(("launchers", 0), launcher, "adapter", _fields_of_launcher(), where) or absent
+
+
+def metrics_problems(dataset: Mapping[str, Any], where: Where) -> Iterator[ConfigurationError]:
+    """Yield an error for a dataset without metrics, and for every metric without a name; see ``faults_of``."""
+    metrics = dataset.get("metrics")
+    if not metrics:
+        absent = errors.no_metrics(where(("datasets", 0)), str(dataset.get("name")))
+        yield _written_otherwise(("datasets", 0), dataset, "metrics", _fields_of_dataset(), where) or absent
+    for number, metric in enumerate(metrics or ()):
+        if not metric.keys() & {"name", "type"}:
+            yield errors.missing_key(where(("datasets", 0, "metrics", number)), "type")
+
+
+def _written_otherwise(
+    keys: tuple[Key, ...], content: Mapping[str, Any], key: str, fields: Mapping[str, Any], where: Where
+) -> ConfigurationError | None:
+    """Return the error of the unknown key that is meant as one that is missing; None if there is none."""
+    meant = written_for(content, key, fields)
+    return None if meant is None else errors.unknown_key(where((*keys, meant)), meant, _public(fields))
+
+
+def _fields_of_launcher() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = find_checker().module("launcher.openvino_launcher").OpenVINOLauncher.parameters()
+    return found
+
+
+def _fields_of_dataset() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = find_checker().module("dataset").Dataset.parameters()
+    return found
+
+
+def _public(fields: Iterable[str]) -> list[str]:
+    return [each for each in fields if not each.startswith("_")]
 
 
 def _same_metrics(metrics: Sequence[Mapping[str, Any]], where: Where) -> Iterator[ConfigurationError]:
@@ -216,7 +305,9 @@ def _missing_files(entry: Mapping[str, Any], where: Where) -> Iterator[Configura
     keys = ["segmentation_masks_source", "additional_data_source"]
     if _reader_name(dataset) not in _without_data_source():
         keys.append("data_source")
-    if "annotation_conversion" not in dataset:  # else they are written
+    annotation = dataset.get("annotation")
+    is_converted = isinstance(annotation, str | Path) and is_there(Path(annotation))
+    if "annotation_conversion" not in dataset or is_converted:  # else they are written
         keys += ["annotation", "dataset_meta"]
     for key in keys:
         yield from _missing(("datasets", 0, key), dataset.get(key), where)

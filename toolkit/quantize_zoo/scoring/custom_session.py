@@ -68,6 +68,7 @@ class CustomSession(AccuracySession):
         self._stateful = False
         self.sequences = None
         self.bad_samples = ()
+        self.notes = ()
         count = len(self._dataset) if first is None else min(first, len(self._dataset))
         if count == 0:
             raise errors.empty_dataset("dataset")
@@ -154,7 +155,8 @@ class CustomSession(AccuracySession):
             raise
         except Exception as error:  # evaluators raise what a missing file, key or name of a layer raises
             cause = f"{self._module}: {type(error).__name__}: {error}"
-            raise errors.checker_configuration(self._where, cause) from error
+            remedy = "see that it runs with the accuracy checker's own command, on the same networks and data"
+            raise errors.checker_configuration(self._where, cause, remedy) from error
         parts = getattr(evaluator.model, _NETWORKS, None) or {}
         network = getattr(evaluator.model, name, parts.get(name))
         if not hasattr(network, "load_network") or evaluator.metric_executor is None:
@@ -205,9 +207,16 @@ def evaluator_problem(evaluation: Mapping[str, Any]) -> str:
     try:
         evaluator = load(module, evaluation.get("python_path"))
         source = inspect.getsource(sys.modules[evaluator.__module__])
-    except Exception as error:  # a module that is not there, or lacks one of its own
-        return f"custom evaluator {name}: {type(error).__name__}: {error}"
-    return "" if _NETWORKS in source else f"custom evaluator {name}, which does not tell its networks apart"
+    except ModuleNotFoundError as error:
+        checker = find_checker()
+        if str(error.name).rsplit(".", 1)[-1] in module.split("."):
+            return f"the accuracy checker {checker.version} ({checker.origin}) has no custom evaluator {module}"
+        return f"custom evaluator {name} needs the Python package {error.name}, which is not installed"
+    except Exception as error:  # a name that its module does not have, or whatever the module does
+        if "UnsupportedPackage" in str(error):  # the checker's stand-in for one, from which a class is derived
+            return f"custom evaluator {name} needs Python packages that are not installed"
+        return f"custom evaluator {name} cannot be loaded: {errors.described(error)}"
+    return "" if _NETWORKS in source else f"custom evaluator {name} keeps its networks for itself, and runs all of them"
 
 
 def _named_network(networks: Mapping[str, Any], config: ModelConfig, where: str) -> str:

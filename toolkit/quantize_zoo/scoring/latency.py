@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any
 
@@ -44,6 +45,14 @@ _Turns = tuple[Turn, Turn]  # of FP32 and the candidate
 
 
 @dataclass(frozen=True)
+class _Side:
+    """A compilation, and its turn."""
+
+    compiled: Any
+    turn: Turn
+
+
+@dataclass(frozen=True)
 class _Effort:
     """How many compilations are measured at least, and each for how long."""
 
@@ -53,6 +62,37 @@ class _Effort:
 
 
 _TRIAL, _FINAL = _Effort(4, 0.02, 32), _Effort(8, 0.1, 160)
+_KEPT_BYTES = 256_000_000  # that the compilations of a reference may take which trials share
+_COPIES = 2  # of its weights in a compilation: as they were read, and as its kernels want them
+
+
+@dataclass(frozen=True)
+class SharedReference:
+    """The reference of many trials on the same samples: what compiles it, and the bytes of its weights.
+
+    Its first compilations, and the requests made of them, serve one trial after the other, where that changes nothing:
+    a small model's time depends on the memory that a compilation got, so each trial needs others. Of a model with large
+    weights none is kept.
+    """
+
+    make: Compile
+    weights_bytes: int
+    _kept: list[_Side] = field(default_factory=list)
+
+    def compilation(self, number: int, samples: Samples, benchmark: BenchmarkParams) -> _Side:
+        """Return a trial's compilation of this number, a kept one if there is one."""
+        return self._kept[number] if number < len(self._kept) else _side(self.make, samples, benchmark)
+
+    def keep(self, number: int, made: _Side) -> None:
+        """Keep a trial's compilation of this number for the next trials, and none of what inference took of memory."""
+        if self._fits and number == len(self._kept) < _TRIAL.compilations:
+            self._kept.append(made)
+        if number < len(self._kept):
+            made.compiled.release_memory()
+
+    @property
+    def _fits(self) -> bool:
+        return _TRIAL.compilations * _COPIES * self.weights_bytes <= _KEPT_BYTES
 
 
 @dataclass(frozen=True)
@@ -72,7 +112,7 @@ class PairedLatency:
 
 
 def measure_in_turns(
-    reference: Compile, candidate: Compile, samples: Samples, benchmark: BenchmarkParams
+    reference: SharedReference, candidate: Compile, samples: Samples, benchmark: BenchmarkParams
 ) -> PairedLatency:
     """Measure compilations of two models in turns, until the 95 % interval of the ratio is within 2 % either side.
 
@@ -81,16 +121,16 @@ def measure_in_turns(
     not suffer from looking twice, since its width is that of the first four.
 
     Args:
-        reference: compiles the FP32 model once more.
+        reference: the FP32 model.
         candidate: compiles the candidate once more.
-        samples: the inputs of a turn, with the benchmark's batch size.
+        samples: the inputs of a turn, with the benchmark's batch size; the same whenever the reference is.
         benchmark: api type and streams, and ``duration_seconds`` as the time budget.
 
     Raises:
         CellError: compiling or inference fails.
 
     """
-    measured = _measure((reference, candidate), samples, benchmark, _TRIAL)
+    measured = _measure(reference, candidate, samples, benchmark, _TRIAL)
     return replace(measured, distribution=())  # of a fifth of a second it tells little
 
 
@@ -98,7 +138,8 @@ def measure_finally(
     reference: Compile, candidate: Compile, samples: Samples, benchmark: BenchmarkParams
 ) -> PairedLatency:
     """Measure what is reported of a finished model: ``measure_in_turns``, eight compilations at least, each longer."""
-    return _measure((reference, candidate), samples, benchmark, _FINAL)
+    unshared = SharedReference(reference, sys.maxsize)
+    return _measure(unshared, candidate, samples, benchmark, _FINAL)
 
 
 def measure_in_process(
@@ -133,9 +174,9 @@ def measure_in_process(
 
 
 def _measure(
-    sides: tuple[Compile, Compile], samples: Samples, benchmark: BenchmarkParams, effort: _Effort
+    reference: SharedReference, candidate: Compile, samples: Samples, benchmark: BenchmarkParams, effort: _Effort
 ) -> PairedLatency:
-    return _measured(_compilations(sides, samples, benchmark, effort), benchmark, effort)
+    return _measured(_compilations(reference, candidate, samples, benchmark, effort), benchmark, effort)
 
 
 def _measured(
@@ -154,16 +195,21 @@ def _measured(
 
 
 def _compilations(
-    sides: tuple[Compile, Compile], samples: Samples, benchmark: BenchmarkParams, effort: _Effort
+    reference: SharedReference, candidate: Compile, samples: Samples, benchmark: BenchmarkParams, effort: _Effort
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the seconds of one compilation of both sides after another (pairs, 2), without end."""
+
+    def make(side: int, number: int) -> _Side:
+        return _side(candidate, samples, benchmark) if side else reference.compilation(number, samples, benchmark)
+
     held = []
     for number in count():
-        made = {side: _turn(sides[side](), samples, benchmark) for side in _order(number)}  # who is first has luck
-        turns = made[0], made[1]
-        batch = _batch(turns, effort)
+        made = {side: make(side, number) for side in _order(number)}  # who is first has luck
+        batch = _batch((made[0].turn, made[1].turn), effort)
         if len(batch) >= _SMALL_MODEL:
-            held.append(turns)  # else the next compilations get the same memory
+            held.append(made)  # else the next compilations get the same memory
+        else:
+            reference.keep(number, made[0])
         yield batch
 
 
@@ -250,6 +296,11 @@ def _timed(turn: Turn) -> float:
     start = time.perf_counter()
     turn()
     return time.perf_counter() - start
+
+
+def _side(compile_anew: Compile, samples: Samples, benchmark: BenchmarkParams) -> _Side:
+    compiled = compile_anew()
+    return _Side(compiled, _turn(compiled, samples, benchmark))
 
 
 def _turn(compiled: Any, samples: Samples, benchmark: BenchmarkParams) -> Turn:

@@ -17,6 +17,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.graph.runtime import core
+from quantize_zoo.scoring.adapter_outputs import NOT_READ, OutputRead, named_output, output_keys
 from quantize_zoo.scoring.checker import Checker
 
 # What the launcher would do to a model, and what is the model's own, or the cell's, here.
@@ -180,6 +181,11 @@ class InputFitter:
         """Whether outputs of a step are inputs of the next (``LSTM_INPUT``)."""
         return bool(self._launcher.lstm_inputs)
 
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the model's outputs, in their order."""
+        return list(self._outputs)
+
     def tensor(self, operation: str) -> str:
         """Return the name of the input that the launcher knows by this one."""
         return self._tensors[operation]
@@ -205,10 +211,27 @@ class InputFitter:
         """Return the state inputs of the step after the one that had these outputs, all by tensor name."""
         return self._by_tensor(self._launcher._fill_lstm_inputs(self.named_for_adapters(outputs)))
 
-    def prepare_adapter(self, adapter: Any) -> None:
-        """Tell an adapter which outputs there are, as the checker's evaluator does."""
-        adapter.output_blob = adapter.output_blob or next(iter(self._outputs.values()))
+    def prepare_adapter(self, adapter: Any) -> str | None:
+        """Tell an adapter which outputs there are, as the checker's evaluator does; return one that is not there.
+
+        Of several outputs the evaluator gives it the first.
+        """
         adapter.additional_output_mapping = self._launcher.additional_output_mapping
+        adapter.output_blob = adapter.output_blob or next(iter(self._outputs.values()))
+        named = named_output(adapter)
+        if named is None:
+            return None
+        found = adapter.check_output_name(named, dict.fromkeys(self._outputs.values()))
+        return None if self._outputs.get(found, found) in self._outputs.values() else named
+
+    def output_read(self, adapter: Any) -> OutputRead | None:
+        """Return which of several outputs an adapter reads that reads one; None where there is nothing to choose."""
+        keys = output_keys(adapter)
+        if len(self._outputs) == 1 or len(keys) != 1:
+            return None
+        names = {friendly: name for name, friendly in self._outputs.items()}
+        read = names.get(adapter.output_blob, str(adapter.output_blob))
+        return OutputRead(read, keys[0], is_named=named_output(adapter) is not None and keys[0] not in NOT_READ)
 
     def named_for_adapters(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return outputs under the names that the launcher gives them."""

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
-from quantize_zoo.scoring.checker_failures import cause_of
+from quantize_zoo.scoring.adapter_outputs import output_keys
+from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_package
 from quantize_zoo.scoring.launcher import InputFitter
 from quantize_zoo.scoring.preprocessing import Sample, sample_name
 
@@ -34,8 +35,8 @@ class LabelRange:
         ]
         return LabelRange((min(found), max(found))) if found else LabelRange()
 
-    def require(self, classes: int) -> None:
-        """Refuse labels that a model with so many classes does not know.
+    def require(self, classes: int, outputs: str) -> None:
+        """Refuse labels that a model with so many classes does not know; see ``errors.other_output`` for the outputs.
 
         Raises:
             CellError: there is one.
@@ -43,7 +44,7 @@ class LabelRange:
         """
         for label, sample in self.ends:
             if not 0 <= label < classes:
-                raise errors.label_out_of_range(sample, label, classes)
+                raise errors.label_out_of_range(sample, label, classes, outputs)
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,26 @@ class Predictor:
             except Exception as error:  # adapters raise whatever indexing a wrong output raises
                 if "label map" in str(error):
                     raise errors.no_names_of_classes(f"adapter {self.name!r}") from error
+                if lacking := lacks_package(error, f"adapter {self.name!r}", "accuracy checker"):
+                    raise lacking from error
                 names = list(outputs[0]) if outputs else []
                 if isinstance(error, KeyError) and error.args and error.args[0] in self._named_by_adapter():
                     raise errors.no_such_output(self.name, error.args[0], names) from error
-                raise errors.adapter_failed(self.name, names, identifier, cause_of(error)) from error
+                keys = output_keys(self.adapter)
+                raise errors.adapter_failed(self.name, names, identifier, cause_of(error), keys) from error
         try:
             processed: tuple[list[Any], list[Any]] = self.postprocessor.process_batch(
                 annotation, predicted, sample.meta
             )
         except Exception as error:  # postprocessors raise what another task's prediction or annotation raises
-            raise errors.postprocessing_failed(identifier, cause_of(error)) from error
+            part = failed_part(error)
+            step = part.name if part is not None and part.key == "postprocessing" else ""
+            if lacking := lacks_package(error, f"postprocessor {step!r}", "postprocessing"):
+                raise lacking from error
+            if isinstance(error, OSError):
+                what = f"postprocessor {step!r}"
+                raise errors.annotation_file_unreadable(what, identifier, errors.message_of(error)) from error
+            raise errors.postprocessing_failed(step, identifier, cause_of(error)) from error
         self._check_classes(sample, processed[1][0])
         return processed
 
@@ -105,10 +116,17 @@ class Predictor:
         """Check that labels, and how many of the best classes metrics look at, are within the model's classes."""
         scores: Any = getattr(prediction, "scores", None)
         label: Any = getattr(sample.annotation, "label", None)
-        if np.ndim(scores) != 1 or not isinstance(label, int | np.integer):
-            return
+        if np.ndim(scores) != 1 or not isinstance(label, int | np.integer) or not hasattr(prediction, "top_k"):
+            return  # scores of boxes are none of classes
         classes = np.size(scores)
-        self.labels.require(classes)
+        self.labels.require(classes, self._other_output())
         for metric, count in self.first_choices.items():
             if count > classes:
-                raise errors.too_few_classes(metric, count, classes)
+                raise errors.too_few_classes(metric, count, classes, self._other_output())
+
+    def _other_output(self) -> str:
+        """Say which output the adapter reads, and how it is told to read another; nothing if there is but one."""
+        read = None if self.adapter is None else self.fitter.output_read(self.adapter)
+        return (
+            "" if read is None else errors.other_output(self.name, read.name, self.fitter.outputs, read.how_to_choose)
+        )

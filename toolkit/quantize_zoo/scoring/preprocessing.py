@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.checker import Checker
-from quantize_zoo.scoring.checker_failures import cause_of, failed_part
+from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_package
 from quantize_zoo.scoring.inputs import InputArrays, InputBudget
 from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, Inputs
 
@@ -119,8 +119,10 @@ def _unusable(error: Exception, sample: str) -> errors.QuantizeZooError:
     if part is not None and part.key == "reader" and "NoneType" in str(error):  # what OpenCV returns for no picture
         return errors.sample_empty(sample)
     if part is not None and part.key == "preprocessing":
-        return errors.preprocessing_failed(part.name, sample, cause_of(error))
-    return errors.sample_unreadable(sample, errors.message_of(error))
+        lacking = lacks_package(error, f"preprocessor {part.name!r}", "preprocessing")
+        return lacking or errors.preprocessing_failed(part.name, sample, cause_of(error))
+    reader = part.name if part is not None and part.key == "reader" else ""
+    return errors.sample_unreadable(sample, errors.message_of(error), reader)
 
 
 class _StatesOfFp32:

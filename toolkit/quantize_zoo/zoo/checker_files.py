@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quantize_zoo import errors
-from quantize_zoo.config.pot import is_checker_content
+from quantize_zoo.config.file_kinds import CHECKER, kind_of_values
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.scoring import (
@@ -54,7 +54,7 @@ def is_checker_file(path: Path) -> bool:
         ConfigurationError: it cannot be read.
 
     """
-    return is_checker_content(read_yaml(path).data)
+    return kind_of_values(read_yaml(path).data) is CHECKER
 
 
 def check_checker_file(path: Path, definitions: Mapping[str, Any], *, files: bool = False) -> Iterator[Finding]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.graph import read_model, with_own_names
+from quantize_zoo.errors import CellError
+from quantize_zoo.graph import read_model, require_model, with_own_names
 from quantize_zoo.text.files import write_whole
-from quantize_zoo.text.paths import is_file, is_folder
+from quantize_zoo.text.paths import is_there
 from quantize_zoo.text.quoting import commented, in_quotes, quoted
 from quantize_zoo.zoo.guessing import task_of
 from quantize_zoo.zoo.ports import TokenInput, described, first_image, info_type, sizes, token_inputs
@@ -62,17 +63,21 @@ def write_starter(model_path: Path, schema: str) -> Path:
     """Write ``NAME.yml`` beside the working directory's other files and return its path.
 
     Raises:
-        ConfigurationError: the file is there already.
-        CellError: OpenVINO cannot read the model, or it has no inputs or no outputs.
+        ConfigurationError: the file is there already; or there is no model, OpenVINO cannot read it, or it has no
+            inputs or no outputs.
 
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "-", model_path.stem).lstrip("._-")[:_LONGEST_NAME] or "model"
     target = Path(f"{name}.yml")
     if target.exists():
         raise errors.would_overwrite(target)
-    if not (is_file(model_path) or is_folder(model_path)):
+    if not is_there(model_path):
         raise errors.file_missing(model_path, "MODEL", beside=False)
-    lines = starter_text(model_path, name, schema).splitlines()
+    require_model(model_path, "MODEL")
+    try:
+        lines = starter_text(model_path, name, schema).splitlines()
+    except CellError as error:  # there is no cell yet: the command is given a model that is of no use
+        raise errors.not_ready(error.where, error.what, error.remedy) from error
     write_whole(target, "".join(f"{line.rstrip()}\n" for line in lines))
     return target
 

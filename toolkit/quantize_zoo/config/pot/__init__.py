@@ -4,7 +4,6 @@ from quantize_zoo.config.pot.algorithms import AccuracyAware
 from quantize_zoo.config.pot.command_line import PotOptions, check_options
 from quantize_zoo.config.pot.engine import CheckerEngine, Engine, Images, Noise, image_files
 from quantize_zoo.config.pot.job import PotJob, load_pot, load_pot_compression, pot_of_options
-from quantize_zoo.config.pot.source import is_checker_content
 
 __all__ = [
     "AccuracyAware",
@@ -16,7 +15,6 @@ __all__ = [
     "PotOptions",
     "check_options",
     "image_files",
-    "is_checker_content",
     "load_pot",
     "load_pot_compression",
     "pot_of_options",

@@ -103,7 +103,10 @@ def image_files(data_source: Path) -> list[Path]:
         return [data_source.parent / name for _, name in _lines(data_source)]
     if is_folder(data_source):
         return sorted(each for each in data_source.iterdir() if each.is_file())
-    return sorted(each for each in data_source.parent.glob(data_source.name or ".") if each.is_file())
+    try:
+        return sorted(each for each in data_source.parent.glob(data_source.name or ".") if each.is_file())
+    except (OSError, ValueError):  # no file has such a name, or it is no pattern
+        return []
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

@@ -5,6 +5,7 @@ A key that was POT's and has no meaning here is a warning that says what replace
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from quantize_zoo import errors
 from quantize_zoo.config.compression import CompressionParams
 from quantize_zoo.config.model import BenchmarkParams, OptimizerParams
 from quantize_zoo.config.numbers import Flag
-from quantize_zoo.config.pot.algorithms import AccuracyAware, Algorithm, translate
+from quantize_zoo.config.pot.algorithms import AccuracyAware, Algorithm, Translated, translate
 from quantize_zoo.config.pot.command_line import PotOptions, read_options
 from quantize_zoo.config.pot.engine import Engine, read_engine
 from quantize_zoo.config.pot.source import place_of, read_pot_file, without_meaning
@@ -118,8 +119,7 @@ def load_pot_compression(path: Path) -> CompressionParams:
     compression = file.compression
     found = translate(source, compression.algorithms, compression.target_device, compression.model_type, [])
     content = {"algorithms": [algorithm for _, algorithm in found.algorithms]}
-    lines = _moved(source.lines, [position for position, _ in found.algorithms])
-    return validate(_TranslatedCompression, ConfigSource(path, {"compression": content}, lines)).compression
+    return validate(_TranslatedCompression, _TranslatedSource.of(source, {"compression": content}, found)).compression
 
 
 class _CompressionFile(Strict):
@@ -157,8 +157,7 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
         "compression": {"target_device": target, "algorithms": [algorithm for _, algorithm in found.algorithms]},
         "optimizer": _optimizer(file.optimizer) if file.optimizer else {},
     }
-    lines = _moved(source.lines, [position for position, _ in found.algorithms])
-    translated = validate(_Translated, replace(source, data=content, lines=lines))
+    translated = validate(_Translated, _TranslatedSource.of(source, content, found))
     weights = file.model.weights
     beside = file.model.model.with_suffix(".bin")
     return PotJob(
@@ -227,14 +226,29 @@ def _leaves_a_choice(key: str, value: Any) -> bool:
     return key in BenchmarkParams.model_fields and isinstance(value, int) and value is not False and value == 0
 
 
-def _moved(lines: dict[tuple[Key, ...], int], positions: list[int]) -> dict[tuple[Key, ...], int]:
-    """Return the lines with those of the algorithms under their new positions."""
-    moved = {
-        keys: line
-        for keys, line in lines.items()
-        if keys[: len(_COMPRESSION)] != _COMPRESSION or len(keys) == len(_COMPRESSION)
-    }
-    for new, old in enumerate(positions):
-        own = (*_COMPRESSION, old)
-        moved.update({(*_COMPRESSION, new, *keys[3:]): line for keys, line in lines.items() if keys[:3] == own})
-    return moved
+@dataclass(frozen=True)
+class _TranslatedSource(ConfigSource):
+    """Values made of a file's, where one of its algorithms may be several: they are called and placed as the file's."""
+
+    file: ConfigSource
+    positions: Sequence[int]
+
+    @staticmethod
+    def of(file: ConfigSource, data: Any, found: Translated) -> _TranslatedSource:
+        """Return the values with the file that they are made of, and which of its algorithms each is made of."""
+        return _TranslatedSource(file.path, data, file.lines, file, [position for position, _ in found.algorithms])
+
+    def where(self, location: Sequence[Key]) -> str:
+        """Return the place in the file."""
+        return self.file.where(self._in_file(location))
+
+    def named(self, location: Sequence[Key]) -> str:
+        """Return the keys in the file."""
+        return self.file.named(self._in_file(location))
+
+    def _in_file(self, location: Sequence[Key]) -> tuple[Key, ...]:
+        keys = tuple(location)
+        depth = len(_COMPRESSION)
+        if keys[:depth] != _COMPRESSION or len(keys) == depth:
+            return keys
+        return (*_COMPRESSION, self.positions[int(keys[depth])], *keys[depth + 1 :])

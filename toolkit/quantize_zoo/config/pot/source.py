@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quantize_zoo import errors
+from quantize_zoo.config.file_kinds import POT, require_kind
 from quantize_zoo.config.json_source import read_json
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml
 from quantize_zoo.errors import ConfigurationError
@@ -95,18 +95,10 @@ def read_pot_file(path: Path) -> ConfigSource:
         try:
             source = read_json(path)
         except ConfigurationError:
-            _refuse_others(_as_yaml(path))
+            _require_pot(_as_yaml(path))
             raise
-    _refuse_others(source)
+    _require_pot(source)
     return source
-
-
-def is_checker_content(data: Any) -> bool:
-    """Tell whether values are the accuracy checker's configuration, and no matrix or model of this project."""
-    if not isinstance(data, dict) or data.keys() & {"model", "devices"}:
-        return False
-    models = data.get("models")
-    return "evaluations" in data or (isinstance(models, list) and any(isinstance(each, dict) for each in models))
 
 
 def without_meaning(source: ConfigSource, warnings: list[str]) -> Any:
@@ -150,19 +142,5 @@ def _as_yaml(path: Path) -> ConfigSource:
         return ConfigSource(path, None, {})
 
 
-def _refuse_others(source: ConfigSource) -> None:
-    """Refuse a file that belongs to another command."""
-    data, path = source.data, source.path
-    if not isinstance(data, dict) or ("compression" in data and "engine" in data):
-        return
-    if is_checker_content(data) or (data.keys() & {"launchers", "datasets"} and "model" not in data):
-        raise errors.not_a_pot_file(
-            source.where(()),
-            "a configuration of the accuracy checker",
-            "name it as engine.config in a POT file, or run quantize-zoo pot -q default -m MODEL.xml -w MODEL.bin "
-            f"--ac-config {path}",
-        )
-    if "devices" in data or "accuracy_checker" in data:
-        raise errors.not_a_pot_file(
-            source.where(()), "a matrix or a model of quantize-zoo", f"run it: quantize-zoo run {path}"
-        )
+def _require_pot(source: ConfigSource) -> None:
+    require_kind(source.data, POT, source.path, source.where(()))
