@@ -7,15 +7,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from builders import Alone, Scorer, cell_record, latency, measurement, option, reference, trial
+from builders import SYMMETRIC, Alone, Scorer, cell_record, latency, measurement, option, reference, trial
 from quantize_zoo.config import OptimizerParams, WeightCompression
-from quantize_zoo.quantization import Branch, SearchSpace
+from quantize_zoo.quantization import Branch, SearchSpace, preset_estimator
 from quantize_zoo.report import make_run_report, render_cell, render_json
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, Timed, TrialRecorder, run_stage, speedup
 from quantize_zoo.search.walk import FrontierWalk
 from unit.test_gate_and_report import run_record
-from unit.test_search import drained, layers, plan
+from unit.test_search import drained, layers, plan, space
 
 PARAMS = OptimizerParams(accuracy_loss=1.0, max_trials=40)
 
@@ -217,6 +217,46 @@ def test_a_search_with_a_survey_finds_the_best_within_few_trials():
     within = [each.score.latency_ratio for each in found if each.score.accuracy_loss <= 0.01]
     assert max(within) == pytest.approx(1 / (1 - 0.04 * 15), rel=0.1)
     assert [each.kind for each in found[:2]] == ["base", "informed"]
+
+
+class Estimated(Modelled):
+    """Operations whose estimators are changed lose a share of what they lost."""
+
+    def __init__(self, saved, lost, share):
+        super().__init__(saved, lost)
+        self._share = share
+
+    def build(self, chosen):
+        built, mask = super().build(chosen)
+        default = preset_estimator(SYMMETRIC, "default", weights=True)
+        left = [
+            1.0 if choice.weights.range_estimator == default else self._share for choice in chosen.operations.values()
+        ]
+        return built, (mask, self._lost * left)
+
+    def score(self, candidate, *, prune, below=None):
+        mask, lost = candidate
+        found = measurement(1 - float(lost[mask].sum()), 1)
+        return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0)
+
+    def measure(self, candidate):
+        return super().measure(candidate[0])
+
+
+def test_another_estimator_everywhere_is_tried_before_anything_is_left_out():
+    """With it everything can be quantized, so there is nothing to walk for."""
+    survey = Survey(tuple(chain(12, saved=lambda _: 4.0, fp32=lambda _: 8.0)), None, 0.0)
+    found, _ = searched(Estimated([0.04] * 12, [0.002] * 12, share=0.25), survey, until=6, space=space(12))
+    assert [each.score.accuracy_loss <= 0.01 for each in found[:2]] == [False, True]
+    assert found[1].score.latency_ratio == found[0].score.latency_ratio
+    assert found[1].measurement.latency_from == 0, "which costs no measurement"
+
+
+def test_the_walk_goes_on_with_the_estimator_that_loses_less():
+    survey = Survey(tuple(chain(12, saved=lambda _: 4.0, fp32=lambda _: 8.0)), None, 0.0)
+    found, _ = searched(Estimated([0.04] * 12, [0.004] * 12, share=0.5), survey, until=12, space=space(12))
+    within = max(each.score.latency_ratio for each in found if each.score.accuracy_loss <= 0.01)
+    assert within >= 1 / (1 - 0.04 * 4) - 1e-9, "with it five can be quantized, without it two"
 
 
 def test_where_nothing_pays_the_search_says_so_after_a_handful():

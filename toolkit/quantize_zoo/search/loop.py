@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantize_zoo.errors import CellError, WorkerDiedError
-from quantize_zoo.quantization import ModelOption, SearchSpace
+from quantize_zoo.quantization import ModelOption, SearchSpace, option_hash
 from quantize_zoo.search.evaluation import Evaluation, EvaluationPool
-from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
+from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of, roots
 from quantize_zoo.search.recorder import TrialRecorder
-from quantize_zoo.search.startup import startup_choices
+from quantize_zoo.search.startup import startup_choices, whole_model_choices
 from quantize_zoo.search.survey import Survey
 from quantize_zoo.search.trial import Trial, TrialKind
 from quantize_zoo.search.walk import FrontierWalk
@@ -92,10 +92,13 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
 
     sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot, is_known=is_known)
 
+    everywhere = None if walk is None else _Everywhere(plan, count)
+
     def tell(trial: Trial) -> None:
         choices = choices_of(plan.space, trial.option)
-        if walk is not None:
-            walk.tell(trial)
+        if walk is not None and everywhere is not None:
+            everywhere.tell(trial)
+            walk.tell(trial, decides=choices is None or everywhere.is_best(choices))
         if choices is not None:
             sampler.tell(choices, trial.loss)
 
@@ -111,7 +114,9 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
         pending = [choices for each in untold if (choices := asked.get(each.option_hash)) is not None]
         if cannot_pay():
             return None
-        walked = None if walk is None else _walked(walk, plan, sampler, (seed, plan.number))
+        walked = None
+        if walk is not None and everywhere is not None:
+            walked = everywhere.next(sampler) or _walked(walk, plan, sampler, (seed, plan.number), everywhere.best)
         choices = walked or sampler.ask(pending if pool.capacity() > 1 else [])
         if choices is None:
             return None
@@ -128,8 +133,52 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     return "nothing is left to try"
 
 
-def _walked(walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequence[int]) -> Choices | None:
-    """Return choices of the walk: until it has bracketed the target, then in every third turn."""
+class _Everywhere:
+    """One kind of choice changed for all operations: estimators, modes, steps of the pipeline.
+
+    That costs little: of most the structure is the base's, whose latency is known. The walk goes on with the most
+    accurate, ``best``, which is the base until another one is.
+    """
+
+    def __init__(self, plan: StagePlan, most: int) -> None:
+        self._space, self._roots = plan.space, roots(plan.space).keys()
+        moves = [choices for name, choices in whole_model_choices(plan.space) if name != "quantize"][:most]
+        self._left = deque(moves)
+        self._made = {option_hash(option_of(plan.space, plan.base, choices)): choices for choices in moves}
+        self._made[option_hash(plan.base)] = {}
+        self._losses: dict[str, float] = {}
+
+    @property
+    def best(self) -> Choices:
+        """The most accurate choices; of equal ones those that were made first."""
+        found = min(self._losses, key=self._losses.__getitem__, default=None)
+        return {} if found is None else self._made[found]
+
+    def is_best(self, choices: Choices) -> bool:
+        """Tell whether choices are the best ones but for what is quantized, and the steps of the pipeline."""
+        own = {label: index for label, index in choices.items() if label in self._roots}
+        return base_choices(self._space, self.best | own) == choices
+
+    def next(self, sampler: TpeSampler) -> Choices | None:
+        """Return what was not tried yet."""
+        while self._left:
+            if (choices := sampler.take(self._left.popleft())) is not None:
+                return choices
+        return None
+
+    def tell(self, trial: Trial) -> None:
+        """Learn the loss of one of them."""
+        if trial.score is not None and trial.option_hash in self._made:
+            self._losses.setdefault(trial.option_hash, trial.score.accuracy_loss)
+
+
+def _walked(
+    walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequence[int], changed: Choices
+) -> Choices | None:
+    """Return choices of the walk, until it has bracketed the target, then in every third turn.
+
+    ``changed`` are choices beside those of what is quantized.
+    """
     quantized = walk.next()
     if quantized is None and sampler.asked % _TURNS_OF_SAMPLER == 0:
         quantized = walk.beside(np.random.default_rng([*seed, sampler.asked]))
@@ -140,7 +189,7 @@ def _walked(walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequ
         values = [branch.value for branch in plan.space.operations[name].branches]
         if False in values:
             left_out[f"operation {name}"] = values.index(False)
-    choices = sampler.take(base_choices(plan.space, left_out))
+    choices = sampler.take(base_choices(plan.space, changed | left_out))
     if choices is None:
         walk.drop(quantized)
     return choices

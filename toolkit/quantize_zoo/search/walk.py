@@ -111,15 +111,21 @@ class FrontierWalk:
         key = self.frontier.mask(quantized).tobytes()
         self._points = [each for each in self._points if each.tobytes() != key]
 
-    def tell(self, trial: Trial) -> None:
-        """Learn from a finished trial, asked for or not; of compressed weights it was not predicted what they do."""
+    def tell(self, trial: Trial, *, decides: bool = True) -> None:
+        """Learn from a finished trial, asked for or not; of compressed weights it was not predicted what they do.
+
+        One that is too inaccurate ``decides`` of what it quantizes unless other choices are known to lose less.
+        """
         if trial.option.has_compressed_weights:
             return
         mask = self._mask(trial.option)
         key = mask.tobytes()
         accurate = trial.score is not None and meets_accuracy(trial.score.accuracy_loss, self._params)
-        self._asked.add(key)
-        if not (trial.pruned and trial.structure in self._measured):  # it may meet the target, if not as others do
+        decides &= not (
+            trial.pruned and trial.structure in self._measured
+        )  # it may meet the target, if not as others do
+        (self._asked.add if accurate or decides else self._asked.discard)(key)
+        if accurate or decides:
             self._accurate[key] = self._accurate.get(key, False) or accurate  # other estimators may be more accurate
         known = trial.pruned or trial.score
         if known is not None:
