@@ -10,6 +10,7 @@ them (decode_by_sentence_piece_bpe_tokenizer) leaves to the package tokenizers, 
 import gzip
 import json
 import pickle
+import wave
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,6 +191,50 @@ def classification_folders(folder):
 def classification_of_converted_annotation(folder):
     """The annotation is written by the first evaluator and read by the second."""
     return classification(folder, annotation="converted.pickle")
+
+
+@case
+def classification_antispoofing(folder):
+    """Of each sample a list of labels is given, of which one is the class."""
+    names, found = pictures(folder / "images"), labels().tolist()
+    content = {str(number): {"path": name, "labels": [9, found[number], 9]} for number, name in enumerate(names)}
+    (folder / "annotation.json").write_text(json.dumps(content))
+    conversion = {
+        "converter": "antispoofing", "data_dir": "images", "annotation_file": "annotation.json", "label_id": 1,
+    }  # fmt: skip
+    dataset = {"data_source": "images", "annotation_conversion": conversion, "metrics": [{"type": "accuracy"}]}
+    return Case(classifier(), "classification", dataset)
+
+
+@case
+def classification_of_sounds(folder):
+    """Two channels of 16-bit samples."""
+    (folder / "sounds").mkdir()
+    for number in range(COUNT):
+        with wave.open(str(folder / "sounds" / f"{number}.wav"), "wb") as file:
+            file.setparams((2, 2, 8000, 0, "NONE", ""))
+            samples = np.random.default_rng(number).integers(-20_000, 20_000, (32, 2), np.int16) // (number % 3 + 1)
+            file.writeframes(samples.tobytes())
+    rows = [f"{number}.wav,{label}" for number, label in enumerate(labels())]
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    image = parameter((1, 2, 32))
+    scores = ops.softmax(
+        ops.matmul(ops.reduce_max(image, np.array([2]), False), ops.constant(random(2, 4)), False, False), 1
+    )
+    dataset = {
+        "data_source": "sounds",
+        "annotation_conversion": {"converter": "sound_classification", "annotation_file": "labels.csv"},
+        "reader": {"type": "wav_reader", "to_float": True},
+        "metrics": [{"type": "accuracy"}, {"name": "top3", "type": "accuracy", "top_k": 3}],
+    }  # fmt: skip
+    return Case(net([image], scores=scores), "classification", dataset)
+
+
+@case
+def classification_by_the_first_of_two_outputs(folder):
+    image = parameter((1, 3, SIZE, SIZE))
+    model = net([image], scores=scores_of(scaled(image), 3), other=scores_of(image, 3, 2))
+    return classification(folder, model, adapter={"type": "classification", "classification_output": "scores"})
 
 
 # --- classification: readers, layouts, types --------------------------------------------------------------------------
@@ -633,6 +678,24 @@ def detection_of_two_stages(folder):
     return Case(net([image], boxes=boxes, labels=labels_, scores=scores), adapter, dataset)
 
 
+@case
+def detection_of_yolos_own_labels(folder):
+    """Boxes by center and size, as shares of the image; the names of the images are those of the annotations."""
+    names = pictures(folder / "images", suffix=".jpg")
+    (folder / "labels").mkdir()
+    for number, name in enumerate(names):
+        left, top, right, bottom = BOXES[number % 3] / SIZE
+        line = f"{number % 3 + 1} {(left + right) / 2} {(top + bottom) / 2} {right - left} {bottom - top}\n"
+        (folder / "labels" / name.replace(".jpg", ".txt")).write_text(line)
+    image = parameter((1, 3, SIZE, SIZE))
+    dataset = {
+        "data_source": "images",
+        "annotation_conversion": {"converter": "yolo_labeling", "annotations_dir": "labels", "images_dir": "images"},
+        "metrics": [{"type": "map", "ignore_difficult": True}, {"type": "recall"}],
+    }  # fmt: skip
+    return Case(net([image], boxes=detections_of(image)), "ssd", dataset)
+
+
 # --- pictures out of pictures -----------------------------------------------------------------------------------------
 def pixels_of(image, channels, seed=0):
     weights = ops.constant(random(channels, 3, 3, 3, seed=seed))
@@ -669,6 +732,24 @@ def segmentation_by_a_postprocessor(folder):
     dataset["postprocessing"] = [{"type": "resize_segmentation_mask", "size": SIZE // 2, "apply_to": "annotation"}]
     dataset["postprocessing"].append({"type": "resize_segmentation_mask", "size": SIZE // 2, "apply_to": "prediction"})
     return Case(net([image], classes=pixels_of(image, 3)), "segmentation", dataset)
+
+
+@case
+def salient_objects(folder):
+    names = pictures(folder / "images", suffix=".jpg")
+    (folder / "masks").mkdir()
+    for number, name in enumerate(names):
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        mask[2:8, number % 6 : number % 6 + 7] = 255
+        cv2.imwrite(str(folder / "masks" / name.replace(".jpg", ".png")), mask)
+    image = parameter((1, 3, SIZE, SIZE))
+    conversion = {"converter": "salient_object_detection", "images_dir": "images", "masks_dir": "masks"}
+    dataset = {
+        "data_source": "images", "segmentation_masks_source": "masks", "annotation_conversion": conversion,
+        "postprocessing": [{"type": "normalize_salience_map"}],
+        "metrics": [{"type": "salience_mae"}, {"type": "salience_e-measure"}],
+    }  # fmt: skip
+    return Case(net([image], salience=pixels_of(image, 1)), "salient_object_detection", dataset)
 
 
 def restored(folder, metrics, model=None, **dataset):
@@ -766,6 +847,16 @@ def lines_of_text_by_the_best_letters(folder):
 @case
 def lines_of_text_by_a_beam_search(folder):
     return lines_of_text(folder, {"type": "beam_search_decoder", "blank_label": 0, "softmaxed_probabilities": True})
+
+
+@case
+def lines_of_text_without_an_alphabet(folder):
+    """The converter takes the rest of a line; letters are those of the adapter's own vocabulary."""
+    made = lines_of_text(folder, "ppocr")
+    (folder / "words.txt").write_text((folder / "lines.txt").read_text().replace(",", ""))
+    conversion = {"converter": "common_text_recognition", "annotation_file": "words.txt"}
+    adapter = {"type": "ppocr", "vocabulary_file": "alphabet.txt"}
+    return Case(made.model, adapter, {**made.dataset, "annotation_conversion": conversion})
 
 
 # --- regression -------------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from quantize_zoo.config import DeviceSpec, load_pot, search_stages
 from quantize_zoo.matrix import pot_matrix
 from quantize_zoo.quantization import derive_space, quantization_ratio
 from quantize_zoo.scoring import compile_for_accuracy
-from quantize_zoo.search import StagePlan, TrialRecorder, best_trial, change_whole_model, give_back, is_met
+from quantize_zoo.search import StagePlan, TrialRecorder, best_trial, change_whole_model, is_met
+from quantize_zoo.search.give_back import give_back
 
 MODELS = ("digits-resnet", "digits-mobilenet", "digits-vit")
 DROPS = (0.005, 0.001, 0.0)

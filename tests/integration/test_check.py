@@ -478,3 +478,9 @@ def test_meta_data_of_a_converted_annotation_have_to_be_there(check, small, quan
     assert (small.folder / "converted.pickle").exists()
     (small.folder / "converted.json").unlink(missing_ok=True)
     assert f"dataset_meta: there is no {small.folder / 'converted.json'}" in check("net.yml", lambda content: None)
+
+
+def test_what_opencv_refuses_is_told_in_one_line(check):
+    err = check("accuracy-check.yml", lambda each: dataset(each)["preprocessing"].append({"type": "bgr_to_rgb"}))
+    assert "preprocessor 'bgr_to_rgb' fails for sample '0000.png': " in err
+    assert re.search(r"Unsupported depth of input image: .* where 'depth' is 6 \(CV_64F\)", err)

@@ -78,3 +78,16 @@ def test_a_file_that_is_no_model_is_not_compared(small, quantize_zoo):
     status, out, err = quantize_zoo("compare", *pair, "--model", small.folder / "net.yml")
     assert (status, out) == (2, "")
     assert "none.xml" in err
+
+
+@pytest.mark.parametrize(("key", "classes", "status"), [("probabilities", 10, 0), ("feature", 1, 2)])
+def test_an_adapter_that_obeys_reads_the_output_that_it_is_told_to(
+    small, second_first, quantize_zoo, key, classes, status
+):
+    """Other than that of classification."""
+    adapter = {"type": "bert_classification", "classification_out": key, "num_classes": classes}
+    small.edit("accuracy-check.yml", lambda content: content["models"][0]["launchers"][0].update(adapter=adapter))
+    found, _, err = quantize_zoo("check", small.path)
+    assert found == status, err
+    told = f"reads {key!r} of the model's outputs feature, probabilities; classification_out names another"
+    assert (told in err) == (status == 2)

@@ -1,7 +1,9 @@
 """The last net of the command line: whatever happens is a message and the right exit status."""
 
+import importlib
 import json
 import os
+import pkgutil
 import re
 import signal
 import subprocess
@@ -10,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import quantize_zoo as quantize_zoo_package
 from clusters import COMMAND
+from growing_stores import make_store
 from quantize_zoo import cli
 from quantize_zoo.scoring.checker_entries import DEFINITIONS_VARIABLE, PREFIX_VARIABLES
 from quantize_zoo.text.given import VARIABLES
@@ -26,9 +30,9 @@ def doctor_that(tmp_path):
 
     def run(does):
         (tmp_path / "shim.py").write_text(
-            "from quantize_zoo.commands import machine\n"
+            "from quantize_zoo import scoring\n"
             f"def describe_environment():\n    {does}\n"
-            "machine.describe_environment = describe_environment\n"
+            "scoring.describe_environment = describe_environment\n"
             "from quantize_zoo.cli import main\n"
             "main()\n"
         )
@@ -224,7 +228,22 @@ def test_a_path_that_no_file_system_takes_is_no_file(quantize_zoo, tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
-HEAVY = {"bokeh", "scipy.stats", "hyperopt", "ruptures", "alembic", "sqlalchemy", "openvino", "numpy"}
+HEAVY = {
+    "bokeh", "scipy.stats", "hyperopt", "ruptures", "alembic", "sqlalchemy", "openvino", "numpy", "cv2", "PIL", "nncf",
+    "ruamel.yaml", "jinja2", "distributed", "quantize_zoo.config", "quantize_zoo.store",
+}  # fmt: skip
+OF_WORK = {
+    "openvino",
+    "bokeh",
+    "scipy.stats",
+    "hyperopt",
+    "ruptures",
+    "alembic",
+    "cv2",
+    "PIL",
+    "cpuinfo",
+    "distributed",
+}
 
 
 def loaded(*arguments):
@@ -234,8 +253,20 @@ def loaded(*arguments):
     return set(re.findall(r"^import time:[\s\d|]+\| +([\w.]+)$", done.stderr, re.MULTILINE))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["rnu"], ["--no-such-option"]], ids=" ".join)
-def test_help_and_mistyped_commands_wait_for_nothing(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["rnu"],
+        ["--no-such-option"],
+        *([command, "--help"] for command in cli._COMMANDS),
+        ["baseline", "accept", "--help"],
+        ["report", "--no-such-option"],
+        ["run", "--max-trials", "many"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_usage_errors_wait_for_nothing(arguments):
     found = loaded(*arguments)
     assert "quantize_zoo.cli" in found
     assert not found & HEAVY
@@ -247,11 +278,37 @@ def test_a_mistyped_command_is_told_with_the_nearest_one():
     assert "Did you mean 'run'" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["report", "trials", "check"])
-def test_commands_import_what_they_use_when_they_use_it(command):
-    found = loaded(command, "--help")
-    assert "quantize_zoo.store.store" in found or command == "check"
-    assert not found & {"bokeh", "scipy.stats", "hyperopt", "ruptures", "distributed", "alembic"}
+@pytest.mark.parametrize("command", [["report"], ["report", "--json"], ["trials"], ["trials", "--json"]], ids=" ".join)
+def test_commands_that_read_the_store_load_nothing_of_what_cells_work_with(command, tmp_path, monkeypatch):
+    make_store(f"sqlite:///{tmp_path / 'store.db'}", nights=2, cells=1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    if command[0] == "report":
+        loaded("report", "--reports", ".")  # Bokeh draws once, and what it drew is kept
+    found = loaded(*command, "--reports", ".")
+    assert "quantize_zoo.store.store" in found
+    assert not found & OF_WORK
+
+
+def packages():
+    """The packages that import what they export when it is asked for."""
+    root = Path(quantize_zoo_package.__file__).parent
+    return sorted(each.parent.name for each in root.glob("*/__init__.py") if "exports_of" in each.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("package", packages())
+def test_packages_have_all_that_they_export(package):
+    found = importlib.import_module(f"quantize_zoo.{package}")
+    assert all(hasattr(found, name) for name in found.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = found.no_such_name
+
+
+@pytest.mark.parametrize("package", packages())
+def test_no_export_is_hidden_by_a_module_of_its_name(package):
+    found = importlib.import_module(f"quantize_zoo.{package}")
+    modules = {each.name for each in pkgutil.iter_modules(found.__path__)}
+    assert not modules & set(found.__all__)
 
 
 @pytest.mark.parametrize("name", cli._COMMANDS)

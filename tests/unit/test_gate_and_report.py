@@ -137,7 +137,7 @@ def test_markdown_keeps_its_table_whole():
 
 def test_json_has_all_numbers_of_a_trial():
     document = json.loads(render_json(make_run_report(run_record(good(), missing()))))
-    assert document["schema_version"] == 5
+    assert document["schema_version"] == 6
     cell = document["cells"][0]
     assert cell["verdict"]["status"] == "met"
     assert cell["best"] == 1

@@ -8,7 +8,8 @@ from builders import SYMMETRIC, Alone, Scorer, option
 from quantize_zoo.config import GiveBack, OptimizerParams
 from quantize_zoo.errors import CellError
 from quantize_zoo.quantization import Branch, SearchSpace, Variable, preset_estimator
-from quantize_zoo.search import Built, StagePlan, TrialRecorder, best_trial, change_whole_model, give_back, is_met
+from quantize_zoo.search import Built, StagePlan, TrialRecorder, best_trial, change_whole_model, is_met
+from quantize_zoo.search.give_back import give_back
 
 PARAMS = OptimizerParams(accuracy_loss=1.0, holdout=0, max_trials=1000)
 LAYERS = ("op0", "op1", "op2", "op3")

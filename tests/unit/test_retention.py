@@ -1,5 +1,6 @@
 """What is kept of the history: the newest runs, those of baselines, and all that what is kept needs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,11 @@ import sqlalchemy as sa
 
 from builders import final, option, reference, trial
 from kill_store import start_cell, start_run
+from quantize_zoo.cell.statistics import StatisticsCache, short_hash
 from quantize_zoo.config import load_matrix
 from quantize_zoo.errors import CellError, ConfigurationError
+from quantize_zoo.matrix import prune
+from quantize_zoo.quantization import ActivationStatistics, requests_text, write_statistics
 from quantize_zoo.store import Store
 from stores import execute
 from unit.test_gate_and_report import good
@@ -139,6 +143,56 @@ def test_nothing_that_is_not_ours_is_removed(quantize_zoo, reports, tmp_path):
     assert quantize_zoo("prune", "--keep-nights", "1", "--reports", reports)[0] == 0
     assert (mine / "notes.txt").exists()
     assert (reports / "baselines" / "README").exists()
+
+
+@pytest.fixture
+def used(reports):
+    """Models, statistics and comparisons of runs: those of two old ones only, those of the newest, and others."""
+    store = Store(f"sqlite:///{reports / 'store.db'}")
+    models = {}
+    for run_id, name in (("later0", "a" * 24), ("later1", "b" * 24), ("later2", "b" * 24), ("later1", "mine")):
+        models[name] = reports / "models" / name / "net.xml"
+        models[name].parent.mkdir(parents=True, exist_ok=True)
+        models[name].write_text("model")
+        cell = start_cell(store, run_id)
+        store.set_reference(cell, reference(model_path=str(models[name])))
+    folder = reports / "statistics"
+    folder.mkdir()
+    for name, seconds in (("c" * 24, 0), ("mine", 0), ("d" * 24, 2_000_000_000)):
+        (folder / f"{name}.npz").write_text("statistics")
+        os.utime(folder / f"{name}.npz", (seconds, seconds))
+    for name in ("compare-later0-later2", "compare-later2-later1", "compare-later2-later2", "compare", "bisect-later0"):
+        (reports / name).mkdir()
+    store.close()
+    return reports
+
+
+def test_what_only_old_runs_used_goes_with_them(quantize_zoo, used):
+    status, out, err = quantize_zoo("prune", "--keep-nights", "1", "--reports", used)
+    assert (status, out) == (
+        0, "pruned: 3 runs, 0 files of former baselines, 4 models, statistics or comparisons\n",
+    ), err  # fmt: skip
+    assert sorted(path.name for path in (used / "models").iterdir()) == ["b" * 24, "mine"]
+    assert sorted(path.stem for path in (used / "statistics").iterdir()) == ["d" * 24, "mine"]
+    folders = sorted(path.name for path in used.iterdir() if path.is_dir())
+    assert folders == ["bisect-later0", "compare", "compare-later2-later2", "later2", "models", "statistics"]
+
+
+def test_models_stay_while_a_run_is_under_way(quantize_zoo, used):
+    store = Store(f"sqlite:///{used / 'store.db'}")
+    start_run(store, "now")
+    assert prune(store, used, 1, keep_baselines=False).runs
+    assert sorted(path.name for path in (used / "models").iterdir()) == ["a" * 24, "b" * 24, "mine"]
+
+
+def test_statistics_that_are_used_again_count_as_new(tmp_path):
+    requests = []
+    cache = StatisticsCache(tmp_path, lambda _: [], lambda size, variant: [variant])
+    path = tmp_path / f"{short_hash(['', requests_text(requests)])}.npz"
+    write_statistics(path, ActivationStatistics({}, {}), requests)
+    os.utime(path, (0, 0))
+    cache.collect(None, requests, None, "")
+    assert path.stat().st_mtime > 0
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x"])

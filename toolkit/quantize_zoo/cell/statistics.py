@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import openvino as ov
@@ -46,6 +47,8 @@ class StatisticsCache:
         path = self._folder / f"{short_hash([*self._depends_on(size, variant), requests_text(requests)])}.npz"
         known = read_statistics(path, requests)
         if known is not None:
+            with suppress(OSError):  # it is somebody else's, and stays as long as that uses it
+                path.touch()  # so that prune knows when it was used last
             return known
         collected = collect_statistics(model, requests, self._samples(size))
         try:

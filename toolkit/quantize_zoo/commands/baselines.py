@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,22 +20,12 @@ from quantize_zoo.commands.options import (
 from quantize_zoo.commands.output import show
 from quantize_zoo.commands.places import existing_store, new_or_existing_store
 from quantize_zoo.commands.tables import Listing
-from quantize_zoo.config import GateConfig, cell_label, load_matrix
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.gate import check_level, checks_a_cell
-from quantize_zoo.matrix import accept as accept_cells
-from quantize_zoo.matrix import (
-    baseline_rows,
-    export_baselines,
-    import_baselines,
-    read_exported,
-    taken_unverified,
-    unresolved,
-)
-from quantize_zoo.report import report_of
-from quantize_zoo.report.acceptance import accepted_misses, left_out
-from quantize_zoo.report.place import DEFAULT_REPORTS
-from quantize_zoo.store import RunRecord
+from quantize_zoo.terms import DEFAULT_REPORTS
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import GateConfig
+    from quantize_zoo.store import RunRecord
 
 
 def accept(
@@ -47,6 +37,13 @@ def accept(
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Make a run's cells the baseline that later runs are held against."""
+    from quantize_zoo.config import cell_label
+    from quantize_zoo.gate import check_level
+    from quantize_zoo.matrix import accept as accept_cells
+    from quantize_zoo.matrix import taken_unverified, unresolved
+    from quantize_zoo.report import report_of
+    from quantize_zoo.report.acceptance import accepted_misses, left_out
+
     opened = existing_store(store, reports)
     run = opened.load_run(run_id)
     report_of(run, opened, reports)  # a store that does not tell all of it is refused before anything is written
@@ -65,6 +62,9 @@ def accept(
 
 def _gate_of(run: RunRecord) -> tuple[GateConfig, int]:
     """Return what the gate of a run's matrix allows, and its checks of a cell; the default's if it cannot be read."""
+    from quantize_zoo.config import GateConfig, load_matrix
+    from quantize_zoo.gate import checks_a_cell
+
     try:
         matrix = load_matrix(Path(run.matrix))
     except QuantizeZooError:
@@ -79,6 +79,8 @@ def show_baselines(
     as_json: JsonOption = False,
 ) -> None:
     """List the baselines: what, when, by whom and why."""
+    from quantize_zoo.matrix import baseline_rows
+
     rows = baseline_rows(existing_store(store, reports), history=history)
     if as_json:
         print(json.dumps(rows))
@@ -114,6 +116,8 @@ def export_to(
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Write the baselines with their models into a folder, to commit or to move them."""
+    from quantize_zoo.matrix import export_baselines
+
     say(f"{export_baselines(existing_store(store, reports), reports, folder)} exported to {folder}")
 
 
@@ -123,6 +127,8 @@ def import_from(
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Accept the baselines of a folder."""
+    from quantize_zoo.matrix import import_baselines, read_exported
+
     found = read_exported(folder)
     say(f"{import_baselines(new_or_existing_store(store, reports), reports, folder, found)} imported")
 

@@ -7,7 +7,7 @@ import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,21 +15,12 @@ from rich.console import Console
 from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import JsonOption, ReportsOption, StoreOption
 from quantize_zoo.commands.places import existing_store, matrix_to_run, writable
-from quantize_zoo.matrix import (
-    Bisection,
-    CommitNights,
-    Over,
-    baseline_of,
-    bisect_commits,
-    bisect_releases,
-    limits_of,
-    planned_cell,
-)
-from quantize_zoo.progress import ConsoleProgress
-from quantize_zoo.report import Origin, answer_line, render_bisection_json, report_of, write_bisection, write_reports
-from quantize_zoo.report.place import DEFAULT_REPORTS
-from quantize_zoo.scoring import find_checker
-from quantize_zoo.store import RunRecord, Store
+from quantize_zoo.terms import DEFAULT_REPORTS, Over
+
+if TYPE_CHECKING:
+    from quantize_zoo.matrix import Bisection
+    from quantize_zoo.report import Origin
+    from quantize_zoo.store import RunRecord, Store
 
 _NOT_NARROWED = 3
 
@@ -49,6 +40,18 @@ def bisect(
     as_json: JsonOption = False,
 ) -> None:
     """Find the release or the commit that a regression came with, by the gate's own verdicts."""
+    from quantize_zoo.matrix import (
+        CommitNights,
+        baseline_of,
+        bisect_commits,
+        bisect_releases,
+        limits_of,
+        planned_cell,
+    )  # fmt: skip
+    from quantize_zoo.progress import ConsoleProgress
+    from quantize_zoo.report import Origin, write_bisection
+    from quantize_zoo.scoring import find_checker
+
     opened = existing_store(store, reports)
     loaded = matrix_to_run(matrix or Path(opened.load_run().matrix), [], [], {})
     newest = opened.load_run() if opened.newest_run() else None
@@ -76,11 +79,15 @@ def bisect(
 
 
 def _write_night(run: RunRecord, store: Store, reports: Path) -> None:
+    from quantize_zoo.report import report_of, write_reports
+
     write_reports(report_of(run, store, reports), reports / run.id, newest=False)
 
 
 def _hand_over(found: Bisection, origin: Origin, folder: Path, *, as_json: bool) -> None:
     """Print the answers, and exit: 3 where one is not narrowed down to neighbours."""
+    from quantize_zoo.report import answer_line, render_bisection_json
+
     if as_json:
         print(render_bisection_json(found, origin), end="")
     else:

@@ -7,17 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from quantize_zoo import __version__
 from quantize_zoo.commands.lines import say
 from quantize_zoo.commands.options import JsonOption
 from quantize_zoo.errors import ConfigurationError
-from quantize_zoo.scoring import (
-    available_devices,
-    available_instruction_sets,
-    describe_environment,
-    find_checker,
-    install_overlay,
-)
 
 InstallOption = Annotated[
     bool, typer.Option("--install-checker", help="Install openvino-dev's accuracy checker if there is none.")
@@ -26,6 +18,14 @@ InstallOption = Annotated[
 
 def doctor(install_checker: InstallOption = False, as_json: JsonOption = False) -> None:
     """Tell what this machine has, and how to get what is missing."""
+    from quantize_zoo import __version__
+    from quantize_zoo.scoring import (
+        available_devices,
+        available_instruction_sets,
+        describe_environment,
+        install_overlay,
+    )  # fmt: skip
+
     checker, problem = _look_for_checker()
     if problem is not None and install_checker:
         install_overlay()
@@ -57,6 +57,8 @@ def doctor(install_checker: InstallOption = False, as_json: JsonOption = False) 
 
 
 def _look_for_checker() -> tuple[str | None, ConfigurationError | None]:
+    from quantize_zoo.scoring import find_checker
+
     try:
         found = find_checker()
     except ConfigurationError as error:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantize_zoo.cell.inspection import inspect_model
 from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.config import MatrixConfig, devices_of, schema_path
 from quantize_zoo.errors import ConfigurationError
-from quantize_zoo.matrix import expand
-from quantize_zoo.scoring import read_definitions
-from quantize_zoo.zoo import (
-    Finding,
-    check_checker_file,
-    definitions_file,
-    is_checker_file,
-    write_starter,
-    zoo_checker_files,
-)
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import MatrixConfig
+    from quantize_zoo.zoo import Finding
 
 _NOTHING_USABLE = 2
 
@@ -32,6 +24,9 @@ def init(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file, an IR, or what else OpenVINO reads.")],
 ) -> None:
     """Write a model's YAML to start from, by looking at the model."""
+    from quantize_zoo.config import schema_path
+    from quantize_zoo.zoo import write_starter
+
     written = write_starter(model, str(schema_path("model")))
     say(f"{written}: fill in the lines with TODO, then run: quantize-zoo check {written}")
 
@@ -47,6 +42,10 @@ def check(
 
     Of each model a sample is read and goes through the FP32 model, the adapter and the metrics.
     """
+    from quantize_zoo.matrix import expand
+    from quantize_zoo.scoring import read_definitions
+    from quantize_zoo.zoo import check_checker_file, definitions_file, is_checker_file, zoo_checker_files
+
     if open_model_zoo or (matrix is not None and is_checker_file(matrix)):
         files = list(zoo_checker_files()) if open_model_zoo or matrix is None else [matrix]
         shared = read_definitions(definitions or (definitions_file() if open_model_zoo else None))
@@ -66,6 +65,9 @@ def check(
 
 def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
     """Look at every model of a matrix; print all that is wrong, and end with exit status 2 if anything is."""
+    from quantize_zoo.cell.inspection import inspect_model
+    from quantize_zoo.config import devices_of
+
     wrong: list[ConfigurationError] = []
     for model in matrix.models:
         targets = (each for each in matrix.devices if not each.models or model.name in each.models)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from quantize_zoo.config.numbers import LARGEST, MOST_MINUTES, MOST_TRIALS, MOST_WORKERS
+from quantize_zoo.terms import LARGEST, MOST_MINUTES, MOST_TRIALS, MOST_WORKERS
 
 CLUSTER = "Dask"
 

@@ -7,19 +7,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
 
 from quantize_zoo.commands.lines import tell
 from quantize_zoo.commands.tables import Listing, print_listing
-from quantize_zoo.config import Notify
-from quantize_zoo.matrix import PlannedCell, expected_seconds
-from quantize_zoo.report import RunReport, workflow_commands, write_reports
-from quantize_zoo.report.json_document import json_value
-from quantize_zoo.report.webhook import tell_webhook
-from quantize_zoo.report.wording import interval, latency_figures, percent_interval
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import Notify
+    from quantize_zoo.matrix import PlannedCell
+    from quantize_zoo.report import RunReport
 
 
 def tell_if_wrong(problem: str) -> None:
@@ -35,6 +34,8 @@ def show(listing: Listing) -> None:
 
 def tell_plan(planned: Sequence[PlannedCell], *, as_json: bool) -> None:
     """Print what each cell of a run would do, and how long all of them are expected to take."""
+    from quantize_zoo.matrix import expected_seconds
+
     if as_json:
         fields = ("method", "trials", "seconds", "why")
         rows = [{"cell": each.cell.key.label, **{name: getattr(each, name) for name in fields}} for each in planned]
@@ -58,6 +59,9 @@ def _minutes(seconds: float | None) -> str:
 
 def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify | None = None) -> NoReturn:
     """Write a run's reports, print its figures, tell the webhook if there is one, and exit with the run's status."""
+    from quantize_zoo.report import workflow_commands, write_reports
+    from quantize_zoo.report.json_document import json_value
+
     report = write_reports(report, folder, newest=report.newest)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in workflow_commands(report):
@@ -68,11 +72,15 @@ def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify 
         show(_listing(report))
     tell(f"report: {folder / 'index.html'}")
     if notify is not None:
+        from quantize_zoo.report.webhook import tell_webhook
+
         tell_if_wrong(tell_webhook(notify, report, folder / "index.html"))
     raise typer.Exit(report.exit_status)
 
 
 def _listing(report: RunReport) -> Listing:
+    from quantize_zoo.report.wording import interval, latency_figures, percent_interval
+
     gate = ["baseline"] if any(cell.gate_status for cell in report.cells) else []
     rows: list[list[str]] = []
     for cell in report.cells:

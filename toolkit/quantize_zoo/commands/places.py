@@ -6,18 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantize_zoo import errors
-from quantize_zoo.cell.inspection import require_models
-from quantize_zoo.cell.nncf import require_nncf
-from quantize_zoo.config import MatrixConfig, default_matrix_path, load_matrix
-from quantize_zoo.report.place import default_store
-from quantize_zoo.scoring import require_properties
-from quantize_zoo.store import CellRecord, RunRecord, Store
 from quantize_zoo.text.files import made
 from quantize_zoo.text.paths import is_file, why_no_folder
-from quantize_zoo.zoo import complete_matrix
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import MatrixConfig
+    from quantize_zoo.store import CellRecord, RunRecord, Store
 
 
 def matrix_at(
@@ -28,6 +25,10 @@ def matrix_at(
     definitions: Path | None = None,
 ) -> MatrixConfig:
     """Load a matrix, apply the command line's choices, and validate the checker's configurations."""
+    from quantize_zoo.config import default_matrix_path, load_matrix
+    from quantize_zoo.scoring import require_properties
+    from quantize_zoo.zoo import complete_matrix
+
     if definitions is not None and not is_file(definitions):
         raise errors.file_missing(definitions, "--definitions", beside=False)
     matrix = load_matrix(path or default_matrix_path())
@@ -37,6 +38,8 @@ def matrix_at(
         matrix = matrix.with_definitions(definitions)
     matrix = complete_matrix(matrix)
     if "nncf" in matrix.references:
+        from quantize_zoo.cell.nncf import require_nncf
+
         require_nncf()
     return matrix.with_optimizer(changes)
 
@@ -49,6 +52,8 @@ def matrix_to_run(
     definitions: Path | None = None,
 ) -> MatrixConfig:
     """Do the same for a command that goes on with the models, which are looked at."""
+    from quantize_zoo.cell.inspection import require_models
+
     matrix = matrix_at(path, models, devices, changes, definitions)
     require_models(matrix.models)
     return matrix
@@ -72,12 +77,18 @@ def writable(folder: Path, option: str = "--reports") -> Iterator[None]:
 
 def new_or_existing_store(store: str | None, reports: Path) -> Store:
     """Open the store, which is made where there is none, and the folder for reports with it."""
+    from quantize_zoo.report.place import default_store
+    from quantize_zoo.store import Store
+
     with writable(reports):
         return Store(default_store(reports) if store is None else store)
 
 
 def existing_store(store: str | None, reports: Path) -> Store:
     """Open the store of earlier runs."""
+    from quantize_zoo.report.place import default_store
+    from quantize_zoo.store import Store
+
     if store is None and why_no_folder(reports):
         raise errors.no_reports(reports)
     return Store(default_store(reports) if store is None else store, new=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,10 +13,10 @@ from quantize_zoo.commands.options import SeedOption
 from quantize_zoo.commands.output import hand_over
 from quantize_zoo.commands.places import writable
 from quantize_zoo.commands.running import run_matrix_in
-from quantize_zoo.config import PotJob, PotOptions, load_pot, pot_of_options
-from quantize_zoo.config.pot import check_options
-from quantize_zoo.matrix import copy_model, pot_matrix, quantize_once, require_usable, with_weights_beside
 from quantize_zoo.text.slugs import slug
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import PotJob
 
 LogLevel = Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 _QUIET = ("CRITICAL", "ERROR")
@@ -75,6 +75,9 @@ def pot(
     data_type: Annotated[Literal["image"], _ignored(help="Images are all that POT made.")] = "image",
 ) -> None:
     """Run a configuration of POT, or POT's command line, as it is."""
+    from quantize_zoo.config import PotOptions, load_pot, pot_of_options
+    from quantize_zoo.config.pot import check_options
+
     if config is not None and path is not None:
         raise typer.BadParameter("a configuration is named twice", param_hint="--config")
     given = dict(zip(_INSTEAD, (progress_bar, stream_output, keep_uncompressed_weights, generate_data), strict=True))
@@ -89,6 +92,8 @@ def pot(
 
 
 def _run(job: PotJob, output_dir: Path, log_level: LogLevel, seed: int, *, direct: bool, evaluate: bool) -> None:
+    from quantize_zoo.matrix import copy_model, pot_matrix, quantize_once, require_usable, with_weights_beside
+
     def warn(text: str) -> None:
         if log_level not in _QUIET:
             tell(f"warning: {text}")

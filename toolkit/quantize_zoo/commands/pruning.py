@@ -9,9 +9,7 @@ import typer
 from quantize_zoo.commands.lines import say
 from quantize_zoo.commands.options import ReportsOption, StoreOption
 from quantize_zoo.commands.places import existing_store
-from quantize_zoo.config.numbers import LARGEST
-from quantize_zoo.matrix import prune as prune_history
-from quantize_zoo.report.place import DEFAULT_REPORTS
+from quantize_zoo.terms import DEFAULT_REPORTS, LARGEST
 
 
 def prune(
@@ -22,6 +20,8 @@ def prune(
     store: StoreOption = None,
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
-    """Remove old runs with their reports, and what only they needed: folders, trials, files of former baselines."""
+    """Remove old runs with their reports, and what only they needed: folders, trials, models, former baselines."""
+    from quantize_zoo.matrix import prune as prune_history
+
     opened = existing_store(store, reports)
     say(prune_history(opened, reports, keep_nights, keep_baselines=keep_baselines).text)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -36,23 +36,14 @@ from quantize_zoo.commands.options import (
 )
 from quantize_zoo.commands.output import hand_over, tell_if_wrong, tell_plan
 from quantize_zoo.commands.places import existing_store, matrix_to_run, new_or_existing_store
-from quantize_zoo.config import MatrixConfig, Retention, TrialsLoadMethod
-from quantize_zoo.engines import (
-    ROLES,
-    ClusterOptions,
-    Engine,
-    LatencyMode,
-    LocalEngine,
-    SchedulerAddress,
-    find_scheduler,
-)
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.matrix import NIGHTS_LOOKED_AT, PlannedCell, expand, plan_night, prune, run_in
-from quantize_zoo.progress import ConsoleProgress
-from quantize_zoo.report import RunReport, report_of
-from quantize_zoo.report.place import DEFAULT_REPORTS, default_store_file
-from quantize_zoo.report.webhook import address_problem
-from quantize_zoo.scoring import find_checker
+from quantize_zoo.terms import DEFAULT_REPORTS, LatencyMode, TrialsLoadMethod
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import MatrixConfig, Retention
+    from quantize_zoo.engines import Engine, SchedulerAddress
+    from quantize_zoo.matrix import PlannedCell
+    from quantize_zoo.report import RunReport
 
 ExecutorName = Literal["local", "dask"]
 
@@ -86,6 +77,8 @@ def run(
     insecure: InsecureOption = False,
 ) -> None:
     """Tune, score and report every cell of a matrix."""
+    from quantize_zoo.engines import ClusterOptions, find_scheduler
+
     cluster = ClusterOptions(scheduler, scheduler_file, workers, tls_ca_file, tls_cert, tls_key, insecure)
     if executor == "local" and cluster != ClusterOptions():
         raise errors.needs_dask()
@@ -94,6 +87,8 @@ def run(
     chosen = {key: value for key, value in changes.items() if value}
     loaded = matrix_to_run(matrix, models or [], devices or [], chosen, definitions)
     if loaded.notify is not None:
+        from quantize_zoo.report.webhook import address_problem
+
         tell_if_wrong(address_problem(loaded.notify))
     if dry_run:
         tell_plan(_planned_in(reports, loaded, store), as_json=as_json)
@@ -121,6 +116,9 @@ def worker(
     insecure: InsecureOption = False,
 ) -> None:
     """Be a worker of a Dask cluster that runs cells."""
+    from quantize_zoo.engines import ROLES, ClusterOptions, find_scheduler
+    from quantize_zoo.scoring import find_checker
+
     dask = _import_dask()
     roles = tuple(each.strip() for each in role.split(","))
     wrong = [each for each in roles if each not in ROLES]
@@ -136,6 +134,12 @@ def run_matrix_in(
     reports: Path, matrix: MatrixConfig, store: str | None, seed: int, cluster: Engine | None = None
 ) -> tuple[RunReport, Path]:
     """Run a matrix here, or on a cluster; return its report and the folder where that belongs."""
+    from quantize_zoo.engines import LocalEngine
+    from quantize_zoo.matrix import run_in
+    from quantize_zoo.progress import ConsoleProgress
+    from quantize_zoo.report import report_of
+    from quantize_zoo.scoring import find_checker
+
     find_checker()
     opened = new_or_existing_store(store, reports)
     command = shlex.join(["quantize-zoo", *sys.argv[1:]])
@@ -147,6 +151,9 @@ def run_matrix_in(
 
 def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[PlannedCell]:
     """Return what a run would do here, by what the store has of the nights before; nothing is written."""
+    from quantize_zoo.matrix import NIGHTS_LOOKED_AT, expand, plan_night
+    from quantize_zoo.report.place import default_store_file
+
     first = store is None and not default_store_file(reports).exists()
     limit = matrix.max_minutes_a_night
     history = {} if first else existing_store(store, reports).past_nights(NIGHTS_LOOKED_AT)
@@ -155,6 +162,8 @@ def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[
 
 def _retain(retention: Retention, store: str | None, reports: Path) -> None:
     """Remove what the matrix does not keep; where that fails, the run's own report is not the worse for it."""
+    from quantize_zoo.matrix import prune
+
     try:
         pruned = prune(
             existing_store(store, reports), reports, retention.keep_nights, keep_baselines=retention.keep_baselines

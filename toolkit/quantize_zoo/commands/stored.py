@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,27 +21,13 @@ from quantize_zoo.commands.options import (
 from quantize_zoo.commands.output import hand_over, show
 from quantize_zoo.commands.places import cell_of, existing_store, matrix_to_run, writable
 from quantize_zoo.commands.tables import Listing
-from quantize_zoo.config import GateConfig
-from quantize_zoo.config.numbers import LARGEST
-from quantize_zoo.engines import LocalEngine
-from quantize_zoo.matrix import (
-    Compared,
-    Pair,
-    as_baselines,
-    compare_pairs,
-    expand,
-    export_trial,
-    models_folder,
-    pairs_of_files,
-    pairs_of_runs,
-    with_comparison,
-)
-from quantize_zoo.report import make_run_report, report_of, write_reports
-from quantize_zoo.report.json_document import check_document, json_value
-from quantize_zoo.report.place import DEFAULT_REPORTS, find_place
-from quantize_zoo.report.wording import interval, latency_figures, optional, percent
+from quantize_zoo.terms import DEFAULT_REPORTS, LARGEST
 from quantize_zoo.text.paths import is_file, is_program
 from quantize_zoo.text.plain import json_text
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import GateConfig
+    from quantize_zoo.matrix import Compared, Pair
 
 
 def report(
@@ -51,6 +37,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Render a stored run again."""
+    from quantize_zoo.report import report_of
+
     opened = existing_store(store, reports)
     rendered = report_of(opened.load_run(run_id), opened, reports)
     hand_over(rendered, reports / rendered.run.id, as_json=as_json)
@@ -64,9 +52,14 @@ def trials(
     as_json: JsonOption = False,
 ) -> None:
     """List the stored trials of a run's cells."""
+    from quantize_zoo.report.wording import interval, latency_figures, optional, percent
+
     record = existing_store(store, reports).load_run(run_id)
     chosen = [cell_of(record, name, "--cells") for name in cells or []] or list(record.cells)
     if as_json:
+        from quantize_zoo.report import make_run_report
+        from quantize_zoo.report.json_document import json_value
+
         cells_of_run = json_value(make_run_report(record))["cells"]
         found = {each["name"]: each["trials"] for each in cells_of_run}
         print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))
@@ -98,6 +91,9 @@ def export(
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Write the best model of a cell, or any trial's, as IR with the configuration that made it."""
+    from quantize_zoo.engines import LocalEngine
+    from quantize_zoo.matrix import expand, export_trial
+
     record = existing_store(store, reports).load_run(run_id)
     chosen = cell_of(record, cell, "CELL")
     if trial is None and chosen.final is None:
@@ -124,6 +120,18 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two model files, or the best models of two runs, side by side on this machine."""
+    from quantize_zoo.engines import LocalEngine
+    from quantize_zoo.matrix import (
+        as_baselines,
+        compare_pairs,
+        models_folder,
+        pairs_of_files,
+        pairs_of_runs,
+        with_comparison,
+    )  # fmt: skip
+    from quantize_zoo.report import make_run_report, write_reports
+    from quantize_zoo.report.place import find_place
+
     if baseline_python is not None and not is_file(baseline_python):
         raise errors.file_missing(baseline_python, "--baseline-python", beside=False)
     if baseline_python is not None and not is_program(baseline_python):
@@ -157,6 +165,8 @@ def compare(
 
 def _tell_comparison(found: list[Compared], *, as_json: bool) -> None:
     """Print the checks; the exit status is the gate's."""
+    from quantize_zoo.report.json_document import check_document
+
     statuses = {check.status for compared in found for check in compared.checks}
     if as_json:
         print(json_text([{"cell": each.cell, "checks": list(map(check_document, each.checks))} for each in found]))

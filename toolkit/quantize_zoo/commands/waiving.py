@@ -11,8 +11,6 @@ import typer
 from quantize_zoo import errors
 from quantize_zoo.commands.lines import say
 from quantize_zoo.commands.places import matrix_at
-from quantize_zoo.config import WAIVED_CHECKS, Waiver, add_waiver, default_matrix_path
-from quantize_zoo.matrix import expand
 
 
 def waive(
@@ -23,6 +21,9 @@ def waive(
     matrix: Annotated[Path | None, typer.Option(help="The matrix; default: the embedded zoo.")] = None,
 ) -> None:
     """Write a waiver into a matrix: a known regression is no alarm until a date, and is shown as waived."""
+    from quantize_zoo.config import WAIVED_CHECKS, Waiver, add_waiver, default_matrix_path
+    from quantize_zoo.matrix import expand
+
     path = matrix or default_matrix_path()
     cells = [each.key.label for each in expand(matrix_at(path, [], [], {}))]
     if cell not in cells:

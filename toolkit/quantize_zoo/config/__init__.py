@@ -1,50 +1,57 @@
 """Text into values: the YAML of models, matrices and hardware; every error names file, line and key."""
 
-from quantize_zoo.config.compression import (
-    BiasCorrection,
-    CompressionParams,
-    FastBiasCorrection,
-    SaturationFix,
-    TunableQuantizationParams,
-)
-from quantize_zoo.config.estimators import (
-    Aggregator,
-    EstimatorPreset,
-    MaxParams,
-    MinParams,
-    RangeEstimatorParams,
-    StatisticType,
-    TensorParams,
-)
-from quantize_zoo.config.fleet import FleetSpec, devices_of
-from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
-from quantize_zoo.config.hardware import (
-    Granularity,
-    HardwareConfig,
-    Mode,
-    OperationRule,
-    QuantizationConfig,
-    WeightCompression,
-    load_hardware,
-)
-from quantize_zoo.config.keys import CellKey, cell_label, first_twins, is_on, without_cpu
-from quantize_zoo.config.locations import default_matrix_path, hardware_path, schema_path
-from quantize_zoo.config.matrix import MatrixConfig, load_matrix
-from quantize_zoo.config.model import (
-    BenchmarkParams,
-    DeviceSpec,
-    GiveBack,
-    InstructionSet,
-    ModelConfig,
-    OptimizerParams,
-    TrialsLoadMethod,
-    load_model_config,
-)
-from quantize_zoo.config.notify import Notify
-from quantize_zoo.config.pot import PotJob, PotOptions, load_pot, load_pot_compression, pot_of_options
-from quantize_zoo.config.retention import Retention
-from quantize_zoo.config.stages import Stage, former_stages, search_stages
-from quantize_zoo.config.waiving import add_waiver, takes_waivers
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quantize_zoo.config.compression import (
+        BiasCorrection,
+        CompressionParams,
+        FastBiasCorrection,
+        SaturationFix,
+        TunableQuantizationParams,
+    )
+    from quantize_zoo.config.estimators import (
+        Aggregator,
+        EstimatorPreset,
+        MaxParams,
+        MinParams,
+        RangeEstimatorParams,
+        StatisticType,
+        TensorParams,
+    )
+    from quantize_zoo.config.fleet import FleetSpec, devices_of
+    from quantize_zoo.config.gate import WAIVED_CHECKS, GateConfig, Runtime, Waiver
+    from quantize_zoo.config.hardware import (
+        Granularity,
+        HardwareConfig,
+        Mode,
+        OperationRule,
+        QuantizationConfig,
+        WeightCompression,
+        load_hardware,
+    )
+    from quantize_zoo.config.keys import CellKey, cell_label, first_twins, is_on, without_cpu
+    from quantize_zoo.config.locations import default_matrix_path, hardware_path, schema_path
+    from quantize_zoo.config.matrix import MatrixConfig, load_matrix
+    from quantize_zoo.config.model import (
+        BenchmarkParams,
+        DeviceSpec,
+        GiveBack,
+        InstructionSet,
+        ModelConfig,
+        OptimizerParams,
+        load_model_config,
+    )
+    from quantize_zoo.config.notify import Notify
+    from quantize_zoo.config.pot import PotJob, PotOptions, load_pot, load_pot_compression, pot_of_options
+    from quantize_zoo.config.retention import Retention
+    from quantize_zoo.config.stages import Stage, former_stages, search_stages
+    from quantize_zoo.config.waiving import add_waiver, takes_waivers
+    from quantize_zoo.terms import TrialsLoadMethod
+else:
+    from quantize_zoo.exports import exports_of
+
+    __getattr__ = exports_of(__name__)
 
 __all__ = [
     "WAIVED_CHECKS",

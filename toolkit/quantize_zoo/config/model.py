@@ -41,9 +41,9 @@ from quantize_zoo.config.numbers import (
 )
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
+from quantize_zoo.terms import TrialsLoadMethod
 from quantize_zoo.text.paths import is_file, is_folder
 
-TrialsLoadMethod = Literal["cold_start", "warm_start", "fine_tune", "eval"]
 InferencePrecision = Literal["f32", "bf16", "f16"]
 # oneDNN's names, as its environment variable ONEDNN_MAX_CPU_ISA takes them.
 InstructionSet = Literal[

@@ -10,11 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-MOST_TRIALS = 1_000_000
-MOST_MINUTES = 525_600  # a year
+from quantize_zoo.terms import LARGEST, MOST_MINUTES, MOST_TRIALS
+
 MOST_MODELS, MOST_DEVICES = 10_000, 1_000  # of a matrix
-MOST_WORKERS = 1024  # that this machine starts
-LARGEST = 2**31 - 1  # what a database's integer holds
 _MOST_PERCENT = 10_000
 _MOST_RATIO = 10_000
 _MOST_WEIGHT = 1_000_000

@@ -13,7 +13,6 @@ from quantize_zoo import errors
 from quantize_zoo.text.documents import LimitError, file_bytes, file_text
 from quantize_zoo.text.from_json import parse_json
 
-LatencyMode = Literal["master", "peer"]
 Role = Literal["accuracy", "latency"]
 ROLES: tuple[Role, ...] = ("accuracy", "latency")
 _SCHEMES = ("tcp", "tls")

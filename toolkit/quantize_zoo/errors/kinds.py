@@ -64,11 +64,13 @@ def message_of(error: BaseException) -> str:
     """Return the line of a library's error that says what is wrong.
 
     It is the last one of OpenVINO's: those before it name the source that threw. Where pybind refuses the arguments of
-    a call, it lists every signature and then the arguments' own texts; it is the first one there. An error of ours says
-    what is wrong.
+    a call, it lists every signature and then the arguments' own texts; it is the first one there. OpenCV quotes what it
+    says over several lines, and has it apart from the source. An error of ours says what is wrong.
     """
     if isinstance(error, QuantizeZooError):
         return error.what
+    if type(error).__module__ == "cv2" and isinstance(said := getattr(error, "err", None), str):
+        return " ".join(said.replace(">", " ").split())
     lines = [line.strip() for line in str(error).splitlines() if any(map(str.isalnum, line))]
     if not lines:
         return type(error).__name__

@@ -1,45 +1,52 @@
 """Facts about an ``openvino.Model``: what can be quantized, where FakeQuantize goes, how it is read and written."""
 
-from quantize_zoo.graph.bodies import Branch, branches_by_operation, ordered_operations
-from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
-from quantize_zoo.graph.constants import constant_of, set_constant
-from quantize_zoo.graph.files import content_hash, read_model, require_model, save_model, weights_file_bytes
-from quantize_zoo.graph.ignored import ignored_operations
-from quantize_zoo.graph.integer_weights import weights_bytes, with_integer_weights
-from quantize_zoo.graph.layers import (
-    common_layers,
-    in_passes,
-    layers_before,
-    layers_of,
-    with_bodies,
-    with_layer_results,
-    with_other_rounding,
-)
-from quantize_zoo.graph.normalization import normalizes_input
-from quantize_zoo.graph.operations import (
-    Bias,
-    WeightPoint,
-    constant_value,
-    data_path,
-    find_bias,
-    find_normalized_bias,
-    hardware_type,
-    nodes_by_name,
-    output_channel_axis,
-)
-from quantize_zoo.graph.opset import Node, Output
-from quantize_zoo.graph.placement import find_placement
-from quantize_zoo.graph.points import (
-    ActivationPoint,
-    Placement,
-    QuantizableOperation,
-    RecurrentScale,
-    UnifiedScale,
-    shared_configs,
-)
-from quantize_zoo.graph.regions import owners
-from quantize_zoo.graph.sameness import same_model
-from quantize_zoo.graph.signature import ranges_hash, structural_signature
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quantize_zoo.graph.bodies import Branch, branches_by_operation, ordered_operations
+    from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
+    from quantize_zoo.graph.constants import constant_of, set_constant
+    from quantize_zoo.graph.files import content_hash, read_model, require_model, save_model, weights_file_bytes
+    from quantize_zoo.graph.ignored import ignored_operations
+    from quantize_zoo.graph.integer_weights import weights_bytes, with_integer_weights
+    from quantize_zoo.graph.layers import (
+        common_layers,
+        in_passes,
+        layers_before,
+        layers_of,
+        with_bodies,
+        with_layer_results,
+        with_other_rounding,
+    )
+    from quantize_zoo.graph.normalization import normalizes_input
+    from quantize_zoo.graph.operations import (
+        Bias,
+        WeightPoint,
+        constant_value,
+        data_path,
+        find_bias,
+        find_normalized_bias,
+        hardware_type,
+        nodes_by_name,
+        output_channel_axis,
+    )
+    from quantize_zoo.graph.opset import Node, Output
+    from quantize_zoo.graph.placement import find_placement
+    from quantize_zoo.graph.points import (
+        ActivationPoint,
+        Placement,
+        QuantizableOperation,
+        RecurrentScale,
+        UnifiedScale,
+        shared_configs,
+    )
+    from quantize_zoo.graph.regions import owners
+    from quantize_zoo.graph.sameness import same_model
+    from quantize_zoo.graph.signature import ranges_hash, structural_signature
+else:
+    from quantize_zoo.exports import exports_of
+
+    __getattr__ = exports_of(__name__)
 
 __all__ = [
     "ActivationPoint",

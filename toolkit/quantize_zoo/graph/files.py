@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import openvino as ov
 from defusedxml import ElementTree
-from openvino.frontend import FrontEndManager
 
 from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.text.files import drafts_for, place
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 _STANDARD_ERROR = 2
 
@@ -29,6 +31,8 @@ def read_model(path: Path) -> ov.Model:
 
     """
     try:
+        import openvino as ov
+
         with _quietly():
             return core().read_model(path) if path.suffix == ".xml" else ov.convert_model(path)
     except Exception as error:  # OpenVINO raises RuntimeError and others, by release and frontend
@@ -47,6 +51,8 @@ def require_model(path: Path, where: str) -> None:
 
     """
     try:
+        from openvino.frontend import FrontEndManager
+
         with _quietly():
             if FrontEndManager().load_by_model(str(path)) is None and not _is_for_torch(path):
                 raise ValueError("it is in none of the formats that OpenVINO reads")
@@ -107,6 +113,8 @@ def save_model(model: ov.Model, path: Path) -> None:
     """
     try:
         with drafts_for(path.parent) as drafts:
+            import openvino as ov
+
             ov.save_model(model, drafts / path.name, compress_to_fp16=False)
             place(drafts, path.parent, [each.name for each in sorted(drafts.iterdir())])  # the weights first
     except Exception as error:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from quantize_zoo.config import Mode, QuantizationConfig, WeightCompression
-from quantize_zoo.graph.operations import WeightPoint
+
+if TYPE_CHECKING:
+    from quantize_zoo.graph.operations import WeightPoint
 
 _MODES: tuple[Mode, ...] = ("symmetric", "asymmetric")
 

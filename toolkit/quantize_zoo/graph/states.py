@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openvino as ov
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 Inputs = Mapping[str, NDArray[Any]]
 

@@ -1,37 +1,44 @@
 """The matrix: its cells, the night in which they are run, and what is done with stored runs."""
 
-from quantize_zoo.matrix.baselines import (
-    accept,
-    baseline_rows,
-    baselines_folder,
-    export_baselines,
-    import_baselines,
-    models_folder,
-    read_exported,
-    taken_unverified,
-)
-from quantize_zoo.matrix.bisection import Answer, Bisection, Over, Step, baseline_of, planned_cell
-from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits, limits_of
-from quantize_zoo.matrix.compare import (
-    Compared,
-    Pair,
-    as_baselines,
-    compare_pairs,
-    pairs_of_files,
-    pairs_of_runs,
-    with_comparison,
-)
-from quantize_zoo.matrix.expansion import expand
-from quantize_zoo.matrix.export import copy_model, export_trial
-from quantize_zoo.matrix.night import run_in
-from quantize_zoo.matrix.observer import RunObserver
-from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected_seconds, plan_night
-from quantize_zoo.matrix.pot import quantize_once
-from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
-from quantize_zoo.matrix.pot_search import pot_matrix
-from quantize_zoo.matrix.release_bisection import bisect_releases
-from quantize_zoo.matrix.resolutions import unresolved
-from quantize_zoo.matrix.retention import Pruned, prune
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quantize_zoo.matrix.baselines import (
+        accept,
+        baseline_rows,
+        baselines_folder,
+        export_baselines,
+        import_baselines,
+        models_folder,
+        read_exported,
+        taken_unverified,
+    )
+    from quantize_zoo.matrix.bisection import Answer, Bisection, Step, baseline_of, planned_cell
+    from quantize_zoo.matrix.commit_bisection import CommitNights, bisect_commits, limits_of
+    from quantize_zoo.matrix.compare import (
+        Compared,
+        Pair,
+        as_baselines,
+        compare_pairs,
+        pairs_of_files,
+        pairs_of_runs,
+        with_comparison,
+    )
+    from quantize_zoo.matrix.expansion import expand
+    from quantize_zoo.matrix.export import copy_model, export_trial
+    from quantize_zoo.matrix.night import run_in
+    from quantize_zoo.matrix.observer import RunObserver
+    from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected_seconds, plan_night
+    from quantize_zoo.matrix.pot import quantize_once
+    from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
+    from quantize_zoo.matrix.pot_search import pot_matrix
+    from quantize_zoo.matrix.release_bisection import bisect_releases
+    from quantize_zoo.matrix.resolutions import unresolved
+    from quantize_zoo.matrix.retention import Pruned, prune
+else:
+    from quantize_zoo.exports import exports_of
+
+    __getattr__ = exports_of(__name__)
 
 __all__ = [
     "NIGHTS_LOOKED_AT",
@@ -39,7 +46,6 @@ __all__ = [
     "Bisection",
     "CommitNights",
     "Compared",
-    "Over",
     "Pair",
     "PlannedCell",
     "Pruned",

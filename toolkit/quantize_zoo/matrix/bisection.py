@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from quantize_zoo import errors, interrupts
 from quantize_zoo.cell import Cell
@@ -18,8 +17,8 @@ from quantize_zoo.gate import Check
 from quantize_zoo.gate.bisection import CheckName, Found, bisect, settle, side_of
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.store import StoredBaseline
+from quantize_zoo.terms import Over
 
-Over = Literal["openvino", "git"]
 # Looks at a step, anew each time: returns all its checks, or those that are wanted.
 Look = Callable[[int, frozenset[CheckName] | None], tuple[Check, ...]]
 

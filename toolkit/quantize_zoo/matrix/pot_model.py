@@ -22,11 +22,11 @@ from quantize_zoo.scoring import (
     AccuracySession,
     InputBudget,
     checker_entry,
-    checker_metrics,
     find_checker,
     open_session,
     require_pictures,
 )
+from quantize_zoo.scoring.checker_config import checker_metrics
 from quantize_zoo.text.slugs import model_slug
 
 

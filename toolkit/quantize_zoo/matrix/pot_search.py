@@ -17,7 +17,8 @@ from quantize_zoo.config.pot import AccuracyAware, PotJob
 from quantize_zoo.graph import make_canonical, read_model
 from quantize_zoo.matrix.pot_model import model_config, pot_session, require_accuracy
 from quantize_zoo.quantization import Pipeline, derive_space
-from quantize_zoo.scoring import checker_metrics, compile_for_accuracy, require_device, require_metric
+from quantize_zoo.scoring import compile_for_accuracy, require_device
+from quantize_zoo.scoring.checker_config import checker_metrics, require_metric
 from quantize_zoo.search.startup import whole_model_choices
 
 _ROUNDING = 1e-9  # percent: a drop of what is allowed is allowed, whatever 0.98 - 0.97 is in floating point

@@ -37,13 +37,13 @@ from quantize_zoo.search import (
     Trial,
     TrialRecorder,
     change_whole_model,
-    give_back,
     is_allowed,
     is_met,
     ranked,
     run_alone,
     run_stage,
 )
+from quantize_zoo.search.give_back import give_back
 from quantize_zoo.store import Elsewhere, Final, Reference, RunnerUp, StoredBaseline
 
 _GATE = TypeAdapter(GateResult)

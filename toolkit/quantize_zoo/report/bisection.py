@@ -10,11 +10,12 @@ from typing import Final, Literal
 from quantize_zoo import errors
 from quantize_zoo.gate.bisection import Found
 from quantize_zoo.gate.checks import Cause, Quantity
-from quantize_zoo.matrix import Answer, Bisection, Over
+from quantize_zoo.matrix import Answer, Bisection
 from quantize_zoo.matrix.bisection import Judged
 from quantize_zoo.report.documents import CheckDocument
 from quantize_zoo.report.html import page
 from quantize_zoo.report.json_document import check_document
+from quantize_zoo.terms import Over
 from quantize_zoo.text.files import write_together
 from quantize_zoo.text.plain import json_text
 

@@ -6,23 +6,16 @@ Every chart's numbers stand in a table of the page too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-import bokeh
-from bokeh.models import FactorRange, HoverTool, NumeralTickFormatter
-from bokeh.models.annotations import Span
-from bokeh.plotting import figure
-from bokeh.transform import dodge
-
-from quantize_zoo.report.drawing import Chart, Columns, embedded
+from quantize_zoo.report.drawing import Chart, Columns, bokeh_version, embedded
 from quantize_zoo.report.predictions import Predictions
 from quantize_zoo.report.run_report import CellReport
 from quantize_zoo.report.wording import is_number, layer_time
 from quantize_zoo.scoring import LayerTime
 from quantize_zoo.search import Trial, meets_accuracy, relative_accuracy_loss
 
-SCRIPT_NAME = f"bokeh-{bokeh.__version__}.min.js"
+SCRIPT_NAME = f"bokeh-{bokeh_version()}.min.js"
 _ADDED = "/WithoutBiases"  # to the convolution of an operation whose bias is an operation of its own
 _LONGEST_NAME = 48  # characters
 DRAWN_LAYERS = 30  # the slowest; the table has all
@@ -31,11 +24,6 @@ _TRIAL, _MISSED, _FRONT, _BEST, _OTHER = "#0072b2", "#999999", "#e69f00", "#d55e
 _FP32, _INT8 = _FRONT, _TRIAL
 _INK = "#7a7f87"  # readable on the light and on the dark page
 _RATIO = "latency: FP32 time / INT8 time"
-
-
-def script_source() -> Path:
-    """Return Bokeh's own script in its package."""
-    return Path(bokeh.__file__).parent / "server" / "static" / "js" / "bokeh.min.js"
 
 
 def cell_charts(cell: CellReport) -> tuple[str, dict[str, str]]:
@@ -206,6 +194,10 @@ def _layers(layers: list[LayerTime]) -> Chart:
 
 
 def _draw_layers(sources: Mapping[str, Any], count: int) -> Any:
+    from bokeh.models import FactorRange
+    from bokeh.plotting import figure
+    from bokeh.transform import dodge
+
     plot: Any = figure(
         height=60 + 22 * count, sizing_mode="stretch_width",
         y_range=FactorRange(factors=sources["axis"].data["names"]), toolbar_location=None, tools="",
@@ -253,6 +245,9 @@ def _draw_nights(sources: Mapping[str, Any], latency_reduce: float) -> Any:
 
 
 def _figure(x_label: str, y_label: str) -> Any:
+    from bokeh.models import NumeralTickFormatter
+    from bokeh.plotting import figure
+
     plot: Any = figure(height=340, sizing_mode="stretch_width", toolbar_location=None, tools="")
     plot.yaxis.formatter = NumeralTickFormatter(format="0.00")
     _style(plot, x_label, y_label)
@@ -269,6 +264,8 @@ def _style(plot: Any, x_label: str, y_label: str) -> None:
 
 
 def _target(dimension: Literal["width", "height"], value: float) -> Any:
+    from bokeh.models.annotations import Span
+
     return Span(location=value, dimension=dimension, line_color=_INK, line_dash="dashed")
 
 
@@ -282,6 +279,8 @@ _TRIAL_LINES = [
 
 def _finish(plot: Any, marks: list[Any], lines: list[tuple[str, str]]) -> Any:
     """Put the legend below, where it hides nothing, and let the marks tell what they are on hover."""
+    from bokeh.models import HoverTool
+
     legend = plot.legend[0]
     legend.ncols, legend.label_text_color = 2, _INK
     legend.background_fill_alpha = legend.border_line_alpha = 0

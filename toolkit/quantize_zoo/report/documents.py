@@ -3,7 +3,7 @@
 One name has one meaning, and its unit in the name: ``_us`` and ``_s`` are times, ``accuracy_loss_share`` is the share
 of FP32's metric that is lost (negative where it is gained), ``speedup`` is FP32 time / INT8 time, ``time_ratio`` and
 ``bytes_ratio`` are a candidate's / those of what it is held against, ``objective`` is what the search minimizes. A
-figure that is not a finite number is null.
+figure that is not a finite number is null. In trials and layers times, speedups and intervals have six digits.
 """
 
 from __future__ import annotations
@@ -22,21 +22,88 @@ from quantize_zoo.report.absent import AbsentCell
 from quantize_zoo.report.findings import Finding
 from quantize_zoo.report.predictions import Predictions
 from quantize_zoo.report.run_report import Night
-from quantize_zoo.scoring import Estimate, LayerTime
+from quantize_zoo.scoring import Conversion, Environment, Estimate, ExecutedCompression, Execution
 from quantize_zoo.search import Optimism, TrialKind
 from quantize_zoo.store import (
     CellStatus,
     ErrorRecord,
     Figures,
+    FleetMember,
     OtherMetric,
     Proof,
-    Reference,
     Repository,
     RunStatus,
     WorkerUse,
 )
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
+
+
+@dataclass(frozen=True)
+class OperationsDocument:
+    """The operations of a cell and the layers that its device executes, column by column, each name once.
+
+    Wherever else in the cell an ``operation`` is a number, it is the place of its name in ``name``, from 0; ``type`` is
+    one in ``types``, null of what cannot be quantized; a kernel is one in ``kernels``. ``sensitivity`` is the relative
+    error that quantizing makes in the operation's own output, null where it was not looked for.
+    """
+
+    name: tuple[str, ...]
+    type: tuple[int | None, ...]
+    sensitivity: tuple[float | None, ...]
+    types: tuple[str, ...]
+    kernels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LayersDocument:
+    """Where the time goes, layer by layer: the columns of ``LayerTime``, in the order of execution.
+
+    A time of 0 is below the plugin's clock, which ticks once a microsecond; null is that of a side that does not
+    execute the layer. Kernels are told by their places in the cell's ``operations.kernels``.
+    """
+
+    operation: tuple[int, ...]
+    reference_us: tuple[float | None, ...]
+    candidate_us: tuple[float | None, ...]
+    reference_kernel: tuple[int, ...]
+    candidate_kernel: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ExecutedDocument:
+    """What the device makes of the preset's base: quantized operations column by column, conversions, compressions."""
+
+    operation: tuple[int, ...]
+    precision: tuple[str, ...]
+    kernel: tuple[int, ...]
+    conversions: tuple[Conversion, ...]
+    compressed: tuple[ExecutedCompression, ...]
+
+
+@dataclass(frozen=True)
+class ReferenceDocument:
+    """FP32, and how the cell was treated; see ``quantize_zoo.store.Reference``. Types are in ``operations``."""
+
+    identity: dict[str, str]
+    metric: str
+    accuracy: Estimate
+    metrics: dict[str, float | None]
+    execution: Execution
+    environment: Environment
+    checker: str
+    samples: int
+    calibration_samples: int
+    seconds: float
+    notes: tuple[str, ...]
+    holdout_samples: int
+    higher_is_better: bool
+    scored_on: str
+    model_path: str
+    model_hash: str
+    inputs: dict[str, str]
+    executed: ExecutedDocument | None
+    fleet: tuple[FleetMember, ...]
 
 
 @dataclass(frozen=True)
@@ -171,7 +238,7 @@ class RunnerUpDocument:
 class FinalDocument:
     """The best trial, measured once more after the search, and its files in the run.
 
-    A layer's time of 0 is below the plugin's clock, which ticks once a microsecond. Of a fleet's model ``members`` tell
+    Of a fleet's model ``members`` tell
     what it is on each; ``latency`` is the share-weighted geometric mean over them, ``holdout`` and the loss are of the
     member that loses most, and ``slower`` are members on which it is surely slower than FP32 and must not be.
     """
@@ -184,7 +251,7 @@ class FinalDocument:
     others: tuple[OtherMetric, ...]
     answers: str
     figures: Figures | None
-    layers: tuple[LayerTime, ...]
+    layers: LayersDocument
     proof: Proof | None
     fp32_figures: Figures | None
     accuracy_loss_share: Estimate | None
@@ -268,10 +335,10 @@ class CellDocument:
     verdict: VerdictDocument
     gate_status: GateStatus | None
     gate: GateDocument | None
-    reference: Reference | None
+    operations: OperationsDocument
+    reference: ReferenceDocument | None
     references: tuple[ReferencePointDocument, ...]
     calibration_seconds: float | None
-    sensitivity: dict[str, float]
     workers: tuple[WorkerUse, ...]
     best: int | None
     final: FinalDocument | None
@@ -311,7 +378,7 @@ class ResultsDocument:
     ``schema_version`` grows with every change that a reader could stumble over.
     """
 
-    schema_version: Literal[5]
+    schema_version: Literal[6]
     exit_status: int
     run: RunDocument
     cells: tuple[CellDocument, ...]

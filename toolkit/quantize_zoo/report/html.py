@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from quantize_zoo.gate.layers import share_text
 from quantize_zoo.gate.portability import fails_elsewhere
-from quantize_zoo.report import offers, overview, wording
+from quantize_zoo.report import charts, offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.groups import grouped
 from quantize_zoo.report.run_report import CellReport, RunReport
@@ -48,8 +48,6 @@ def render_index(report: RunReport) -> str:
 
 def render_cell(report: RunReport, cell: CellReport) -> str:
     """Return the page of a cell."""
-    from quantize_zoo.report import charts  # Bokeh takes half a second, which what draws nothing does without
-
     script, divs = charts.cell_charts(cell) if cell.drawn else ("", {})
     return (
         _environment()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from quantize_zoo.gate import Check, GateResult, Verdict
@@ -18,6 +19,7 @@ from quantize_zoo.report.documents import (
     LatencyDocument,
     MemberScoreDocument,
     PrunedDocument,
+    ReferenceDocument,
     ReferencePointDocument,
     ResultsDocument,
     RunDocument,
@@ -28,11 +30,12 @@ from quantize_zoo.report.documents import (
 )
 from quantize_zoo.report.findings import findings
 from quantize_zoo.report.html import page_path
+from quantize_zoo.report.operation_table import OperationTable
 from quantize_zoo.report.run_report import CellReport, RunReport
-from quantize_zoo.scoring import PairedLatency
+from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import MemberScore, Pruned, Score, Trial
-from quantize_zoo.store import Elsewhere, Final, Holdout, RunnerUp
-from quantize_zoo.text.plain import json_text, plain
+from quantize_zoo.store import Elsewhere, Final, Holdout, Reference, RunnerUp
+from quantize_zoo.text.plain import json_text, measured, plain
 
 Value = TypeVar("Value")
 Document = TypeVar("Document")
@@ -114,6 +117,9 @@ def _document(report: RunReport, cells: tuple[CellDocument, ...]) -> ResultsDocu
 
 def _cell(cell: CellReport) -> CellDocument:
     record = cell.record
+    table = OperationTable(record)
+    reference = _made(partial(_reference, table=table), record.reference)
+    final = _made(partial(_final, table=table), record.final)
     return CellDocument(
         name=record.name,
         page=page_path(cell),
@@ -126,7 +132,8 @@ def _cell(cell: CellReport) -> CellDocument:
         verdict=_verdict(cell.verdict),
         gate_status=cell.gate_status,
         gate=_made(_gate, cell.gate),
-        reference=record.reference,
+        operations=table.document(),
+        reference=reference,
         references=tuple(
             ReferencePointDocument(
                 point.name,
@@ -140,12 +147,11 @@ def _cell(cell: CellReport) -> CellDocument:
             for point in record.references
         ),
         calibration_seconds=record.calibration_seconds,
-        sensitivity=record.sensitivity,
         workers=record.workers,
         best=cell.best.number if cell.best else None,
         optimism=cell.optimism,
         predictions=cell.predictions,
-        final=_made(_final, record.final),
+        final=final,
         pareto=cell.pareto,
         trials_per_minute=cell.trials_per_minute,
         overhead_share=cell.overhead_share,
@@ -167,7 +173,13 @@ def _gate(gate: GateResult) -> GateDocument:
     return GateDocument(gate.baseline, gate.accepted_at, checks, gate.notes, gate.interrupted)
 
 
-def _final(final: Final) -> FinalDocument:
+def _reference(reference: Reference, table: OperationTable) -> ReferenceDocument:
+    executed = reference.executed and table.executed(reference.executed)
+    known = {each.name: getattr(reference, each.name) for each in fields(ReferenceDocument)}
+    return ReferenceDocument(**{**known, "executed": executed})
+
+
+def _final(final: Final, table: OperationTable) -> FinalDocument:
     return FinalDocument(
         trial=final.trial,
         latency=_made(_latency, final.latency),
@@ -177,7 +189,7 @@ def _final(final: Final) -> FinalDocument:
         others=final.others,
         answers=final.answers,
         figures=final.figures,
-        layers=final.layers,
+        layers=table.layers(final.layers),
         proof=final.proof,
         fp32_figures=final.fp32_figures,
         accuracy_loss_share=final.loss,
@@ -194,9 +206,19 @@ def _elsewhere(found: Elsewhere) -> ElsewhereDocument:
     )  # fmt: skip
 
 
+def _estimate(estimate: Estimate) -> Estimate:
+    """Return a figure of which there are many: its bounds, and a time or a ratio of times, in six digits."""
+    value = measured(estimate.value) if estimate.unit in ("us", "x") else estimate.value
+    return replace(estimate, value=value, low=measured(estimate.low), high=measured(estimate.high))
+
+
 def _latency(latency: PairedLatency) -> LatencyDocument:
     return LatencyDocument(
-        latency.reference_us, latency.candidate_us, latency.ratio, latency.compilations, latency.distribution
+        _estimate(latency.reference_us),
+        _estimate(latency.candidate_us),
+        _estimate(latency.ratio),
+        tuple((measured(fp32), measured(int8)) for fp32, int8 in latency.compilations),
+        tuple((share, measured(fp32), measured(int8)) for share, fp32, int8 in latency.distribution),
     )
 
 
@@ -214,7 +236,7 @@ def _pruned(pruned: Pruned) -> PrunedDocument:
 
 def _score(score: Score) -> ScoreDocument:
     return ScoreDocument(
-        score.accuracy_loss, score.latency_ratio, score.quantization_ratio, score.size_ratio, score.slower
+        score.accuracy_loss, measured(score.latency_ratio), score.quantization_ratio, score.size_ratio, score.slower
     )
 
 
@@ -224,30 +246,30 @@ def _member(score: MemberScore) -> MemberScoreDocument:
 
 
 def _trial(trial: Trial) -> TrialDocument:
-    measured = trial.measurement
-    latency = measured.latency if measured else None
+    found = trial.measurement
+    latency = found.latency if found else None
     return TrialDocument(
         number=trial.number,
         stage=trial.stage,
         kind=trial.kind,
         option_hash=trial.option_hash,
         pruned=_made(_pruned, trial.pruned),
-        accuracy=measured.accuracy if measured else None,
-        metrics=measured.metrics if measured else None,
-        latency_us=latency.candidate_us if latency else None,
-        fp32_latency_us=latency.reference_us if latency else None,
-        speedup=latency.ratio if latency else None,
-        accuracy_loss_share=measured.accuracy_loss if measured else None,
-        latency_from=measured.latency_from if measured else None,
+        accuracy=_estimate(found.accuracy) if found else None,
+        metrics=found.metrics if found else None,
+        latency_us=_estimate(latency.candidate_us) if latency else None,
+        fp32_latency_us=_estimate(latency.reference_us) if latency else None,
+        speedup=_estimate(latency.ratio) if latency else None,
+        accuracy_loss_share=_estimate(found.accuracy_loss) if found and found.accuracy_loss else None,
+        latency_from=found.latency_from if found else None,
         score=_made(_score, trial.score),
         objective=trial.loss,
         reused_from=trial.reused_from,
         where=trial.where,
         members=tuple(_member(each) for each in trial.members),
         failure=trial.failure,
-        build_s=trial.seconds.build,
-        compile_s=trial.seconds.compile,
-        accuracy_s=trial.seconds.accuracy,
-        latency_s=trial.seconds.latency,
-        overhead_s=trial.seconds.overhead,
+        build_s=measured(trial.seconds.build),
+        compile_s=measured(trial.seconds.compile),
+        accuracy_s=measured(trial.seconds.accuracy),
+        latency_s=measured(trial.seconds.latency),
+        overhead_s=measured(trial.seconds.overhead),
     )

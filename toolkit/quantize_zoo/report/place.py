@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantize_zoo.config import default_matrix_path, takes_waivers
-
-DEFAULT_REPORTS = Path("reports")
+from quantize_zoo.terms import DEFAULT_REPORTS
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from quantize_zoo import errors
-from quantize_zoo.config.numbers import LARGEST
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import (
     MOST_NIGHTS,
@@ -42,6 +41,7 @@ from quantize_zoo.store import (
     StoredBaseline,
     current_baselines,
 )
+from quantize_zoo.terms import LARGEST
 
 # The worst first; what is against a baseline before what is against targets.
 STATUS_ORDER = (

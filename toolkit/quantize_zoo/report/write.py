@@ -8,6 +8,8 @@ from pathlib import Path
 
 from quantize_zoo import errors
 from quantize_zoo.report.benchmark_json import render_benchmark
+from quantize_zoo.report.charts import SCRIPT_NAME
+from quantize_zoo.report.drawing import bokeh_script
 from quantize_zoo.report.html import OVERVIEW_SCRIPT, overview_script, page_path, render_index
 from quantize_zoo.report.json_document import json_parts
 from quantize_zoo.report.junit import render_junit
@@ -29,13 +31,11 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
         CellError: the folder cannot be written.
 
     """
-    from quantize_zoo.report import charts  # Bokeh takes half a second, which what draws nothing does without
-
     report, pages = sound_cells(report)
     summary = render_markdown(report)
     try:
         documents: dict[str, str | bytes | Iterable[str]] = {
-            f"assets/{charts.SCRIPT_NAME}": charts.script_source().read_bytes(),
+            f"assets/{SCRIPT_NAME}": bokeh_script().read_bytes(),
             f"assets/{OVERVIEW_SCRIPT}": overview_script(),
             **{page_path(cell): page for cell, page in zip(report.cells, pages, strict=True)},
             "results.json": json_parts(report),

@@ -1,83 +1,88 @@
 """Scores of a model: accuracy by OpenVINO's accuracy checker, latency by measuring in turns, and what it ran on."""
 
-from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
-from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
-from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, install_overlay
-from quantize_zoo.scoring.checker_config import (
-    checker_entry,
-    checker_metrics,
-    entry_notes,
-    place_in_entry,
-    place_in_yaml,
-    require_metric,
-    with_prefixes,
-)
-from quantize_zoo.scoring.checker_entries import (
-    definitions_path,
-    kind_of_entries,
-    read_definitions,
-    resolve_paths,
-    take_entry,
-)
-from quantize_zoo.scoring.checker_levels import Where
-from quantize_zoo.scoring.checker_parts import Fault, faults_of
-from quantize_zoo.scoring.compilation import (
-    Execution,
-    accuracy_properties,
-    compile_again,
-    compile_for_accuracy,
-    compile_for_latency,
-    compile_from_accuracy,
-    describe_execution,
-    latency_properties,
-    request_with,
-    serves_latency,
-)
-from quantize_zoo.scoring.contents import Contents
-from quantize_zoo.scoring.custom_session import evaluator_problem
-from quantize_zoo.scoring.devices import (
-    available_devices,
-    available_instruction_sets,
-    hardware_target,
-    integer_weights_problem,
-    require_device,
-)
-from quantize_zoo.scoring.environment import Environment, describe_environment
-from quantize_zoo.scoring.environments import playable_environments
-from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
-from quantize_zoo.scoring.executed import (
-    Conversion,
-    Executed,
-    ExecutedCompression,
-    ExecutedOperation,
-    executed_operations,
-    read_executed,
-    runtime_names,
-)
-from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
-from quantize_zoo.scoring.inputs import InputBudget
-from quantize_zoo.scoring.latency import (
-    PairedLatency,
-    SharedReference,
-    measure_finally,
-    measure_in_process,
-    measure_in_turns,
-    summarize_compilations,
-)
-from quantize_zoo.scoring.plugin_properties import require_properties
-from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
-from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers, times_in_turns
-from quantize_zoo.scoring.releases import Interpreters, Release, this_release
-from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
-from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
-from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
-from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
-from quantize_zoo.scoring.session import open_session
-from quantize_zoo.scoring.split import Split, split_samples, split_sequences
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
+    from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
+    from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, install_overlay
+    from quantize_zoo.scoring.checker_config import (
+        checker_entry,
+        entry_notes,
+        place_in_entry,
+        place_in_yaml,
+        require_metric,
+        with_prefixes,
+    )
+    from quantize_zoo.scoring.checker_entries import (
+        definitions_path,
+        kind_of_entries,
+        read_definitions,
+        resolve_paths,
+        take_entry,
+    )
+    from quantize_zoo.scoring.checker_levels import Where
+    from quantize_zoo.scoring.checker_parts import Fault, faults_of
+    from quantize_zoo.scoring.compilation import (
+        Execution,
+        accuracy_properties,
+        compile_again,
+        compile_for_accuracy,
+        compile_for_latency,
+        compile_from_accuracy,
+        describe_execution,
+        latency_properties,
+        request_with,
+        serves_latency,
+    )
+    from quantize_zoo.scoring.contents import Contents
+    from quantize_zoo.scoring.custom_session import evaluator_problem
+    from quantize_zoo.scoring.devices import (
+        available_devices,
+        available_instruction_sets,
+        hardware_target,
+        integer_weights_problem,
+        require_device,
+    )
+    from quantize_zoo.scoring.environment import Environment, describe_environment
+    from quantize_zoo.scoring.environments import playable_environments
+    from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
+    from quantize_zoo.scoring.executed import (
+        Conversion,
+        Executed,
+        ExecutedCompression,
+        ExecutedOperation,
+        executed_operations,
+        read_executed,
+        runtime_names,
+    )
+    from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
+    from quantize_zoo.scoring.inputs import InputBudget
+    from quantize_zoo.scoring.latency import (
+        PairedLatency,
+        SharedReference,
+        measure_finally,
+        measure_in_process,
+        measure_in_turns,
+        summarize_compilations,
+    )
+    from quantize_zoo.scoring.plugin_properties import require_properties
+    from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
+    from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers, times_in_turns
+    from quantize_zoo.scoring.releases import Interpreters, Release, this_release
+    from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
+    from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
+    from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
+    from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
+    from quantize_zoo.scoring.session import open_session
+    from quantize_zoo.scoring.split import Split, split_samples, split_sequences
+else:
+    from quantize_zoo.exports import exports_of
+
+    __getattr__ = exports_of(__name__)
 
 __all__ = [
     "CLOCK_US",
-    "OVERLAY_FOLDER",
     "AccuracyResult",
     "AccuracySession",
     "Answers",
@@ -108,7 +113,6 @@ __all__ = [
     "available_devices",
     "available_instruction_sets",
     "checker_entry",
-    "checker_metrics",
     "compile_again",
     "compile_for_accuracy",
     "compile_for_latency",

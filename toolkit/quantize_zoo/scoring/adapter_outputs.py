@@ -9,24 +9,33 @@ from typing import Any
 
 _NAMES_AN_OUTPUT = re.compile(r"(?:^|_)(?:out|output|output_name|output_blob)$")
 
-# The adapters of both checkers look such an output up, and read the first one all the same.
-NOT_READ = frozenset({"classification_output"})
+# Of both checkers: they look up the output that their configuration names, and read the first one all the same.
+_READ_THE_FIRST = frozenset({"classification", "ctc_greedy_decoder", "ctc_beam_search_decoder"})
 
 
 @dataclass(frozen=True)
 class OutputRead:
-    """The one of several outputs that an adapter reads, its parameter that names one, and whether that was obeyed."""
+    """The one of several outputs that an adapter reads, and its parameter that names one.
+
+    ``obeys`` tells whether it reads what that names, ``is_named`` whether that is why it reads this one.
+    """
 
     name: str
     key: str
+    obeys: bool
     is_named: bool
 
     @property
     def how_to_choose(self) -> str:
         """What makes the adapter read another output."""
-        if self.key in NOT_READ:
+        if not self.obeys:
             return f"it reads the first one, whatever {self.key} names: write the model with another one first"
         return f"{self.key} names another"
+
+
+def obeys(adapter: Any) -> bool:
+    """Tell whether an adapter that reads one output reads the one that its configuration names."""
+    return str(adapter.__provider__) not in _READ_THE_FIRST
 
 
 def output_keys(adapter: Any) -> list[str]:

@@ -69,7 +69,7 @@ def cause_of(error: BaseException) -> str:
         return f"the key {error} is missing"
     if not is_said_by_checker(error):
         return errors.described(error)
-    return _MAPPING.sub("", errors.message_of(error))
+    return _MAPPING.sub("", errors.message_of(error)).replace(" for None:", ":")  # a field of no name
 
 
 def lacks_package(error: BaseException, part: str, where: str) -> QuantizeZooError | None:

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
@@ -20,6 +19,9 @@ from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.environment import ISA_VARIABLE, SETS_OF_F32
 from quantize_zoo.scoring.precisions import precision_name
 from quantize_zoo.scoring.runtime_graph import runtime_operations
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 _INSTRUCTION_SET = re.compile(r"avx10|avx512|avx2|avx|sse|amx")
 
@@ -142,6 +144,8 @@ def _asked(device: DeviceSpec, limit: str | None) -> dict[str, Any]:
 
 def request_with(compiled: Any, sample: Mapping[str, NDArray[Any]]) -> Any:
     """Return an inference request of a compiled model whose inputs are set."""
+    import openvino as ov
+
     request = compiled.create_infer_request()
     for name, value in sample.items():
         request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))

@@ -9,9 +9,6 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-import cpuinfo
-import openvino as ov
-
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 # Limits of oneDNN's instruction sets below which there is no lower precision.
 SETS_OF_F32 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI")
@@ -37,6 +34,8 @@ class Environment:
 @cache
 def _processor() -> dict[str, Any]:
     """What the processor says of itself: asking takes a second, and the answer does not change."""
+    import cpuinfo
+
     info: dict[str, Any] = cpuinfo.get_cpu_info()
     return info
 
@@ -54,6 +53,8 @@ def cpu_flags() -> frozenset[str]:
 
 def describe_environment() -> Environment:
     """Describe this process's environment."""
+    import openvino as ov
+
     info = _processor()
     flags = cpu_flags()
     return Environment(

@@ -21,7 +21,6 @@ from itertools import count, islice
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import scipy
 from numpy.typing import NDArray
 
@@ -330,6 +329,8 @@ def _turn(compiled: Any, samples: Samples, benchmark: BenchmarkParams) -> Turn:
 
 def _async_turn(compiled: Any, samples: Samples, benchmark: BenchmarkParams) -> Turn:
     """A turn of several inferences for each stream, the first ones untimed: time by throughput."""
+    import openvino as ov
+
     queue = ov.AsyncInferQueue(compiled, benchmark.nstreams)
     inputs = [dict(sample) for sample in samples]
     stateful = [request for request in queue if request.query_state()]

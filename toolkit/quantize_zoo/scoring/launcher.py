@@ -17,7 +17,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.graph.runtime import core
-from quantize_zoo.scoring.adapter_outputs import NOT_READ, OutputRead, named_output, output_keys
+from quantize_zoo.scoring.adapter_outputs import OutputRead, named_output, obeys, output_keys
 from quantize_zoo.scoring.checker import Checker
 
 # What the launcher would do to a model, and what is the model's own, or the cell's, here.
@@ -230,8 +230,9 @@ class InputFitter:
         if len(self._outputs) == 1 or len(keys) != 1:
             return None
         names = {friendly: name for name, friendly in self._outputs.items()}
-        read = names.get(adapter.output_blob, str(adapter.output_blob))
-        return OutputRead(read, keys[0], is_named=named_output(adapter) is not None and keys[0] not in NOT_READ)
+        named = named_output(adapter) if obeys(adapter) else None
+        read = adapter.output_blob if named is None else adapter.check_output_name(named, dict.fromkeys(names))
+        return OutputRead(names.get(read, str(read)), keys[0], obeys(adapter), is_named=named is not None)
 
     def named_for_adapters(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return outputs under the names that the launcher gives them."""

@@ -38,7 +38,7 @@ def delete_old_runs(session: Session, newest: int, kept: Collection[str]) -> lis
         session.execute(delete(Cell).where(Cell.id.in_(part)))
     for part in _parts(doomed):
         session.execute(delete(Run).where(Run.id.in_(part)))
-    columns = (Cell.facts_id, Cell.base_id, Cell.sensitivity_id)
+    columns = (Cell.facts_id, Cell.base_id, Cell.sensitivity_id, Cell.layers_id)
     used = union(*(select(column).where(column.is_not(None)) for column in columns))
     session.execute(delete(Content).where(Content.id.not_in(used)).execution_options(synchronize_session=False))
     return doomed

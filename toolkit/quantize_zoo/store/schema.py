@@ -98,10 +98,10 @@ class Cell(Base):
 
     The trials of a cell that ``continues`` another come after that one's. Of ``contents`` are the ``facts`` of the
     reference that stay what they are from night to night, the ``base``, which is the option that the trials' are stored
-    against, and the sensitivity. What nights are drawn and searches found by are columns of their own: the figures
-    ``fp32``, ``holdout`` and ``speedup``, the ``best`` trial's number, and the gate's word. The night is planned by
-    ``seconds`` of the whole cell, and of its search, which made so many trials, by why that ended before its limits, if
-    it did, and by the hash of the best's option.
+    against, the sensitivity, and the names of the final's ``layers``. What nights are drawn and searches found by are
+    columns of their own: the figures ``fp32``, ``holdout`` and ``speedup``, the ``best`` trial's number, and the gate's
+    word. The night is planned by ``seconds`` of the whole cell, and of its search, which made so many trials, by why
+    that ended before its limits, if it did, and by the hash of the best's option.
     """
 
     __tablename__ = "cells"
@@ -125,6 +125,7 @@ class Cell(Base):
     facts_id: Mapped[int | None]
     base_id: Mapped[int | None]
     sensitivity_id: Mapped[int | None]
+    layers_id: Mapped[int | None]
     best: Mapped[int | None]
     fp32: Mapped[float | None]
     holdout: Mapped[float | None]

@@ -21,6 +21,8 @@ from quantize_zoo.store import values
 from quantize_zoo.store.adapters import finite, plain, read
 from quantize_zoo.store.contents import content_id, content_of
 from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database, vacuum
+from quantize_zoo.store.digits import in_digits
+from quantize_zoo.store.layers import split_layers
 from quantize_zoo.store.options import plain_option
 from quantize_zoo.store.processes import ProcessIdentity, is_gone, this_process
 from quantize_zoo.store.pruning import delete_old_runs
@@ -43,7 +45,7 @@ from quantize_zoo.store.records import (
     WorkerUse,
     current_baselines,
 )
-from quantize_zoo.store.schema import BaselineRow, Cell, Run, TrialRow
+from quantize_zoo.store.schema import BaselineRow, Cell, Content, Run, TrialRow
 from quantize_zoo.text.masks import mask_url, mask_urls
 
 _OWN_TRIALS = select(TrialRow.id).where(TrialRow.cell_id == Cell.id).exists().label("has_trials")
@@ -216,15 +218,14 @@ class Store:
         """
         holdout = None if final is None else final.holdout
         latency = None if final is None else final.latency
-        self._set(
-            cell_id,
-            status="done",
-            final=None if final is None else plain(values.FINAL, final),
-            best=None if final is None else final.trial,
-            holdout=None if holdout is None else holdout.int8.value,
-            speedup=None if latency is None else latency.ratio.value,
-            best_option=option_hash,
-        )
+        told, names = (None, None) if final is None else split_layers(in_digits(plain(values.FINAL, final)))
+        with self._write() as session:
+            cell = session.get_one(Cell, cell_id)
+            cell.status, cell.final, cell.best_option = "done", told, option_hash
+            cell.layers_id = None if names is None else content_id(session, names)
+            cell.best = None if final is None else final.trial
+            cell.holdout = None if holdout is None else holdout.int8.value
+            cell.speedup = None if latency is None else latency.ratio.value
         self._bases.pop(cell_id, None)
         checkpoint(self._engine)
 
@@ -377,6 +378,23 @@ class Store:
         """
         with self._write() as session:
             return delete_old_runs(session, newest, kept)
+
+    def model_paths(self) -> set[str]:
+        """Return the files of the canonical models that stored cells were run on."""
+        with self._read() as session:
+            facts = session.scalars(select(Content.content).where(Content.id.in_(select(Cell.facts_id))))
+            return {str(each["model_path"]) for each in facts if isinstance(each, dict) and each.get("model_path")}
+
+    def is_running(self) -> bool:
+        """Tell whether a run is not over."""
+        with self._read() as session:
+            return session.scalar(select(Run.id).where(Run.status == "running").limit(1)) is not None
+
+    def oldest_of(self, newest: int) -> datetime | None:
+        """Return when the oldest of so many of the newest runs began; None if there are no more than these."""
+        with self._read() as session:
+            started = session.scalars(select(Run.started_at).order_by(Run.started_at.desc(), Run.id.desc())).all()
+            return started[newest - 1] if len(started) > newest else None
 
     def vacuum(self) -> None:
         """Give the disk back what was deleted, unless another program holds the store."""

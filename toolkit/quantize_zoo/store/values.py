@@ -16,6 +16,8 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Survey, Trial
 from quantize_zoo.store.adapters import WHOLE, Value, plain, read, stored
 from quantize_zoo.store.contents import content_of
+from quantize_zoo.store.digits import in_digits
+from quantize_zoo.store.layers import joined_layers
 from quantize_zoo.store.options import plain_option, read_option
 from quantize_zoo.store.processes import ProcessIdentity
 from quantize_zoo.store.records import (
@@ -111,7 +113,13 @@ def cell_record(session: Session, row: Cell, *, trials: bool = True) -> CellReco
         value = getattr(row, name)
         return None if value is None else read(adapter, value, f"{place}.{name}")
 
-    final = optional(FINAL, "final")
+    final = None
+    if row.final is not None:
+        told = row.final
+        if row.layers_id is not None:
+            names = content_of(session, row.layers_id, f"{place}.final.layers")
+            told = joined_layers(told, names, f"{place}.final")
+        final = read(FINAL, told, f"{place}.final")
     found = {
         **{name: getattr(row, name) for name in _CELL_COLUMNS},
         "params": read(PARAMS, row.params, f"{place}.params"),
@@ -207,7 +215,8 @@ def plain_trial(trial: Trial, base: ModelOption | None) -> dict[str, Any]:
     """
     found = plain(TRIAL, replace(trial, option=_NO_OPTION)) | {"option": plain_option(trial.option, base)}
     del found["number"]
-    return found
+    shortened: dict[str, Any] = in_digits(found)
+    return shortened
 
 
 def read_trial(number: int, value: object, base: Callable[[], ModelOption], place: str) -> Trial:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import to_jsonable_python
+
+Number = TypeVar("Number", float, float | None)
 
 
 def plain(value: Any) -> Any:
     """Return a dataclass, a pydantic model or a container of them as plain values; null for what is not finite."""
     return _finite(to_jsonable_python(value))
+
+
+def measured(value: Number) -> Number:
+    """Return a measured time, or a bound of an interval, in six digits: those that come after them are noise.
+
+    None stays None.
+    """
+    return value if value is None else float(f"{value:.6g}")
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quantize_zoo.config import MatrixConfig, ModelConfig, load_pot_compression
-from quantize_zoo.scoring import checker_metrics, require_metric
+from quantize_zoo.scoring.checker_config import checker_metrics, require_metric
 from quantize_zoo.zoo.open_model_zoo import zoo_files
 
 

@@ -22,7 +22,7 @@ from distributed import Client
 from quantize_zoo import errors
 from quantize_zoo.cell import Calibration, Cell, Finished, Prepared
 from quantize_zoo.config import MatrixConfig
-from quantize_zoo.engines.cluster_options import LatencyMode, Role
+from quantize_zoo.engines.cluster_options import Role
 from quantize_zoo.engines.dask import worker as tasks
 from quantize_zoo.engines.dask.calls import Calls
 from quantize_zoo.engines.dask.cluster import dashboard_of
@@ -30,6 +30,7 @@ from quantize_zoo.engines.dask.files import CellFiles, batches, files_of
 from quantize_zoo.engines.dask.leases import share_out
 from quantize_zoo.engines.dask.quiet import Quiet
 from quantize_zoo.engines.dask.roster import Roster
+from quantize_zoo.engines.dask.statistics import Calibrated
 from quantize_zoo.engines.dask.usage import Usage
 from quantize_zoo.engines.patience import Patience
 from quantize_zoo.engines.protocol import CellWork
@@ -39,6 +40,7 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Evaluation, EvaluationPool, Known, Survey
 from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
+from quantize_zoo.terms import LatencyMode
 from quantize_zoo.text.files import write_together
 
 _PENDING = 256  # trials of a cell at most: each waits in a thread
@@ -186,8 +188,8 @@ class _DaskCell:
     def __init__(self, engine: DaskEngine, files: CellFiles) -> None:
         self.files = files
         self._engine = engine
-        self._calibrated: tasks.Calibrated | None = None
-        self._provided: dict[str, tasks.Calibrated | None] = {}  # what a worker has, by address
+        self._calibrated: Calibrated | None = None
+        self._provided: dict[str, Calibrated | None] = {}  # what a worker has, by address
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(_PENDING, thread_name_prefix="trial")
         self._measures = not files.cell.scored_on_cpu
@@ -209,10 +211,30 @@ class _DaskCell:
                     ask(tasks.keep_files, batch, workers=[address], on_error="ignore")
                 self._provided[address] = None
             stale = [each for each in addresses if self._provided.get(each) is not self._calibrated]
-            if stale:
-                key = self.files.key
-                kept = ask(tasks.keep_calibrated, key, self._calibrated, workers=stale, on_error="ignore")
-                self._provided.update(dict.fromkeys(kept, self._calibrated))
+            if stale and self._calibrated is not None:
+                told = self._tell_statistics(stale, self._calibrated)
+                self._provided.update(dict.fromkeys(told, self._calibrated))
+
+    def _tell_statistics(self, addresses: list[str], calibrated: Calibrated) -> list[str]:
+        """Tell workers of statistics, and send them to machines that lack them, each once; return who was told."""
+        roster, key, told = self._engine.roster, self.files.key, calibrated.told
+
+        def lacking(workers: list[str]) -> dict[str, bool]:
+            has = roster.ask(tasks.learn_calibrated, key, told, workers=workers, on_error="ignore") if workers else {}
+            return {address: not each for address, each in has.items()}
+
+        def send(workers: list[str]) -> None:
+            if workers:
+                roster.ask(tasks.keep_statistics, key, calibrated.statistics, workers=workers, on_error="ignore")
+
+        asked = lacking(addresses)
+        without = [address for address, lacks in asked.items() if lacks]
+        machines = {roster.facts(address).host: address for address in reversed(without)}
+        send(list(machines.values()))
+        again = lacking([address for address in without if address not in machines.values()])
+        # One that is called as another is no machine's second worker, or has another folder for temporary files.
+        send([address for address, lacks in again.items() if lacks])
+        return list(asked)
 
     @property
     def pool(self) -> EvaluationPool:

@@ -25,6 +25,7 @@ from quantize_zoo import __version__, errors
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.engines.dask.files import Cache, CellFiles
 from quantize_zoo.engines.dask.memory import MemoryGuard
+from quantize_zoo.engines.dask.statistics import Calibrated, MachineStatistics, Told
 from quantize_zoo.engines.process import CellProcess, start_process
 from quantize_zoo.errors import WorkerDiedError
 from quantize_zoo.gate.holding import GateRequest
@@ -45,14 +46,6 @@ class Facts:
     name: str
     cpu: str
     versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """The option that a search starts from, and the statistics that were collected for it, by file name."""
-
-    base: ModelOption
-    statistics: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,8 @@ class CellSessions(WorkerPlugin):
         self._folder = Path(tempfile.mkdtemp(prefix="quantize-zoo-", dir=worker.local_directory))
         self.cache = Cache(Path(worker.local_directory) / "quantize-zoo-cache", self._cache_bytes)
         self.files: dict[str, CellFiles] = {}  # by the cell's key, as all that follows
-        self.calibrated: dict[str, Calibrated] = {}
+        self.statistics = MachineStatistics(self._folder / "statistics")
+        self.calibrated: dict[str, Told] = {}
         self._open: dict[str, Session] = {}  # the one used last at the end
         self._lock = threading.Lock()
         self._guard = MemoryGuard(worker.memory_manager.memory_limit, self._processes)
@@ -108,7 +102,7 @@ class CellSessions(WorkerPlugin):
             unused = list(self._open)[: len(self._open) - SESSIONS + 1] if session is None else []
         for each in unused:
             self.end(each)
-        session = session or Session(self.files[key], self._folder / key, self.cache)
+        session = session or Session(self.files[key], self._folder / key, self.cache, self.statistics)
         with self._lock:
             self._open[key] = session
         return session
@@ -128,10 +122,11 @@ class CellSessions(WorkerPlugin):
 class Session:
     """A cell's process, which is prepared and calibrated once."""
 
-    def __init__(self, files: CellFiles, folder: Path, cache: Cache) -> None:
+    def __init__(self, files: CellFiles, folder: Path, cache: Cache, statistics: MachineStatistics) -> None:
         self._files = files
         self._folder = folder
         self._cache = cache
+        self._statistics = statistics
         self._base: ModelOption | None = None
         self._prepared: Any = None
         self._stack = ExitStack()
@@ -153,21 +148,19 @@ class Session:
         return self._prepared
 
     def calibrate(self, base: ModelOption) -> Any:
-        """Collect the statistics, and return them for the other workers too."""
+        """Collect the statistics, keep them for this machine's other workers, and return them for other machines."""
         self.prepare()
         calibration = self.process.call(CellSession.calibrate, base)
         self._base = base
         kept = {path.name: path.read_bytes() for path in (self._folder / "statistics").glob("*.npz")}
+        self._statistics.keep(self._files.key, kept)
         return calibration, Calibrated(base, kept)
 
-    def ready(self, calibrated: Calibrated) -> CellProcess:
+    def ready(self, calibrated: Told) -> CellProcess:
         """Return the process, ready to build options around the base."""
         self.prepare()
         if self._base != calibrated.base:
-            folder = self._folder / "statistics"
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, content in calibrated.statistics.items():
-                (folder / name).write_bytes(content)
+            self._statistics.place(self._files.key, calibrated, self._folder / "statistics")
             self.process.call(CellSession.calibrate, calibrated.base)
             self._base = calibrated.base
         return self.process
@@ -296,9 +289,16 @@ async def announce(files: CellFiles, dask_worker: Any) -> list[str]:
     return await asyncio.to_thread(lambda: [] if files.here else sessions.cache.missing(files))
 
 
-def keep_calibrated(key: str, calibrated: Calibrated, dask_worker: Any) -> None:
-    """Take the statistics of a cell that another worker collected."""
-    _sessions(dask_worker).calibrated[key] = calibrated
+async def learn_calibrated(key: str, told: Told, dask_worker: Any) -> bool:
+    """Learn which statistics of a cell another worker collected; tell whether this machine has them."""
+    sessions = _sessions(dask_worker)
+    sessions.calibrated[key] = told
+    return await asyncio.to_thread(sessions.statistics.has, key, told)
+
+
+async def keep_statistics(key: str, contents: Mapping[str, bytes], dask_worker: Any) -> None:
+    """Take the statistics of a cell for this machine."""
+    await asyncio.to_thread(_sessions(dask_worker).statistics.keep, key, contents)
 
 
 async def keep_files(contents: Mapping[str, bytes], dask_worker: Any) -> None:
@@ -311,6 +311,7 @@ async def release(key: str, dask_worker: Any) -> None:
     sessions = _sessions(dask_worker)
     sessions.files.pop(key, None)
     sessions.calibrated.pop(key, None)
+    await asyncio.to_thread(sessions.statistics.release, key)
     await asyncio.to_thread(sessions.end, key)
 
 
