@@ -106,7 +106,7 @@ class Scorer:
 
     def __init__(self, accuracy=lambda count: 0.99, ratio=lambda count: 1.0 + count / 10, fail=lambda count: None):
         self._accuracy, self._ratio, self._fail = accuracy, ratio, fail
-        self.built, self.scored, self.measured, self.prune = [], [], [], []
+        self.built, self.scored, self.measured, self.prune, self.below = [], [], [], [], []
 
     def build(self, chosen):
         self.built.append(chosen)
@@ -115,9 +115,10 @@ class Scorer:
         places = "".join("01"[choice.quantize] for choice in chosen.operations.values())
         return Built(option_hash(chosen), places, 0.0), count
 
-    def score(self, count, *, prune):
+    def score(self, count, *, prune, below=math.inf):
         self.scored.append(count)
         self.prune.append(prune)
+        self.below.append(below)
         value = self._accuracy(count)
         found = measurement(value if math.isfinite(value) else 1, 1)
         found = replace(found, accuracy=replace(found.accuracy, value=value))

@@ -27,13 +27,18 @@ HEADER = (
 
 
 def controlled(session, config, drop):
-    """NNCF's accuracy control with the accuracy checker's metric on the tuning samples."""
-    accuracy, split = session._accuracy, session._split
+    """NNCF's accuracy control with the accuracy checker's metric on the tuning samples; ``drop`` is a share of FP32's.
+
+    A metric that is better when lower counts with its sign changed, and the drop as what it is of FP32's value.
+    """
+    accuracy, split, fp32 = session._accuracy, session._split, session._work.fp32
     metric = config.metric
+    sign = 1 if fp32.higher_is_better else -1
 
     def validate(compiled, indices):
         scored = accuracy.score(compiled, list(indices))
-        return scored.metrics[metric], list(scored.per_sample[metric])
+        values = scored.per_sample.get(metric)
+        return sign * scored.metrics[metric], None if values is None else list(sign * values)
 
     wanted = config.compression.tunable.stat_subset_size
     calibration = nncf.Dataset([dict(sample) for sample in session._calibration_samples(wanted)])
@@ -43,8 +48,8 @@ def controlled(session, config, drop):
         calibration_dataset=calibration,
         validation_dataset=validation,
         validation_fn=validate,
-        max_drop=drop,
-        drop_type=nncf.DropType.RELATIVE,
+        max_drop=drop * abs(fp32.accuracy),
+        drop_type=nncf.DropType.ABSOLUTE,
         subset_size=wanted,
     )
 
@@ -56,7 +61,7 @@ def timed(make):
 
 
 def tuned(session, prepared, config):
-    found = search(Memory(session), session, prepared, config, 0)
+    found = search(Memory(session), session, prepared, config, 0, surveyed=True)
     return session._pipeline.build(best_trial(found.trials, config.optimizer.params).option)
 
 

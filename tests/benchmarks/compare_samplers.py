@@ -1,4 +1,4 @@
-"""The best valid latency ratio after 20, 40 and 60 trials: at random, by POT's TPE, and by the default search.
+"""The best valid latency ratio after 20, 40 and 60 trials: at random, by POT's TPE, and without a survey.
 
     python tests/benchmarks/compare_samplers.py [seeds]
 
@@ -10,7 +10,7 @@ import statistics
 import sys
 from unittest.mock import patch
 
-from searching import MODELS, Memory, open_session, search
+from searching import MODELS, Memory, in_two_stages, open_session, search
 
 from quantize_zoo.config import BenchmarkParams
 
@@ -29,8 +29,8 @@ def searches(config):
     return {
         "random": (random, 10**9),
         "POT's TPE": (random, 10),
-        "default, one stage": (scoped, 10),
-        "default": (config, 10),
+        "no survey, one stage": (scoped, 10),
+        "no survey, two stages": (in_two_stages(config), 10),
     }
 
 

@@ -32,7 +32,7 @@ class Lossy(Scorer):
         name = f"{sorted(quantized)} {better}"
         return Built(name, name, 0.01), (quantized, better)
 
-    def score(self, candidate, *, prune):
+    def score(self, candidate, *, prune, below=None):
         quantized, better = candidate
         accuracy = 1.0 - sum(self._lost[name] for name in quantized) * (1 if better else 2)
         self._accuracy = lambda _: accuracy

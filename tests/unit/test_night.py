@@ -13,11 +13,14 @@ from builders import Alone, Scorer, latency, option, pipeline, reference
 from quantize_zoo import errors
 from quantize_zoo.cell import Calibration, Finished, Prepared
 from quantize_zoo.config import DeviceSpec, load_matrix
+from quantize_zoo.config.model import StageParams
 from quantize_zoo.matrix import planning
 from quantize_zoo.matrix.baselines import baseline_content, models_folder
 from quantize_zoo.matrix.night import STEPS, run_in
 from quantize_zoo.progress import Silent
+from quantize_zoo.quantization import option_hash
 from quantize_zoo.scoring import Estimate
+from quantize_zoo.search import OperationSurvey, Survey
 from quantize_zoo.store import Elsewhere, Store
 from zoo import residual_model
 
@@ -28,18 +31,20 @@ LATE = ("hold", "elsewhere")  # their failure takes nothing of the cell away
 class PlayedWork:
     """Implements ``CellWork``; does what it is told to at the call of that name.
 
-    ``accuracy`` is that of so many quantized operations, ``ratio`` what a comparison of two options gives, ``held`` the
-    newest request to hold a cell, ``seconds`` what other environments may take, by model.
+    ``accuracy`` and ``speedup`` are those of so many quantized operations, ``ratio`` what a comparison of two options
+    gives, ``held`` the newest request to hold a cell, ``seconds`` what other environments may take, by model.
     """
 
     accuracy = staticmethod(lambda count: 1.0)
     ratio = Estimate(1.0, 0.9, 1.1, "x", 5)
+    speedup = staticmethod(lambda count: 1.0 + count / 10)
+    surveyed = None  # what a survey finds, if it finds anything
     held = None
     seconds = {}  # noqa: RUF012  # of all of them
 
     def __init__(self, cell, happens):
         self._cell, self._happens = cell, happens
-        self._scorer = Scorer(accuracy=self.accuracy)
+        self._scorer = Scorer(accuracy=self.accuracy, ratio=self.speedup)
 
     def _do(self, name):
         happens = self._happens.get((self._cell.model.name, name))
@@ -62,6 +67,10 @@ class PlayedWork:
     def calibrate(self, base):
         self._do("calibrate")
         return Calibration(0.1, {})
+
+    def survey(self, base):
+        self._do("survey")
+        return None if self.surveyed is None else replace(self.surveyed(base), base=option_hash(base))
 
     @property
     def pool(self):
@@ -197,6 +206,73 @@ def test_a_night_whose_time_is_over_begins_no_search_of_what_it_knows(night):
     night({}, limit=60)
     cells = night({}, limit=1e-9).cells
     assert [(cell.method, len(cell.trials)) for cell in cells] == [("eval", 1)] * 2
+
+
+@pytest.fixture
+def unpaid(monkeypatch):
+    """Searches that find out that no operation pays."""
+    alike = Estimate(-0.1, -0.2, 0.0, "us", 6)
+
+    def found(base):
+        operations = (OperationSurvey(name, (), 10.0, 10.1, alike, 0.0, 0.0, 1e-4) for name in base.operations)
+        return Survey(tuple(operations), Estimate(1.0, 0.99, 1.01, "x", 6), 1.0)
+
+    monkeypatch.setattr(PlayedWork, "surveyed", staticmethod(found))
+    monkeypatch.setattr(PlayedWork, "speedup", staticmethod(lambda count: 1.0 - count / 1000))
+
+
+def test_a_night_after_keep_fp32_goes_on_with_what_was_found_out(night, unpaid):
+    """It surveys nothing and tries nothing, and says why again."""
+    warm = {"trials_load_method": "warm_start", "max_trials": 20}
+    first = night({}, **warm).cells[0]
+    assert 5 <= len(first.trials) <= 8
+    again = night({"survey": fail(AssertionError("it is known")), "submit": fail(AssertionError("likewise"))}, **warm)
+    cell = again.cells[0]
+    assert (cell.status, len(cell.trials)) == ("done", len(first.trials))
+    assert cell.reference.survey == first.reference.survey
+    assert [note for note in cell.reference.notes if note.endswith("keep FP32")] == [
+        note for note in first.reference.notes if note.endswith("keep FP32")
+    ]
+    past = night.store.past_nights(5)["digits-resnet", "CPU"]
+    assert [(each.trials, each.ended) for each in past] == [(0, True), (len(first.trials), True)]
+
+
+def test_a_search_that_goes_on_with_more_trials_surveys_nothing_anew(night, monkeypatch, unpaid):
+    monkeypatch.setattr(PlayedWork, "speedup", staticmethod(lambda count: 1.0 + count / 10))
+    warm = {"trials_load_method": "warm_start"}
+    night({}, **warm, max_trials=3)
+    night({}, **warm, max_trials=3)  # has its trials
+    cell = night({"survey": fail(AssertionError("it is known"))}, **warm, max_trials=6).cells[0]
+    assert (cell.status, len(cell.trials)) == ("done", 6)
+    assert [(each.trials, each.ended) for each in night.store.past_nights(1)["digits-resnet", "CPU"]] == [(3, False)]
+
+
+@pytest.mark.parametrize("changes", [{"compatibility": "pot"}, {"trials_load_method": "eval"}])
+def test_pots_search_and_a_rebuilt_best_are_not_surveyed(night, changes):
+    night({})
+    assert night({"survey": fail(AssertionError("nobody asked"))}, **changes).cells[0].status == "done"
+
+
+def test_another_base_is_surveyed_anew(night, unpaid):
+    warm = {"trials_load_method": "warm_start", "max_trials": 20}
+    cell = night({}, **warm).cells[0]
+    other = replace(cell.reference, survey=replace(cell.reference.survey, base="another"))
+    night.store.set_reference(cell.id, other)
+    asked = []
+    night({"survey": lambda: asked.append("survey")}, **warm)
+    assert asked == ["survey"]
+
+
+def test_trials_of_stages_that_are_no_more_are_gone_on_with(night):
+    """As of releases up to 0.1.0, which had two where there is one."""
+    estimators = StageParams(max_trials=2, tuning_scope=("range_estimator",), estimator_tuning_scope=("preset",))
+    stages = (estimators, StageParams(max_trials=2, tuning_scope=("layer",)))
+    first = night({}, stages=stages).cells[0]
+    assert {each.stage for each in first.trials} == {0, 1}
+    cell = night({}, trials_load_method="warm_start", max_trials=6).cells[0]
+    assert [each.option_hash for each in cell.trials[:4]] == [each.option_hash for each in first.trials]
+    assert len(cell.trials) == 6
+    assert all(each.kind != "base" for each in cell.trials[4:])
 
 
 def test_the_steps_are_those_of_the_docstring():

@@ -123,3 +123,29 @@ def test_nothing_is_given_out_twice_and_nothing_is_kept_that_somebody_can_use(am
     assert sum(shares.values()) == pytest.approx(min(amount, sum(most.values())), abs=1e-3)
     units = [shares[index] / weights[index] for index in shares if shares[index] < most[index] - 1e-6]
     assert units == pytest.approx([max(units)] * len(units)) if units else True
+
+
+def test_a_search_that_ended_by_itself_is_expected_to_do_so_again(cells):
+    """Of 20 trials it made 6, since nothing pays; what goes on with it has none to make."""
+    early = replace(NIGHT, trials=6, search_seconds=24.0, seconds=44.0, ended=True)
+    complete = replace(NIGHT, trials=0, search_seconds=0.0, seconds=20.0)
+    cut = replace(early, ended=False)
+    x, y, z = plans(cells(), [early], [NIGHT, early], [cut])
+    assert [(each.trials, each.seconds) for each in (x, y, z)] == [(6, 44.0), (20, 100.0), (20, 100.0)]
+    warm = cells(trials_load_method="warm_start")
+    x, y, z = plans(warm, [replace(complete, ended=True), early], [complete, NIGHT], [replace(complete, best=None)])
+    assert [(each.trials, each.seconds) for each in (x, y, z)] == [(0, 20.0)] * 3
+    assert [each.why.partition("; ")[2] for each in (x, y, z)] == [
+        "its stored search has ended", "its stored search has all its trials", "no trial last night",
+    ]  # fmt: skip
+
+
+def test_what_an_ended_search_does_not_take_of_a_night_the_others_get(cells):
+    early = replace(NIGHT, trials=6, search_seconds=24.0, seconds=44.0, ended=True)
+    x, y, z = plans(cells(), [early], [NIGHT], [NIGHT], seconds=60 + 24 + 2 * 80)
+    assert (x.method, x.trials) == ("cold_start", 6)
+    assert [60 * each.minutes for each in (x, y, z)] == pytest.approx([24, 80, 80])
+    warm = cells(trials_load_method="warm_start")
+    x, y, z = plans(warm, [early], [NIGHT], [NIGHT], seconds=60 + 4 + 2 * 80)
+    assert (x.method, x.trials, x.minutes) == ("warm_start", 0, pytest.approx(4 / 60)), "enough to see if it is another"
+    assert [60 * each.minutes for each in (y, z)] == pytest.approx([80, 80])

@@ -215,10 +215,28 @@ def test_every_other_proposal_is_a_step_from_the_best():
             assert 1 <= len([label for label in changed if label.split("=")[0] not in roots - {label}]) <= 3
 
 
-def test_used_up_space_is_proposed_again():
+@pytest.mark.parametrize("seed", range(3))
+def test_all_of_a_space_is_proposed_once_and_then_nothing(seed):
+    small = space(2, steps=("SmoothQuant",))
+    sampler = TpeSampler(small, (seed,))
+    asked = []
+    while (choices := sampler.ask()) is not None:
+        sampler.tell(choices, float(value_of(choices)))
+        asked.append(choices)
+    assert len(asked) == len({frozenset(choices.items()) for choices in asked}) == small.reachable == 50
+    assert sampler.ask() is None
+
+
+def test_what_is_pending_is_not_proposed_when_little_is_left():
+    sampler = TpeSampler(space(1), (0,))
+    pending = [sampler.ask() for _ in range(space(1).reachable)]
+    assert len({frozenset(choices.items()) for choices in pending}) == 5
+    assert sampler.ask(pending) is None
+
+
+def test_pot_proposes_again_what_it_proposed():
     small = space(1)
-    sampler = TpeSampler(small, (0,))
-    sampler.tell(base_choices(small), 1.0)
+    sampler = TpeSampler(small, (0,), as_pot=True)
     for _ in range(12):
         sampler.tell(sampler.ask(), 2.0)
 
@@ -320,9 +338,65 @@ def test_continued_search_makes_the_same_sequence(params, stopped_after):
         assert [each.option_hash for each in again.trials] == whole
 
 
+def layers(count):
+    """A space of nothing but which operations are quantized."""
+    variable = Variable("quantize", (Branch(True, PLAIN), Branch(False)))
+    return SearchSpace({f"op{index}": variable for index in range(count)})
+
+
+PLAIN = tuple(
+    Variable(name, (Branch(SYMMETRIC, (Variable("estimator", (Branch(each, borders(each)),)),)),))
+    for name in ("activations", "weights")
+    for each in (preset_estimator(SYMMETRIC, "default", weights=name == "weights"),)
+)
+
+
+@pytest.mark.parametrize("places", [1, 4])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_small_space_is_searched_whole_and_then_the_search_ends(places, seed):
+    scorer = Scorer()
+    kept = recorder(scorer)
+    kept.pool.capacity = lambda: places
+    found, used_up = drained(stage(plan(operations=6, until=75, space=layers(6)), kept, seed))
+    assert used_up == "nothing is left to try"
+    assert len(found) == len(scorer.scored) == len({each.option_hash for each in found}) == 64
+    assert not [each for each in found if each.reused_from is not None]
+
+
+def test_what_an_earlier_stage_evaluated_is_not_a_trial_again():
+    kept = recorder()
+    first, _ = drained(stage(plan(operations=3, until=6, space=layers(3)), kept, 0))
+    second, used_up = drained(stage(plan(operations=3, until=75, number=1, space=layers(3)), kept, 0))
+    assert used_up == "nothing is left to try"
+    assert [each.kind for each in second if each.reused_from is not None] == ["base"]
+    assert len({each.option_hash for each in (*first, *second)}) == 8
+
+
+def test_a_used_up_search_that_goes_on_ends_at_once():
+    kept = recorder()
+    whole, _ = drained(stage(plan(operations=3, until=75, space=layers(3)), kept, 0))
+    again = recorder(trials=whole)
+    assert drained(stage(plan(operations=3, until=80, space=layers(3)), again, 0)) == ([], "nothing is left to try")
+
+
+def test_a_search_with_something_left_does_not_say_that_nothing_is():
+    assert drained(stage(plan(operations=3, until=7, space=layers(3)), recorder(), 0))[1] == ""
+    assert drained(stage(plan(operations=3, until=30, space=layers(3)), recorder(params=POT), 0))[1] == ""
+
+
+def drained(trials):
+    """All trials of a stage, and what it returns."""
+    ended = []
+
+    def whole():
+        ended.append((yield from trials))
+
+    return list(whole()), ended[0]
+
+
 def test_known_configuration_is_not_evaluated_again():
     scorer = Scorer()
-    found = list(stage(plan(operations=1, until=30), recorder(scorer), 0))
+    found = list(stage(plan(operations=1, until=30), recorder(scorer, POT), 0))
     assert len(found) == 30
     repeated = [each for each in found if each.reused_from is not None]
     assert len(scorer.scored) == 30 - len(repeated) <= 5
@@ -417,7 +491,7 @@ def test_search_stops_on_target():
 class Hopeless(Scorer):
     """Ends what leaves any operation unquantized, if it may."""
 
-    def score(self, count, *, prune):
+    def score(self, count, *, prune, below=math.inf):
         scored = super().score(count, prune=prune)
         return Scored(scored.accuracy, {}, scored.per_sample, True, 0.0, 0.0) if prune and count < 4 else scored
 
@@ -434,6 +508,34 @@ def test_pruned_trial_has_no_measurement_but_tells_what_is_known():
         assert each.loss > 80  # the search learns that the target was missed
     assert 4 not in [quantized(each.option) for each in pruned]
     assert len(scorer.measured) == len({each.structure for each in found if not each.pruned})
+
+
+def test_models_of_a_known_structure_are_to_lose_less_than_all_that_were_as_fast():
+    kept = recorder(trials=[
+        trial(0, 0.004, 1.6), trial(1, 0.002, 1.4), trial(2, 0.003, 1.2), trial(3, -0.001, 1.1), trial(4, 0.02, 1.8),
+    ])  # fmt: skip
+    least = {"s0": 0.004, "s1": 0.002, "s2": 0.002, "s3": -0.001, "s4": 0.02}
+    assert kept.known().structures == least
+
+
+def test_what_misses_the_target_of_size_is_nobodys_rival():
+    params = PARAMS.model_copy(update={"size_reduce": 2.0})
+    small, large = (replace(trial(0, 0, 1).score, size_ratio=ratio) for ratio in (3.0, 1.5))
+    fast = trial(0, 0.001, 1.6, score=replace(large, accuracy_loss=0.001, latency_ratio=1.6))
+    slow = trial(1, 0.003, 1.4, score=replace(small, accuracy_loss=0.003, latency_ratio=1.4))
+    assert recorder(params=params, trials=[fast, slow]).known().structures == {"s0": math.inf, "s1": 0.003}
+
+
+def test_a_candidate_of_a_known_structure_ends_where_it_is_surely_beaten():
+    """Estimators make other models of one structure: its latency is known, and what loses more beats nothing."""
+    scorer = Scorer(accuracy=lambda count: 0.99)
+    found = list(stage(plan(until=30), recorder(scorer), 1))
+    again = [
+        each.measurement.latency_from is not None for each in found if each.measurement and each.reused_from is None
+    ]
+    assert any(again)
+    assert [below < math.inf for below in scorer.below] == again
+    assert [below for below in scorer.below if below < math.inf] == pytest.approx([0.01] * sum(again))
 
 
 @pytest.mark.parametrize(("params", "expected"), [(PARAMS, {True}), (POT, {False})], ids=["default", "pot"])

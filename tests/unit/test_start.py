@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from builders import Scorer, option, pipeline, reference, trial
-from quantize_zoo.cell import Prepared
-from quantize_zoo.config import OptimizerParams, load_model_config, search_stages
+from quantize_zoo.cell import Cell, Prepared
+from quantize_zoo.cell.identity import former_identity
+from quantize_zoo.config import DeviceSpec, OptimizerParams, former_stages, load_model_config, search_stages
 from quantize_zoo.errors import CellError
 from quantize_zoo.matrix.start import find_start
 from quantize_zoo.store import StoredSearch
@@ -126,6 +127,30 @@ def test_a_search_of_an_older_release_knows_the_data_by_another_name(placement, 
     assert found.base == (STORED[0] if method == "warm_start" else STORED[1]).option
 
 
+def test_a_warm_start_goes_on_with_the_two_stages_of_an_older_release(placement):
+    """They chose among what one stage chooses today; another scope is another search, as ever."""
+    stored = search(*STORED, **{"search space": "two stages"})
+    found = start(placement, "warm_start", stored, former={"search space": "two stages"})
+    assert (found.trials, found.continues) == (STORED, 7)
+    with pytest.raises(CellError, match="differs in: search space"):
+        start(placement, "warm_start", search(*STORED, **{"search space": "x"}), former={"search space": "two stages"})
+
+
+def test_former_stages_are_those_of_older_releases(mobilenet):
+    default, scoped = (with_tunable(mobilenet, each) for each in ({}, {"tuning_scope": ["layer"]}))
+    assert [each.until for each in former_stages(default)] == [24, 60]
+    assert [each.compression.tunable.tuning_scope for each in former_stages(default)] == [
+        ("range_estimator",),
+        ("layer",),
+    ]
+    assert former_stages(scoped) == search_stages(scoped)
+
+
+def test_the_space_of_older_releases_is_known_by_the_name_that_they_stored(mobilenet):
+    found = former_identity(Cell(mobilenet, DeviceSpec(device="CPU")), "data")
+    assert found == {"dataset": "data", "search space": "700c7ddc460c7b78e43e769f"}
+
+
 def test_eval_rebuilds_the_best(placement):
     found = start(placement, "eval", search(*STORED))
     assert found.rebuild
@@ -157,11 +182,15 @@ def test_search_whose_trials_all_failed_has_no_best(placement, method):
 # --- stages
 
 
-def stages(mobilenet, tunable, **params):
+def with_tunable(mobilenet, tunable, **params):
     plain = mobilenet.model_dump(mode="json")
     plain["compression"]["algorithms"] = [{"name": "TunableQuantization", "params": tunable}]
     plain["optimizer"]["params"] = params
-    config = type(mobilenet).model_validate(plain)
+    return type(mobilenet).model_validate(plain)
+
+
+def stages(mobilenet, tunable, **params):
+    config = with_tunable(mobilenet, tunable, **params)
     scopes = [each.compression.tunable for each in search_stages(config)]
     return [
         (each.until, scope.tuning_scope, scope.estimator_tuning_scope)
@@ -169,8 +198,13 @@ def stages(mobilenet, tunable, **params):
     ]
 
 
-def test_who_names_no_scope_gets_estimators_and_then_layers(mobilenet):
-    assert stages(mobilenet, {}, max_trials=50) == [(20, ("range_estimator",), ("preset",)), (50, ("layer",), ())]
+def test_who_names_no_scope_gets_layers_and_estimators_together(mobilenet):
+    assert stages(mobilenet, {}, max_trials=50) == [(50, ("layer", "range_estimator"), ("preset",))]
+
+
+def test_as_pot_estimators_come_first_and_then_layers(mobilenet):
+    found = stages(mobilenet, {}, max_trials=50, compatibility="pot")
+    assert found == [(20, ("range_estimator",), ("preset",)), (50, ("layer",), ())]
 
 
 def test_who_names_a_scope_gets_one_stage_of_it(mobilenet):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import ranges_hash, structural_signature, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline
 from quantize_zoo.scoring import (
+    Estimate,
     SharedReference,
     Watch,
     compile_again,
@@ -26,6 +28,7 @@ from quantize_zoo.scoring import (
     describe_execution,
     mean_estimate,
     measure_in_turns,
+    paired_loss,
     serves_latency,
 )
 from quantize_zoo.search import Built, Scored, SequentialTest, Timed, can_prune
@@ -83,25 +86,45 @@ class CellCandidates:
         size_ratio = self.fp32.size_bytes / max(1, weights_bytes(model))  # a model may have none
         return Built(candidate, structure, time.perf_counter() - start, size_ratio), Candidate(model)
 
-    def score(self, candidate: Candidate, *, prune: bool) -> Scored:
+    def score(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
         """See ``Candidates``."""
         start = time.perf_counter()
-        found = self.passed(candidate, prune=prune)
+        found = self.passed(candidate, prune=prune, below=below)
         # Taking it down is a part of its cost.
-        return replace(found, seconds=time.perf_counter() - start - found.compile_seconds)
+        seconds = time.perf_counter() - start - found.compile_seconds
+        return replace(found, seconds=seconds, accuracy_loss=None if found.hopeless else self._loss(found))
 
-    def passed(self, candidate: Candidate, *, prune: bool) -> Scored:
-        """Take the search's samples through a candidate in this process; with ``prune`` end when that is hopeless."""
+    def _loss(self, found: Scored) -> Estimate | None:
+        """Return the loss of a whole pass against FP32, if an interval can be told."""
+        fp32 = self.fp32
+        loss = paired_loss(
+            fp32.accuracy,
+            found.accuracy.value,
+            fp32.per_sample,
+            found.per_sample,
+            higher_is_better=fp32.higher_is_better,
+        )
+        return None if loss.low is None else loss
+
+    def passed(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
+        """Take the search's samples through a candidate in this process; ends as ``score``."""
         start = time.perf_counter()
         compiled = compile_for_accuracy(candidate.model, self.bench.device)
         seconds = time.perf_counter() - start
-        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune)
+        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune, below=below)
         if not found.hopeless:
             candidate.compiled = compiled
         return found
 
     def passed_by(
-        self, compiled: Any, fp32: float, per_sample: NDArray[np.float64] | None, compile_seconds: float, *, prune: bool
+        self,
+        compiled: Any,
+        fp32: float,
+        per_sample: NDArray[np.float64] | None,
+        compile_seconds: float,
+        *,
+        prune: bool,
+        below: float = math.inf,
     ) -> Scored:
         """Do the same with a compiled candidate, wherever it runs.
 
@@ -111,11 +134,12 @@ class CellCandidates:
             per_sample: its values of the search's samples there, if it has such.
             compile_seconds: what compiling took.
             prune: end when the target is surely missed.
+            below: or when surely more than this is lost, a share of FP32's metric.
 
         """
         start = time.perf_counter()
         metric = self.bench.metric
-        watch = self._watch(fp32, per_sample) if prune else None
+        watch = self._watch(fp32, per_sample, below) if prune else None
         scored = self.bench.accuracy.score(compiled, self.order, watch)
         hopeless = scored.samples < len(self.order)
         values = scored.per_sample.get(metric)
@@ -150,14 +174,14 @@ class CellCandidates:
         del compiled, again  # taking it down is a part of its cost
         return Timed(latency, execution, compiled_at - start, time.perf_counter() - compiled_at)
 
-    def _watch(self, fp32: float, per_sample: NDArray[np.float64] | None) -> Watch | None:
+    def _watch(self, fp32: float, per_sample: NDArray[np.float64] | None, below: float) -> Watch | None:
         """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
         metric = self.bench.metric
         if self.bench.accuracy.sequences is not None:
             return None  # steps are not scored in random order
         if per_sample is None or not self.fp32.higher_is_better or not can_prune(per_sample, fp32):
             return None
-        allowed = self.cell.model.optimizer.params.accuracy_loss / 100 * fp32
+        allowed = min(self.cell.model.optimizer.params.accuracy_loss / 100, below) * fp32
         test = SequentialTest(per_sample, allowed)
 
         def watch(values: Mapping[str, Any]) -> bool:

@@ -271,8 +271,8 @@ class FleetCandidates:
         """See ``Candidates``."""
         return self.fleet.build(option)
 
-    def score(self, candidate: Candidate, *, prune: bool) -> Scored:
-        """See ``Candidates``."""
+    def score(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
+        """See ``Candidates``; ``below`` is of the worst member's loss, which the other members may well have."""
         return self.fleet.score(candidate, self.known, prune=prune)
 
     def measure(self, candidate: Candidate) -> Timed:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.statistics import short_hash
-from quantize_zoo.config import HardwareConfig, search_stages
+from quantize_zoo.config import HardwareConfig, Stage, former_stages, search_stages
 from quantize_zoo.scoring import Environment, describe_environment
 from quantize_zoo.store import FleetMember
 
@@ -33,7 +33,6 @@ def search_identity(
     steps = [each.model_dump(mode="json") for each in compression.algorithms if each.name != "TunableQuantization"]
     fixed = compression.tunable.model_dump(mode="json", include=_PART_OF_A_SEARCH)
     shapes = cell.model.input_shapes
-    scopes = [stage.compression.tunable.model_dump(mode="json") for stage in search_stages(cell.model)]
     return {
         "model content": cell.content + (f" as {json.dumps(shapes, sort_keys=True)}" if shapes else ""),
         "dataset": dataset,
@@ -44,9 +43,24 @@ def search_identity(
         "pipeline": short_hash([steps, fixed]),
         "device configuration": json.dumps(cell.scoring_device.device_config, sort_keys=True),
         "benchmark": params.benchmark.model_dump_json(exclude={"duration_seconds"}),
-        "search space": short_hash([scopes, params.compatibility]),
+        "search space": _space_text(search_stages(cell.model), params.compatibility),
         "environment": _environment_text(describe_environment()),
     }
+
+
+def former_identity(cell: Cell, dataset: str) -> dict[str, str]:
+    """Return the parts of it that releases up to 0.1.0 called otherwise, by these names.
+
+    ``dataset`` is what they called the data. Their stages chose among what one chooses today, all at once.
+    """
+    return {
+        "dataset": dataset,
+        "search space": _space_text(former_stages(cell.model), cell.model.optimizer.params.compatibility),
+    }
+
+
+def _space_text(stages: Sequence[Stage], compatibility: str | None) -> str:
+    return short_hash([[stage.compression.tunable.model_dump(mode="json") for stage in stages], compatibility])
 
 
 def _device_text(cell: Cell, members: Sequence[FleetMember]) -> str:

@@ -15,9 +15,11 @@ from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.graph import make_canonical, read_model, require_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
+    AccuracySession,
     Where,
     checker_entry,
     compile_for_accuracy,
+    counts_answers,
     entry_notes,
     evaluator_problem,
     faults_of,
@@ -26,6 +28,7 @@ from quantize_zoo.scoring import (
     open_session,
     place_in_entry,
     place_in_yaml,
+    resolution_note,
     with_prefixes,
 )
 
@@ -120,12 +123,19 @@ def _faults(
     try:
         session = open_session(find_checker(), config, model, dataset=dataset, first=1)
         notes += session.notes
-        if scored:
-            session.try_first(compile_for_accuracy(model, _AT_F32))
+        values = session.try_first(compile_for_accuracy(model, _AT_F32)) if scored else {}
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")
         place = where(_PLACES[kind]) if kind in _PLACES else error.where or _line_of_model(config)
         yield errors.not_ready(place, error.what, error.remedy)
+        return
+    params = config.optimizer.params
+    if not isinstance(session, AccuracySession) or not counts_answers(values.get(config.metric)):
+        return
+    size = session.dataset_size
+    tuning = min(size - int(size * params.holdout), params.eval_subset_size or size)
+    if note := resolution_note(params.accuracy_loss, tuning):
+        notes.append(note)
 
 
 def require_models(configs: Iterable[ModelConfig]) -> None:

@@ -20,10 +20,12 @@ from quantize_zoo.cell.cell import Cell
 from quantize_zoo.cell.elsewhere import SampleSets, score_elsewhere
 from quantize_zoo.cell.executing import DeviceLook, executed_notes
 from quantize_zoo.cell.fleet import Fleet
-from quantize_zoo.cell.identity import search_identity
+from quantize_zoo.cell.identity import former_identity, search_identity
 from quantize_zoo.cell.statistics import StatisticsCache
+from quantize_zoo.cell.surveying import survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
 from quantize_zoo.config import hardware_path, load_hardware, search_stages
+from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.files import FilesRequest, compare_files
@@ -41,6 +43,7 @@ from quantize_zoo.scoring import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    counts_answers,
     describe_environment,
     describe_execution,
     entry_notes,
@@ -50,12 +53,13 @@ from quantize_zoo.scoring import (
     open_session,
     playable_environments,
     require_device,
+    resolution_note,
     runtime_names,
     split_samples,
     split_sequences,
 )
 from quantize_zoo.scoring.proof import write_proven
-from quantize_zoo.search import Evaluation, Known, Timed, evaluate
+from quantize_zoo.search import Evaluation, Known, Survey, Timed, evaluate
 from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint, lead_of
 
 
@@ -130,14 +134,14 @@ class CellSession:
             holdout_samples=len(self._split.holdout),
             calibration_samples=len(self._calibration_samples(config.compression.tunable.stat_subset_size)),
             operation_types={operation.name: operation.type for operation in placement.operations},
-            notes=tuple(self._notes()),
+            notes=tuple(self._notes(fp32)),
             seconds=time.perf_counter() - start,
             higher_is_better=fp32.higher_is_better,
             scored_on=self._device.label if self._cell.scored_on_cpu else "",
             model_path=str(config.model),
             fleet=members,
         )
-        return Prepared(reference, placement, self._pipeline.base, {"dataset": former})
+        return Prepared(reference, placement, self._pipeline.base, former_identity(self._cell, former))
 
     def _open_pipeline(self) -> None:
         """Read the model, and find what can be quantized."""
@@ -229,6 +233,16 @@ class CellSession:
         if not any("bits" in stage.compression.tunable.tuning_scope for stage in search_stages(self._cell.model)):
             return executed
         return replace(executed, compressed=look.compressed(base, bench.timed_samples()[0]))
+
+    def survey(self, base: ModelOption) -> Survey | None:
+        """Find out what quantizing each operation as the base does saves and changes; None where that fails."""
+        evaluated = len(self._split.scoring)
+        try:
+            with self._quiet():
+                return survey(self._pipeline, self._model, base, self._work.bench, evaluated)
+        except (QuantizeZooError, RuntimeError) as error:  # of graphs that are not made for it; the search goes without
+            print(f"operations are not surveyed: {error}")  # to the cell's log
+            return None
 
     def evaluate(self, option: ModelOption, known: Known, *, prune: bool, measure: bool = True) -> Evaluation:
         """Find out what an option is worth; see ``evaluate`` of the search."""
@@ -322,7 +336,7 @@ class CellSession:
         """Those of the search, and those of the holdout."""
         return self._split.scoring, self._split.holdout
 
-    def _notes(self) -> Iterator[str]:
+    def _notes(self, fp32: Fp32) -> Iterator[str]:
         samples = len(self._split.tuning)
         wanted = self._cell.model.compression.tunable.stat_subset_size
         if self._cell.scored_on_cpu:
@@ -334,6 +348,10 @@ class CellSession:
         if bad:
             listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
             yield f"{len(bad)} of {len(bad) + len(self._accuracy)} samples cannot be read and are skipped: {listed}"
+        if counts_answers(fp32.per_sample) and (
+            note := resolution_note(self._cell.model.optimizer.params.accuracy_loss, samples, fp32.accuracy)
+        ):
+            yield note
         if wanted is not None and wanted > samples:
             yield f"stat_subset_size {wanted} is more than there are samples: all {samples} are used"
         if (sequences := self._accuracy.sequences) is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantize_zoo.config.compression import CompressionParams
+from quantize_zoo.config.compression import CompressionParams, EstimatorTuningScope, TuningScope
 from quantize_zoo.config.model import ModelConfig, StageParams
 
 # What POT's best practices do by hand: first the range estimators, then single layers around the best of it.
 _ESTIMATORS_SHARE = 0.4
+_LAYERS: TuningScope = ("layer", "range_estimator")
+_PRESETS: EstimatorTuningScope = ("preset",)
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,18 @@ class Stage:
 def search_stages(config: ModelConfig) -> tuple[Stage, ...]:
     """Return the stages of a model's search.
 
-    Who names neither stages nor a scope gets two: range estimators by preset, then layers. ``max_trials`` bounds them
-    all together.
+    Who names neither stages nor a scope gets layers and range estimators by preset together; as POT did, the estimators
+    first, then layers. ``max_trials`` bounds stages all together.
     """
+    params, compression = config.optimizer.params, config.compression
+    is_named = params.stages or "tuning_scope" in compression.tunable.model_fields_set
+    if is_named or params.compatibility is not None:
+        return former_stages(config)
+    return (Stage(compression.scoped(_LAYERS, _PRESETS), params.max_trials),)
+
+
+def former_stages(config: ModelConfig) -> tuple[Stage, ...]:
+    """Return the stages that releases up to 0.1.0 made of the same configuration."""
     params = config.optimizer.params
     compression = config.compression
     stages = params.stages

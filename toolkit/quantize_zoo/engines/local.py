@@ -16,7 +16,7 @@ from quantize_zoo.gate import GateResult
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import Evaluation, EvaluationPool, Known
+from quantize_zoo.search import Evaluation, EvaluationPool, Known, Survey
 from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
 
 
@@ -79,6 +79,9 @@ class _LocalWork:
 
     def calibrate(self, base: ModelOption) -> Calibration:
         return self._process.call(CellSession.calibrate, base)
+
+    def survey(self, base: ModelOption) -> Survey | None:
+        return self._process.call(CellSession.survey, base)
 
     @property
     def pool(self) -> EvaluationPool:

@@ -12,7 +12,7 @@ from quantize_zoo.gate import GateResult
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import EvaluationPool
+from quantize_zoo.search import EvaluationPool, Survey
 from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
 
 
@@ -38,6 +38,10 @@ class CellWork(Protocol):
 
     def calibrate(self, base: ModelOption) -> Calibration:
         """Collect the statistics of all options of the search space around the base."""
+        ...
+
+    def survey(self, base: ModelOption) -> Survey | None:
+        """Find out what quantizing each operation saves and changes; None where it cannot be found out."""
         ...
 
     @property

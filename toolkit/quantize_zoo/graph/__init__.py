@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         UnifiedScale,
         shared_configs,
     )
+    from quantize_zoo.graph.regions import owners
     from quantize_zoo.graph.sameness import same_model
     from quantize_zoo.graph.signature import ranges_hash, structural_signature
 else:
@@ -78,6 +79,7 @@ __all__ = [
     "normalizes_input",
     "ordered_operations",
     "output_channel_axis",
+    "owners",
     "ranges_hash",
     "read_model",
     "require_model",

@@ -171,20 +171,33 @@ def _shares(
     best = max(gains.values(), default=0.0)
     eager = {index for index in searching if not nights[index] or nights[index][0].alarmed}
     weights = {index: 1 + (best if index in eager else gain) for index, gain in gains.items()}
-    most = {index: _most_seconds(cells[index], guessed[index]) for index in searching}
+    most = {index: _most_seconds(cells[index], nights[index], guessed[index]) for index in searching}
     shares = shared_out(max(0.0, amount), weights, most)
     return [shares.get(index) for index in range(len(cells))]
 
 
-def _most_seconds(cell: Cell, pace: Pace) -> float:
-    """Return the seconds that a cell's search takes if only its own configuration limits it."""
+def _most_seconds(cell: Cell, nights: Sequence[PastNight], pace: Pace) -> float:
+    """Return the seconds that a cell's search takes if only its own configuration limits it.
+
+    They suffice for one trial: where the stored search has ended, what is searched tonight may be another.
+    """
     minutes = cell.model.optimizer.params.max_minutes
     limit = math.inf if minutes is None else 60 * minutes
-    return min(limit, _most_trials(cell) * pace.trial) if pace.trial else limit
+    return min(limit, max(1, _most_trials(cell, nights)) * pace.trial) if pace.trial else limit
 
 
-def _most_trials(cell: Cell) -> int:
-    return search_stages(cell.model)[-1].until
+def _most_trials(cell: Cell, nights: Sequence[PastNight]) -> int:
+    """Return how many trials a search makes if only its own configuration limits it.
+
+    One that ended by itself in its last night does so again: it makes as many anew, or none where it goes on.
+    """
+    most = search_stages(cell.model)[-1].until
+    last = next((night for night in nights if night.method != "eval"), None)
+    if last is None or not last.ended:
+        return most
+    if cell.model.optimizer.params.trials_load_method == "warm_start":
+        return 0
+    return min(most, max(1, last.trials))
 
 
 def _planned(
@@ -197,11 +210,14 @@ def _planned(
             method, why = "eval", f"{why}, and no time is left to search"
         else:
             minutes = max(share, _LEAST_S if pace is None else 0.0) / 60
-    trials = 1 if method == "eval" else _most_trials(cell)
+    trials = 1 if method == "eval" else _most_trials(cell, nights)
     own = cell.model.optimizer.params.max_minutes
     limits = [each for each in (own, minutes) if each is not None]
-    if nights and not nights[0].trials:  # its device is not there, or it fails
-        return PlannedCell(cell, method, 0, nights[0].seconds, minutes, f"{why}; no trial last night")
+    if not trials:
+        why = f"{why}; its stored search has ended"
+    elif nights and not nights[0].trials:  # it goes on with a search that was complete; or its device is not there
+        told = "no trial last night" if nights[0].best is None else "its stored search has all its trials"
+        return PlannedCell(cell, method, 0, nights[0].seconds, minutes, f"{why}; {told}")
     if pace is None:
         return PlannedCell(cell, method, trials, None, minutes, why)
     if method != "eval" and limits and pace.trial:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
-from quantize_zoo.config import CompressionParams, OptimizerParams, search_stages
+from quantize_zoo.config import CompressionParams, OptimizerParams, Stage, search_stages
 from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
@@ -33,6 +33,7 @@ from quantize_zoo.quantization import ModelOption, derive_space, option_hash
 from quantize_zoo.scoring import Executed, inverse
 from quantize_zoo.search import (
     StagePlan,
+    Survey,
     Trial,
     TrialRecorder,
     change_whole_model,
@@ -108,10 +109,12 @@ def references(found: Start, desk: Desk) -> Start:
 def search(found: Start, desk: Desk) -> list[Trial]:
     """Make the trials; return all of the search, also those that it went on from, the best one first."""
     reference, params = found.reference, desk.params
+    last = len(search_stages(desk.cell.model)) - 1
     recorder = TrialRecorder(
         params,
         reference.accuracy.value,
-        found.trials,
+        # Of releases up to 0.1.0 a search had stages that it has no more: what they chose, the last one chooses.
+        [replace(trial, stage=min(trial.stage, last)) for trial in found.trials],
         higher_is_better=reference.higher_is_better,
         prunes=desk.cell.model.give_back is None,  # what misses the target as well is the better the less it loses
         members=[each.name for each in reference.fleet if not each.unavailable],
@@ -141,11 +144,12 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         calibration = desk.work.calibrate(found.base)
         store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
         if calibration.executed is not None:
-            _keep_executed(found.reference, calibration.executed, calibration.notes, desk)
+            _noticed(replace(found.reference, executed=calibration.executed), calibration.notes, desk)
         yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
         return
     seconds = 0.0
     executed: Executed | None = None
+    reference = found.reference
     stages = search_stages(desk.cell.model)
     for number, stage in enumerate(stages):
         if recorder.is_finished(stage.until):
@@ -160,13 +164,21 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         executed = executed or calibration.executed
         paying = _paying(found, base, stage.compression, executed, desk)
         if first and executed is not None:
-            _keep_executed(found.reference, executed, (*calibration.notes, *paying.notes), desk)
+            notes = (*calibration.notes, *paying.notes)
+            reference = _noticed(replace(reference, executed=executed), notes, desk)
         space = derive_space(paying.placement, paying.base, stage.compression, paying.idle)
         types = {operation.name: operation.type for operation in found.placement.operations}
         beside = incumbent(number, paying.base)
-        plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside)
+        survey = _surveyed(found, paying.base, stage, desk)
+        if survey is not None:
+            reference = _noticed(replace(reference, survey=survey), (), desk)
+        plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside, survey)
         if terms is None:
-            yield from run_stage(plan, recorder, desk.night.seed, pool)
+            why = yield from run_stage(plan, recorder, desk.night.seed, pool)
+            if why:
+                store.set_search_ended(desk.cell_id, why)
+                told = f"after {len(recorder.trials)} of at most {stage.until} trials {why}"
+                reference = _noticed(reference, [f"stage {number + 1} of the search: {told}"], desk)
             continue
         by_rank = number == len(stages) - 1
         yield from (give_back if by_rank else change_whole_model)(plan, terms, recorder, pool)
@@ -189,11 +201,26 @@ def _paying(
     return what_pays(found.placement, base, found.preset, compression, executed, for_size=for_size)
 
 
-def _keep_executed(reference: Reference, executed: Executed, notes: tuple[str, ...], desk: Desk) -> None:
-    """Store and tell what the device executes, and what is not searched for that."""
-    reference = replace(reference, executed=executed, notes=(*reference.notes, *notes))
-    desk.night.store.set_reference(desk.cell_id, reference)
+def _surveyed(found: Start, base: ModelOption, stage: Stage, desk: Desk) -> Survey | None:
+    """Find out what is worth quantizing, where a stage chooses that; a search that goes on knows it already.
+
+    POT's searches did without. So do those of a fleet, whose leading member's savings are not the others'; and those
+    around compressed weights, of which it is not known what they save and change.
+    """
+    chooses = "layer" in stage.compression.tunable.tuning_scope
+    as_pot = desk.params.compatibility == "pot" or desk.cell.model.give_back is not None
+    if not chooses or as_pot or found.reference.fleet or base.has_compressed_weights:
+        return None
+    stored = None if found.continues is None else desk.night.store.survey(found.continues)
+    return stored if stored is not None and stored.base == option_hash(base) else desk.work.survey(base)
+
+
+def _noticed(reference: Reference, notes: Sequence[str], desk: Desk) -> Reference:
+    """Store and tell what a user should know of the cell; return the reference with it."""
+    noted = replace(reference, notes=(*reference.notes, *notes))
+    desk.night.store.set_reference(desk.cell_id, noted)
     desk.night.observer.noticed(desk.cell, notes)
+    return noted
 
 
 def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:

@@ -54,6 +54,11 @@ class ModelOption:
     operations: Mapping[str, OperationOption]
     steps: tuple[str, ...] = field(default=())
 
+    @property
+    def has_compressed_weights(self) -> bool:
+        """Tell whether the weights of an operation are stored compressed."""
+        return any(choice.compressed_weights is not None for choice in self.operations.values())
+
 
 def base_option(
     placement: Placement,

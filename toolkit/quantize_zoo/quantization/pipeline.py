@@ -6,6 +6,7 @@ its own; a variant is prepared when an option first asks for it, and kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +45,7 @@ from quantize_zoo.quantization.bias_correction import (
 from quantize_zoo.quantization.candidate import Weights, insert_fake_quantizes, set_biases
 from quantize_zoo.quantization.instrumentation import ChannelMean, Extremes, Request
 from quantize_zoo.quantization.options import ModelOption, base_option, fitted_option
+from quantize_zoo.quantization.output_changes import affordable_samples, output_changes, switchable
 from quantize_zoo.quantization.pot_bias_correction import PotBiasCorrections, pot_requests
 from quantize_zoo.quantization.range_finder import RangeFinder
 from quantize_zoo.quantization.ranges import CHANNEL_AXIS
@@ -56,6 +58,8 @@ from quantize_zoo.quantization.untaken import untaken_branches
 Collect = Callable[[ov.Model, Iterable[Request], int | None, str], ActivationStatistics]
 
 _ERROR_SAMPLES = 32  # enough to rank operations by their errors
+_BYTE = 8  # bits
+_EVALUATIONS = 10.0  # that finding out what each operation changes in the output may cost
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,42 @@ class Pipeline:
         variant = self._variant(option)
         candidate = self._quantize(variant, option)
         return operation_errors(variant.model, candidate, variant.placement, self._samples(_ERROR_SAMPLES))
+
+    def output_changes(self, option: ModelOption, evaluated: int) -> dict[str, float]:
+        """Return how much quantizing each operation by itself as the option does changes the model's output.
+
+        All of them together cost no more than ten evaluations of so many samples. Operations of bodies, and those whose
+        change is no number, are left out; see ``output_changes``.
+
+        Raises:
+            CellError: see ``collect_statistics``.
+
+        """
+        variant = self._variant(option)
+        biases = find_biases(variant.model, variant.placement)
+        ends = {name: bias.addition for name, bias in biases.items()}
+        made = switchable(variant.model, self.build(option), variant.placement, ends)
+        alone = [(name,) for name in made.operations]
+        count = affordable_samples(len(alone), evaluated, _EVALUATIONS, _ERROR_SAMPLES)
+        changes = output_changes(made, alone, self._samples(count)).mean(axis=1)
+        return {name: float(each) for name, each in zip(made.operations, changes, strict=True) if np.isfinite(each)}
+
+    def saved_bytes(self, option: ModelOption) -> dict[str, int]:
+        """Return by how many bytes quantizing each operation as the option does makes its weights smaller.
+
+        Asymmetric ones stay floating point in the file; see ``with_integer_weights``.
+        """
+        nodes = nodes_by_name(self._model)
+        saved: dict[str, int] = {}
+        for point in self.placement.weights:
+            choice = option.operations[point.operation].weights
+            if choice is None or choice.config.mode != "symmetric":
+                continue
+            weights = nodes[point.operation].input_value(point.port)
+            kind = weights.get_element_type()
+            less = math.prod(weights.get_shape()) * (kind.bitwidth - choice.config.bits) // _BYTE
+            saved[point.operation] = saved.get(point.operation, 0) + less
+        return saved
 
     def _quantize(self, variant: _Variant, option: ModelOption) -> ov.Model:
         return insert_fake_quantizes(

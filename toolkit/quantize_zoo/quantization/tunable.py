@@ -18,6 +18,7 @@ from quantize_zoo.config import (
     EstimatorPreset,
     QuantizationConfig,
     TunableQuantizationParams,
+    WeightCompression,
 )
 from quantize_zoo.config.estimators import MaxType, MinType
 from quantize_zoo.graph import Placement, QuantizableOperation
@@ -63,7 +64,18 @@ class SearchSpace:
     @property
     def has_choices(self) -> bool:
         """Tell whether anything can be chosen."""
-        return any(variable.reachable > 1 for variable in (*self.operations.values(), *self.steps))
+        return self.reachable > 1
+
+    @property
+    def offers_compressed_weights(self) -> bool:
+        """Tell whether the weights of an operation may be stored compressed."""
+        branches = (branch for variable in self.operations.values() for branch in variable.branches)
+        return any(isinstance(branch.value, WeightCompression) for branch in branches)
+
+    @property
+    def reachable(self) -> int:
+        """Number of different choices of all variables together; some of them may make the same option."""
+        return math.prod(variable.reachable for variable in (*self.operations.values(), *self.steps))
 
 
 Choice = Mapping[str, Any]  # of a variable: "value", and for each variable below that branch its own choice

@@ -5,10 +5,11 @@ Every chart's numbers stand in a table of the page too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from quantize_zoo.report.drawing import Chart, Columns, bokeh_version, embedded
+from quantize_zoo.report.predictions import Predictions
 from quantize_zoo.report.run_report import CellReport
 from quantize_zoo.report.wording import is_number, layer_time
 from quantize_zoo.scoring import LayerTime
@@ -30,6 +31,8 @@ def cell_charts(cell: CellReport) -> tuple[str, dict[str, str]]:
     charts: dict[str, Chart] = {}
     if any(trial.score and trial.score.latency_ratio for trial in _drawable(cell.record.trials)):
         charts |= {"scatter": _scatter(cell), "history": _history(cell)}
+    if cell.predictions and cell.predictions.trials:
+        charts |= dict(_predicted(cell.predictions))
     if cell.latency and cell.latency.distribution:
         charts["distribution"] = _distribution(cell.latency.distribution)
     if cell.record.final and cell.record.final.layers:
@@ -102,6 +105,29 @@ def _draw_scatter(sources: Mapping[str, Any], accuracy_loss: float, latency_redu
     plot.add_layout(_target("width", accuracy_loss))
     plot.add_layout(_target("height", latency_reduce))
     return _finish(plot, marks, _TRIAL_LINES)
+
+
+def _predicted(found: Predictions) -> Iterator[tuple[str, Chart]]:
+    """Yield what was predicted of trials against what was measured, of what are numbers."""
+    columns: dict[str, list[tuple[Any, ...]]] = {
+        "gain": [(each.trial, each.predicted_speedup, each.speedup) for each in found.trials],
+        "loss": [(each.trial, each.output_change, 100 * each.accuracy_loss) for each in found.trials],
+    }
+    labels = {"gain": ("predicted FP32 time / INT8 time", _RATIO), "loss": ("predicted change", "accuracy loss (%)")}
+    for name, rows in columns.items():
+        drawn = [row for row in rows if all(each is not None and is_number(each) for each in row[1:])]
+        if not drawn:
+            continue
+        numbers, predicted, measured = (list(column) for column in zip(*drawn, strict=True))
+        trials = {"number": numbers, "x": predicted, "y": measured}
+        yield f"predicted_{name}", Chart(_draw_predicted, {"trials": trials}, labels[name])
+
+
+def _draw_predicted(sources: Mapping[str, Any], predicted: str, measured: str) -> Any:
+    plot = _figure(predicted, measured)
+    marks = plot.scatter("x", "y", source=sources["trials"], size=8, color=_TRIAL, alpha=0.7, legend_label="trial")
+    lines = [("trial", "@number"), ("predicted", "@x{0.000000}"), ("measured", "@y{0.000}")]
+    return _finish(plot, [marks], lines)
 
 
 def _history(cell: CellReport) -> Chart:

@@ -20,9 +20,10 @@ from quantize_zoo.gate.layers import LayerDeviations, LayerTimes
 from quantize_zoo.matrix.repository import CommitRange
 from quantize_zoo.report.absent import AbsentCell
 from quantize_zoo.report.findings import Finding
+from quantize_zoo.report.predictions import Predictions
 from quantize_zoo.report.run_report import Night
 from quantize_zoo.scoring import Conversion, Environment, Estimate, ExecutedCompression, Execution
-from quantize_zoo.search import TrialKind
+from quantize_zoo.search import Optimism, TrialKind
 from quantize_zoo.store import (
     CellStatus,
     ErrorRecord,
@@ -165,6 +166,7 @@ class TrialDocument:
     accuracy_s: float
     latency_s: float
     overhead_s: float
+    accuracy_loss_share: Estimate | None = None
     members: tuple[MemberScoreDocument, ...] = ()
 
 
@@ -347,6 +349,8 @@ class CellDocument:
     trends: tuple[Trend, ...]
     commits: CommitRange | None
     trials: tuple[TrialDocument, ...]
+    optimism: Optimism | None = None
+    predictions: Predictions | None = None
 
 
 @dataclass(frozen=True)

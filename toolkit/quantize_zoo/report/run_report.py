@@ -28,8 +28,9 @@ from quantize_zoo.matrix.repository import CommitRange, commits_between
 from quantize_zoo.report.absent import AbsentCell, absent_cells
 from quantize_zoo.report.differences import EnvironmentRow, OperationRow, environment_rows, operation_rows
 from quantize_zoo.report.place import Place, find_place
+from quantize_zoo.report.predictions import Predictions, predictions
 from quantize_zoo.scoring import Estimate, PairedLatency
-from quantize_zoo.search import ERROR_RATE, BestSoFar, Trial, best_trial, pareto_front
+from quantize_zoo.search import ERROR_RATE, BestSoFar, Optimism, Trial, best_trial, pareto_front, predicted_optimism
 from quantize_zoo.store import (
     Baseline,
     CellRecord,
@@ -91,6 +92,8 @@ class CellReport:
     trends: tuple[Trend, ...] = ()
     drawn: bool = True  # False where the charts cannot be
     commits: CommitRange | None = None
+    optimism: Optimism | None = None  # of the choice among the trials; None where losses have no interval
+    predictions: Predictions | None = None  # None where the search had no survey
 
     @property
     def seconds(self) -> float:
@@ -113,6 +116,15 @@ class CellReport:
             return self.record.final.loss
         score = self.best.score if self.best else None
         return None if score is None else Estimate(score.accuracy_loss, None, None, "", 0)
+
+    @property
+    def unresolved(self) -> float | None:
+        """By how much the best model's loss may be off (95 %), where that is more than the target allows to lose."""
+        loss = self.loss
+        if loss is None or loss.low is None or loss.high is None:
+            return None
+        half = (loss.high - loss.low) / 2
+        return half if half > self.record.params.accuracy_loss / 100 else None
 
     @property
     def status(self) -> VerdictStatus:
@@ -294,6 +306,8 @@ def _cell_report(
         baseline=baseline,
         nights=nights,
         trends=tuple(_trends(nights)),
+        optimism=predicted_optimism(cell.trials, cell.params),
+        predictions=predictions(cell),
     )
 
 

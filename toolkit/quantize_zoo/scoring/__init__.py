@@ -68,9 +68,10 @@ if TYPE_CHECKING:
     )
     from quantize_zoo.scoring.plugin_properties import require_properties
     from quantize_zoo.scoring.preprocessing import input_shapes, shape_text
-    from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers
+    from quantize_zoo.scoring.profiling import CLOCK_US, LayerTime, Times, owner_of, profile_layers, times_in_turns
     from quantize_zoo.scoring.releases import Interpreters, Release, this_release
     from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
+    from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
     from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
     from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
     from quantize_zoo.scoring.session import open_session
@@ -116,6 +117,7 @@ __all__ = [
     "compile_for_accuracy",
     "compile_for_latency",
     "compile_from_accuracy",
+    "counts_answers",
     "definitions_path",
     "describe_environment",
     "describe_execution",
@@ -159,6 +161,7 @@ __all__ = [
     "require_metric",
     "require_pictures",
     "require_properties",
+    "resolution_note",
     "resolve_paths",
     "runtime_names",
     "serves_latency",
@@ -169,6 +172,7 @@ __all__ = [
     "summarize_compilations",
     "take_entry",
     "this_release",
+    "times_in_turns",
     "with_prefixes",
     "write_answers",
 ]

@@ -113,6 +113,11 @@ class AccuracySession:
     def __len__(self) -> int:
         return len(self._samples)
 
+    @property
+    def dataset_size(self) -> int:
+        """How many samples the dataset has, also those that were not read."""
+        return len(self._dataset)
+
     def inputs(self, indices: Sequence[int] | None = None) -> Sequence[Mapping[str, NDArray[Any]]]:
         """Return the preprocessed inputs of these samples, of all by default: one for each inference that they take.
 
@@ -216,15 +221,20 @@ class AccuracySession:
         found = {name: values[as_asked] for name, values in kept.items() if values is not None}
         return AccuracyResult(metrics, found, count)
 
-    def try_first(self, compiled: Any) -> None:
-        """Take the first sample through a compiled model, adapter, postprocessing and metrics; raises as ``score``."""
+    def try_first(self, compiled: Any) -> dict[str, NDArray[np.float64]]:
+        """Take the first sample through a compiled model, adapter, postprocessing and metrics; raises as ``score``.
+
+        Returns its values (1,) of metrics that have such.
+        """
         self._metrics.begin_pass()
         samples = self._samples[:1]
         outputs = list(self._inference.outputs_of(compiled, samples))
         annotation, prediction = self._predictor.predict(samples[0], outputs)
-        self._metrics.update(0, annotation, prediction)
+        found = self._metrics.update(0, annotation, prediction)
         if self._metrics.tunes_a_value:  # which values a metric has is known once it is evaluated
             self._metrics.evaluate(annotation, prediction)
+        values = {result.metric_name: _numbers([result.result], 1) for result in found[0]}
+        return {name: value for name, value in values.items() if value is not None}
 
     def answers(self, compiled: Any, metric: str, indices: Sequence[int] | None = None) -> Answers:
         """Return what a compiled model answers for these samples, for all by default; raises as ``score``."""

@@ -97,9 +97,10 @@ class CustomSession(AccuracySession):
         self._run(_Tap(compiled, self._model), chosen)
         return AccuracyResult(self._evaluated(), {}, len(chosen))
 
-    def try_first(self, compiled: Any) -> None:
-        """Run the evaluator on the first sample; raises as ``score``."""
+    def try_first(self, compiled: Any) -> dict[str, NDArray[np.float64]]:
+        """Run the evaluator on the first sample; raises as ``score``. Single samples have no values."""
         self._run(_Tap(compiled, self._model), [0])
+        return {}
 
     def answers(self, compiled: Any, metric: str, indices: Sequence[int] | None = None) -> Answers:
         """Return what a compiled model answers in the evaluator for these samples; raises as ``score``."""

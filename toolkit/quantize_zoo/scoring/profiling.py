@@ -57,24 +57,39 @@ def profile_layers(
         CellError: inference fails.
 
     """
+    sides = times_in_turns((reference, candidate), samples, _BUDGET_SECONDS)
+    return tuple(_paired(*sides))
+
+
+def times_in_turns(models: Sequence[Any], samples: Sequence[Mapping[str, NDArray[Any]]], seconds: float) -> list[Times]:
+    """Return the layer times of models that take turns for about so many seconds.
+
+    Args:
+        models: compiled with profiling.
+        samples: the value of each input; of several samples the middle one is taken.
+        seconds: to infer for, all of them together.
+
+    Raises:
+        CellError: inference fails.
+
+    """
     try:
         sample = samples[len(samples) // 2]
-        requests = [request_with(compiled, sample) for compiled in (reference, candidate)]
+        requests = [request_with(compiled, sample) for compiled in models]
         _infer(requests, 1)
         first = [_profile(request) for request in requests]
         start = time.perf_counter()
         _infer(requests, WARM_UP - 1)
-        seconds = (time.perf_counter() - start) / (WARM_UP - 1)
+        taken = (time.perf_counter() - start) / (WARM_UP - 1)
         warm = [_profile(request) for request in requests]
-        count = int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST, _MOST))
+        count = int(np.clip(seconds / taken, _FEWEST, _MOST))
         _infer(requests, count)
-        sides = [
+        return [
             executed_times((one, other, _profile(request)), count, averages=_averages(compiled))
-            for compiled, one, other, request in zip((reference, candidate), first, warm, requests, strict=True)
+            for compiled, one, other, request in zip(models, first, warm, requests, strict=True)
         ]
     except RuntimeError as error:
         raise errors.inference_failed("profiling", errors.message_of(error)) from error
-    return tuple(_paired(*sides))
 
 
 def _infer(requests: list[Any], rounds: int) -> None:

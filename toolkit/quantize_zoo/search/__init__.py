@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quantize_zoo.search.evaluation import Candidates, Evaluation, EvaluationPool, Known, evaluate
+    from quantize_zoo.search.frontier import Frontier, speedup
     from quantize_zoo.search.give_back import change_whole_model, is_met
     from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
     from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
         meets_targets,
         relative_accuracy_loss,
     )
+    from quantize_zoo.search.optimism import Optimism, predicted_optimism
     from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
     from quantize_zoo.search.recorder import TrialRecorder
     from quantize_zoo.search.startup import startup_choices
+    from quantize_zoo.search.survey import OperationSurvey, Survey
     from quantize_zoo.search.trial import (
         BestSoFar,
         Built,
@@ -48,15 +51,19 @@ __all__ = [
     "Choices",
     "Evaluation",
     "EvaluationPool",
+    "Frontier",
     "Known",
     "Measurement",
     "MemberScore",
+    "OperationSurvey",
+    "Optimism",
     "Pruned",
     "Score",
     "Scored",
     "Seconds",
     "SequentialTest",
     "StagePlan",
+    "Survey",
     "Timed",
     "Trial",
     "TrialKind",
@@ -78,9 +85,11 @@ __all__ = [
     "meets_targets",
     "option_of",
     "pareto_front",
+    "predicted_optimism",
     "ranked",
     "relative_accuracy_loss",
     "run_alone",
     "run_stage",
+    "speedup",
     "startup_choices",
 ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from quantize_zoo.quantization import ModelOption
@@ -20,8 +20,11 @@ class Candidates(Protocol):
         """Build the option's model in memory."""
         ...
 
-    def score(self, candidate: Any, *, prune: bool) -> Scored:
-        """Measure its accuracy on the samples that the search sees; with ``prune`` end when that is hopeless."""
+    def score(self, candidate: Any, *, prune: bool, below: float = math.inf) -> Scored:
+        """Measure its accuracy on the samples that the search sees.
+
+        With ``prune`` end when it surely misses the target, or surely loses more than ``below``, a share of FP32's.
+        """
         ...
 
     def measure(self, candidate: Any) -> Timed:
@@ -33,11 +36,13 @@ class Candidates(Protocol):
 class Known:
     """What needs no second look: models that were scored, and structures whose latency was measured.
 
-    Of a fleet: the order in which members are asked, and whether a candidate was ``found`` that is valid on all.
+    Of each structure it is known what a model of it must lose less than to be on the front of speed and accuracy: the
+    least loss of all that were as fast. Of a fleet: the order in which members are asked, and whether a candidate was
+    ``found`` that is valid on all.
     """
 
     candidates: frozenset[str] = frozenset()
-    structures: frozenset[str] = frozenset()
+    structures: Mapping[str, float] = field(default_factory=dict)
     members: tuple[str, ...] = ()
     found: bool = False
 
@@ -89,7 +94,7 @@ def evaluate(
         candidates: what builds and measures.
         option: the configuration.
         known: models and structures that were seen before.
-        prune: end the scoring when it is hopeless.
+        prune: end the scoring when it is hopeless, or others were surely as fast and more accurate.
         measure: look at the latency, too; another machine may do that.
         quiet: held while latency is measured.
 
@@ -100,7 +105,7 @@ def evaluate(
     built, candidate = candidates.build(option)
     if built.candidate in known.candidates:
         return Evaluation(built)
-    scored = candidates.score(candidate, prune=prune)
+    scored = candidates.score(candidate, prune=prune, below=known.structures.get(built.structure, math.inf))
     if not math.isfinite(scored.accuracy.value):
         return Evaluation(built, scored, failure=f"the tuned metric is {scored.accuracy.value}, which is no number")
     if scored.hopeless or built.structure in known.structures or not measure:

@@ -5,6 +5,7 @@ A label names the way to a variable, since one below two branches is two variabl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from quantize_zoo.quantization import Branch, Choice, ModelOption, SearchSpace, Variable, assemble, disassemble
@@ -36,6 +37,15 @@ def base_choices(space: SearchSpace, changed: Mapping[str, int] | None = None) -
     return found
 
 
+def choices_at(space: SearchSpace, index: int) -> Choices:
+    """Return the choices with a number, from 0 to below ``space.reachable``; every number has others."""
+    found: Choices = {}
+    for label, variable in roots(space).items():
+        index, own = divmod(index, variable.reachable)
+        _take(label, variable, own, found)
+    return found
+
+
 def option_of(space: SearchSpace, base: ModelOption, choices: Mapping[str, int]) -> ModelOption:
     """Return the option that choices make; what they do not name is the first branch."""
     found = {label: _choice(label, variable, choices) for label, variable in roots(space).items()}
@@ -62,6 +72,18 @@ def _index(label: str, variable: Variable, choice: Choice, found: Choices) -> No
         found[label] = index
     for path, each in below(label, index, variable.branches[index]).items():
         _index(path, each, choice[each.name], found)
+
+
+def _take(label: str, variable: Variable, index: int, found: Choices) -> None:
+    """Choose what has a number among all that a variable reaches."""
+    number = 0
+    while index >= (size := math.prod(each.reachable for each in variable.branches[number].below)):
+        number, index = number + 1, index - size
+    if len(variable.branches) > 1:
+        found[label] = number
+    for path, each in below(label, number, variable.branches[number]).items():
+        index, own = divmod(index, each.reachable)
+        _take(path, each, own, found)
 
 
 def _walk(label: str, variable: Variable) -> Iterator[tuple[str, Variable]]:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from quantize_zoo.errors import CellError, WorkerDiedError
-from quantize_zoo.quantization import ModelOption, SearchSpace
+from quantize_zoo.quantization import ModelOption, SearchSpace, option_hash
 from quantize_zoo.search.evaluation import Evaluation, EvaluationPool
-from quantize_zoo.search.labels import Choices, choices_of, option_of
+from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of, roots
 from quantize_zoo.search.recorder import TrialRecorder
-from quantize_zoo.search.startup import startup_choices
+from quantize_zoo.search.startup import startup_choices, whole_model_choices
+from quantize_zoo.search.survey import Survey
 from quantize_zoo.search.trial import Trial, TrialKind
+from quantize_zoo.search.walk import FrontierWalk
+
+if TYPE_CHECKING:
+    from quantize_zoo.search.sampler import TpeSampler
 
 # The share of a stage's trials that may go into its start.
 _STARTUP_SHARE = 0.2
 _ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
+_TURNS_OF_SAMPLER = 3  # of which one is the frontier's, once the walk has ended
 _POLL_SECONDS = 1.0  # while waiting, whether more can be evaluated at once now
 
-Ask = Callable[[Sequence[Trial]], Trial]  # the next trial, given those that were asked for and not told yet
+# The next trial, given those that were asked for and not told yet; None where nothing is left to try.
+Ask = Callable[[Sequence[Trial]], Trial | None]
 Tell = Callable[[Trial], None]
+Trials = Generator[Trial, None, str]  # returns why a stage ended before its limits, empty if it did not
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class StagePlan:
     """A stage of a search: where it starts, what it may choose, and when it ends.
 
     ``types`` and ``errors`` are as in ``startup_choices``; the stage goes on until there are ``until`` trials in all.
-    ``beside`` is evaluated after the base, whatever the limits are.
+    ``beside`` is evaluated after the base, whatever the limits are. With a ``survey`` of the operations it begins with
+    a walk along their frontier, and ends where nothing can pay.
     """
 
     number: int
@@ -41,12 +52,14 @@ class StagePlan:
     types: Mapping[str, str]
     errors: Mapping[str, float]
     beside: Trial | None = None
+    survey: Survey | None = None
 
 
-def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: EvaluationPool) -> Iterator[Trial]:
+def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: EvaluationPool) -> Trials:
     """Yield finished trials, the base option's first; what the caller does with one is done before the next is told.
 
-    Trials of the stage that the recorder knows already are not repeated: the search goes on after them.
+    Trials of the stage that the recorder knows already are not repeated: the search goes on after them. Nor is an
+    option that was evaluated, in whatever stage; a stage in which all were ends, and returns why.
 
     Raises:
         CellError: the base option cannot be evaluated; a failure of any later option is a failed trial.
@@ -55,19 +68,37 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     known = [trial for trial in recorder.trials if trial.stage == plan.number]
     base = None if known else recorder.draft("base", plan.number, plan.base)
     if not plan.space.has_choices:
-        return run_alone(base, recorder, pool, plan.beside)
+        yield from run_alone(base, recorder, pool, plan.beside)
+        return ""
     first = known[0].number if known else len(recorder.trials)
     count = round(_STARTUP_SHARE * (plan.until - first))
     as_pot = recorder.params.compatibility == "pot"
-    startup = [] if as_pot else startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
+    walk = None if plan.survey is None or as_pot else FrontierWalk(plan.survey, plan.base, recorder.params)
+    startup = []
+    if walk is None and not as_pot:
+        startup = startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
     from quantize_zoo.search.sampler import (
         TpeSampler,
     )  # hyperopt takes a second, which what searches nothing does without
 
-    sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot)
+    asked: dict[str, Choices | None] = {}  # by option
+    for each in (base, plan.beside):
+        if each is not None:
+            asked[each.option_hash] = None
+
+    def is_known(choices: Choices) -> bool:
+        trial = recorder.draft("search", plan.number, option_of(plan.space, plan.base, choices))
+        return trial.option_hash in asked or recorder.is_known(trial)
+
+    sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot, is_known=is_known)
+
+    everywhere = None if walk is None else _Everywhere(plan, count)
 
     def tell(trial: Trial) -> None:
         choices = choices_of(plan.space, trial.option)
+        if walk is not None and everywhere is not None:
+            everywhere.tell(trial)
+            walk.tell(trial, decides=choices is None or everywhere.is_best(choices))
         if choices is not None:
             sampler.tell(choices, trial.loss)
 
@@ -75,29 +106,104 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
         tell(trial)
     sampler.skip(sum(trial.kind in _ASKED for trial in known))
 
-    asked: dict[str, Choices] = {}  # by option
+    def cannot_pay() -> bool:  # of compressed weights it is not known
+        return walk is not None and not plan.space.offers_compressed_weights and walk.cannot_pay()
 
-    def ask(untold: Sequence[Trial]) -> Trial:
-        kind: TrialKind = "informed" if sampler.asked < len(startup) else "search"
+    def ask(untold: Sequence[Trial]) -> Trial | None:
         # One that runs is no news; several are, so that what is asked for beside them looks elsewhere.
-        pending = [asked[each.option_hash] for each in untold if each.option_hash in asked]
-        choices = sampler.ask(pending if pool.capacity() > 1 else [])
+        pending = [choices for each in untold if (choices := asked.get(each.option_hash)) is not None]
+        if cannot_pay():
+            return None
+        walked = None
+        if walk is not None and everywhere is not None:
+            walked = everywhere.next(sampler) or _walked(walk, plan, sampler, (seed, plan.number), everywhere.best)
+        choices = walked or sampler.ask(pending if pool.capacity() > 1 else [])
+        if choices is None:
+            return None
+        kind: TrialKind = "informed" if walked or choices in startup else "search"
         trial = recorder.draft(kind, plan.number, option_of(plan.space, plan.base, choices))
         asked[trial.option_hash] = choices
         return trial
 
-    return _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
+    used_up = yield from _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
+    if not used_up:
+        return ""
+    if walk is not None and cannot_pay():
+        return f"no INT8 model is predicted to be more than {walk.bound():.2f}x as fast as FP32 (95 %): keep FP32"
+    return "nothing is left to try"
+
+
+class _Everywhere:
+    """One kind of choice changed for all operations: estimators, modes, steps of the pipeline.
+
+    That costs little: of most the structure is the base's, whose latency is known. The walk goes on with the most
+    accurate, ``best``, which is the base until another one is.
+    """
+
+    def __init__(self, plan: StagePlan, most: int) -> None:
+        self._space, self._roots = plan.space, roots(plan.space).keys()
+        moves = [choices for name, choices in whole_model_choices(plan.space) if name != "quantize"][:most]
+        self._left = deque(moves)
+        self._made = {option_hash(option_of(plan.space, plan.base, choices)): choices for choices in moves}
+        self._made[option_hash(plan.base)] = {}
+        self._losses: dict[str, float] = {}
+
+    @property
+    def best(self) -> Choices:
+        """The most accurate choices; of equal ones those that were made first."""
+        found = min(self._losses, key=self._losses.__getitem__, default=None)
+        return {} if found is None else self._made[found]
+
+    def is_best(self, choices: Choices) -> bool:
+        """Tell whether choices are the best ones but for what is quantized, and the steps of the pipeline."""
+        own = {label: index for label, index in choices.items() if label in self._roots}
+        return base_choices(self._space, self.best | own) == choices
+
+    def next(self, sampler: TpeSampler) -> Choices | None:
+        """Return what was not tried yet."""
+        while self._left:
+            if (choices := sampler.take(self._left.popleft())) is not None:
+                return choices
+        return None
+
+    def tell(self, trial: Trial) -> None:
+        """Learn the loss of one of them."""
+        if trial.score is not None and trial.option_hash in self._made:
+            self._losses.setdefault(trial.option_hash, trial.score.accuracy_loss)
+
+
+def _walked(
+    walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequence[int], changed: Choices
+) -> Choices | None:
+    """Return choices of the walk, until it has bracketed the target, then in every third turn.
+
+    ``changed`` are choices beside those of what is quantized.
+    """
+    quantized = walk.next()
+    if quantized is None and sampler.asked % _TURNS_OF_SAMPLER == 0:
+        quantized = walk.beside(np.random.default_rng([*seed, sampler.asked]))
+    if quantized is None:
+        return None
+    left_out = {}
+    for name in set(walk.frontier.names) - quantized:
+        values = [branch.value for branch in plan.space.operations[name].branches]
+        if False in values:
+            left_out[f"operation {name}"] = values.index(False)
+    choices = sampler.take(base_choices(plan.space, changed | left_out))
+    if choices is None:
+        walk.drop(quantized)
+    return choices
 
 
 def run_alone(
     base: Trial | None, recorder: TrialRecorder, pool: EvaluationPool, beside: Trial | None = None
 ) -> Iterator[Trial]:
     """Yield these trials, which nothing follows; raises as ``run_stage``."""
+    yield from _run(base, beside, lambda _: None, _ignore, recorder, pool, 0, looks_ahead=False)
 
-    def ask(_: Sequence[Trial]) -> Trial:
-        raise AssertionError("nothing follows")
 
-    return _run(base, beside, ask, lambda _: None, recorder, pool, 0, looks_ahead=False)
+def _ignore(_: Trial) -> None:
+    """Tell nobody of a trial."""
 
 
 def _run(
@@ -110,10 +216,10 @@ def _run(
     until: int,
     *,
     looks_ahead: bool,
-) -> Iterator[Trial]:
+) -> Generator[Trial, None, bool]:
     """Keep as many trials pending as the pool takes; finish them as they come, the base's before all others.
 
-    Whatever the limits are, base and ``beside`` are evaluated.
+    Whatever the limits are, base and ``beside`` are evaluated. Returns whether it ended since nothing was asked for.
 
     The losses of the others refer to the base's: those that end before it are held until then, and who evaluated them
     goes on with others. Asking takes time, so some trials are asked for ahead, while others are evaluated, and know
@@ -122,6 +228,7 @@ def _run(
     pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
     ended: deque[tuple[Future[Evaluation | None], Trial, float]] = deque()
     ready = deque(trial for trial in (base, beside) if trial is not None)
+    used_up = False
     idle_since = time.perf_counter()
 
     def start_ready(capacity: int) -> None:
@@ -132,10 +239,11 @@ def _run(
             pending[_submitted(trial, recorder, pool)] = trial, started
 
     def is_done() -> bool:
-        return base is None and beside is None and recorder.is_finished(until)
+        nothing_left = used_up and not (pending or ended or ready)
+        return base is None and beside is None and (nothing_left or recorder.is_finished(until))
 
     def is_wanted(capacity: int) -> bool:
-        if base is None and recorder.is_finished(until):
+        if used_up or (base is None and recorder.is_finished(until)):
             return False
         if len(recorder.trials) + len(ended) + len(pending) + len(ready) >= until:
             return False
@@ -153,7 +261,11 @@ def _run(
             while is_wanted(capacity):
                 untold = [*(trial for _, trial, _ in ended), *(trial for trial, _ in pending.values()), *ready]
                 with pool.busy():
-                    ready.append(ask(untold))
+                    trial = ask(untold)
+                if trial is None:
+                    used_up = True
+                    break
+                ready.append(trial)
                 start_ready(capacity)
             done = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
             now = time.perf_counter()
@@ -177,7 +289,8 @@ def _run(
                 tell(finished)
                 yield finished
                 if is_done():
-                    return
+                    return used_up
+        return used_up
     finally:
         for future in pending:
             future.cancel()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,8 +12,8 @@ from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption, option_hash, quantization_ratio
 from quantize_zoo.search.evaluation import Evaluation, Known
 from quantize_zoo.search.members import asking_order
-from quantize_zoo.search.objective import Score, is_allowed, loss, meets_targets, relative_accuracy_loss
-from quantize_zoo.search.trial import BestSoFar, Measurement, Pruned, Seconds, Trial, TrialKind
+from quantize_zoo.search.objective import Score, is_allowed, loss, meets_size, meets_targets, relative_accuracy_loss
+from quantize_zoo.search.trial import BestSoFar, Measurement, Pruned, Seconds, Trial, TrialKind, pareto_front
 
 
 class TrialRecorder:
@@ -93,13 +95,27 @@ class TrialRecorder:
 
     def known(self) -> Known:
         """Return what needs no second look."""
-        known = Known(frozenset(self._by_candidate), frozenset(self._by_structure))
+        known = Known(frozenset(self._by_candidate), self._least_losses())
         if not self._members:
             return known
         asked = (each.members for each in self.trials if each.reused_from is None)
         order = asking_order(self._members, asked, self.params.accuracy_loss / 100)
         found = self.best is not None and self.best.score is not None and is_allowed(self.best.score, self.params)
         return replace(known, members=order, found=found)
+
+    def _least_losses(self) -> dict[str, float]:
+        """Return of each structure the least loss of the trials that were as fast; infinite where that is not known.
+
+        Where size is a target, those that miss it are nobody's rivals.
+        """
+        rivals = [each for each in self.trials if each.score and meets_size(each.score.size_ratio, self.params)]
+        front = [each.score for each in pareto_front(rivals) if each.score]  # the faster, the less accurate
+        speeds = [-each.speed for each in front]
+        least = {}
+        for structure, trial in self._by_structure.items():
+            found = 0 if trial.score is None else bisect_right(speeds, -trial.score.speed)
+            least[structure] = front[found - 1].accuracy_loss if found else math.inf
+        return least
 
     def may_prune(self, trial: Trial) -> bool:
         """Tell whether a trial may be ended early; a stage's first model is what the others are compared with,
@@ -159,8 +175,11 @@ class TrialRecorder:
             accuracy_loss = max(each.accuracy_loss for each in scored.members)
         seconds = replace(trial.seconds, compile=scored.compile_seconds, accuracy=scored.seconds)
         if scored.hopeless:
-            # Its latency is not known; the search is told that of the base, which is the origin of the loss's scale.
-            known = self._base_score(Score(accuracy_loss, 1.0, 1.0)).latency_ratio
+            # Its latency is not known, if its structure is not: the search is told that of the base, which is the
+            # origin of the loss's scale.
+            twin = self._by_structure.get(built.structure)
+            likely = self._base_score(Score(accuracy_loss, 1.0, 1.0)) if twin is None else twin.score
+            known = None if likely is None else likely.latency_ratio
             value = self._loss(Score(accuracy_loss, known, quantization_ratio(trial.option), built.size_ratio))
             return replace(trial, pruned=Pruned(scored.accuracy, accuracy_loss), loss=value, seconds=seconds)
         twin = self._by_structure.get(built.structure)
@@ -178,7 +197,9 @@ class TrialRecorder:
             latencies = {each.name: each.latency for each in twin.members if each.latency is not None}
             slower = () if twin.score is None else twin.score.slower
             origin = twin.number if twin.measurement.latency_from is None else twin.measurement.latency_from
-        measurement = Measurement(scored.accuracy, dict(scored.metrics), latency, execution, origin)
+        measurement = Measurement(
+            scored.accuracy, dict(scored.metrics), latency, execution, origin, scored.accuracy_loss
+        )
         ratio = None if latency is None else latency.ratio.value
         score = Score(accuracy_loss, ratio, quantization_ratio(trial.option), built.size_ratio, slower)
         members = tuple(replace(each, latency=latencies.get(each.name)) for each in trial.members)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from quantize_zoo.quantization import SearchSpace
-from quantize_zoo.search.labels import Choices, base_choices, labelled
+from quantize_zoo.search.labels import Choices, base_choices, choices_at, labelled
 from quantize_zoo.search.tpe import Tpe
 
 GAMMA = 0.3
@@ -26,9 +26,9 @@ class TpeSampler:
     """Proposes choices (``ask``) and learns from their loss (``tell``).
 
     TPE and a neighbour of the best so far take turns: TPE learns what is good on the whole, a neighbour is one step
-    from what is good already. What was proposed before is not proposed again, as long as there is something else.
-    What is asked for depends on the seed, on what was told, and on how often it was asked before. A space in which
-    nothing can be chosen must not be asked.
+    from what is good already. What was proposed before is not proposed again: a space is used up in the end. What is
+    asked for depends on the seed, on what was told, and on how often it was asked before. A space in which nothing can
+    be chosen must not be asked.
 
     Args:
         space: what can be chosen.
@@ -36,11 +36,18 @@ class TpeSampler:
         startup: choices to propose before.
         as_pot: search as POT did: start at random, then TPE only, which looks at as many candidates as the fewest
             choices that a variable has, and may propose anything twice.
+        is_known: tells of choices that nothing is to be learned of, since others make the same option.
 
     """
 
     def __init__(
-        self, space: SearchSpace, seed: Sequence[int], startup: Sequence[Choices] = (), *, as_pot: bool = False
+        self,
+        space: SearchSpace,
+        seed: Sequence[int],
+        startup: Sequence[Choices] = (),
+        *,
+        as_pot: bool = False,
+        is_known: Callable[[Choices], bool] = lambda _: False,
     ) -> None:
         self._space = space
         self._sizes = {label: len(each.branches) for label, each in labelled(space).items() if len(each.branches) > 1}
@@ -48,19 +55,30 @@ class TpeSampler:
         self._tpe = Tpe(space, GAMMA)
         self._seed = list(seed)
         self._startup = list(startup)
+        self._is_known = is_known
         self._asked = 0
         self._proposed: set[frozenset[tuple[str, int]]] = set()
         self._losses: list[float] = []
         self._best: tuple[float, Choices] | None = None
 
-    def ask(self, pending: Sequence[Choices] = ()) -> Choices:
-        """Return what to evaluate next; ``pending`` are asked for and not told yet.
+    def ask(self, pending: Sequence[Choices] = ()) -> Choices | None:
+        """Return what to evaluate next, None if nothing is left; ``pending`` are asked for and not told yet.
 
         TPE takes these for trials with the mean loss (the constant liar of Ginsbourger, Le Riche and Carraro, 2010),
         so that it looks elsewhere.
         """
-        position, self._asked = self._asked, self._asked + 1
+        position = self._asked
         choices = self._propose(position, np.random.default_rng([*self._seed, position]), pending)
+        if choices is not None:
+            self._asked += 1
+            self._proposed.add(frozenset(choices.items()))
+        return choices
+
+    def take(self, choices: Choices) -> Choices | None:
+        """Propose what somebody else has found, if it was not proposed before: it counts as asked for."""
+        if not self._is_new(choices):
+            return None
+        self._asked += 1
         self._proposed.add(frozenset(choices.items()))
         return choices
 
@@ -83,8 +101,8 @@ class TpeSampler:
         """Go on as if so many had been asked for already: a search that is continued."""
         self._asked = count
 
-    def _propose(self, position: int, rng: np.random.Generator, pending: Sequence[Choices]) -> Choices:
-        if position < len(self._startup):
+    def _propose(self, position: int, rng: np.random.Generator, pending: Sequence[Choices]) -> Choices | None:
+        if position < len(self._startup) and self._is_new(self._startup[position]):
             return self._startup[position]
         if self._as_pot:
             fewest = min(self._sizes.values())
@@ -100,10 +118,20 @@ class TpeSampler:
             choices = self._tpe.suggest(_seed(rng), candidates, besides=lies)
             if self._is_new(choices):
                 return choices
-        return self._neighbour(rng) or choices
+        return self._neighbour(rng) or self._left(rng)
 
     def _is_new(self, choices: Choices) -> bool:
-        return frozenset(choices.items()) not in self._proposed
+        key = frozenset(choices.items())
+        if key not in self._proposed and self._is_known(choices):
+            self._proposed.add(key)
+        return key not in self._proposed
+
+    def _left(self, rng: np.random.Generator) -> Choices | None:
+        """Return any choices that were not proposed, from a random one on; None if all were."""
+        size = self._space.reachable
+        start = int.from_bytes(rng.bytes(size.bit_length() // 8 + 1), "big") % size
+        others = (choices_at(self._space, (start + step) % size) for step in range(size))
+        return next((choices for choices in others if self._is_new(choices)), None)
 
     def _neighbour(self, rng: np.random.Generator) -> Choices | None:
         """Return the best choices so far, or the base's, with a few changed; None if all such were proposed."""

@@ -53,8 +53,9 @@ class Scored:
 
     ``accuracy`` is the tuned metric, ``metrics`` are all of the checker's, ``per_sample`` (samples,) is the tuned
     metric of each sample where it has such values. ``hopeless`` tells that the pass was ended early: then there are no
-    ``metrics``, and ``accuracy`` is of the samples seen. Of a fleet's candidate ``members`` are those that were asked,
-    and the others are of the member that leads.
+    ``metrics``, and ``accuracy`` is of the samples seen. ``accuracy_loss`` is that of all samples, with the interval
+    that the samples of FP32 and of the candidate give together, where they do. Of a fleet's candidate ``members``
+    are those that were asked, and the others are of the member that leads.
     """
 
     accuracy: Estimate
@@ -64,6 +65,7 @@ class Scored:
     compile_seconds: float
     seconds: float
     members: tuple[MemberScore, ...] = ()
+    accuracy_loss: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Timed:
 class Measurement:
     """Accuracy and latency of one candidate; see ``Scored`` and ``Timed``.
 
-    ``latency_from`` is the trial whose latency it is, if that was of the same structure.
+    ``latency_from`` is the trial whose latency it is, if that was of the same structure. ``accuracy_loss`` has the
+    interval of the loss, where one can be given.
     """
 
     accuracy: Estimate
@@ -94,6 +97,7 @@ class Measurement:
     latency: PairedLatency | None
     execution: Execution
     latency_from: int | None = None
+    accuracy_loss: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -174,10 +178,10 @@ def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
     allowed = [t for t in measured if t.score is not None and is_allowed(t.score, params)]
     rest = sorted(allowed, key=_slowness)
     missed = sorted((t for t in measured if t.score is not None and not is_allowed(t.score, params)), key=_loss)
-    widest = max(map(_half_width, rest), default=0.0)
+    widest = max(map(half_width, rest), default=0.0)
     order = []
     while rest:
-        least = _speed(rest[0]) - math.hypot(_half_width(rest[0]), widest)  # slower ones surely are
+        least = _speed(rest[0]) - math.hypot(half_width(rest[0]), widest)  # slower ones surely are
         near = (
             each for each in rest[: bisect_right(rest, -least, key=_negative_speed)] if not _is_faster(rest[0], each)
         )
@@ -198,10 +202,11 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
 
 def _is_faster(one: Trial, other: Trial) -> bool:
     """Tell whether the difference of two latency ratios is beyond the 95 % interval of a difference."""
-    return _speed(one) - _speed(other) > math.hypot(_half_width(one), _half_width(other))
+    return _speed(one) - _speed(other) > math.hypot(half_width(one), half_width(other))
 
 
-def _half_width(trial: Trial) -> float:
+def half_width(trial: Trial) -> float:
+    """Return half of the width of the 95 % interval of a trial's latency ratio; 0 without one."""
     latency = trial.measurement.latency if trial.measurement else None
     if latency is None or latency.ratio.low is None or latency.ratio.high is None:
         return 0.0

@@ -24,7 +24,7 @@ _BUSY_TIMEOUT_SECONDS = 30
 _CHECKPOINT_TIMEOUT_SECONDS = 1
 _WRITES = "quantize_zoo_writes"
 _MIGRATION_LOCK = 0x7175616E74  # of PostgreSQL's advisory locks; any number that nobody else takes
-REVISION = "0012"  # the last of the migrations
+REVISION = "0013"  # the last of the migrations
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.String))
 # The tables of the first migration, each with a column that makes it ours.
 _FIRST_TABLES = {

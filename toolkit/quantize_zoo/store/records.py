@@ -10,7 +10,7 @@ from typing import Any, Literal
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod, cell_label
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Environment, Estimate, Executed, Execution, LayerTime, PairedLatency
-from quantize_zoo.search import Trial
+from quantize_zoo.search import Survey, Trial
 
 RunStatus = Literal["running", "finished", "interrupted"]
 CellStatus = Literal["running", "done", "unavailable", "failed", "interrupted"]
@@ -55,8 +55,9 @@ class Reference:
     ``samples`` are those that the search sees. ``notes`` tell what the user should know of how the cell was treated.
     ``scored_on`` is the device that stood in for the cell's own, which was not there; empty otherwise. ``model_path``
     is the canonical FP32 model's file, ``model_hash`` its content, ``inputs`` the shapes of its inputs, with which
-    everything was scored and measured. ``executed`` is what the device, where it is here, makes of the preset's base.
-    Of a fleet's cell ``fleet`` are its members, and the rest is of the one that leads.
+    everything was scored and measured. ``executed`` is what the device, where it is here, makes of the preset's base,
+    ``survey`` what was found out of its operations before they were chosen. Of a fleet's cell ``fleet`` are its
+    members, and the rest is of the one that leads.
     """
 
     identity: dict[str, str]
@@ -78,6 +79,7 @@ class Reference:
     model_hash: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
     executed: Executed | None = None
+    survey: Survey | None = None
     fleet: tuple[FleetMember, ...] = ()
 
 
@@ -305,7 +307,7 @@ class PastNight:
 
     ``seconds`` are the whole cell's, ``search_seconds`` those of its search, which made so many ``trials``; ``best`` is
     the hash of the option that was called best, ``speedup`` FP32's time / INT8's. ``alarmed`` tells that the cell
-    failed or regressed.
+    failed or regressed, ``ended`` that its search ended before its limits, since nothing was left to try or can pay.
     """
 
     seconds: float
@@ -315,6 +317,7 @@ class PastNight:
     best: str | None
     speedup: float | None
     alarmed: bool
+    ended: bool = False
 
 
 @dataclass(frozen=True)

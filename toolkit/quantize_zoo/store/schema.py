@@ -100,8 +100,8 @@ class Cell(Base):
     reference that stay what they are from night to night, the ``base``, which is the option that the trials' are stored
     against, the sensitivity, and the names of the final's ``layers``. What nights are drawn and searches found by are
     columns of their own: the figures ``fp32``, ``holdout`` and ``speedup``, the ``best`` trial's number, and the gate's
-    word. The night is planned by ``seconds`` of the whole cell, and of its search, which made so many trials, and by
-    the hash of the best's option.
+    word. The night is planned by ``seconds`` of the whole cell, and of its search, which made so many trials, by why
+    that ended before its limits, if it did, and by the hash of the best's option.
     """
 
     __tablename__ = "cells"
@@ -134,6 +134,7 @@ class Cell(Base):
     seconds: Mapped[float | None]
     search_seconds: Mapped[float | None]
     search_trials: Mapped[int | None]
+    search_ended: Mapped[str | None]
     best_option: Mapped[str | None] = mapped_column(String(64))
     params: Mapped[Any] = mapped_column(Packed)
     error: Mapped[dict[str, object] | None] = mapped_column(_PLAIN)

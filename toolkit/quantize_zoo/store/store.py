@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from quantize_zoo import __version__, errors
 from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.search import Trial
+from quantize_zoo.search import Survey, Trial
 from quantize_zoo.store import values
 from quantize_zoo.store.adapters import finite, plain, read
 from quantize_zoo.store.contents import content_id, content_of
@@ -203,6 +203,10 @@ class Store:
         """Keep how long the search took, and how many trials it made."""
         self._set(cell_id, search_seconds=seconds, search_trials=trials)
 
+    def set_search_ended(self, cell_id: int, why: str) -> None:
+        """Keep why the search ended before its limits: nothing was left to try, or nothing can pay."""
+        self._set(cell_id, search_ended=why)
+
     def set_seconds(self, cell_id: int, seconds: float) -> None:
         """Keep how long the whole cell took."""
         self._set(cell_id, seconds=seconds)
@@ -300,7 +304,7 @@ class Store:
         """Return the last nights in which a cell ended, the newest first, by its model and device; of one or of all."""
         age = func.row_number().over(partition_by=(Cell.model, Cell.device), order_by=Cell.id.desc()).label("age")
         figures = (Cell.seconds, Cell.search_seconds, Cell.search_trials, Cell.method, Cell.best_option, Cell.speedup)
-        query = select(Cell.model, Cell.device, *figures, Cell.status, Cell.gate_status, age)
+        query = select(Cell.model, Cell.device, *figures, Cell.search_ended, Cell.status, Cell.gate_status, age)
         query = query.where(Cell.status.in_(("done", "failed", "unavailable")), Cell.seconds.is_not(None))
         if cell is not None:
             query = query.where(Cell.model == cell[0], Cell.device == cell[1])
@@ -354,6 +358,11 @@ class Store:
         """Return the trials of a cell, after those of the cells that it goes on from."""
         with self._read() as session:
             return tuple(values.trials_of(session, cell_id))
+
+    def survey(self, cell_id: int) -> Survey | None:
+        """Return the newest survey of a cell and those that it goes on from; None if there is none."""
+        with self._read() as session:
+            return values.survey_of(session, cell_id)
 
     def trial(self, cell_id: int, number: int) -> Trial:
         """Return one trial of a cell, or of those that it goes on from."""

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.search import Trial
+from quantize_zoo.search import Survey, Trial
 from quantize_zoo.store.adapters import WHOLE, Value, plain, read, stored
 from quantize_zoo.store.contents import content_of
 from quantize_zoo.store.digits import in_digits
@@ -64,6 +64,7 @@ _POINTS = TypeAdapter(tuple[ReferencePoint, ...], config=WHOLE)
 _RUN = TypeAdapter(RunRecord)
 _CELL = TypeAdapter(CellRecord)
 _STORED = TypeAdapter(StoredBaseline)
+_SURVEY = stored(Survey)
 _PAST_NIGHT = TypeAdapter(PastNight)
 _NIGHTS = TypeAdapter(list[NightRecord])
 _RUN_COLUMNS = (
@@ -155,6 +156,16 @@ def chain_of(session: Session, cell_id: int) -> list[int]:
         chain.append(before)
         before = row.continues
     return chain
+
+
+def survey_of(session: Session, cell_id: int) -> Survey | None:
+    """Return the newest survey of a cell and those that it goes on from; raises as ``trials_of``."""
+    for each in chain_of(session, cell_id):
+        reference = session.scalar(select(Cell.reference).where(Cell.id == each))
+        survey = reference.get("survey") if isinstance(reference, dict) else None
+        if survey is not None:
+            return read(_SURVEY, survey, f"cell {each}.reference.survey")
+    return None
 
 
 def trials_of(session: Session, cell_id: int, number: int | None = None) -> list[Trial]:
@@ -275,6 +286,7 @@ def past_nights(rows: Iterable[Any]) -> dict[tuple[str, str], list[PastNight]]:
             "method": row.method,
             "best": row.best_option,
             "speedup": row.speedup,
+            "ended": row.search_ended is not None,
             "alarmed": row.status == "failed" or row.gate_status in ("regressed", "failed"),
         }
         found.setdefault((row.model, row.device), []).append(read(_PAST_NIGHT, night, f"nights of {row.model}"))

@@ -38,7 +38,7 @@ from quantize_zoo.gate import GateResult
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import Evaluation, EvaluationPool, Known
+from quantize_zoo.search import Evaluation, EvaluationPool, Known, Survey
 from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
 from quantize_zoo.terms import LatencyMode
 from quantize_zoo.text.files import write_together
@@ -256,6 +256,10 @@ class _DaskCell:
         calibration: Calibration
         calibration, self._calibrated = self._work(tasks.calibrate, base)
         return calibration
+
+    def survey(self, base: ModelOption) -> Survey | None:
+        found: Survey | None = self._measure(tasks.survey, base)
+        return found
 
     def capacity(self) -> int:
         return max(1, min(_PENDING, len(self._engine.workers(self, "accuracy"))))

@@ -222,6 +222,11 @@ def measure_option(longest: Mapping[str, float], key: str, option: ModelOption) 
     return _calibrated(longest, key, task)
 
 
+def survey(longest: Mapping[str, float], key: str, base: ModelOption) -> Done:
+    """Run ``CellWork.survey``."""
+    return _calibrated(longest, key, lambda process: process.call(CellSession.survey, base))
+
+
 def compare(longest: Mapping[str, float], key: str, first: ModelOption, second: ModelOption) -> Done:
     """Run ``CellWork.compare``."""
     return _calibrated(longest, key, lambda process: process.call(CellSession.compare, first, second))

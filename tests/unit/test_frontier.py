@@ -1,0 +1,375 @@
+"""What is known before the first trial: the frontier of savings and changes, and the walk along it to the target."""
+
+import json
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from builders import SYMMETRIC, Alone, Scorer, cell_record, latency, measurement, option, reference, trial
+from quantize_zoo.config import OptimizerParams, WeightCompression
+from quantize_zoo.quantization import Branch, SearchSpace, preset_estimator
+from quantize_zoo.report import make_run_report, render_cell, render_json
+from quantize_zoo.scoring import Estimate
+from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, Timed, TrialRecorder, run_stage, speedup
+from quantize_zoo.search.walk import FrontierWalk
+from unit.test_gate_and_report import run_record
+from unit.test_search import drained, layers, plan, space
+
+PARAMS = OptimizerParams(accuracy_loss=1.0, max_trials=40)
+
+
+def surveyed(name, before=(), saved=10.0, change=1e-4, entering=0.0, leaving=0.0, fp32=20.0):
+    interval = Estimate(saved, saved - 0.5, saved + 0.5, "us", 6)
+    return OperationSurvey(name, tuple(before), fp32, fp32 - saved, interval, entering, leaving, change)
+
+
+def chain(count, **values):
+    """Operations one after the other; values are functions of the position."""
+    before = [[], *([f"op{index}"] for index in range(count - 1))]
+    own = [{key: each(index) for key, each in values.items()} for index in range(count)]
+    return [surveyed(f"op{index}", before[index], **own[index]) for index in range(count)]
+
+
+def names(frontier, mask):
+    return {name for name, each in zip(frontier.names, mask, strict=True) if each}
+
+
+# --- the frontier
+
+
+@pytest.mark.parametrize("level", [np.inf, 3e-4, 1e-4, 0.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_program_finds_what_trying_all_finds(seed, level):
+    rng = np.random.default_rng(seed)
+    operations = [
+        surveyed(
+            f"op{index}",
+            [f"op{before}" for before in range(index) if rng.random() < 0.4],
+            saved=float(rng.normal(3, 4)),
+            change=float(rng.uniform(1e-5, 2e-4)),
+            entering=float(rng.uniform(0, 3)),
+            leaving=float(rng.uniform(-1, 3)),
+        )
+        for index in range(7)
+    ]
+    frontier = Frontier(operations)
+    allowed = [np.array(each) for each in product([False, True], repeat=7) if frontier.change(np.array(each)) <= level]
+    best = max(frontier.saving(each) for each in allowed)
+    found = frontier.fastest(level)
+    assert frontier.change(found) <= level
+    assert frontier.saving(found) == pytest.approx(best, abs=1e-2)
+
+
+def test_a_region_pays_where_its_borders_cost_less_than_it_saves():
+    operations = chain(5, saved=lambda index: [-5, 4, 4, 4, -5][index], leaving=lambda _: 3.0, entering=lambda _: 3.0)
+    frontier = Frontier(operations)
+    assert names(frontier, frontier.fastest(np.inf)) == {"op1", "op2", "op3"}
+    costly = Frontier(chain(5, saved=lambda index: [-5, 2, -5, 2, -5][index], leaving=lambda _: 3.0))
+    assert not costly.fastest(np.inf).any()
+
+
+def test_what_changes_most_for_its_time_goes_first():
+    frontier = Frontier(chain(4, change=lambda index: [1e-2, 1e-5, 1e-5, 1e-5][index]))
+    assert names(frontier, frontier.fastest(1e-3)) == {"op1", "op2", "op3"}
+
+
+def test_an_operation_whose_change_is_not_known_counts_as_most_do():
+    operations = chain(3, change=lambda index: [1e-4, None, 3e-4][index])
+    assert Frontier(operations).changes[1] == pytest.approx(2e-4)
+
+
+def test_500_operations_are_solved_in_a_moment():
+    rng = np.random.default_rng(0)
+    drawn = rng.uniform(0, 10, 500), rng.lognormal(-10, 2, 500)
+    frontier = Frontier(chain(500, saved=lambda i: drawn[0][i], change=lambda i: drawn[1][i], entering=lambda _: 1.0))
+    found = frontier.fastest(frontier.changes.sum() / 20)
+    assert 0 < found.sum() < 500
+
+
+# --- the walk
+
+
+def walk_of(operations, params=PARAMS):
+    count = len(operations)
+    return FrontierWalk(Survey(tuple(operations), None, 0.0), option(*range(count), total=count), params)
+
+
+def tried(number, quantized, total, lost, ratio):
+    chosen = option(*(int(name.removeprefix("op")) for name in quantized), total=total)
+    found = measurement(1 - lost, ratio)
+    return trial(number, lost, ratio, chosen=chosen, measurement=found)
+
+
+def test_the_walk_begins_with_the_fastest_and_ends_between_two_points():
+    """The target allows a change of 1e-3, which nobody has told; operations change 2^-k."""
+    operations = chain(12, change=lambda index: 2.0**-index)
+    walk, found = walk_of(operations), []
+    todo = frozenset(walk.frontier.names)  # the base, which is the fastest here
+    while (quantized := todo or walk.next()) is not None:
+        todo = None
+        change = sum(each.change for each in operations if each.name in quantized)
+        found.append(change)
+        walk.tell(tried(len(found), quantized, 12, lost=0.0 if change < 0.1 else 0.05, ratio=1.5))
+    assert found[0] == max(found)
+    assert len(found) <= 8
+    accurate = max(each for each in found if each < 0.1)
+    inaccurate = min(each for each in found if each >= 0.1)
+    assert inaccurate / accurate < 2.5
+
+
+def test_the_walk_ends_at_once_where_the_fastest_is_accurate():
+    walk = walk_of(chain(6))
+    walk.tell(tried(0, walk.frontier.names, 6, lost=0.0, ratio=1.5))
+    assert walk.next() is None
+
+
+def test_trials_correct_what_was_surveyed():
+    """Two operations that are said to save as much as the others save nothing."""
+    operations = chain(6, saved=lambda _: 10.0)
+    walk, rng = walk_of(operations), np.random.default_rng(1)
+    true = np.array([10, 10, 0, 10, 0, 10]) / 120
+    for number in range(14):
+        mask = rng.random(6) < 0.6
+        ratio = 1 / (1 - true[mask].sum())
+        quantized = [f"op{index}" for index in np.flatnonzero(mask)]
+        walk.tell(tried(number, quantized, 6, lost=0.0, ratio=float(ratio)))
+    found = walk.saved() / walk.saved()[[0, 1, 3, 5]].mean()
+    assert (found[[2, 4]] < 0.4).all()
+    assert found[[0, 1, 3, 5]] == pytest.approx(1.0, abs=0.3)
+
+
+def test_what_lies_beside_the_frontier_is_drawn_from_the_seed_and_never_twice():
+    operations = chain(10, change=lambda index: 2.0**-index)
+    drawn = []
+    for _ in range(2):
+        walk = walk_of(operations)
+        walk.tell(tried(0, walk.frontier.names, 10, lost=0.02, ratio=1.5))
+        drawn.append([walk.beside(np.random.default_rng(seed)) for seed in range(6)])
+    assert drawn[0] == drawn[1]
+    some = [each for each in drawn[0] if each is not None]
+    assert len(some) == len(set(some)) > 1
+
+
+def test_the_walk_learns_nothing_of_compressed_weights():
+    walk = walk_of(chain(6))
+    trials = [tried(number, {f"op{number}"}, 6, lost=0.5, ratio=0.5) for number in range(3)]
+    before = walk.saved(), walk.bound()
+    for each in trials:
+        walk.tell(replace(each, option=compressed(each.option, "op5")))
+    assert (walk.saved() == before[0]).all()
+    assert walk.bound() == before[1]
+    assert walk.beside(np.random.default_rng(0)) is None, "no loss is known"
+
+
+def compressed(chosen, *operations):
+    ways = {name: WeightCompression(bits=4, mode="symmetric") for name in operations}
+    choices = {name: replace(each, compressed_weights=ways.get(name)) for name, each in chosen.operations.items()}
+    return replace(chosen, operations=choices)
+
+
+# --- the search with a survey
+
+
+class Modelled(Scorer):
+    """Options whose time and loss add up of their operations'."""
+
+    def __init__(self, saved, lost, noise=0.0):
+        super().__init__()
+        self._saved, self._lost, self._rng, self._noise = (
+            np.array(saved),
+            np.array(lost),
+            np.random.default_rng(0),
+            noise,
+        )
+
+    def build(self, chosen):
+        built, _ = super().build(chosen)
+        return built, np.array([choice.quantize for choice in chosen.operations.values()])
+
+    def score(self, mask, *, prune, below=None):
+        self.scored.append(mask)
+        found = measurement(1 - float(self._lost[mask].sum()), 1)
+        return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0)
+
+    def measure(self, mask):
+        ratio = 1 / (1 - float(self._saved[mask].sum())) * float(np.exp(self._noise * self._rng.normal()))
+        return Timed(latency(ratio), measurement(1, 1).execution, 0.0, 0.0)
+
+
+def searched(scorer, survey, until=40, params=PARAMS, space=None):
+    count = len(survey.operations)
+    recorder = TrialRecorder(params, 1.0)
+    planned = plan(operations=count, until=until, space=space or layers(count))
+    return drained(run_stage(type(planned)(**{**vars(planned), "survey": survey}), recorder, 0, Alone(scorer)))
+
+
+def test_a_search_with_a_survey_finds_the_best_within_few_trials():
+    """Of 16 operations three lose, and one of these saves much."""
+    saved = [0.04] * 16
+    lost = [0.0] * 16
+    for index, each in ((0, 0.02), (5, 0.008), (9, 0.004)):
+        lost[index] = each
+    changes = [max(each, 1e-5) ** 2 for each in lost]
+    survey = Survey(tuple(chain(16, saved=lambda _: 4.0, fp32=lambda _: 6.25, change=lambda i: changes[i])), None, 0.0)
+    found, _ = searched(Modelled(saved, lost), survey, until=10)
+    within = [each.score.latency_ratio for each in found if each.score.accuracy_loss <= 0.01]
+    assert max(within) == pytest.approx(1 / (1 - 0.04 * 15), rel=0.1)
+    assert [each.kind for each in found[:2]] == ["base", "informed"]
+
+
+class Estimated(Modelled):
+    """Operations whose estimators are changed lose a share of what they lost."""
+
+    def __init__(self, saved, lost, share):
+        super().__init__(saved, lost)
+        self._share = share
+
+    def build(self, chosen):
+        built, mask = super().build(chosen)
+        default = preset_estimator(SYMMETRIC, "default", weights=True)
+        left = [
+            1.0 if choice.weights.range_estimator == default else self._share for choice in chosen.operations.values()
+        ]
+        return built, (mask, self._lost * left)
+
+    def score(self, candidate, *, prune, below=None):
+        mask, lost = candidate
+        found = measurement(1 - float(lost[mask].sum()), 1)
+        return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0)
+
+    def measure(self, candidate):
+        return super().measure(candidate[0])
+
+
+def test_another_estimator_everywhere_is_tried_before_anything_is_left_out():
+    """With it everything can be quantized, so there is nothing to walk for."""
+    survey = Survey(tuple(chain(12, saved=lambda _: 4.0, fp32=lambda _: 8.0)), None, 0.0)
+    found, _ = searched(Estimated([0.04] * 12, [0.002] * 12, share=0.25), survey, until=6, space=space(12))
+    assert [each.score.accuracy_loss <= 0.01 for each in found[:2]] == [False, True]
+    assert found[1].score.latency_ratio == found[0].score.latency_ratio
+    assert found[1].measurement.latency_from == 0, "which costs no measurement"
+
+
+def test_the_walk_goes_on_with_the_estimator_that_loses_less():
+    survey = Survey(tuple(chain(12, saved=lambda _: 4.0, fp32=lambda _: 8.0)), None, 0.0)
+    found, _ = searched(Estimated([0.04] * 12, [0.004] * 12, share=0.5), survey, until=12, space=space(12))
+    within = max(each.score.latency_ratio for each in found if each.score.accuracy_loss <= 0.01)
+    assert within >= 1 / (1 - 0.04 * 4) - 1e-9, "with it five can be quantized, without it two"
+
+
+def test_where_nothing_pays_the_search_says_so_after_a_handful():
+    operations = chain(12, saved=lambda _: -0.2, fp32=lambda _: 10.0)
+    found, why = searched(Modelled([-0.002] * 12, [0.0] * 12, noise=0.001), Survey(tuple(operations), None, 0.0))
+    assert why.startswith("no INT8 model is predicted to be more than 1.0")
+    assert why.endswith("keep FP32")
+    assert len(found) <= 8
+
+
+def sized(index):
+    """The first is half of all weights and changes the most."""
+    return 1100 if index == 0 else 100
+
+
+def test_under_a_target_of_size_the_frontier_is_of_what_is_small_enough():
+    operations = [replace(each, saved_bytes=sized(index)) for index, each in enumerate(chain(12))]
+    changes = [replace(each, change=1e-1 if index == 0 else 1e-4) for index, each in enumerate(operations)]
+    plain, small = Frontier(changes), Frontier(changes, least_bytes=1500)
+    assert names(plain, plain.fastest(1e-2)) == {f"op{index}" for index in range(1, 12)}
+    assert not small.fastest(1e-2).any(), "without the first it does not become so small"
+    assert "op0" in names(small, small.fastest(np.inf))
+    slow = np.full(12, -1.0)
+    assert len(names(small, small.fastest(np.inf, slow))) == 5, "the first and four others, none of which saves time"
+    assert not plain.fastest(np.inf, slow).any()
+    assert len(names(plain, Frontier(changes, least_bytes=1e9).fastest(1e-2))) == 11, (
+        "what is out of reach is not asked"
+    )
+
+
+def test_under_a_target_of_size_the_walk_proposes_nothing_that_is_too_large():
+    operations = [
+        replace(each, saved_bytes=sized(index)) for index, each in enumerate(chain(12, change=lambda i: 2.0**-i))
+    ]
+    survey = Survey(tuple(operations), None, 0.0, fp32_bytes=3000)
+    params = PARAMS.model_copy(update={"size_reduce": 2.0})
+    walk = FrontierWalk(survey, option(*range(12), total=12), params)
+    for number in range(12):
+        walk.tell(tried(number, {f"op{each}" for each in range(12 - number)}, 12, 0.05, 1.2))
+        for proposed in (walk.next(), walk.beside(np.random.default_rng(number))):
+            assert proposed is None or sum(sized(int(name[2:])) for name in proposed) >= 1500
+
+
+def test_what_is_not_faster_may_be_wanted_for_its_size():
+    operations = chain(12, saved=lambda _: -0.2, fp32=lambda _: 10.0)
+    params = PARAMS.model_copy(update={"size_reduce": 2.0})
+    scorer = Modelled([-0.002] * 12, [0.0] * 12, noise=0.001)
+    found, why = searched(scorer, Survey(tuple(operations), None, 0.0), until=12, params=params)
+    assert (len(found), why) == (12, "")
+
+
+def test_where_weights_may_be_compressed_int8_that_does_not_pay_ends_nothing():
+    operations = chain(12, saved=lambda _: -0.2, fp32=lambda _: 10.0)
+    weights = Branch(WeightCompression(bits=4, mode="symmetric"))
+    offered = SearchSpace(
+        {name: replace(each, branches=(*each.branches, weights)) for name, each in layers(12).operations.items()}
+    )
+    scorer = Modelled([-0.002] * 12, [0.0] * 12, noise=0.001)
+    found, why = searched(scorer, Survey(tuple(operations), None, 0.0), until=20, space=offered)
+    assert (len(found), why) == (20, "")
+    assert any(each.option.has_compressed_weights for each in found)
+
+
+def test_where_something_pays_the_search_goes_on():
+    operations = chain(12, saved=lambda _: 3.0, fp32=lambda _: 10.0)
+    found, why = searched(Modelled([0.02] * 12, [0.0] * 12), Survey(tuple(operations), None, 0.0))
+    assert (len(found), why) == (40, "")
+
+
+def test_a_wrong_survey_costs_trials_and_not_the_result():
+    """It says that the operations that save are those that do not, and that those lose that do not."""
+    saved, lost = [0.05] * 6 + [0.0] * 6, [0.0] * 6 + [0.02] * 6
+    operations = chain(12, saved=lambda i: 0.1 if i < 6 else 5.0, change=lambda i: 1e-2 if i < 6 else 1e-6)
+    found, _ = searched(Modelled(saved, lost), Survey(tuple(operations), None, 0.0))
+    within = [each.score.latency_ratio for each in found if each.score and each.score.accuracy_loss <= 0.01]
+    assert max(within) > 1.25
+
+
+def test_speedup_is_bounded():
+    assert speedup(100.0, 50.0) == 2.0
+    assert speedup(100.0, 200.0) == 100.0
+
+
+# --- what is told of it
+
+
+def test_the_page_holds_what_was_predicted_against_what_was_measured():
+    survey = Survey(tuple(chain(4, change=lambda index: 10.0 ** (index - 6))), Estimate(1.9, 1.8, 2.0, "x", 6), 3.0)
+    chosen = [(0, 1, 2, 3), (0, 1, 2), (0, 1), (0,), (1, 2), (1,)]
+    trials = [
+        trial(number, 0.001 * sum(each), 1 + len(each) / 5, chosen=option(*each)) for number, each in enumerate(chosen)
+    ]
+    cell = cell_record(trials, reference=reference(survey=survey))
+    report = make_run_report(run_record(cell))
+    found = report.cells[0].predictions
+    assert found.trials[0].predicted_speedup == pytest.approx(80 / 40)
+    assert found.gain_correlation == pytest.approx(1.0, abs=0.05)
+    assert found.loss_correlation > 0.8
+    page = render_cell(report, report.cells[0])
+    assert "1.90 [1.80, 2.00] times as fast as FP32" in page
+    assert "Rank correlation of predicted and measured: gain" in page
+    assert page.count('class="predicted_') == 2
+    assert json.loads(render_json(report))["cells"][0]["predictions"]["trials"][5]["trial"] == 5
+
+
+def test_of_compressed_weights_nothing_was_predicted():
+    survey = Survey(tuple(chain(4)), Estimate(1.9, 1.8, 2.0, "x", 6), 3.0)
+    trials = [trial(0, 0.0, 1.5, chosen=option(0, 1)), trial(1, 0.0, 1.5, chosen=compressed(option(0), "op1"))]
+    report = make_run_report(run_record(cell_record(trials, reference=reference(survey=survey))))
+    assert [each.trial for each in report.cells[0].predictions.trials] == [0]
+
+
+def test_of_a_search_without_a_survey_nothing_was_predicted():
+    report = make_run_report(run_record(cell_record([trial(0, 0.0, 1.5)])))
+    assert report.cells[0].predictions is None
+    assert "Known before the first trial" not in render_cell(report, report.cells[0])

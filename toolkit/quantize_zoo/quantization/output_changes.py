@@ -1,0 +1,146 @@
+"""How much quantizing an operation, or several, changes the model's output: a guess of what each costs in accuracy.
+
+One model computes every operation twice, in floating point and quantized, and an input of its own says which result is
+passed on. So it is compiled once, whatever is to be switched: each operation by itself, or any of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from quantize_zoo import errors
+from quantize_zoo.graph import Placement, branches_by_operation, nodes_by_name
+from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.runtime import core
+from quantize_zoo.graph.states import Steps, continues, infer_in_order, is_stateful
+from quantize_zoo.quantization.candidate import feed_with_fp32
+from quantize_zoo.quantization.statistics import Samples
+
+_SWITCHES = "quantize_zoo_switches"
+_TIMES_FP32 = 2.5  # what an inference takes of which every operation is computed twice
+
+
+@dataclass(frozen=True)
+class Switchable:
+    """``model`` with one more input (operations,): which of ``operations`` pass on what they compute quantized."""
+
+    model: ov.Model
+    operations: tuple[str, ...]
+
+
+def switchable(model: ov.Model, candidate: ov.Model, placement: Placement, ends: Mapping[str, str]) -> Switchable:
+    """Return the model that can quantize each of its operations or not.
+
+    Operations of bodies, and those that compute no floating point, cannot be switched.
+
+    Args:
+        model: the FP32 model.
+        candidate: the same model, all of it quantized.
+        placement: of the model.
+        ends: by operation the addition of its bias, which is switched with it.
+
+    """
+    reference, quantized = model.clone(), candidate.clone()
+    original, copies = nodes_by_name(reference), nodes_by_name(quantized)
+    feed_with_fp32(quantized, reference, placement)
+    inside = branches_by_operation(reference)
+    names = [
+        each.name
+        for each in placement.operations
+        if each.name not in inside and original[each.name].output(0).get_element_type().is_real()
+    ]
+    switches = ops.parameter([len(names)], np.bool_, name=_SWITCHES)
+    switches.output(0).set_names({_SWITCHES})
+    for index, name in enumerate(names):
+        end = ends.get(name, name)
+        is_on = ops.gather(switches, np.int64(index), np.int64(0))
+        for port, output in enumerate(original[end].outputs()):
+            consumers = output.get_target_inputs()
+            passed = ops.select(is_on, copies[end].output(port), output)
+            for consumer in consumers:
+                consumer.replace_source_output(passed.output(0))
+    parameters = [*reference.get_parameters(), switches]
+    made = ov.Model(reference.get_results(), reference.get_sinks(), parameters, "switchable")
+    return Switchable(made, tuple(names))
+
+
+def affordable_samples(operations: int, evaluated: int, evaluations: float, most: int) -> int:
+    """Return on how many samples so many operations can be switched for the price of some evaluations.
+
+    Args:
+        operations: how many are switched, one by one.
+        evaluated: samples of an evaluation.
+        evaluations: how many it may cost.
+        most: samples that are enough.
+
+    """
+    return int(np.clip(evaluations * evaluated / _TIMES_FP32 / max(1, operations), 1, most))
+
+
+def output_changes(made: Switchable, sets: Sequence[Collection[str]], samples: Samples) -> NDArray[np.float64]:
+    """Return how much quantizing each set of operations changes the model's outputs in each sample (sets, samples).
+
+    A change is relative and squared, sum((y - y_fp32)^2) / sum(y_fp32^2), the mean over the outputs in floating point.
+    What is not finite counts as no number.
+
+    Raises:
+        CellError: inference fails.
+
+    """
+    switched = np.array([[name in chosen for name in made.operations] for chosen in ((), *sets)], dtype=np.bool_)
+    try:
+        properties = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+        compiled = core().compile_model(made.model, "CPU", properties)
+        run = _step_by_step if is_stateful(made.model) else _side_by_side
+        outputs = run(compiled, switched, samples)
+    except RuntimeError as error:
+        raise errors.inference_failed("comparing outputs with FP32", errors.message_of(error)) from error
+    changes = np.array([[_change(found, each[0]) for found in each[1:]] for each in outputs])
+    return np.asarray(changes.T.reshape(len(sets), len(samples)))
+
+
+def _side_by_side(compiled: Any, switched: NDArray[np.bool_], samples: Samples) -> list[list[list[NDArray[Any]]]]:
+    """Return the outputs of each sample with each row of switches, inferring several at once."""
+    found: list[list[list[NDArray[Any]]]] = [[[]] * len(switched) for _ in samples]
+
+    def keep(request: Any, place: tuple[int, int]) -> None:
+        found[place[0]][place[1]] = [tensor.data.copy() for tensor in request.output_tensors]
+
+    queue = ov.AsyncInferQueue(compiled)
+    queue.set_callback(keep)
+    for number, sample in enumerate(samples):
+        for row, switches in enumerate(switched):
+            queue.start_async({**sample, _SWITCHES: switches}, (number, row))
+    queue.wait_all()
+    return found
+
+
+def _step_by_step(compiled: Any, switched: NDArray[np.bool_], samples: Samples) -> list[list[list[NDArray[Any]]]]:
+    """Return the same of a model with states."""
+    goes_on = [continues(samples, index) for index in range(len(samples))]
+    rows = []
+    for switches in switched:
+        steps = Steps([{**sample, _SWITCHES: switches} for sample in samples], goes_on)
+        rows.append(list(infer_in_order(compiled, steps)))
+    return [list(each) for each in zip(*rows, strict=True)]
+
+
+def _change(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]]) -> float:
+    changes = []
+    for one, other in zip(found, wanted, strict=True):
+        if not np.issubdtype(other.dtype, np.floating):
+            continue
+        if one.shape != other.shape:  # how many there are depends on the values
+            changes.append(1.0)
+            continue
+        reference = other.astype(np.float64)
+        size = float((reference**2).sum())
+        if size > 0:
+            changes.append(float(((one - reference) ** 2).sum()) / size)
+    return float(np.mean(changes)) if changes else 0.0

@@ -1,0 +1,129 @@
+"""The choices of operations that save the most time for what they change of the model's output.
+
+Which operations are quantized is a small integer program: each that is saves its time and changes the output by its
+change; each border between quantized and floating point costs its conversion. Changes are squared, so of errors that
+do not depend on each other they add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from quantize_zoo.search.survey import OperationSurvey
+
+_GAP = 1e-3  # of the optimum, at which the solver may end
+_NODES = 2000  # that it looks at; no limit of time, which would let the outcome depend on the machine
+_TIE = 1e-6  # of the model's time: of two choices that take as long the one that changes less
+
+
+class Frontier:
+    """Solves for the best choice of operations.
+
+    Args:
+        operations: as surveyed.
+        least_bytes: that weights are to become smaller by; more than all of them can save is asked of nobody.
+
+    """
+
+    def __init__(self, operations: Sequence[OperationSurvey], least_bytes: float = 0.0) -> None:
+        self.names = tuple(each.name for each in operations)
+        position = {name: number for number, name in enumerate(self.names)}
+        known = [each.change for each in operations if each.change is not None]
+        unknown = float(np.median(known)) if known else 1.0
+        self.changes = np.array([unknown if each.change is None else each.change for each in operations])
+        self.saved = np.array([each.fp32_us - each.int8_us for each in operations])
+        self.entering = np.array([max(0.0, each.entering_us) for each in operations])
+        self.leaving = np.array([max(0.0, each.leaving_us) for each in operations])
+        self._bytes = np.array([each.saved_bytes for each in operations], dtype=float)
+        self._least_bytes = least_bytes if least_bytes <= self._bytes.sum() else 0.0
+        self.fp32_us = float(sum(each.fp32_us for each in operations))
+        self._edges = [
+            (number, position[before])
+            for number, each in enumerate(operations)
+            for before in each.before
+            if before in position
+        ]
+
+    def mask(self, quantized: Collection[str]) -> NDArray[np.bool_]:
+        """Return which operations are quantized (operations,)."""
+        return np.array([name in quantized for name in self.names])
+
+    def saving(self, quantized: NDArray[np.bool_], saved: NDArray[np.float64] | None = None) -> float:
+        """Return the microseconds that quantizing these saves; ``saved`` takes the place of the surveyed ones."""
+        entering, leaving = np.zeros(len(self.names), np.bool_), np.zeros(len(self.names), np.bool_)
+        for one, before in self._edges:
+            entering[one] |= quantized[one] and not quantized[before]
+            leaving[one] |= quantized[before] and not quantized[one]
+        gained = (self.saved if saved is None else saved)[quantized].sum()
+        return float(gained - self.entering[entering].sum() - self.leaving[leaving].sum())
+
+    def change(self, quantized: NDArray[np.bool_]) -> float:
+        """Return what quantizing these changes of the output, by what each changes alone."""
+        return float(self.changes[quantized].sum())
+
+    def fastest(
+        self,
+        most_change: float,
+        saved: NDArray[np.float64] | None = None,
+        changes: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Return what to quantize to save the most time while the output changes by so much at most.
+
+        Nothing, where what changes no more does not save the bytes that are to be saved.
+
+        Args:
+            most_change: of the output, as ``changes`` add up.
+            saved: microseconds, in place of the surveyed ones.
+            changes: not negative, likewise.
+
+        """
+        saved = self.saved if saved is None else saved
+        changes = self.changes if changes is None else changes
+        count = len(self.names)
+        tie = _TIE * max(self.fp32_us, 1e-9) * changes / max(float(changes.sum()), 1e-30)
+        costs = np.concatenate([tie - saved, self.entering, self.leaving])
+        rows, columns, values = [], [], []
+        for number, (one, before) in enumerate(self._edges):  # what is on a border counts as on it
+            rows += [2 * number] * 3 + [2 * number + 1] * 3
+            columns += [count + one, one, before, 2 * count + one, one, before]
+            values += [1.0, -1.0, 1.0, 1.0, 1.0, -1.0]
+        size = 2 * len(self._edges)
+        lower, upper = [0.0] * size, [np.inf] * size
+        if np.isfinite(most_change) and most_change > 0:
+            rows += [size] * count
+            columns += range(count)
+            values += list(np.minimum(changes / most_change, 2.0))  # near 1, whatever the unit of changes
+            lower.append(-np.inf)
+            upper.append(1.0)
+            size += 1
+        if self._least_bytes > 0:
+            rows += [size] * count
+            columns += range(count)
+            values += list(self._bytes / self._least_bytes)
+            lower.append(1.0)
+            upper.append(np.inf)
+            size += 1
+        highest = np.concatenate([(changes <= most_change).astype(float), np.ones(2 * count)])
+        constraints = []
+        if size:
+            matrix = scipy.sparse.csr_array((values, (rows, columns)), shape=(size, 3 * count))
+            constraints.append(scipy.optimize.LinearConstraint(matrix, lower, upper))
+        solved = scipy.optimize.milp(
+            costs,
+            integrality=np.repeat([1, 0, 0], count),
+            bounds=scipy.optimize.Bounds(0.0, highest),
+            constraints=constraints,
+            options={"mip_rel_gap": _GAP, "node_limit": _NODES},
+        )
+        if solved.x is None:  # there is none, or the solver gave up before it had any
+            return np.zeros(count, dtype=np.bool_)
+        return np.asarray(solved.x[:count] > 0.5)
+
+
+def speedup(fp32_us: float, saved_us: float) -> float:
+    """Return FP32 time / INT8 time of a model that takes so long, less what is saved."""
+    return fp32_us / max(fp32_us - saved_us, 0.01 * fp32_us)
