@@ -101,23 +101,26 @@ WRONG = {
     ),
     "a negative label": ("classification_imagenet", label(-1), "'011.png' has label -1, and the model has 4", ""),
     "a label beyond": ("classification_imagenet", label(12), "'011.png' has label 12, and the model has 4", ""),
-    "a label that is none": ("classification_imagenet", label("x"), "labels.txt:12: ValueError", "line"),
+    "a label that is none": ("classification_imagenet", label("x"), "labels.txt:12: ValueError", "what stands there"),
     "a step without what it needs": (
         "classification_imagenet", put(preprocessing=[{"type": "resize"}]), "preprocessor 'resize' cannot be used: ",
         "correct its parameters",
     ),
-    "a size of a part": ("classification_imagenet", put(subsample_size="many"), "value for subsample_size", ""),
+    "a size of a part": ("classification_imagenet", put(subsample_size="many"), "subsample_size is 'many'", "correct"),
     "a metric of another task": (
-        "classification_imagenet", put(metrics=[{"type": "mean_iou"}]), "metrics (mean_iou) failed", "task",
+        "classification_imagenet", put(metrics=[{"type": "mean_iou"}]), "'mean_iou' takes SegmentationAnnotation", "task",
     ),
-    "broken XML": ("detection_voc_by_ssd", write("xml", "<a>"), "xml/000.xml:1: ParseError", "correct that line"),
-    "broken JSON": ("detection_coco_by_ssd", write("coco.json", "{"), "coco.json:1: JSONDecodeError", "that line"),
+    "broken XML": ("detection_voc_by_ssd", write("xml", "<a>"), "xml/000.xml:1: ParseError", "what stands there"),
+    "broken JSON": ("detection_coco_by_ssd", write("coco.json", "{"), "coco.json:1: JSONDecodeError", "what stands"),
     "broken JSON beside a list": (
-        "classification_imagenet", write("meta.json", "{"), "meta.json:1: JSONDecodeError", "correct that line",
+        "classification_imagenet", write("meta.json", "{"), "meta.json:1: JSONDecodeError", "what stands there",
     ),
-    "JSON of another kind": ("detection_coco_by_ssd", write("coco.json", "{}"), "there is no 'images'", "files"),
+    "JSON of another kind": (
+        "detection_coco_by_ssd", write("coco.json", "{}"), "coco.json: the key 'images' is missing", "reads",
+    ),
     "a column that is missing": (
-        "landmarks", write("landmarks.csv", "NAME_ID,P1X\n000,1\n"), "landmarks.csv:2: there is no 'P2X'", "that line",
+        "landmarks", write("landmarks.csv", "NAME_ID,P1X\n000,1\n"), "landmarks.csv:2: the key 'P2X' is missing",
+        "what stands there",
     ),
     "a mask that is missing": (
         "segmentation", lambda _, folder: min((folder / "masks").iterdir()).unlink(), "masks/000.png", "the path",

@@ -27,7 +27,7 @@ from quantize_zoo.scoring import (
     hardware_target,
     open_session,
     place_in_entry,
-    place_in_yaml,
+    place_of_model,
     resolution_note,
     with_prefixes,
 )
@@ -118,7 +118,7 @@ def _faults(
         for target in dict.fromkeys(hardware_target(device) for device in devices):
             place_model(model, config, target)
     except QuantizeZooError as error:
-        yield errors.not_ready(_line_of_model(config), error.what, error.remedy)
+        yield errors.not_ready(place_of_model(config), error.what, error.remedy)
         return
     try:
         session = open_session(find_checker(), config, model, dataset=dataset, first=1)
@@ -126,7 +126,7 @@ def _faults(
         values = session.try_first(compile_for_accuracy(model, _AT_F32)) if scored else {}
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")
-        place = where(_PLACES[kind]) if kind in _PLACES else error.where or _line_of_model(config)
+        place = where(_PLACES[kind]) if kind in _PLACES else error.where or place_of_model(config)
         yield errors.not_ready(place, error.what, error.remedy)
         return
     params = config.optimizer.params
@@ -147,7 +147,7 @@ def require_models(configs: Iterable[ModelConfig]) -> None:
     """
     for config in configs:
         if config.zoo_name is None:
-            require_model(config.model, f"{_line_of_model(config)}: model")
+            require_model(config.model, f"{place_of_model(config)}: model")
 
 
 def place_model(model: ov.Model, config: ModelConfig, target: str) -> Pipeline:
@@ -171,7 +171,3 @@ def place_model(model: ov.Model, config: ModelConfig, target: str) -> Pipeline:
 
 def _collect_nothing(*_: object) -> ActivationStatistics:
     raise AssertionError("statistics are collected when something is built")
-
-
-def _line_of_model(config: ModelConfig) -> str:
-    return place_in_yaml(config)(("model",))

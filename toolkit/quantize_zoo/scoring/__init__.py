@@ -10,7 +10,7 @@ if TYPE_CHECKING:
         checker_entry,
         entry_notes,
         place_in_entry,
-        place_in_yaml,
+        place_of_model,
         require_metric,
         with_prefixes,
     )
@@ -145,7 +145,7 @@ __all__ = [
     "owner_of",
     "paired_loss",
     "place_in_entry",
-    "place_in_yaml",
+    "place_of_model",
     "playable_environments",
     "profile_layers",
     "profile_rounds",

@@ -136,6 +136,12 @@ def place_in_yaml(config: ModelConfig) -> Where:
     return source.where
 
 
+def place_of_model(config: ModelConfig) -> str:
+    """Return file and line of what names the model; its own path where that is an option of a command."""
+    source = _read_source(config)
+    return str(config.model) if source is None or ("model",) not in source.lines else source.where(("model",))
+
+
 @dataclass(frozen=True)
 class _Read:
     """What the checker's configuration says; the file and the keys in it where it stands, if there is one."""
