@@ -108,7 +108,7 @@ WRONG = {
     ),
     "a size of a part": ("classification_imagenet", put(subsample_size="many"), "subsample_size is 'many'", "correct"),
     "a metric of another task": (
-        "classification_imagenet", put(metrics=[{"type": "mean_iou"}]), "'mean_iou' takes SegmentationAnnotation", "task",
+        "classification_imagenet", put(metrics=[{"type": "mean_iou"}]), "'mean_iou' takes Segmentation", "task",
     ),
     "broken XML": ("detection_voc_by_ssd", write("xml", "<a>"), "xml/000.xml:1: ParseError", "what stands there"),
     "broken JSON": ("detection_coco_by_ssd", write("coco.json", "{"), "coco.json:1: JSONDecodeError", "what stands"),
