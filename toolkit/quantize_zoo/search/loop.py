@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantize_zoo.errors import CellError, WorkerDiedError
-from quantize_zoo.quantization import ModelOption, SearchSpace, option_hash
+from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.evaluation import Evaluation, EvaluationPool
-from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of, roots
+from quantize_zoo.search.everywhere import Everywhere
+from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.recorder import TrialRecorder
-from quantize_zoo.search.startup import startup_choices, whole_model_choices
+from quantize_zoo.search.startup import startup_choices
 from quantize_zoo.search.survey import Survey
 from quantize_zoo.search.trial import Trial, TrialKind
 from quantize_zoo.search.walk import FrontierWalk
@@ -77,9 +78,8 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     startup = []
     if walk is None and not as_pot:
         startup = startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
-    from quantize_zoo.search.sampler import (
-        TpeSampler,
-    )  # hyperopt takes a second, which what searches nothing does without
+    # hyperopt takes a second to import, which what searches nothing does without.
+    from quantize_zoo.search.sampler import TpeSampler
 
     asked: dict[str, Choices | None] = {}  # by option
     for each in (base, plan.beside):
@@ -92,7 +92,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
 
     sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot, is_known=is_known)
 
-    everywhere = None if walk is None else _Everywhere(plan, count)
+    everywhere = None if walk is None else Everywhere(plan.space, plan.base, count)
 
     def tell(trial: Trial) -> None:
         choices = choices_of(plan.space, trial.option)
@@ -109,10 +109,16 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     def cannot_pay() -> bool:  # of compressed weights it is not known
         return walk is not None and not plan.space.offers_compressed_weights and walk.cannot_pay()
 
+    why_ended = "nothing is left to try"
+
     def ask(untold: Sequence[Trial]) -> Trial | None:
+        nonlocal why_ended
         # One that runs is no news; several are, so that what is asked for beside them looks elsewhere.
         pending = [choices for each in untold if (choices := asked.get(each.option_hash)) is not None]
-        if cannot_pay():
+        if walk is not None and cannot_pay():
+            why_ended = (
+                f"no INT8 model is predicted to be more than {walk.bound():.2f}x as fast as FP32 (95 %): keep FP32"
+            )
             return None
         walked = None
         if walk is not None and everywhere is not None:
@@ -126,50 +132,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
         return trial
 
     used_up = yield from _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
-    if not used_up:
-        return ""
-    if walk is not None and cannot_pay():
-        return f"no INT8 model is predicted to be more than {walk.bound():.2f}x as fast as FP32 (95 %): keep FP32"
-    return "nothing is left to try"
-
-
-class _Everywhere:
-    """One kind of choice changed for all operations: estimators, modes, steps of the pipeline.
-
-    That costs little: of most the structure is the base's, whose latency is known. The walk goes on with the most
-    accurate, ``best``, which is the base until another one is.
-    """
-
-    def __init__(self, plan: StagePlan, most: int) -> None:
-        self._space, self._roots = plan.space, roots(plan.space).keys()
-        moves = [choices for name, choices in whole_model_choices(plan.space) if name != "quantize"][:most]
-        self._left = deque(moves)
-        self._made = {option_hash(option_of(plan.space, plan.base, choices)): choices for choices in moves}
-        self._made[option_hash(plan.base)] = {}
-        self._losses: dict[str, float] = {}
-
-    @property
-    def best(self) -> Choices:
-        """The most accurate choices; of equal ones those that were made first."""
-        found = min(self._losses, key=self._losses.__getitem__, default=None)
-        return {} if found is None else self._made[found]
-
-    def is_best(self, choices: Choices) -> bool:
-        """Tell whether choices are the best ones but for what is quantized, and the steps of the pipeline."""
-        own = {label: index for label, index in choices.items() if label in self._roots}
-        return base_choices(self._space, self.best | own) == choices
-
-    def next(self, sampler: TpeSampler) -> Choices | None:
-        """Return what was not tried yet."""
-        while self._left:
-            if (choices := sampler.take(self._left.popleft())) is not None:
-                return choices
-        return None
-
-    def tell(self, trial: Trial) -> None:
-        """Learn the loss of one of them."""
-        if trial.score is not None and trial.option_hash in self._made:
-            self._losses.setdefault(trial.option_hash, trial.score.accuracy_loss)
+    return why_ended if used_up else ""
 
 
 def _walked(
