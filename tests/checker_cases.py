@@ -2,9 +2,6 @@
 
 A case is a function of a folder that writes the data there and returns model, launcher and dataset, as an
 accuracy-check.yml has them. Weights are random: what counts is that two evaluators agree, not what they agree on.
-
-Translation has no case: the samples of its converter (wmt) are words, which the one preprocessor that makes numbers of
-them (decode_by_sentence_piece_bpe_tokenizer) leaves to the package tokenizers, as its adapter does with the answers.
 """
 
 import gzip
@@ -1004,3 +1001,37 @@ def answers_to_questions(folder):
         "type": "bert_question_answering", "start_token_logits_output": "start", "end_token_logits_output": "end",
     }  # fmt: skip
     return Case(net(ids, start=part(0), end=part(1)), adapter, dataset, {"inputs": inputs})
+
+
+@case
+def translation_by_vocabulary(folder):
+    """A model that translates word by word; some of the references are other words."""
+    words, length = [f"w{number}" for number in range(6)], 8
+    rng, data = np.random.default_rng(3), folder / "data"
+    data.mkdir()
+    lines = rng.integers(1, len(words), (COUNT, length))
+    meant = np.where(rng.random(lines.shape) < 0.7, (lines + 1) % len(words), 1)
+    for name, numbers in (("source.txt", lines), ("reference.txt", meant)):
+        text = "".join(" ".join(words[number] for number in line) + "\n" for line in numbers)
+        (data / name).write_text(text)
+    (data / "vocabulary.txt").write_text("\n".join(words) + "\n")
+    tokens = parameter((1, length), name="tokens", kind=np.int32)
+    table = np.roll(np.eye(len(words), dtype=np.float32), 1, axis=1) + 0.1 * random(len(words), len(words))
+    found = ops.gather(ops.constant(table), tokens, ops.constant(0))
+    mixed = ops.matmul(found, ops.constant(np.eye(len(words), dtype=np.float32)), False, False)
+    best = ops.topk(mixed, ops.constant(1), 2, "max", "value", "i32").output(1)
+    vocabulary = str(data / "vocabulary.txt")
+    dataset = {
+        "data_source": "data",
+        "annotation_conversion": {
+            "converter": "wmt", "input_file": "data/source.txt", "reference_file": "data/reference.txt",
+        },
+        "reader": {"type": "annotation_features_extractor", "features": ["source"]},
+        "preprocessing": [
+            {"type": "decode_by_vocabulary", "vocabulary_file": vocabulary, "unk_index": 0},
+            {"type": "pad_with_eos", "eos_index": 0, "sequence_len": length},
+        ],
+        "metrics": [{"type": "bleu", "max_order": 2}],
+    }  # fmt: skip
+    adapter = {"type": "nmt", "vocabulary_file": vocabulary, "eos_index": 0}
+    return Case(net([tokens], translation=ops.transpose(best, ops.constant([1, 0, 2]))), adapter, dataset)
