@@ -27,6 +27,7 @@ from quantize_zoo.scoring import (
     hardware_target,
     open_session,
     place_in_entry,
+    place_in_yaml,
     place_of_model,
     resolution_note,
     with_prefixes,
@@ -79,10 +80,8 @@ def inspect_model(
         dataset: the number of the dataset among the entry's.
 
     """
-    entry, where = with_prefixes(checker_entry(config), config), place_in_entry(config)
+    entry, where = with_prefixes(checker_entry(config), config), place_in_entry(config, dataset)
     entry["datasets"] = [entry["datasets"][dataset]]
-    if dataset != 0:
-        where = _nowhere(config.location)
     from_zoo = config.zoo_name is not None
     found = list(faults_of(entry, where, files=not fast and not from_zoo, scored=scored))
     refusals = [fault.error for fault in found if not fault.unknown_key]
@@ -98,10 +97,6 @@ def inspect_model(
     return Inspection(refusals, unknown_keys, "; ".join(notes))
 
 
-def _nowhere(location: str) -> Where:
-    return lambda _: location
-
-
 def _faults(
     config: ModelConfig,
     devices: Iterable[str],
@@ -112,13 +107,9 @@ def _faults(
     notes: list[str],
 ) -> Iterator[ConfigurationError]:
     try:
-        require_model(config.model, "model")
-        make_canonical(config.model, config.input_shapes, folder / "model.xml")
-        model = read_model(folder / "model.xml")
-        for target in dict.fromkeys(hardware_target(device) for device in devices):
-            place_model(model, config, target)
-    except QuantizeZooError as error:
-        yield errors.not_ready(place_of_model(config), error.what, error.remedy)
+        model = open_model(config, devices, folder)
+    except ConfigurationError as error:
+        yield error
         return
     try:
         session = open_session(find_checker(), config, model, dataset=dataset, first=1)
@@ -136,6 +127,37 @@ def _faults(
     tuning = min(size - int(size * params.holdout), params.eval_subset_size or size)
     if note := resolution_note(params.accuracy_loss, tuning):
         notes.append(note)
+
+
+def open_model(config: ModelConfig, devices: Iterable[str], folder: Path) -> ov.Model:
+    """Return a model as its cells read it, of which it is known that it can be quantized for these devices.
+
+    Args:
+        config: a complete model of a matrix.
+        devices: OpenVINO's names of those that it is quantized for.
+        folder: the model is written into it; it must exist.
+
+    Raises:
+        ConfigurationError: it cannot, with file and line of what is in the way.
+
+    """
+    try:
+        require_model(config.model, "model")
+        make_canonical(config.model, config.input_shapes, folder / "model.xml")
+        model = read_model(folder / "model.xml")
+        for target in dict.fromkeys(hardware_target(device) for device in devices):
+            place_model(model, config, target)
+    except QuantizeZooError as error:
+        of_quantization = error.where == "compression" and error.keys
+        place = place_in_yaml(config)(_keys(config, error)) if of_quantization else place_of_model(config)
+        raise errors.not_ready(place, error.what, error.remedy) from error
+    return model
+
+
+def _keys(config: ModelConfig, error: QuantizeZooError) -> tuple[str | int, ...]:
+    """Return the keys in the model's YAML of a parameter of TunableQuantization that is in the way."""
+    names = [each.name for each in config.compression.algorithms]
+    return ("compression", "algorithms", names.index("TunableQuantization"), "params", *error.keys)
 
 
 def require_models(configs: Iterable[ModelConfig]) -> None:

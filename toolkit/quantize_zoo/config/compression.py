@@ -141,12 +141,16 @@ Algorithm = Annotated[
 ]
 
 
-class CompressionParams(Strict):
-    """The compression pipeline; ``hardware`` names a hardware configuration instead of the device's own."""
+class CompressionValues(Strict):
+    """What a compression pipeline says, whose algorithms may not go together."""
 
     target_device: str = "CPU"
     hardware: Path | None = None
     algorithms: tuple[Algorithm, ...] = Field(min_length=1)
+
+
+class CompressionParams(CompressionValues):
+    """The compression pipeline; ``hardware`` names a hardware configuration instead of the device's own."""
 
     @model_validator(mode="after")
     def _order(self) -> CompressionParams:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, PrivateAttr, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
@@ -216,6 +216,8 @@ class ModelConfig(Strict):
         default=Path(), exclude=True, description="where the checker's relative paths start; set by the loader"
     )
 
+    _places: ConfigSource | None = PrivateAttr(default=None)
+
     @field_validator("accuracy_checker", mode="before")
     @classmethod
     def _path_or_mapping(cls, value: Any) -> Any:
@@ -235,6 +237,17 @@ class ModelConfig(Strict):
     def zoo_name(self) -> str | None:
         """The model's name in Open Model Zoo, if it is from there."""
         return str(self.model)[len(ZOO_PREFIX) :] if str(self.model).startswith(ZOO_PREFIX) else None
+
+    @property
+    def places(self) -> ConfigSource | None:
+        """What tells where keys stand, if the file that this was read from is no model's YAML."""
+        return self._places
+
+    def placed_by(self, places: ConfigSource) -> ModelConfig:
+        """Return the configuration, of which these tell where keys stand."""
+        placed = self.model_copy()
+        placed._places = places
+        return placed
 
     def with_optimizer(self, changes: dict[str, Any]) -> ModelConfig:
         """Return the configuration with these parameters of Tpe changed."""

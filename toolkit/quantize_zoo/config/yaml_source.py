@@ -30,6 +30,7 @@ __all__ = ["ConfigSource", "Key", "read_text", "read_yaml", "source_of", "valida
 
 # What pydantic calls by Python's names, and who writes YAML does not.
 _IN_PYTHON = re.compile(r"(a valid dictionary(?: or instance of \w+)?)|(?:valid )?tuple", re.IGNORECASE)
+_CLASS = re.compile(r" (?:for|of) <class '[^']*'>")
 _OF_KEYS = "[key]"  # pydantic's, of what is wrong with a mapping's key and not with its value
 _BEGINNING = 64  # bytes that tell what else a file is
 _SECRET_KEY = "notify"
@@ -50,6 +51,10 @@ class ConfigSource:
         while keys and keys not in self.lines:
             keys = keys[:-1]
         return f"{self.path}:{self.lines.get(keys, 1)}"
+
+    def has(self, location: Sequence[Key]) -> bool:
+        """Tell whether the file has this key path."""
+        return tuple(location) in self.lines
 
     def named(self, location: Sequence[Key]) -> str:
         """Return what a message calls a key path: its keys, as the file has them."""
@@ -163,8 +168,11 @@ def _translate(schema: type[BaseModel], source: ConfigSource, detail: ErrorDetai
     if detail["type"] == "union_tag_not_found":
         return errors.missing_key(where, f"{key}.name")
     problem = detail["msg"].removeprefix("Value error, ")
-    problem = _IN_PYTHON.sub(lambda found: "a mapping" if found[1] else "list", problem)
-    return errors.bad_value(where, key, value, problem[:1].lower() + problem[1:])
+    problem = _IN_PYTHON.sub(lambda found: "a mapping" if found[1] else "list", _CLASS.sub("", problem))
+    problem = problem[:1].lower() + problem[1:]
+    if detail["type"] == "value_error" and isinstance(value, dict):
+        return errors.bad_mapping(where, key, problem)
+    return errors.bad_value(where, key, value, problem)
 
 
 def _shown(location: Sequence[Key], value: Any) -> Any:

@@ -150,6 +150,11 @@ def bad_value(where: str, key: str, value: object, problem: str) -> Configuratio
     return ConfigurationError(f"{key}: {problem}, not {value!r}", where=where, remedy="correct the value")
 
 
+def bad_mapping(where: str, key: str, problem: str) -> ConfigurationError:
+    """The values of a mapping do not go together; which is said without showing all of them."""
+    return ConfigurationError(f"{key}: {problem}", where=where, remedy="correct one of them")
+
+
 def unknown_value(where: str, key: str, value: str, known: Iterable[str]) -> ConfigurationError:
     """A name that is not among those that the key takes."""
     return ConfigurationError(f"{key}: unknown value {value!r}", where=where, remedy=nearest(value, known))

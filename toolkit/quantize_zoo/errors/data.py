@@ -95,14 +95,25 @@ def inputs_unwritable(folder: Path, cause: str) -> CellError:
     )
 
 
-def dataset_unusable(cause: str, place: str = "", where: str = "dataset") -> CellError:
-    """The annotation cannot be converted; ``place`` is the file and line at which the converter stopped."""
+def dataset_unusable(
+    cause: str, place: str = "", where: str = "dataset", key: str = "annotation_conversion"
+) -> CellError:
+    """The annotation cannot be converted or read, which the key names; ``place`` is where that stopped, if known."""
     return CellError(
         f"the dataset cannot be read: {f'{place}: ' if place else ''}{cause}",
         where=where,
         remedy="correct what stands there, or name with annotation_conversion what its converter reads"
         if place
-        else "check annotation_conversion, and the files that it names",
+        else f"check {key}, and {'the files' if key == 'annotation_conversion' else 'the file'} that it names",
+    )
+
+
+def no_annotations(path: str, kind: str, where: str) -> CellError:
+    """What is named as a converted annotation has something else in it."""
+    return CellError(
+        f"{path} holds {kind} where the accuracy checker writes annotations of samples",
+        where=where,
+        remedy="name a file that the accuracy checker has converted, or with annotation_conversion what to convert",
     )
 
 
@@ -168,16 +179,40 @@ def too_few_classes(metric: str, count: int, classes: int, outputs: str = "") ->
 def no_images(folder: Path) -> CellError:
     """The simplified engine's folder has no image that can be read."""
     return CellError(
-        f"no readable image in {folder}", where="engine", remedy="name a folder of png, jpg or bmp files as data_source"
+        f"no readable image in {folder}",
+        where="engine",
+        remedy="name a folder of png, jpg or bmp files as data_source",
+        keys=("data_source",),
     )
 
 
-def not_an_image_model(problem: str) -> CellError:
-    """The engines simplified and data_free feed images; this model takes something else."""
+def not_an_image_model(problem: str, key: str) -> CellError:
+    """The engines simplified and data_free feed images; this model takes something else, for what the key says."""
     return CellError(
         f"the engines simplified and data_free feed images: {problem}",
         where="engine",
         remedy="use the accuracy_checker engine, which knows how to feed this model",
+        keys=(key,),
+    )
+
+
+def not_the_models_shape(given: str, shape: str) -> CellError:
+    """The shape of data_free is none that the model's input can have; ``given`` is what it is, or has."""
+    return CellError(
+        f"engine.shape {given}, which the model's input {shape} cannot have",
+        where="engine",
+        remedy="correct it, or leave it out: it gives sizes to what the model leaves open",
+        keys=("shape",),
+    )
+
+
+def shape_of_several(given: str) -> CellError:
+    """The shape of data_free is that of several pictures."""
+    return CellError(
+        f"engine.shape is {given}, and pictures are fed one at a time",
+        where="engine",
+        remedy="set its first size to 1",
+        keys=("shape",),
     )
 
 

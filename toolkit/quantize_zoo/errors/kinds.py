@@ -13,26 +13,30 @@ _PYBIND = "incompatible function arguments"
 class QuantizeZooError(Exception):
     """A failure with its remedy; ``str()`` is the message for the terminal.
 
-    Each of the texts is one line, without passwords and control characters, and of a length that people read.
+    Each of the texts is one line, without passwords and control characters, and of a length that people read. ``keys``
+    lead to what is wrong within the part of the configuration that ``where`` names.
     """
 
-    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", remedy: str = "", keys: tuple[str | int, ...] = ()) -> None:
         what, where, remedy = shown(what), shown(where), shown(remedy)
         super().__init__(what, where, remedy)
         self.what = what
         self.where = where
         self.remedy = remedy
+        self.keys = keys
 
     def __str__(self) -> str:
         located = f"{self.where}: {self.what}" if self.where else self.what
         return f"{located}\n  -> {self.remedy}" if self.remedy else located
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.where, self.remedy)
+        return _rebuild, (type(self), self.what, self.where, self.remedy, self.keys)
 
 
-def _rebuild(kind: type[QuantizeZooError], what: str, where: str, remedy: str) -> QuantizeZooError:
-    return kind(what, where=where, remedy=remedy)
+def _rebuild(
+    kind: type[QuantizeZooError], what: str, where: str, remedy: str, keys: tuple[str | int, ...]
+) -> QuantizeZooError:
+    return kind(what, where=where, remedy=remedy, keys=keys)
 
 
 class ConfigurationError(QuantizeZooError):

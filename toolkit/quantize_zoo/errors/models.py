@@ -132,30 +132,39 @@ def model_skipped(model: str) -> CellError:
         f"model {model!r} is skipped: ignored.skip_model is true",
         where="compression",
         remedy="leave the model out of the matrix, or remove skip_model",
+        keys=("ignored", "skip_model"),
     )
 
 
-def unknown_operation(name: str, known: Iterable[str]) -> CellError:
-    """``ignored: scope`` names what the model does not have."""
+def unknown_operation(name: str, known: Iterable[str], number: int) -> CellError:
+    """``ignored: scope`` names, as this one of its names, what the model does not have."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
     return CellError(
         f"ignored.scope: the model has no operation {name!r}",
         where="compression",
         remedy=f"did you mean {', '.join(map(repr, close))}?" if close else "look the names up in the model's IR",
+        keys=("ignored", "scope", number),
     )
 
 
-def unknown_operation_type(kind: str, known: Iterable[str]) -> CellError:
-    """``ignored: operations`` names a type that nothing has."""
-    return CellError(f"ignored.operations: unknown type {kind!r}", where="compression", remedy=nearest(kind, known))
-
-
-def not_in_hardware(what: str, target: str, known: Iterable[str]) -> CellError:
-    """An override asks for what the hardware configuration lists for no operation."""
+def unknown_operation_type(kind: str, known: Iterable[str], number: int) -> CellError:
+    """``ignored: operations`` has, as this one of its entries, a type that nothing has."""
     return CellError(
-        f"{what} is not in the hardware configuration {target}",
+        f"ignored.operations: unknown type {kind!r}",
+        where="compression",
+        remedy=nearest(kind, known),
+        keys=("ignored", "operations", number, "type"),
+    )
+
+
+def not_in_hardware(tensor: str, wanted: Mapping[str, object], target: str, known: Iterable[str]) -> CellError:
+    """An override of activations or weights asks for what the hardware configuration lists for no operation."""
+    listed = ", ".join(f"{key} {value}" for key, value in wanted.items())
+    return CellError(
+        f"{tensor}: {listed} is not in the hardware configuration {target}",
         where="compression",
         remedy=f"it has: {', '.join(known)}; or name another configuration with compression.hardware",
+        keys=(tensor, *list(wanted)[:1]),
     )
 
 

@@ -31,13 +31,13 @@ def ignored_operations(
         raise errors.model_skipped(model_name)
     nodes = ordered_operations(model)
     names = {node.get_friendly_name() for node in nodes}
-    for name in ignored.scope:
+    for number, name in enumerate(ignored.scope):
         if name not in names:
-            raise errors.unknown_operation(name, names)
+            raise errors.unknown_operation(name, names, number)
     known = {kind for rule in hardware.operations for kind in rule.types} | {hardware_type(node) for node in nodes}
-    for operation in ignored.operations:
+    for number, operation in enumerate(ignored.operations):
         if operation.type not in known:
-            raise errors.unknown_operation_type(operation.type, known)
+            raise errors.unknown_operation_type(operation.type, known, number)
     found = set(ignored.scope)
     of_kind = (_TRANSFORMER_AS_POT if as_pot else _TRANSFORMER) if params.model_type == "transformer" else frozenset()
     for node in nodes:

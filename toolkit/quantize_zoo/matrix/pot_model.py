@@ -12,18 +12,19 @@ from typing import Any
 import openvino as ov
 
 from quantize_zoo import errors
-from quantize_zoo.cell.inspection import inspect_model
+from quantize_zoo.cell.inspection import inspect_model, open_model
 from quantize_zoo.config import MatrixConfig, ModelConfig, OptimizerParams
 from quantize_zoo.config.model import Optimizer
 from quantize_zoo.config.pot import CheckerEngine, PotJob
 from quantize_zoo.errors import CellError
-from quantize_zoo.graph import read_model, weights_file_bytes
+from quantize_zoo.graph import weights_file_bytes
 from quantize_zoo.scoring import (
     AccuracySession,
     InputBudget,
     checker_entry,
     find_checker,
     open_session,
+    place_in_entry,
     require_pictures,
 )
 from quantize_zoo.scoring.checker_config import checker_metrics
@@ -54,10 +55,13 @@ def require_usable(job: PotJob, *, scored: bool) -> Sequence[str]:
             for error in found.refusals:
                 raise error
             return [f"{each.where}: {each.what}, which the accuracy checker passes over" for each in found.unknown_keys]
+        canonical = Path(folder, "canonical")
+        canonical.mkdir()
+        model = open_model(model_config(job), [job.target], canonical)
         try:
-            require_pictures(job.engine, read_model(job.model))
+            require_pictures(job.engine, model)
         except CellError as error:
-            raise errors.not_ready(error.where, error.what, error.remedy) from error
+            raise errors.not_ready(job.places.where(("engine", *error.keys)), error.what, error.remedy) from error
     return ()
 
 
@@ -84,7 +88,7 @@ def _require_own_weights(job: PotJob) -> None:
     weights = job.weights or job.model.with_suffix(".bin")
     wanted = weights_file_bytes(job.model)
     if wanted is None and (job.weights is not None or job.model.suffix == ".xml"):
-        raise errors.no_model(job.names[1], job.model, "it is no IR")
+        raise errors.no_model(job.places.where(("model",)), job.model, "it is no IR")
     if wanted is None or not weights.is_file():
         return  # no IR, or nothing beside it: reading it tells
     has = weights.stat().st_size
@@ -101,7 +105,7 @@ def require_accuracy(job: PotJob) -> None:
     """
     if not isinstance(job.engine, CheckerEngine):
         raise errors.pot_unsupported(
-            str(job.source),
+            job.places.where(("engine", "type")),
             "a search and --evaluate need a metric, which pictures alone do not have",
             "use the accuracy_checker engine",
         )
@@ -110,7 +114,7 @@ def require_accuracy(job: PotJob) -> None:
     checker_metrics(config)
     if not dataset.keys() & {"annotation", "annotation_conversion"}:
         raise errors.pot_unsupported(
-            config.location,
+            place_in_entry(config)(("datasets", 0)),
             f"dataset {dataset.get('name')!r} has no annotation, without which there is no accuracy",
             "add annotation_conversion; DefaultQuantization without --evaluate needs none",
         )
@@ -123,17 +127,17 @@ def pot_session(job: PotJob, model: ov.Model, folder: Path, dataset: int) -> Acc
 
 
 def model_config(job: PotJob) -> ModelConfig:
-    """Return the job's model as its YAML would say it."""
-    assert isinstance(job.engine, CheckerEngine), "pictures have no configuration of the checker"
+    """Return the job's model as its YAML would say it; that of pictures has no configuration of the checker."""
+    engine = job.engine
     changes: dict[str, Any] = {
         "name": model_slug(job.name),
         "model": job.model,
-        "accuracy_checker": job.engine.config,
-        "paths": job.engine.paths,
-        "definitions": job.engine.definitions,
+        "accuracy_checker": engine.config if isinstance(engine, CheckerEngine) else {},
         "compression": job.compression,
         "optimizer": Optimizer(params=job.optimizer or OptimizerParams()),
         "source": job.source,
         "data_folder": Path.cwd(),  # as POT's paths, these are relative to the working directory
     }
-    return ModelConfig(**changes)
+    if isinstance(engine, CheckerEngine):
+        changes |= {"paths": engine.paths, "definitions": engine.definitions}
+    return ModelConfig(**changes).placed_by(job.places)

@@ -155,9 +155,8 @@ def without_quantization(choice: OperationOption, compressed: WeightCompression 
 def _check(tensor: str, wanted: TensorParams, known: list[QuantizationConfig], target: str) -> None:
     if not any(_agrees(config, wanted) for config in known):
         named = {key: value for key, value in wanted.model_dump(exclude={"range_estimator"}).items() if value}
-        text = ", ".join(f"{key} {value}" for key, value in named.items())
         listed = dict.fromkeys(f"{config.bits} bits {config.mode} {config.granularity}" for config in known)
-        raise errors.not_in_hardware(f"{tensor}: {text}", target, listed)
+        raise errors.not_in_hardware(tensor, named, target, listed)
 
 
 def _agrees(config: QuantizationConfig, wanted: TensorParams) -> bool:

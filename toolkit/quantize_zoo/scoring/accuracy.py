@@ -82,7 +82,7 @@ class AccuracySession:
         resolved = with_prefixes(checker_entry(config), config)
         resolved["datasets"] = [resolved["datasets"][dataset]]
         where = f"{config.location}: accuracy_checker"
-        locate = place_in_entry(config) if dataset == 0 else lambda _: where
+        locate = place_in_entry(config, dataset)
         input_shapes(model)  # the launcher needs the number of dimensions
         found = open_dataset(checker, resolved, locate)
         self._dataset = found.data
@@ -104,7 +104,7 @@ class AccuracySession:
             LabelRange.of(kept),
             {} if found.metrics is None else self._metrics.first_choices,
         )
-        self.notes = () if adapter is None else tuple(_notes(name, self._fitter, adapter))
+        self.notes = (*found.notes, *(() if adapter is None else _notes(name, self._fitter, adapter)))
         # Of each sample the sequence that it is a step of, for models with states; None where samples stand alone.
         self._stateful = is_stateful(model)
         self.sequences = _sequences(data.samples) if self._stateful else None

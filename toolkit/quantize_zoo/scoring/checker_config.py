@@ -43,8 +43,10 @@ def checker_entry(config: ModelConfig) -> dict[str, Any]:
     return _choose(config).entry.content
 
 
-def place_in_entry(config: ModelConfig) -> Where:
+def place_in_entry(config: ModelConfig, dataset: int = 0) -> Where:
     """Return a function that tells file and line of keys of the model's entry, as ``checker_entry`` returns it.
+
+    ``dataset`` is the number of the one that is looked at instead of the first, if there are no others.
 
     Raises:
         ConfigurationError: the configuration lacks what is needed.
@@ -53,7 +55,8 @@ def place_in_entry(config: ModelConfig) -> Where:
     read = _read(config)
     if read.source is None:
         return lambda keys: config.location
-    return _choose(config).entry.where(read.source, read.before)
+    entry = _choose(config).entry
+    return (entry if dataset == 0 else entry.with_first_dataset(dataset)).where(read.source, read.before)
 
 
 def entry_notes(config: ModelConfig) -> Iterator[str]:
@@ -139,7 +142,7 @@ def place_in_yaml(config: ModelConfig) -> Where:
 def place_of_model(config: ModelConfig) -> str:
     """Return file and line of what names the model; its own path where that is an option of a command."""
     source = _read_source(config)
-    return str(config.model) if source is None or ("model",) not in source.lines else source.where(("model",))
+    return str(config.model) if source is None or not source.has(("model",)) else source.where(("model",))
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,9 @@ def _read(config: ModelConfig) -> _Read:
 
 
 def _read_source(config: ModelConfig) -> ConfigSource | None:
-    try:
-        return read_yaml(config.source) if is_file(config.source) else None
-    except errors.ConfigurationError:  # POT's JSON with comments, which was read in another way
-        return None
+    if config.places is not None:
+        return config.places
+    return read_yaml(config.source) if is_file(config.source) else None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,13 @@ from quantize_zoo.scoring.checker_parts import unknown_names
 
 @dataclass(frozen=True)
 class CheckerDataset:
-    """The checker's own objects; ``metrics`` is None where the configuration names none."""
+    """The checker's own objects; ``metrics`` is None where the configuration names none, ``notes`` are its warnings."""
 
     data: Any
     metrics: Any
     preprocessor: Any
     postprocessor: Any
+    notes: tuple[str, ...]
 
     @property
     def annotations(self) -> list[Any]:
@@ -49,16 +51,24 @@ def open_dataset(checker: Checker, entry: Mapping[str, Any], where: Where) -> Ch
         raise unknown
     labelled_once = LabelledOnce(evaluator)
     try:
-        with labelled_once:
+        with labelled_once, warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", UserWarning)
             parts = evaluator.create_dataset_attributes([config], "")
     except Exception as error:  # converters raise what their file formats raise
         # The checker has one message for an annotation that is not named and for one without samples.
         named = "annotation" in config or "annotation_conversion" in config
         if named and "path to converted annotation" in str(error):
             raise errors.empty_dataset(where(("datasets", 0))) from error
+        if labelled_once.stranger is not None:
+            path, kind = str(config.get("annotation", "the annotation")), type(labelled_once.stranger).__name__
+            raise errors.no_annotations(path, f"a {kind}", where(("datasets", 0, "annotation"))) from error
         raise cannot_be_made(error, entry, where, labelled_once.meta) from error
     labelled_once.require()
-    found = CheckerDataset(*parts)
+    told = dict.fromkeys(str(each.message) for each in warned if issubclass(each.category, UserWarning))
+    data, metrics, preprocessor, postprocessor = parts
+    found = CheckerDataset(
+        data, metrics, preprocessor, postprocessor, tuple(f"{where(('datasets', 0))}: {text}" for text in told)
+    )
     if found.data.annotation_provider is None and not config.keys() & {"subset", "subset_file"}:
         found.data.create_data_list(sorted(found.data.identifiers))  # not in the file system's order
     return found

@@ -100,16 +100,13 @@ def cannot_be_made(error: Exception, entry: Mapping[str, Any], where: Where, met
         remedy = "correct the dataset's key that it speaks of"
         return errors.checker_configuration(where(("datasets", 0)), cause_of(error), remedy)
     conversion = entry["datasets"][0].get("annotation_conversion") or {}
+    key = "annotation_conversion" if conversion or "annotation" not in entry["datasets"][0] else "annotation"
     if part is not None and (lacking := lacks_package(error, f"{part.label} {part.name!r}", where(_keys(part, entry)))):
         return lacking
     if part is None or part.key == "annotation_conversion":
         if (missing := missing_file(error)) is not None:
-            return errors.data_missing(
-                missing, where(("datasets", 0, "annotation_conversion")), "annotation_conversion"
-            )
-        if place := place_of(error, conversion):
-            return errors.dataset_unusable(cause_of(error), place, where(("datasets", 0, "annotation_conversion")))
-        return errors.dataset_unusable(cause_of(error), where=where(("datasets", 0, "annotation_conversion")))
+            return errors.data_missing(missing, where(("datasets", 0, key)), key)
+        return errors.dataset_unusable(cause_of(error), place_of(error, conversion), where(("datasets", 0, key)), key)
     place = where(_keys(part, entry))
     if lacks_names(error, meta):
         return errors.no_names_of_classes(f"{part.label} {part.name!r}", place)

@@ -56,7 +56,7 @@ def read_images(
         CellError: the model does not take one image, or no file of the folder is one.
 
     """
-    found = _image_input(model, images.layout)
+    found = _image_input(model, images.layout, images.shape)
     flag = cv2.IMREAD_GRAYSCALE if found.channels == 1 else cv2.IMREAD_COLOR
     samples: list[dict[str, NDArray[Any]]] = []
     for file in image_files(images.data_source):
@@ -122,18 +122,25 @@ def _image_input(model: ov.Model, layout: str | None, sizes: tuple[int | None, .
     beside = [name for name, shape in shapes.items() if len(shapes) == 2 and shape.compatible(sizes_of_one)]
     pictured = [name for name in shapes if name not in beside]
     if len(pictured) != 1:
-        raise errors.not_an_image_model(f"the model has {len(shapes)} inputs")
+        raise errors.not_an_image_model(f"the model has {len(shapes)} inputs", "type")
     (name,) = pictured
     shape = shapes[name]
     lengths = [None if each.is_dynamic else each.get_length() for each in shape]
+    wanted = shape
     if sizes is not None:
         if len(sizes) != len(lengths):
-            raise errors.not_an_image_model(f"its input has shape {shape_text(shape)}, engine.shape has {len(sizes)}")
+            raise errors.not_the_models_shape(f"has {len(sizes)} sizes", shape_text(shape))
+        wanted = ov.PartialShape([-1 if each is None else each for each in sizes])
+        if not shape.compatible(wanted):
+            raise errors.not_the_models_shape(f"is {shape_text(wanted)}", shape_text(shape))
         lengths = [own or given for own, given in zip(lengths, sizes, strict=True)]
     known = _layout(lengths, layout)
     if known is None:
         asked = f"in {layout}" if layout else "in any layout"
-        raise errors.not_an_image_model(f"its input has shape {shape_text(shape)}, which is no image {asked}")
+        problem = f"its input has shape {shape_text(shape)}, which is no image {asked}"
+        raise errors.not_an_image_model(problem, "layout" if layout else "type")
+    if sizes is not None and known.startswith("N") and sizes[0] not in (None, 1):
+        raise errors.shape_of_several(shape_text(wanted))
     by_axis = dict(zip(known, lengths, strict=True))
     channels = by_axis["C"]
     assert channels is not None, "a layout is one whose channels are known"

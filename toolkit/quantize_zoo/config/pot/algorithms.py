@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
 from quantize_zoo import errors
 from quantize_zoo.config.compression import (
+    CORRECTIONS,
+    PIPELINE_ORDER,
     AlignmentParams,
     BiasCorrectionParams,
     SmoothQuantParams,
@@ -17,7 +19,7 @@ from quantize_zoo.config.compression import (
 )
 from quantize_zoo.config.model import GiveBack, WholeModelChange
 from quantize_zoo.config.numbers import Flag
-from quantize_zoo.config.pot.source import ignored
+from quantize_zoo.config.pot.source import PartSource, ignored
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, validate
 
@@ -66,6 +68,13 @@ _KNOWN: dict[str, frozenset[str]] = {
     "SmoothQuant": frozenset(SmoothQuantParams.model_fields),
     "FastBiasCorrection": _CORRECTION | {"apply_for_all_nodes"},
     "BiasCorrection": _CORRECTION | {"apply_for_all_nodes"},
+}
+# What a part of an algorithm does, which a pipeline does once.
+_DUTIES = {
+    "ActivationChannelAlignment": "align channels",
+    "SmoothQuant": "smooth activations",
+    "TunableQuantization": "quantize",
+    **dict.fromkeys(CORRECTIONS, "correct biases"),
 }
 
 
@@ -117,10 +126,14 @@ _AWARE_IGNORED = {
 
 @dataclass(frozen=True)
 class Translated:
-    """Algorithms here, each with the position of POT's that it comes from; what accuracy-aware quantization asks."""
+    """Algorithms here, each with the position of POT's that it comes from; what accuracy-aware quantization asks.
+
+    ``aware_position`` is the position of accuracy-aware quantization among POT's.
+    """
 
     algorithms: list[tuple[int, dict[str, Any]]]
     accuracy_aware: AccuracyAware | None
+    aware_position: int | None
 
 
 def translate(
@@ -140,7 +153,7 @@ def translate(
 
     """
     found: list[tuple[int, dict[str, Any]]] = []
-    aware = None
+    aware, aware_position = None, None
     for position, algorithm in enumerate(algorithms):
         at: tuple[Key, ...] = ("compression", "algorithms", position, "params")
         params = dict(algorithm.params)
@@ -149,7 +162,7 @@ def translate(
             warnings.append(f"{source.where((*at[:-1], 'name'))}: {name} is ignored: {_MEASURING[name]}")
             continue
         if name == ACCURACY_AWARE:
-            aware = _accuracy_aware(source, at, params, warnings)
+            aware, aware_position = _accuracy_aware(source, at, params, warnings), position
             name = aware.base_algorithm
         _require_available(source, at[:-1], name)
         _require_known(source, at, params, _KNOWN[name] | (_AWARE if aware else frozenset()))
@@ -175,7 +188,35 @@ def translate(
             "no quantization among the algorithms",
             "add TunableQuantization, DefaultQuantization, MinMaxQuantization or AccuracyAwareQuantization",
         )
-    return Translated(found, aware)
+    return Translated(found, aware, aware_position)
+
+
+def require_one_pipeline(source: ConfigSource, algorithms: Sequence[Algorithm], found: Translated) -> None:
+    """Refuse algorithms that do the same, or stand in another order than they run in, by the names in the file.
+
+    Args:
+        source: the file.
+        algorithms: as they are written there.
+        found: what they are here.
+
+    Raises:
+        ConfigurationError: two of them cannot stand together, or not in this order.
+
+    """
+    names = [each.name for each in algorithms]
+    for number, (position, part) in enumerate(found.algorithms):
+        for before, other in found.algorithms[:number]:
+            if position == before:
+                continue
+            where = source.where(("compression", "algorithms", position, "name"))
+            if _DUTIES[part["name"]] == _DUTIES[other["name"]]:
+                both = f"{names[before]} and {names[position]} both {_DUTIES[part['name']]}"
+                what = f"{names[position]} is named twice" if names[before] == names[position] else both
+                raise errors.pot_unsupported(where, what, "remove one of the two")
+            if PIPELINE_ORDER.index(part["name"]) < PIPELINE_ORDER.index(other["name"]):
+                raise errors.pot_unsupported(
+                    where, f"{names[position]} runs before {names[before]}", f"name it before {names[before]}"
+                )
 
 
 def _require_available(source: ConfigSource, at: tuple[Key, ...], name: str) -> None:
@@ -246,8 +287,7 @@ def _accuracy_aware(
             del params[key]
             warnings.append(ignored(source, (*at, key), why))
     own = {key: params.pop(key) for key in list(params) if key in _AWARE}
-    lines = {keys[len(at) :]: line for keys, line in source.lines.items() if keys[: len(at)] == at}
-    aware = validate(AccuracyAware, replace(source, data=own, lines=lines))
+    aware = validate(AccuracyAware, PartSource.of(source, at, own))
     if aware.annotation_free:
         why = "accuracy is that of the annotation, and not of what the FP32 model answers"
         warnings.append(ignored(source, (*at, "annotation_free"), why))

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quantize_zoo import errors
-from quantize_zoo.config.pot.source import OptionsSource
-from quantize_zoo.config.yaml_source import ConfigSource
+from quantize_zoo.config.pot.source import OPTIONS, PotSource
 from quantize_zoo.text.paths import is_file
 
 Method = Literal["default", "accuracy_aware"]
@@ -64,7 +63,7 @@ def check_options(options: PotOptions) -> None:
         raise errors.bad_pot_usage("--engine simplified needs pictures", "add --data-source FOLDER")
 
 
-def read_options(options: PotOptions) -> ConfigSource:
+def read_options(options: PotOptions) -> PotSource:
     """Return the file that POT's options stand for, as POT's templates have it.
 
     Raises:
@@ -89,7 +88,7 @@ def read_options(options: PotOptions) -> ConfigSource:
         "engine": engine,
         "compression": {"algorithms": [{"name": _ALGORITHMS[options.quantize], "params": params}]},
     }
-    return OptionsSource(Path("pot"), data, {})
+    return PotSource(Path("pot"), data, {}, OPTIONS)
 
 
 def _refuse_beside_a_file(options: PotOptions) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from quantize_zoo import errors
 from quantize_zoo.config.model import CheckerPaths
 from quantize_zoo.config.numbers import ShareAboveZero
-from quantize_zoo.config.pot.source import NO_MEANING, OptionsSource, ignored, place_of
+from quantize_zoo.config.pot.source import NO_MEANING, PotSource, ignored, place_of
 from quantize_zoo.config.strict import Strict
-from quantize_zoo.config.yaml_source import ConfigSource, read_yaml, validate
+from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
 from quantize_zoo.text.paths import is_file, is_folder
 
 Layout = Literal["NCHW", "NHWC", "CHW", "HWC"]
@@ -22,18 +23,21 @@ _CHECKER_KEYS = ("config", "launchers", "datasets", "name", "module", "module_co
 _TYPES = ("accuracy_checker", "simplified", "data_free")
 _PARTS = ("optimization", "evaluation")  # of datasets that are a mapping
 _FREE_KEYS = frozenset({"type", "name", "device", "evaluate", *NO_MEANING})
+_OPEN = (None, "None", "?", "-1", -1)  # sizes that say nothing
+Size = Annotated[int, Field(gt=0)]
 
 
 class Images(Strict):
     """The simplified engine: pictures fed as they are after resizing.
 
     ``data_source`` is a folder, a pattern of file names, or a text file with one name a line; without ``layout`` it is
-    read off the model's input.
+    read off the model's input. ``shape`` is that of the engine data_free, where it finds pictures.
     """
 
     data_source: Path
     layout: Layout | None = None
     central_fraction: ShareAboveZero | None = None
+    shape: tuple[Size | None, ...] | None = None
 
 
 class Noise(Strict):
@@ -43,7 +47,7 @@ class Noise(Strict):
     """
 
     layout: Layout | None = None
-    shape: tuple[int | None, ...] | None = None
+    shape: tuple[Size | None, ...] | None = None
 
     @field_validator("layout", mode="before")
     @classmethod
@@ -54,24 +58,39 @@ class Noise(Strict):
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         """Take a list, or POT's text of one: "[1, 3, None, None]"."""
-        if not isinstance(value, str):
-            return value
-        sizes = [each.strip() for each in value.strip().strip("[]()").split(",") if each.strip()]
-        return [None if each in ("None", "?", "-1") else each for each in sizes]
+        if isinstance(value, str):
+            value = [each.strip() for each in value.strip().strip("[]()").split(",")]
+        return [None if each in _OPEN else each for each in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
 class CheckerEngine:
     """The accuracy checker's configuration, a path to it or its content.
 
-    ``paths`` and ``definitions`` are as in a model's YAML; ``calibration`` is the number of the dataset that
-    calibration takes, of those of the content.
+    ``paths`` and ``definitions`` are as in a model's YAML; ``content_source`` is the file with the content,
+    whose entry stands at the keys ``before``; ``parts`` are the names that its datasets have there, if they have some.
     """
 
     config: Path | dict[str, Any]
-    paths: CheckerPaths = field(default_factory=CheckerPaths)
-    definitions: Path | None = None
-    calibration: int = 0
+    paths: CheckerPaths
+    definitions: Path | None
+    content_source: ConfigSource
+    before: tuple[Key, ...]
+    parts: tuple[str, ...] = ()
+
+    @property
+    def calibration(self) -> int:
+        """The number of the dataset that calibration takes."""
+        return max(0, len(self.parts) - 1)
+
+    def where(self, keys: Sequence[Key]) -> str:
+        """Return the place of keys of the content, which begin with the kind and the number of its one entry."""
+        own = list(keys[2:])
+        if self.parts and own[:1] == ["datasets"] and len(own) > 1:
+            own[1] = self.parts[int(own[1])]
+            shared = own[2:3] == ["preprocessing"] and (*self.before, *own[:3]) not in self.content_source.lines
+            own = [own[0], *own[2:]] if shared else own
+        return self.content_source.where((*self.before, *own))
 
 
 Engine = CheckerEngine | Images | Noise
@@ -91,7 +110,8 @@ def read_engine(source: ConfigSource, engine: dict[str, Any], warnings: list[str
     if kind == "accuracy_checker":
         return _checker(source, engine, warnings)
     others = [key for key in engine if key in _CHECKER_KEYS and key != "name"]
-    why = f"{'--engine' if isinstance(source, OptionsSource) else 'engine.type'} is {kind}"
+    option = source.option(("engine", "type")) if isinstance(source, PotSource) else None
+    why = f"{option or 'engine.type'} is {kind}"
     warnings += [ignored(source, ("engine", key), why) for key in others]
     options = {key: value for key, value in engine.items() if key not in (*_FREE_KEYS, *others)}
     return _images(source, options) if kind == "simplified" else _data_free(source, options, warnings)
@@ -119,6 +139,10 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _images(source: ConfigSource, options: dict[str, Any]) -> Images:
+    if "shape" in options:  # of data_free
+        raise errors.unknown_key(
+            source.where(("engine", "shape")), "engine.shape", Images.model_fields.keys() - {"shape"}
+        )
     images = validate(_ImagesFile, replace(source, data={"engine": options})).engine
     _require_source(source, images.data_source)
     return images
@@ -135,7 +159,7 @@ def _data_free(source: ConfigSource, options: dict[str, Any], warnings: list[str
     noise = validate(_NoiseFile, replace(source, data={"engine": options})).engine
     if folder is not None and image_files(folder):
         _require_source(source, folder)
-        return Images(data_source=folder, layout=noise.layout)
+        return Images(data_source=folder, layout=noise.layout, shape=noise.shape)
     warnings.append(
         f"{source.where(('engine', 'type'))}: engine data_free calibrates on pictures of random noise, since there are "
         "no data: ranges may be far from those of real pictures; name some as data_source of the simplified engine"
@@ -170,14 +194,15 @@ def _checker(source: ConfigSource, engine: dict[str, Any], warnings: list[str]) 
         definitions = _file(source, "definitions", definitions)
     if "config" not in options:
         content = {"evaluations": [options]} if "module" in options else {"models": [{"name": "model", **options}]}
-        return _with_parts(CheckerEngine(content, paths, definitions))
+        return _with_parts(CheckerEngine(content, paths, definitions, source, ("engine",)))
     warnings += [
         ignored(source, ("engine", key), "engine.config names the configuration") for key in options if key != "config"
     ]
     configuration = _file(source, "config", options["config"])
-    content = read_yaml(configuration).data
-    found = _with_parts(CheckerEngine(content if isinstance(content, dict) else {}, paths, definitions))
-    return found if found.calibration else CheckerEngine(configuration, paths, definitions)
+    read = read_yaml(configuration)
+    content = read.data if isinstance(read.data, dict) else {}
+    found = _with_parts(CheckerEngine(content, paths, definitions, read, ("models", 0)))
+    return found if found.calibration else replace(found, config=configuration, parts=())
 
 
 def _with_parts(engine: CheckerEngine) -> CheckerEngine:
@@ -192,7 +217,7 @@ def _with_parts(engine: CheckerEngine) -> CheckerEngine:
     named = {part: {**common, **datasets[part]} for part in _PARTS if isinstance(datasets.get(part), dict)}
     listed = [named[part] for part in reversed(_PARTS) if part in named]
     content = {**engine.config, "models": [{**entry, "datasets": listed}]}
-    return CheckerEngine(content, engine.paths, engine.definitions, max(0, len(listed) - 1))
+    return replace(engine, config=content, parts=tuple(part for part in reversed(_PARTS) if part in named))
 
 
 def _file(source: ConfigSource, key: str, named: Any) -> Path:

@@ -5,7 +5,6 @@ A key that was POT's and has no meaning here is a warning that says what replace
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,20 +12,25 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from quantize_zoo import errors
-from quantize_zoo.config.compression import CompressionParams
+from quantize_zoo.config.compression import CompressionParams, CompressionValues
 from quantize_zoo.config.model import BenchmarkParams, OptimizerParams
 from quantize_zoo.config.numbers import Flag
-from quantize_zoo.config.pot.algorithms import AccuracyAware, Algorithm, Translated, translate
+from quantize_zoo.config.pot.algorithms import AccuracyAware, Algorithm, require_one_pipeline, translate
 from quantize_zoo.config.pot.command_line import PotOptions, read_options
 from quantize_zoo.config.pot.engine import Engine, read_engine
-from quantize_zoo.config.pot.source import place_of, read_pot_file, without_meaning
+from quantize_zoo.config.pot.places import ModelPlaces, TranslatedSource
+from quantize_zoo.config.pot.source import PotSource, place_of, read_pot_file, without_meaning
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
 from quantize_zoo.text.paths import is_file
 
 _DEVICES = {"ANY": "CPU", "VPU": "NPU", "NPU": "NPU", "CPU": "CPU", "GPU": "GPU", "CPU_SPR": "CPU"}
+_FILLED = {"simplified": ("data_source",), "data_free": ("data_source", "shape")}  # of engines, by options
 _GONE_DEVICES = ("GNA", "GNA3", "GNA3.5")
-_COMPRESSION = ("compression", "algorithms")
+_READ_AS_ANOTHER = {
+    "VPU": "OpenVINO has no plugin for VPUs any more (MYRIAD, HDDL); the hardware configuration is an NPU's",
+    "CPU_SPR": "POT had rules for its additions; the hardware configuration is any CPU's",
+}
 
 
 class _Model(Strict):
@@ -64,7 +68,7 @@ class PotJob:
     """A POT configuration; it is a search if there is an ``optimizer`` or accuracy is to be kept (``accuracy_aware``).
 
     ``weights`` are those of the model, if they do not lie beside it under its name. ``names`` are what names weights
-    and model: options, or keys of the file.
+    and model: options, or keys of the file; ``places`` tells where the file says what a model's YAML would say.
     """
 
     name: str
@@ -77,8 +81,9 @@ class PotJob:
     engine: Engine
     dump_intermediate: bool
     source: Path
+    places: ModelPlaces
     warnings: tuple[str, ...]
-    names: tuple[str, str] = ("weights", "model")
+    names: tuple[str, str]
 
     @property
     def is_search(self) -> bool:
@@ -93,7 +98,9 @@ def load_pot(path: Path, options: PotOptions = PotOptions()) -> PotJob:  # noqa:
         ConfigurationError: anything that is wrong in the file, or not available here.
 
     """
-    return _job(read_pot_file(path), path, options)
+    read = read_pot_file(path)
+    data, said = _with_engine(read.data, options)
+    return _job(PotSource.of(read, data, said), path, options)
 
 
 def pot_of_options(options: PotOptions) -> PotJob:
@@ -103,7 +110,9 @@ def pot_of_options(options: PotOptions) -> PotJob:
         ConfigurationError: a file is missing, or the options do not go together.
 
     """
-    return _job(read_options(options), options.ac_config or options.model or Path(), options)
+    read = read_options(options)
+    source = replace(read, data=_with_engine(read.data, options)[0])
+    return _job(source, options.ac_config or options.model or Path(), options)
 
 
 def load_pot_compression(path: Path) -> CompressionParams:
@@ -119,11 +128,18 @@ def load_pot_compression(path: Path) -> CompressionParams:
     compression = file.compression
     found = translate(source, compression.algorithms, compression.target_device, compression.model_type, [])
     content = {"algorithms": [algorithm for _, algorithm in found.algorithms]}
-    return validate(_TranslatedCompression, _TranslatedSource.of(source, {"compression": content}, found)).compression
+    translated = TranslatedSource.of(source, {"compression": content}, found)
+    validate(_Values, translated)
+    require_one_pipeline(source, compression.algorithms, found)
+    return validate(_TranslatedCompression, translated).compression
 
 
 class _CompressionFile(Strict):
     compression: _Compression
+
+
+class _Values(Strict):
+    compression: CompressionValues
 
 
 class _TranslatedCompression(Strict):
@@ -135,17 +151,16 @@ class _Translated(Strict):
     optimizer: OptimizerParams
 
 
-def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
-    warnings = list(options.warnings)
+def _job(source: PotSource, path: Path, options: PotOptions) -> PotJob:
+    warnings = [*options.warnings, *_unused_options(source, options)]
     data = without_meaning(source, warnings)
     _refuse_cascade(source, data)
-    data = _with_engine(data, options)
     file = validate(_File, replace(source, data=data))
     for key, named in (("model", file.model.model), ("weights", file.model.weights)):
         if named is not None and not is_file(named):
             raise errors.file_missing(named, place_of(source, ("model", key)), beside=False)
     compression = file.compression
-    target = _target(source, compression.target_device)
+    target = _target(source, compression.target_device, warnings)
     found = translate(source, compression.algorithms, compression.target_device, compression.model_type, warnings)
     if found.accuracy_aware is not None and file.optimizer is not None:
         raise errors.pot_unsupported(
@@ -157,7 +172,11 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
         "compression": {"target_device": target, "algorithms": [algorithm for _, algorithm in found.algorithms]},
         "optimizer": _optimizer(file.optimizer) if file.optimizer else {},
     }
-    translated = validate(_Translated, _TranslatedSource.of(source, content, found))
+    translated_source = TranslatedSource.of(source, content, found)
+    validate(_Values, replace(translated_source, data={"compression": content["compression"]}))
+    require_one_pipeline(source, compression.algorithms, found)
+    translated = validate(_Translated, translated_source)
+    engine = read_engine(source, file.engine, warnings)
     weights = file.model.weights
     beside = file.model.model.with_suffix(".bin")
     return PotJob(
@@ -168,26 +187,52 @@ def _job(source: ConfigSource, path: Path, options: PotOptions) -> PotJob:
         compression=translated.compression,
         optimizer=translated.optimizer if file.optimizer else None,
         accuracy_aware=found.accuracy_aware,
-        engine=read_engine(source, file.engine, warnings),
+        engine=engine,
         dump_intermediate=compression.dump_intermediate_model,
         source=path.absolute(),
+        places=ModelPlaces.of(translated_source, engine, found),
         warnings=tuple(warnings),
         names=(place_of(source, ("model", "weights")), "-m" if options.config is None else "model.model"),
     )
 
 
-def _with_engine(data: Any, options: PotOptions) -> Any:
-    """Return the values with what the command line says of the engine: its type wins, its data fill a gap."""
+def _with_engine(data: Any, options: PotOptions) -> tuple[Any, list[tuple[Key, ...]]]:
+    """Return the values with what the command line says of the engine: its type wins, its data fill a gap.
+
+    And the keys of what it says.
+    """
     if not isinstance(data, dict) or not isinstance(data.get("engine"), dict):
-        return data
-    engine = dict(data["engine"])
+        return data, []
+    engine, said = dict(data["engine"]), []
     if options.engine is not None:
         engine["type"] = options.engine
-    if options.data_source is not None and engine.get("type", "accuracy_checker") != "accuracy_checker":
-        engine.setdefault("data_source", str(options.data_source))
-    if options.shape is not None and engine.get("type") == "data_free":
-        engine.setdefault("shape", options.shape)
-    return {**data, "engine": engine}
+        said.append("type")
+    given = {"data_source": options.data_source, "shape": options.shape}
+    for key, value in given.items():
+        if value is not None and key in _FILLED.get(str(engine.get("type")), ()) and key not in engine:
+            engine[key] = str(value)
+            said.append(key)
+    return {**data, "engine": engine}, [("engine", key) for key in said]
+
+
+def _unused_options(source: PotSource, options: PotOptions) -> list[str]:
+    """Return warnings of options that say nothing: the engine does not take them, or the file says it already."""
+    engine = source.data.get("engine") if isinstance(source.data, dict) else None
+    if not isinstance(engine, dict):
+        return []
+    kind = str(engine.get("type", "accuracy_checker"))
+    unused = []
+    for key, option, value in (
+        ("data_source", "--data-source", options.data_source),
+        ("shape", "--shape", options.shape),
+    ):
+        if value is None:
+            continue
+        if key not in _FILLED.get(kind, ()):
+            unused.append(f"{option} is ignored: the engine is {kind}")
+        elif source.option(("engine", key)) != option:
+            unused.append(f"{option} is ignored: {place_of(source, ('engine', key))} says it")
+    return unused
 
 
 def _refuse_cascade(source: ConfigSource, data: Any) -> None:
@@ -201,7 +246,7 @@ def _refuse_cascade(source: ConfigSource, data: Any) -> None:
         )
 
 
-def _target(source: ConfigSource, device: str) -> str:
+def _target(source: ConfigSource, device: str, warnings: list[str]) -> str:
     where, key = source.where(("compression", "target_device")), "compression.target_device"
     if device in _GONE_DEVICES:
         raise errors.pot_unsupported(
@@ -209,6 +254,11 @@ def _target(source: ConfigSource, device: str) -> str:
         )
     if device not in _DEVICES:
         raise errors.unknown_value(where, key, device, _DEVICES)
+    if device in _READ_AS_ANOTHER:
+        warnings.append(
+            f"{place_of(source, ('compression', 'target_device'))} {device} is read as {_DEVICES[device]}: "
+            f"{_READ_AS_ANOTHER[device]}"
+        )
     return _DEVICES[device]
 
 
@@ -224,31 +274,3 @@ def _optimizer(optimizer: _Optimizer) -> dict[str, Any]:
 
 def _leaves_a_choice(key: str, value: Any) -> bool:
     return key in BenchmarkParams.model_fields and isinstance(value, int) and value is not False and value == 0
-
-
-@dataclass(frozen=True)
-class _TranslatedSource(ConfigSource):
-    """Values made of a file's, where one of its algorithms may be several: they are called and placed as the file's."""
-
-    file: ConfigSource
-    positions: Sequence[int]
-
-    @staticmethod
-    def of(file: ConfigSource, data: Any, found: Translated) -> _TranslatedSource:
-        """Return the values with the file that they are made of, and which of its algorithms each is made of."""
-        return _TranslatedSource(file.path, data, file.lines, file, [position for position, _ in found.algorithms])
-
-    def where(self, location: Sequence[Key]) -> str:
-        """Return the place in the file."""
-        return self.file.where(self._in_file(location))
-
-    def named(self, location: Sequence[Key]) -> str:
-        """Return the keys in the file."""
-        return self.file.named(self._in_file(location))
-
-    def _in_file(self, location: Sequence[Key]) -> tuple[Key, ...]:
-        keys = tuple(location)
-        depth = len(_COMPRESSION)
-        if keys[:depth] != _COMPRESSION or len(keys) == depth:
-            return keys
-        return (*_COMPRESSION, self.positions[int(keys[depth])], *keys[depth + 1 :])

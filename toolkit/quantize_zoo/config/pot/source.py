@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,10 @@ _OF_MODELS = {"name": "POT's key is model_name; without it the model is named af
 
 
 # What stands in the file that POT's options stand for, by the option that said it.
-_OPTIONS: dict[tuple[Key, ...], str] = {
+OPTIONS: dict[tuple[Key, ...], str] = {
     ("model", "model"): "-m",
     ("model", "weights"): "-w",
+    ("engine",): "--engine",
     ("engine", "type"): "--engine",
     ("engine", "config"): "--ac-config",
     ("engine", "data_source"): "--data-source",
@@ -65,21 +67,54 @@ _OPTIONS: dict[tuple[Key, ...], str] = {
 }
 
 
-class OptionsSource(ConfigSource):
-    """POT's command line as the values of the file that it stands for; places are options."""
+@dataclass(frozen=True)
+class PotSource(ConfigSource):
+    """A file of POT's with what options say beside it, or options alone; ``options`` are those that said something."""
+
+    options: Mapping[tuple[Key, ...], str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(source: ConfigSource, data: Any, said: Collection[tuple[Key, ...]]) -> PotSource:
+        """Return a file's values with those that options said, at these keys."""
+        return PotSource(source.path, data, source.lines, {keys: OPTIONS[keys] for keys in said})
+
+    def option(self, location: Sequence[Key]) -> str | None:
+        """Return the option that said what stands at these keys; None where a file did, or nothing does."""
+        keys = tuple(location)
+        while keys and keys not in self.options and keys not in self.lines:
+            keys = keys[:-1]
+        return self.options.get(keys)
 
     def where(self, location: Sequence[Key]) -> str:
-        """Return the option that said what stands at these keys."""
-        keys = tuple(location)
-        while keys and keys not in _OPTIONS:
-            keys = keys[:-1]
-        return _OPTIONS.get(keys, str(self.path))
+        """Return the option that said what stands at these keys, or its place in the file."""
+        option = self.option(location)
+        if option is not None:
+            return option
+        return super().where(location) if self.lines else str(self.path)
+
+
+@dataclass(frozen=True)
+class PartSource(ConfigSource):
+    """Values of a part of a file, to which the keys ``before`` lead."""
+
+    file: ConfigSource
+    before: tuple[Key, ...]
+
+    @staticmethod
+    def of(file: ConfigSource, before: tuple[Key, ...], data: Any) -> PartSource:
+        """Return values with the part of a file that they stand in."""
+        return PartSource(file.path, data, {}, file, before)
+
+    def where(self, location: Sequence[Key]) -> str:
+        """Return the place in the file."""
+        return self.file.where((*self.before, *location))
 
 
 def place_of(source: ConfigSource, at: tuple[Key, ...], name: str = "") -> str:
     """Return an option, or the place of keys in a file with their name, by default all of them."""
     where = source.where(at)
-    return where if isinstance(source, OptionsSource) else f"{where}: {name or '.'.join(map(str, at))}"
+    is_option = isinstance(source, PotSource) and source.option(at) is not None
+    return where if is_option else f"{where}: {name or '.'.join(map(str, at))}"
 
 
 def read_pot_file(path: Path) -> ConfigSource:
