@@ -1,6 +1,7 @@
 """``check`` tells what a run would find: names, keys, files, data and the model, with file, line and what is near."""
 
 import json
+import pickle
 import re
 import shutil
 import sys
@@ -484,3 +485,25 @@ def test_what_opencv_refuses_is_told_in_one_line(check):
     err = check("accuracy-check.yml", lambda each: dataset(each)["preprocessing"].append({"type": "bgr_to_rgb"}))
     assert "preprocessor 'bgr_to_rgb' fails for sample '0000.png': " in err
     assert re.search(r"Unsupported depth of input image: .* where 'depth' is 6 \(CV_64F\)", err)
+
+
+@pytest.mark.parametrize(("content", "message"), [([1, 2], "of type list"), ({"a": 1}, "of type dict")])
+def test_a_converted_annotation_that_is_none_is_told_by_its_own_key(check, small, content, message):
+    (small.folder / "other.pickle").write_bytes(pickle.dumps(content))
+
+    def change(entry):
+        del dataset(entry)["annotation_conversion"]
+        dataset(entry)["annotation"] = "other.pickle"
+
+    err = check("accuracy-check.yml", change)
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'annotation')}: " in err
+    assert f"other.pickle holds something {message} where the accuracy checker writes annotations" in err
+
+
+def test_a_parameter_of_the_quantization_has_its_own_line(check, small):
+    params = {"ignored": {"scope": ["nope"]}}
+    algorithm = {"name": "TunableQuantization", "params": params}
+    err = check("net.yml", lambda each: each.update(compression={"algorithms": [algorithm]}))
+    path = small.folder / "net.yml"
+    assert f"{path}:{line_of(path, 'scope') + 1}: ignored.scope: the model has no operation 'nope'" in err

@@ -402,3 +402,43 @@ def test_simplified_engine_has_no_metric(pot, arguments):
     _, status, _, err = pot([("TunableQuantization", TUNABLE)], *arguments, engine=engine, **optimizer)
     assert status == 2
     assert "use the accuracy_checker engine" in err
+
+
+PICTURES = {"type": "simplified", "data_source": "images"}
+MISPLACED = {
+    "ignored_name": (CHECKER, {"ignored": {"scope": ["nope"]}}, '"nope"', "the model has no operation 'nope'"),
+    "ignored_type": (CHECKER, {"ignored": {"operations": [{"type": "Conv"}]}}, '"Conv"', "unknown type 'Conv'"),
+    "bits": (PICTURES, {"weights": {"mode": "symmetric", "bits": 3}}, '"bits"', "weights: bits 3, mode symmetric"),
+    "pictures": ({**PICTURES, "data_source": "empty"}, {}, '"empty"', "no readable image in empty"),
+    "layout": ({**PICTURES, "layout": "NHWC"}, {}, '"NHWC"', "which is no image in NHWC"),
+    "shape": ({"type": "data_free", "shape": [1, 3, 8, 8]}, {}, '"shape"', "engine.shape is (1, 3, 8, 8), which"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MISPLACED)
+def test_what_the_model_refuses_has_the_line_of_the_file(command, small, kind):
+    engine, params, sign, message = MISPLACED[kind]
+    (small.folder / "empty").mkdir()
+    algorithms = [{"name": "DefaultQuantization", "params": params}]
+    text = json.dumps({"model": MODEL, "engine": engine, "compression": {"algorithms": algorithms}}, indent=1)
+    (line,) = [number for number, each in enumerate(text.splitlines(), 1) if sign in each]
+    (small.folder / "pot.json").write_text(f"{text} // comments are POT's")
+    status, _, err = command("pot.json")
+    assert status == 2
+    assert f"pot.json:{line}: " in err
+    assert message in err
+    assert not (small.folder / "out").exists()
+
+
+def test_fewer_samples_than_asked_for_are_told_with_their_line(command, small):
+    entry = yaml.safe_load((small.folder / "accuracy-check.yml").read_text())["models"][0]
+    engine = {key: entry[key] for key in ("launchers", "datasets")}
+    engine["datasets"][0]["subsample_size"] = 5000
+    algorithms = [{"name": "MinMaxQuantization", "params": {"stat_subset_size": 2}}]
+    text = json.dumps({"model": MODEL, "engine": engine, "compression": {"algorithms": algorithms}}, indent=1)
+    (line,) = [number for number, each in enumerate(text.splitlines(), 1) if "subsample_size" in each]
+    (small.folder / "pot.json").write_text(text)
+    status, _, err = command("pot.json")
+    assert status == 0, err
+    assert f"warning: pot.json:{line}: 5000 samples are asked for, and there are " in err
+    assert "UserWarning" not in err

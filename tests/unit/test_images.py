@@ -10,7 +10,7 @@ from quantize_zoo.config.pot import Images, Noise
 from quantize_zoo.errors import CellError
 from quantize_zoo.graph import normalizes_input
 from quantize_zoo.graph.opset import opset13 as ops
-from quantize_zoo.scoring import make_noise, read_images
+from quantize_zoo.scoring import make_noise, read_images, require_pictures
 
 
 def taking(*shapes):
@@ -91,6 +91,27 @@ def test_noise_has_the_sizes_that_the_model_leaves_open():
     assert sample["input0"].shape == (1, 3, 32, 40)
     with pytest.raises(CellError, match=r"engine\.shape has 2"):
         make_noise(Noise(shape=(1, 3)), taking((1, 3, -1, -1)), 1)
+
+
+@pytest.mark.parametrize(
+    ("taken", "shape", "message"),
+    [
+        ((1, 3, 16, 16), (1, 3, 32, 32), r"is \(1, 3, 32, 32\), which the model's input \(1, 3, 16, 16\) cannot have"),
+        ((1, 3, -1, -1), (1, 1, 32, 32), "cannot have"),
+        ((-1, 3, 16, 16), (4, 3, None, None), "one at a time"),
+        ((1, 3, ov.Dimension(8, 16), -1), (1, 3, 32, 32), "cannot have"),
+    ],
+)  # fmt: skip
+def test_a_shape_that_the_model_cannot_have_is_told(pictures, taken, shape, message):
+    for engine in (Noise(shape=shape), Images(data_source=pictures[0], shape=shape)):
+        with pytest.raises(CellError, match=message) as raised:
+            require_pictures(engine, taking(taken))
+        assert raised.value.keys == ("shape",)
+
+
+def test_pictures_have_the_sizes_that_the_model_leaves_open(pictures):
+    images = Images(data_source=pictures[0], shape=(1, 3, 6, 8))
+    assert read_images(images, taking((1, 3, -1, -1)), 1)[0]["input0"].shape == (1, 3, 6, 8)
 
 
 def shifted(image):

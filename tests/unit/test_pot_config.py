@@ -532,3 +532,150 @@ def test_a_missing_file_of_the_command_line_is_named_by_its_option(load, key, op
     load(TUNED)
     with pytest.raises(ConfigurationError, match=f"{option}: no such file: missing"):
         pot_of_options(PotOptions(**{**GIVEN, key: Path("missing")}))
+
+
+# --- where what is wrong stands
+
+
+def line_of(sign, number=1):
+    """The line of the file's number-th text that has this sign."""
+    lines = Path("pot.json").read_text().splitlines()
+    return [line for line, text in enumerate(lines, 1) if sign in text][number - 1]
+
+
+@pytest.mark.parametrize("key", ["maximal_drop", "drop_type", "max_iter_num", "base_algorithm", "tune_hyperparams"])
+def test_a_wrong_parameter_of_accuracy_aware_quantization_has_its_line(load, key):
+    with pytest.raises(ConfigurationError) as raised:
+        load(quantizing(("AccuracyAwareQuantization", {"stat_subset_size": 3, key: [-1]})))
+    assert raised.value.where.endswith(f":{line_of(key)}")
+
+
+@pytest.mark.parametrize(("key", "value"), [("max_trials", -1), ("max_trialz", 1), ("benchmark", {"nthread": 1})])
+def test_a_wrong_parameter_of_the_search_has_its_line(load, key, value):
+    content = json.loads(json.dumps(TUNED))
+    content["optimizer"]["params"][key] = value
+    with pytest.raises(ConfigurationError) as raised:
+        load(content)
+    sign = "nthread" if key == "benchmark" else key
+    assert raised.value.where.endswith(f":{line_of(sign)}")
+
+
+def test_keys_of_a_models_yaml_are_placed_where_the_file_says_the_same(load):
+    metrics = [{"name": "first"}, {"name": "second", "baseline_value": 0.5}]
+    aware = ("AccuracyAwareQuantization", {"metrics": metrics, "ignored": {"scope": ["nope"]}})
+    places = load(quantizing(("QuantNoiseEstimator", {}), aware)).places
+    expected = {
+        ("model",): line_of('"model": "net.xml"'),
+        ("metric",): line_of('"first"'),
+        ("optimizer", "params", "metrics", 0): line_of('"second"'),
+        ("compression", "algorithms", 1, "params", "ignored", "scope", 0): line_of('"nope"'),
+    }
+    assert {keys: int(places.where(keys).rsplit(":", 1)[1]) for keys in expected} == expected
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_the_engines_own_configuration_is_placed_in_the_file(load, parts):
+    names = ("optimization", "evaluation")
+    each = {name: {"name": name, "metrics": [{"type": f"metric_of_{name}"}]} for name in names}
+    shared = {"preprocessing": [{"type": "resize"}]}
+    datasets = {**each, **shared} if parts else [{**each[name], **shared} for name in reversed(names)]
+    job = load({**TUNED, "engine": {"launchers": [{"adapter": "wrong"}], "datasets": datasets}})
+    content = ("accuracy_checker", "models", 0)
+    expected = {
+        ("launchers", 0, "adapter"): line_of('"wrong"'),
+        ("datasets", 0, "metrics", 0, "type"): line_of('"metric_of_evaluation"'),
+        ("datasets", 1, "metrics", 0, "type"): line_of('"metric_of_optimization"'),
+        ("datasets", 1, "preprocessing", 0, "type"): line_of('"resize"', 1 if parts else 2),
+    }
+    found = {keys: int(job.places.where((*content, *keys)).rsplit(":", 1)[1]) for keys in expected}
+    assert found == expected
+
+
+def test_what_options_said_is_placed_at_the_option_beside_a_file_too(load, tmp_path):
+    content = quantizing(("DefaultQuantization", {}), engine={"type": "data_free", "layout": "CHW"})
+    path = written(tmp_path, "pot.json", json.dumps(content, indent=1))
+    places = load_pot(path, PotOptions(config=path, shape="[1,3,8,8]")).places
+    assert places.where(("engine", "shape")) == "--shape"
+    assert places.where(("engine", "layout")).endswith(f"pot.json:{line_of('layout')}")
+    with pytest.raises(ConfigurationError, match=r"^--shape: "):
+        load_pot(path, PotOptions(config=path, shape="[1, x]"))
+
+
+def test_a_wrong_drop_of_the_command_line_names_its_option(load):
+    load(TUNED)
+    with pytest.raises(ConfigurationError, match=r"^--max-drop: "):
+        pot_of_options(PotOptions(**{**GIVEN, "quantize": "accuracy_aware", "max_drop": float("nan")}))
+
+
+# --- what would be left unsaid
+
+
+@pytest.mark.parametrize("engine", [None, "accuracy_checker", "simplified"])
+def test_an_option_that_the_engine_does_not_take_is_a_warning(load, engine):
+    load(TUNED)
+    data_source = Path("images") if engine == "simplified" else None
+    job = pot_of_options(PotOptions(**{**GIVEN, "engine": engine, "shape": "[1,3,x]", "data_source": data_source}))
+    assert f"--shape is ignored: the engine is {engine or 'accuracy_checker'}" in job.warnings
+
+
+def test_pictures_named_beside_the_accuracy_checker_are_a_warning(load):
+    load(TUNED)
+    job = pot_of_options(PotOptions(**GIVEN, data_source=Path("images")))
+    assert job.warnings == ("--data-source is ignored: the engine is accuracy_checker",)
+
+
+def test_an_option_that_the_file_says_otherwise_is_a_warning(load, tmp_path):
+    engine = {"type": "data_free", "shape": [1, 3, 8, 8]}
+    path = written(tmp_path, "pot.json", json.dumps(quantizing(("DefaultQuantization", {}), engine=engine), indent=1))
+    job = load_pot(path, PotOptions(config=path, shape="[1,3,9,9]"))
+    assert job.engine.shape == (1, 3, 8, 8)
+    assert f"--shape is ignored: {path}:{line_of('shape')}: engine.shape says it" in job.warnings
+
+
+@pytest.mark.parametrize("shape", ["[1,3,0,8]", [1, 3, -2, 8], "1,3,x", "[]"])
+def test_a_size_is_a_number_above_zero_or_open(load, shape):
+    with pytest.raises(ConfigurationError, match=r"engine\.shape"):
+        load(quantizing(("DefaultQuantization", {}), engine={"type": "data_free", "shape": shape}))
+
+
+@pytest.mark.parametrize("shape", ["[1,3,None,-1]", [1, 3, None, -1], "1, 3, ?, None"])
+def test_sizes_left_open_are_written_in_several_ways(load, shape):
+    job = load(quantizing(("DefaultQuantization", {}), engine={"type": "data_free", "shape": shape}))
+    assert job.engine == Noise(shape=(1, 3, None, None))
+
+
+@pytest.mark.parametrize(("device", "read"), [("VPU", "NPU"), ("CPU_SPR", "CPU")])
+def test_a_device_that_is_read_as_another_is_a_warning(load, device, read):
+    content = quantizing(("DefaultQuantization", {}))
+    content["compression"]["target_device"] = device
+    job = load(content)
+    assert job.target == read
+    assert f"pot.json:{line_of(device)}: compression.target_device {device} is read as {read}: " in job.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("DefaultQuantization", "DefaultQuantization"), "DefaultQuantization is named twice"),
+        (("FastBiasCorrection", "MinMaxQuantization"), "MinMaxQuantization runs before FastBiasCorrection"),
+        (("DefaultQuantization", "BiasCorrection"), "DefaultQuantization and BiasCorrection both correct biases"),
+        (("MinMaxQuantization", "AccuracyAwareQuantization"), "AccuracyAwareQuantization both quantize"),
+        (("MinMaxQuantization", "SmoothQuant"), "SmoothQuant runs before MinMaxQuantization"),
+        (("DefaultQuantization", "SmoothQuant"), "(?s)one after the other.*Alignment, SmoothQuant, Tunable"),
+    ],
+)
+def test_algorithms_that_do_not_go_together_are_called_as_the_file_calls_them(load, names, message):
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        load(quantizing(*((name, {}) for name in names)))
+    line = line_of('"name"', len(names))
+    assert raised.value.where.endswith(f":{line}")
+    assert "TunableQuantization" not in raised.value.what
+
+
+@pytest.mark.parametrize("part", ["model", "engine"])
+def test_no_message_names_a_class_of_pythons(load, part):
+    wrong = {"model": {**TUNED["model"], "model": ["net.xml"]}}
+    wrong["engine"] = {"type": "simplified", "data_source": ["images"]}
+    with pytest.raises(ConfigurationError, match="is not a valid path, not") as raised:
+        load(quantizing(("DefaultQuantization", {}), **{part: wrong[part]}))
+    assert "<class" not in str(raised.value)

@@ -111,7 +111,7 @@ def dataset_unusable(
 def no_annotations(path: str, kind: str, where: str) -> CellError:
     """What is named as a converted annotation has something else in it."""
     return CellError(
-        f"{path} holds {kind} where the accuracy checker writes annotations of samples",
+        f"{path} holds something of type {kind} where the accuracy checker writes annotations of samples",
         where=where,
         remedy="name a file that the accuracy checker has converted, or with annotation_conversion what to convert",
     )

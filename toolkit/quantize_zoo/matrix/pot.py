@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +67,14 @@ def _quantize(job: PotJob, model: ov.Model, written: Path, *, evaluate: bool, te
     if not evaluate:
         return {}
     session = pot_session(job, model, written.parent, 0)
+    if isinstance(job.engine, CheckerEngine) and job.engine.calibration != 0:  # else calibration has told them
+        _tell_all(session.notes, tell)
     return session.score(compile_for_accuracy(read_model(written), device)).metrics
+
+
+def _tell_all(notes: Iterable[str], tell: Tell) -> None:
+    for note in notes:
+        tell(note)
 
 
 def _intermediate(written: Path) -> Path:
@@ -83,6 +90,7 @@ def _calibration(job: PotJob, model: ov.Model, folder: Path, tell: Tell) -> Call
     engine = job.engine
     if isinstance(engine, CheckerEngine):
         session = pot_session(job, model, folder, engine.calibration)
+        _tell_all(session.notes, tell)
         return lambda size: session.inputs()[:size]
     if not isinstance(engine, Images):
         return lambda size: make_noise(engine, model, size)

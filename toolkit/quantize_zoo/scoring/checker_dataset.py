@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_failures import cannot_be_made
 from quantize_zoo.scoring.checker_levels import Where
 from quantize_zoo.scoring.checker_parts import unknown_names
+
+_TOO_FEW = re.compile(r"Dataset size (\d+) less than subset size (\d+)")
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,25 @@ def open_dataset(checker: Checker, entry: Mapping[str, Any], where: Where) -> Ch
             raise errors.empty_dataset(where(("datasets", 0))) from error
         if labelled_once.stranger is not None:
             path, kind = str(config.get("annotation", "the annotation")), type(labelled_once.stranger).__name__
-            raise errors.no_annotations(path, f"a {kind}", where(("datasets", 0, "annotation"))) from error
+            raise errors.no_annotations(path, kind, where(("datasets", 0, "annotation"))) from error
         raise cannot_be_made(error, entry, where, labelled_once.meta) from error
     labelled_once.require()
-    told = dict.fromkeys(str(each.message) for each in warned if issubclass(each.category, UserWarning))
     data, metrics, preprocessor, postprocessor = parts
-    found = CheckerDataset(
-        data, metrics, preprocessor, postprocessor, tuple(f"{where(('datasets', 0))}: {text}" for text in told)
-    )
+    found = CheckerDataset(data, metrics, preprocessor, postprocessor, _notes(warned, where))
     if found.data.annotation_provider is None and not config.keys() & {"subset", "subset_file"}:
         found.data.create_data_list(sorted(found.data.identifiers))  # not in the file system's order
     return found
+
+
+def _notes(warned: Iterable[warnings.WarningMessage], where: Where) -> tuple[str, ...]:
+    """Return what the checker warned of, each with the place of what it is about."""
+    told = dict.fromkeys(str(each.message) for each in warned if issubclass(each.category, UserWarning))
+    return tuple(_note(text, where) for text in told)
+
+
+def _note(text: str, where: Where) -> str:
+    if (sizes := _TOO_FEW.fullmatch(text)) is None:
+        return f"{where(('datasets', 0))}: {text}"
+    has, wanted = sizes.groups()
+    place = where(("datasets", 0, "subsample_size"))
+    return f"{place}: {wanted} samples are asked for, and there are {has}: all are taken"

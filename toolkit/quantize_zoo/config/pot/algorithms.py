@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal
 
 from pydantic import Field
@@ -204,19 +205,27 @@ def require_one_pipeline(source: ConfigSource, algorithms: Sequence[Algorithm], 
 
     """
     names = [each.name for each in algorithms]
-    for number, (position, part) in enumerate(found.algorithms):
-        for before, other in found.algorithms[:number]:
-            if position == before:
-                continue
-            where = source.where(("compression", "algorithms", position, "name"))
-            if _DUTIES[part["name"]] == _DUTIES[other["name"]]:
-                both = f"{names[before]} and {names[position]} both {_DUTIES[part['name']]}"
-                what = f"{names[position]} is named twice" if names[before] == names[position] else both
-                raise errors.pot_unsupported(where, what, "remove one of the two")
-            if PIPELINE_ORDER.index(part["name"]) < PIPELINE_ORDER.index(other["name"]):
-                raise errors.pot_unsupported(
-                    where, f"{names[position]} runs before {names[before]}", f"name it before {names[before]}"
-                )
+    parts: dict[int, list[str]] = {}
+    for position, part in found.algorithms:
+        parts.setdefault(position, []).append(part["name"])
+    pairs = list(combinations(parts, 2))
+    for first, second in pairs:
+        where = source.where(("compression", "algorithms", second, "name"))
+        done = [_DUTIES[part] for part in parts[first]]
+        for duty in (_DUTIES[part] for part in parts[second] if _DUTIES[part] in done):
+            both = f"{names[first]} and {names[second]} both {duty}"
+            what = f"{names[second]} is named twice" if names[first] == names[second] else both
+            raise errors.pot_unsupported(where, what, "remove one of the two")
+    for first, second in pairs:
+        where = source.where(("compression", "algorithms", second, "name"))
+        ranks, others = ([PIPELINE_ORDER.index(part) for part in parts[each]] for each in (first, second))
+        if max(others) < min(ranks):
+            what = f"{names[second]} runs before {names[first]}"
+            raise errors.pot_unsupported(where, what, f"name it before {names[first]}")
+        if max(ranks) > min(others):
+            listed = ", ".join(sorted(parts[first] + parts[second], key=PIPELINE_ORDER.index))
+            what = f"{names[first]} and {names[second]} do not run one after the other"
+            raise errors.pot_unsupported(where, what, f"name what they consist of instead: {listed}")
 
 
 def _require_available(source: ConfigSource, at: tuple[Key, ...], name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from quantize_zoo.config.pot.algorithms import Translated
 from quantize_zoo.config.pot.engine import CheckerEngine, Engine
+from quantize_zoo.config.pot.source import PotSource
 from quantize_zoo.config.yaml_source import ConfigSource, Key
 
 _COMPRESSION = ("compression", "algorithms")
@@ -64,8 +65,9 @@ class ModelPlaces(ConfigSource):
         return ModelPlaces(translated.path, None, {}, translated, engine, found)
 
     def has(self, location: Sequence[Key]) -> bool:
-        """Tell that the file says it: it names all that it needs."""
-        return True
+        """Tell whether the file says it, and not an option."""
+        keys, file = tuple(location), self.translated.file
+        return not isinstance(file, PotSource) or file.option(_PATHS.get(keys, keys)) is None
 
     def where(self, location: Sequence[Key]) -> str:
         """Return the place in the file, or the option that said it."""
