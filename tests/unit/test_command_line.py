@@ -43,6 +43,12 @@ def doctor_that(tmp_path):
     return run
 
 
+def test_what_a_library_warns_of_is_a_line_without_its_path(doctor_that):
+    done = doctor_that("import sys, warnings; warnings.warn('what a library says'); sys.exit(1)")
+    assert "warning: what a library says\n" in done.stderr
+    assert "shim.py" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("does", "told"),
     [

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from quantize_zoo import errors, interrupts
-from quantize_zoo.commands.lines import tell
+from quantize_zoo.commands.lines import plain_warnings, tell
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.text.given import give_home, require_texts
 from quantize_zoo.text.tracebacks import INTERNAL_ERROR, keep_traceback
@@ -100,7 +100,8 @@ def _status() -> int:
     try:
         require_texts()
         give_home()
-        return app(standalone_mode=False) or 0
+        with plain_warnings():
+            return app(standalone_mode=False) or 0
     except QuantizeZooError as error:
         return _failed(error)
     except _UsageError as error:

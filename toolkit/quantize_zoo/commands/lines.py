@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +22,20 @@ def say(text: str) -> None:
 def tell(text: str) -> None:
     """Print a line on standard error, beside the progress."""
     _print(text, Console(stderr=True))
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print what libraries warn of as lines of this program's, without the place and the source in the library.
+
+    The format alone is exchanged: the accuracy checker puts its own function in the place of what prints.
+    """
+    former = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {shown_lines(str(message))}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = former
 
 
 def _print(text: str, console: Console) -> None:
