@@ -679,3 +679,49 @@ def test_no_message_names_a_class_of_pythons(load, part):
     with pytest.raises(ConfigurationError, match="is not a valid path, not") as raised:
         load(quantizing(("DefaultQuantization", {}), **{part: wrong[part]}))
     assert "<class" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [None, -1, 1.5, True, "layer", {}])
+def test_a_scope_that_is_no_list_is_told(load, value):
+    with pytest.raises(ConfigurationError, match=r"params\.tuning_scope: ") as raised:
+        load(quantizing(("TunableQuantization", {"tuning_scope": value})))
+    assert raised.value.where.endswith(f":{line_of('tuning_scope')}")
+
+
+def leaves(value, at=()):
+    """The keys of all texts and numbers of a configuration."""
+    if not isinstance(value, dict | list):
+        return [at]
+    found = value.items() if isinstance(value, dict) else enumerate(value)
+    return [leaf for key, item in found for leaf in leaves(item, (*at, key))]
+
+
+EVERYTHING = quantizing(
+    (
+        "AccuracyAwareQuantization",
+        {
+            "preset": "mixed", "stat_subset_size": 3, "maximal_drop": 0.1, "max_iter_num": 3, "threshold": 2.0,
+            "metrics": [{"name": "a", "baseline_value": 0.5}], "use_fast_bias": True,
+            "ignored": {"operations": [{"type": "Add"}], "skip_model": False},
+            "activations": {"bits": 8, "range_estimator": {"max": {"type": "max", "outlier_prob": 0.1}}},
+        },
+    ),
+    engine={"type": "data_free", "layout": "NCHW", "shape": [1, 3, 8, 8], "data_type": "image"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("base", [TUNED, EVERYTHING], ids=["tuned", "everything"])
+def test_whatever_value_is_refused_its_line_is_told(load, base):
+    places = {}
+    for at in leaves(base):
+        content = json.loads(json.dumps({**base, "engine": {**base["engine"]}}))
+        inner = content
+        for key in at[:-1]:
+            inner = inner[key]
+        inner[at[-1]] = "wrong value"
+        try:
+            load(content)
+        except ConfigurationError as error:
+            places[at] = (error.where.partition(": ")[0].rpartition(":")[2], str(line_of("wrong value")))
+    assert {at: found for at, (found, right) in places.items() if found != right} == {}
+    assert len(places) > len(leaves(base)) / 2

@@ -172,9 +172,9 @@ def translate(
             warnings.append(
                 ignored(source, (*at, "apply_for_all_nodes"), "biases are corrected where weights are quantized")
             )
-        if "range_estimator" not in params.get("tuning_scope", ["range_estimator"]) and params.pop(
-            "estimator_tuning_scope", ()
-        ):
+        scope = params.get("tuning_scope", ["range_estimator"])
+        has_no_estimators = isinstance(scope, list) and "range_estimator" not in scope
+        if has_no_estimators and params.pop("estimator_tuning_scope", ()):
             why = "range_estimator is not in tuning_scope"
             warnings.append(ignored(source, (*at, "estimator_tuning_scope"), why))
         parts = _parts(source, at, name, params)
