@@ -408,6 +408,7 @@ PICTURES = {"type": "simplified", "data_source": "images"}
 MISPLACED = {
     "ignored_name": (CHECKER, {"ignored": {"scope": ["nope"]}}, '"nope"', "the model has no operation 'nope'"),
     "ignored_type": (CHECKER, {"ignored": {"operations": [{"type": "Conv"}]}}, '"Conv"', "unknown type 'Conv'"),
+    "folder": ({**CHECKER, "source": "nowhere"}, {}, '"engine"', "source should be a directory"),
     "bits": (PICTURES, {"weights": {"mode": "symmetric", "bits": 3}}, '"bits"', "weights: bits 3, mode symmetric"),
     "pictures": ({**PICTURES, "data_source": "empty"}, {}, '"empty"', "no readable image in empty"),
     "layout": ({**PICTURES, "layout": "NHWC"}, {}, '"NHWC"', "which is no image in NHWC"),

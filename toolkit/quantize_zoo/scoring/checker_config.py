@@ -128,7 +128,9 @@ def with_prefixes(entry: dict[str, Any], config: ModelConfig) -> dict[str, Any]:
 
     Prefixes are given by ``paths`` of the model's YAML; the folder is that of the file that the entry is from.
     """
-    return resolve_paths(entry, config.data_folder, config.paths.model_dump(exclude_none=True), config.location)
+    prefixes = config.paths.model_dump(exclude_none=True)
+    location = place_in_yaml(config)(("paths",)) if prefixes else config.location
+    return resolve_paths(entry, config.data_folder, prefixes, location)
 
 
 def place_in_yaml(config: ModelConfig) -> Where:
