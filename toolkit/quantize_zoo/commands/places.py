@@ -51,7 +51,7 @@ def matrix_to_run(
     changes: dict[str, Any],
     definitions: Path | None = None,
 ) -> MatrixConfig:
-    """Do the same for a command that goes on with the models: a single one that is none is refused, of many it fails."""
+    """Do the same for a command that goes on with the models: the only one of a matrix has to be a model."""
     from quantize_zoo.cell.inspection import require_models
 
     matrix = matrix_at(path, models, devices, changes, definitions)
