@@ -51,11 +51,12 @@ def matrix_to_run(
     changes: dict[str, Any],
     definitions: Path | None = None,
 ) -> MatrixConfig:
-    """Do the same for a command that goes on with the models, which are looked at."""
+    """Do the same for a command that goes on with the models: the only one of a matrix has to be a model."""
     from quantize_zoo.cell.inspection import require_models
 
     matrix = matrix_at(path, models, devices, changes, definitions)
-    require_models(matrix.models)
+    if len(matrix.models) == 1:
+        require_models(matrix.models)
     return matrix
 
 

@@ -23,13 +23,13 @@ class LabelledOnce:
         self._evaluator = evaluator
         self._provider = evaluator.AnnotationProvider
         self._contradiction: tuple[Any, Any, Any] | None = None
-        self.stranger: Any = None  # what stands among the annotations and is none
+        self.stranger: str | None = None  # the type of what stands among the annotations and is none
         self.meta: Any = None  # what the annotation's conversion told beside it: names of classes, and others
 
     def __enter__(self) -> LabelledOnce:
         def provide(annotations: Iterable[Any], meta: Any, *arguments: Any, **options: Any) -> Any:
             listed = list(annotations)
-            self.stranger = next((each for each in listed if not hasattr(each, "identifier")), None)
+            self.stranger = next((type(each).__name__ for each in listed if not hasattr(each, "identifier")), None)
             self._contradiction = _contradiction(listed)
             self.meta = meta
             return self._provider(listed, meta, *arguments, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -56,15 +57,16 @@ def open_dataset(checker: Checker, entry: Mapping[str, Any], where: Where) -> Ch
     try:
         with labelled_once, warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", UserWarning)
-            parts = evaluator.create_dataset_attributes([config], "")
+            # Some parts take out of their configuration what they have read, and are made again from it.
+            parts = evaluator.create_dataset_attributes([copy.deepcopy(config)], "")
     except Exception as error:  # converters raise what their file formats raise
         # The checker has one message for an annotation that is not named and for one without samples.
         named = "annotation" in config or "annotation_conversion" in config
         if named and "path to converted annotation" in str(error):
             raise errors.empty_dataset(where(("datasets", 0))) from error
         if labelled_once.stranger is not None:
-            path, kind = str(config.get("annotation", "the annotation")), type(labelled_once.stranger).__name__
-            raise errors.no_annotations(path, kind, where(("datasets", 0, "annotation"))) from error
+            path = str(config.get("annotation", "the annotation"))
+            raise errors.no_annotations(path, labelled_once.stranger, where(("datasets", 0, "annotation"))) from error
         raise cannot_be_made(error, entry, where, labelled_once.meta) from error
     labelled_once.require()
     data, metrics, preprocessor, postprocessor = parts
