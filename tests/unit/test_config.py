@@ -39,6 +39,13 @@ def write(tmp_path):
     return write_file
 
 
+def test_values_that_do_not_go_together_are_told_without_all_of_them(write):
+    second = "    - name: ActivationChannelAlignment\n"
+    with pytest.raises(ConfigurationError, match=r"net\.yml:5: compression: algorithms must be in this") as raised:
+        load_model_config(write(MODEL.replace("optimizer:\n", f"{second}optimizer:\n")))
+    assert "{" not in str(raised.value)
+
+
 def test_model_paths_are_relative_to_their_file(write, tmp_path):
     config = load_model_config(write(MODEL))
     assert config.model == tmp_path.resolve() / "net.onnx"
