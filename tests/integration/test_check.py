@@ -484,3 +484,26 @@ def test_what_opencv_refuses_is_told_in_one_line(check):
     err = check("accuracy-check.yml", lambda each: dataset(each)["preprocessing"].append({"type": "bgr_to_rgb"}))
     assert "preprocessor 'bgr_to_rgb' fails for sample '0000.png': " in err
     assert re.search(r"Unsupported depth of input image: .* where 'depth' is 6 \(CV_64F\)", err)
+
+
+SHAPES = {
+    "rank": ({"image": [1, 3, 48]}, "input 'image' of the model has rank 4"),
+    "memory": ({"image": [2_147_483_647, 3, 48, 48]}, "the model's inputs (image [2147483647,3,48,48]) take"),
+    "channels": ({"image": [1, 2, 48, 48]}, "the model does not take the shapes image [1, 2, 48, 48]"),
+    "name": ({"imagee": [1, 3, 48, 48]}, "the model has no input 'imagee'\n  -> did you mean 'image'?"),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_shapes_that_the_model_cannot_have_are_told_with_their_line(check, small, kind):
+    shapes, wrong = SHAPES[kind]
+    err = check("net.yml", lambda content: content.update(input_shapes=shapes))
+    path = small.folder / "net.yml"
+    assert f"{path}:{line_of(path, 'input_shapes')}: {wrong}" in err
+
+
+def test_a_batch_of_the_benchmark_beyond_memory(check, small, monkeypatch):
+    monkeypatch.setattr("quantize_zoo.graph.memory.os.sysconf", lambda name: {"SC_PAGE_SIZE": 1}.get(name, 10_000_000))
+    err = check("net.yml", lambda content: content["optimizer"]["params"]["benchmark"].update(batch_size=65536))
+    path = small.folder / "net.yml"
+    assert f"{path}:{line_of(path, 'batch_size')}: the model's inputs (image [65536,3,48,48]) take 1.8 GB" in err

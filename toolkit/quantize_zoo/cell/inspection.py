@@ -10,9 +10,10 @@ from pathlib import Path
 import openvino as ov
 
 from quantize_zoo import errors
+from quantize_zoo.cell.room import require_room
 from quantize_zoo.config import DeviceSpec, ModelConfig, hardware_path, load_hardware, search_stages
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.graph import make_canonical, read_model, require_model
+from quantize_zoo.graph import make_canonical, read_model, require_memory, require_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
     AccuracySession,
@@ -27,6 +28,7 @@ from quantize_zoo.scoring import (
     hardware_target,
     open_session,
     place_in_entry,
+    place_in_yaml,
     place_of_model,
     resolution_note,
     with_prefixes,
@@ -44,6 +46,11 @@ _PLACES: dict[str, tuple[str | int, ...]] = {
     "accuracy_checker: launcher": ("launchers", 0),
     "accuracy_checker: adapter": ("launchers", 0, "adapter"),
     "accuracy_checker": ("datasets", 0),
+}
+# The same in the model's own YAML.
+_OWN_PLACES: dict[str, tuple[str | int, ...]] = {
+    "input_shapes": ("input_shapes",),
+    "benchmark": ("optimizer", "params", "benchmark", "batch_size"),
 }
 
 
@@ -115,18 +122,23 @@ def _faults(
         require_model(config.model, "model")
         make_canonical(config.model, config.input_shapes, folder / "model.xml")
         model = read_model(folder / "model.xml")
+        require_memory(model)
         for target in dict.fromkeys(hardware_target(device) for device in devices):
             place_model(model, config, target)
     except QuantizeZooError as error:
-        yield errors.not_ready(place_of_model(config), error.what, error.remedy)
+        yield errors.not_ready(_own_place(config, error.where), error.what, error.remedy)
         return
     try:
         session = open_session(find_checker(), config, model, dataset=dataset, first=1)
         notes += session.notes
+        require_room(model, session.inputs(), config.optimizer.params.benchmark.batch_size)
         values = session.try_first(compile_for_accuracy(model, _AT_F32)) if scored else {}
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")
-        place = where(_PLACES[kind]) if kind in _PLACES else error.where or place_of_model(config)
+        if kind in _OWN_PLACES:
+            place = _own_place(config, kind)
+        else:
+            place = where(_PLACES[kind]) if kind in _PLACES else error.where or place_of_model(config)
         yield errors.not_ready(place, error.what, error.remedy)
         return
     params = config.optimizer.params
@@ -136,6 +148,14 @@ def _faults(
     tuning = min(size - int(size * params.holdout), params.eval_subset_size or size)
     if note := resolution_note(params.accuracy_loss, tuning):
         notes.append(note)
+
+
+def _own_place(config: ModelConfig, kind: str) -> str:
+    """Return file and line of what is at fault in the model's YAML; of its model where nothing else is there."""
+    keys = _OWN_PLACES.get(kind)
+    if keys is None or (kind == "input_shapes" and not config.input_shapes):
+        return place_of_model(config)
+    return place_in_yaml(config)(keys)
 
 
 def require_models(configs: Iterable[ModelConfig]) -> None:
