@@ -1,6 +1,7 @@
 """``check`` tells what a run would find: names, keys, files, data and the model, with file, line and what is near."""
 
 import json
+import pickle
 import re
 import shutil
 import sys
@@ -265,6 +266,7 @@ def test_what_the_checker_writes_need_not_be_there(small, quantize_zoo):
     written = {"annotation": "converted.pickle", "dataset_meta": "converted.json"}
     small.edit("accuracy-check.yml", lambda each: dataset(each).update(written))
     assert quantize_zoo("check", small.folder / "accuracy-check.yml")[0] == 0
+    assert not list(small.folder.glob("converted.*"))
 
 
 def test_a_key_that_the_checker_passes_over_does_not_keep_a_model_from_being_scored(small, quantize_zoo):
@@ -507,3 +509,55 @@ def test_a_batch_of_the_benchmark_beyond_memory(check, small, monkeypatch):
     err = check("net.yml", lambda content: content["optimizer"]["params"]["benchmark"].update(batch_size=65536))
     path = small.folder / "net.yml"
     assert f"{path}:{line_of(path, 'batch_size')}: the model's inputs (image [65536,3,48,48]) take 1.8 GB" in err
+
+
+def annotation_of(name, content):
+    """Write a file in the place of the annotation."""
+
+    def change(folder, checker):
+        (folder / name).write_bytes(content)
+        del dataset(checker)["annotation_conversion"]
+        dataset(checker)["annotation"] = name
+
+    return change
+
+
+def meta_that_is_no_json(folder, checker):
+    (folder / "meta.json").write_text('{"label_map": ')
+    dataset(checker)["annotation_conversion"]["dataset_meta_file"] = "meta.json"
+
+
+def without_samples(folder, checker):
+    (folder / "labels.txt").write_text("")
+
+
+UNREADABLE = {
+    "empty": (annotation_of("a.pickle", b""), "the dataset is empty: no annotated sample"),
+    "json": (annotation_of("a.pickle", b'{"a": 1}'), "a.pickle: UnpicklingError"),
+    "truncated": (annotation_of("a.pickle", pickle.dumps(["a"] * 9)[:-3]), "the dataset cannot be read"),
+    "no_samples": (without_samples, "the dataset is empty: no annotated sample"),
+    "meta": (meta_that_is_no_json, "meta.json:1: JSONDecodeError"),
+    "reader": (lambda _, each: dataset(each).update(reader="nifti_reader"), "needs the Python package nibabel"),
+    "metric": (
+        lambda _, each: dataset(each)["metrics"].append({"type": "accuracy_per_class"}),
+        "metric 'accuracy_per_class' needs the names of the dataset's classes",
+    ),
+    "preprocessing": (
+        lambda _, each: dataset(each)["preprocessing"].append({"type": "crop", "size": 8, "central_fraction": 0.5}),
+        "preprocessor 'crop' cannot be used: both sizes and central fraction provided",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_takes_no_model_is_read_of_the_checkers_file_alone(small, quantize_zoo, kind):
+    change, wrong = UNREADABLE[kind]
+    small.edit("accuracy-check.yml", lambda content: change(small.folder, content))
+    path = small.folder / "accuracy-check.yml"
+    before = sorted(small.folder.iterdir())
+    status, out, err = quantize_zoo("check", path)
+    assert (status, err) == (2, "")
+    assert re.match(rf"{path}:\d+: ", out)
+    assert wrong in out
+    assert "0 of 1 models can be scored" in out
+    assert sorted(small.folder.iterdir()) == before

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         require_metric,
         with_prefixes,
     )
+    from quantize_zoo.scoring.checker_dataset import open_dataset
     from quantize_zoo.scoring.checker_entries import (
         definitions_path,
         kind_of_entries,
@@ -142,6 +143,7 @@ __all__ = [
     "measure_in_process",
     "measure_in_turns",
     "measure_rounds",
+    "open_dataset",
     "open_session",
     "owner_of",
     "paired_loss",
