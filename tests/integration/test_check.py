@@ -561,3 +561,36 @@ def test_what_takes_no_model_is_read_of_the_checkers_file_alone(small, quantize_
     assert wrong in out
     assert "0 of 1 models can be scored" in out
     assert sorted(small.folder.iterdir()) == before
+
+
+def test_a_list_of_steps_without_one(check, small):
+    err = check("accuracy-check.yml", put(dataset, "postprocessing", []), "--fast")
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'postprocessing')}: postprocessing is []: value is empty" in err
+
+
+READ = {
+    "metric": NAMES["metric"][:2],
+    "threshold": (
+        lambda each: dataset(each)["metrics"].append({"type": "face_recognition_tafa_pair_metric", "threshold": -2}),
+        "threshold is -2",
+    ),
+    "crop": (
+        lambda each: dataset(each)["preprocessing"].append({"type": "crop", "size": 8, "central_fraction": 0.5}),
+        "preprocessor 'crop' cannot be used: both sizes and central fraction provided",
+    ),
+    "empty": (put(dataset, "postprocessing", []), "postprocessing is []"),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+@pytest.mark.parametrize("command", [("check", "--fast"), ("run",)], ids=["check", "run"])
+def test_what_can_be_read_to_be_wrong_is_refused_before_a_run_is_written(small, quantize_zoo, kind, command):
+    change, wrong = READ[kind]
+    small.edit("accuracy-check.yml", change)
+    reports = ("--reports", small.reports) if command == ("run",) else ()
+    status, _, err = quantize_zoo(command[0], small.path, *command[1:], *reports)
+    assert status == 2, err
+    assert re.match(rf"error: {small.folder}/accuracy-check.yml:\d+: ", err)
+    assert wrong in err
+    assert not small.reports.exists()

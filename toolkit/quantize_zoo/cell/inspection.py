@@ -158,6 +158,20 @@ def _own_place(config: ModelConfig, kind: str) -> str:
     return place_in_yaml(config)(keys)
 
 
+def require_entries(configs: Iterable[ModelConfig]) -> None:
+    """Refuse what is wrong to read in the checker's configuration of models, by looking at no model and no data.
+
+    Keys that the checker passes over do not keep a model from being run.
+
+    Raises:
+        ConfigurationError: with file and line.
+
+    """
+    for config in configs:
+        for error in inspect_model(config, (), fast=True).refusals:
+            raise error
+
+
 def require_models(configs: Iterable[ModelConfig]) -> None:
     """Refuse models that are none; those of Open Model Zoo are fetched when they are run.
 

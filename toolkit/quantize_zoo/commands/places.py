@@ -51,10 +51,11 @@ def matrix_to_run(
     changes: dict[str, Any],
     definitions: Path | None = None,
 ) -> MatrixConfig:
-    """Do the same for a command that goes on with the models, which are looked at."""
-    from quantize_zoo.cell.inspection import require_models
+    """Do the same for a command that goes on with the models: refuse what is wrong with them to read."""
+    from quantize_zoo.cell.inspection import require_entries, require_models
 
     matrix = matrix_at(path, models, devices, changes, definitions)
+    require_entries(matrix.models)
     require_models(matrix.models)
     return matrix
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         resolve_paths,
         take_entry,
     )
+    from quantize_zoo.scoring.checker_faults import faults_of
     from quantize_zoo.scoring.checker_levels import Where
-    from quantize_zoo.scoring.checker_parts import Fault, faults_of
+    from quantize_zoo.scoring.checker_parts import Fault
     from quantize_zoo.scoring.compilation import (
         Execution,
         accuracy_properties,
