@@ -594,3 +594,14 @@ def test_what_can_be_read_to_be_wrong_is_refused_before_a_run_is_written(small, 
     assert re.match(rf"error: {small.folder}/accuracy-check.yml:\d+: ", err)
     assert wrong in err
     assert not small.reports.exists()
+
+
+def test_a_waiver_that_has_ended_is_told(small, quantize_zoo):
+    waivers = [
+        {"cell": "net-CPU", "check": each, "until": day, "reason": "known"}
+        for each, day in (("accuracy", "2020-01-01"), ("latency", "9999-12-31"))
+    ]
+    small.edit("matrix.yml", lambda content: content.update(waivers=waivers, devices=["CPU"]))
+    status, out, err = quantize_zoo("check", small.path, "--fast")
+    assert (status, out) == (0, "1 cell: net-CPU\n")
+    assert err == "net-CPU: the waiver of accuracy ended on 2020-01-01: known\n"

@@ -83,4 +83,5 @@ def _bytes(port: Output) -> int:
     shape = port.get_partial_shape()
     if shape.rank.is_dynamic:
         return 0
-    return math.prod(max(1, each.get_min_length()) for each in shape) * int(port.get_element_type().size)
+    elements = math.prod(max(1, int(each.get_min_length())) for each in shape)
+    return elements * int(port.get_element_type().size)

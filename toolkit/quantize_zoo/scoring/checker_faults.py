@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from quantize_zoo import errors
 from quantize_zoo.scoring.checker import find_checker
 from quantize_zoo.scoring.checker_failures import cannot_be_made
 from quantize_zoo.scoring.checker_levels import Where
@@ -39,4 +40,5 @@ def _steps_that_cannot_be_made(entry: Mapping[str, Any], where: Where) -> Iterat
         try:
             part.kind.base_class.provide(part.name, dict(part.config))
         except Exception as error:  # steps raise what their libraries raise
-            yield Fault(cannot_be_made(error, entry, where, None))
+            made = cannot_be_made(error, entry, where, None)
+            yield Fault(errors.not_ready(made.where, made.what, made.remedy))
