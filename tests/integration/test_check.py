@@ -580,6 +580,10 @@ READ = {
         "preprocessor 'crop' cannot be used: both sizes and central fraction provided",
     ),
     "empty": (put(dataset, "postprocessing", []), "postprocessing is []"),
+    "memory": (
+        lambda each: dataset(each)["preprocessing"][0].update(size=10_000_000),
+        "preprocessor 'resize': its pictures take 100,000.0 GB",
+    ),
 }
 
 

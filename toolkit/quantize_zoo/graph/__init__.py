@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         with_layer_results,
         with_other_rounding,
     )
-    from quantize_zoo.graph.memory import require_memory
+    from quantize_zoo.graph.memory import memory_bytes, require_memory
     from quantize_zoo.graph.normalization import normalizes_input
     from quantize_zoo.graph.operations import (
         Bias,
@@ -76,6 +76,7 @@ __all__ = [
     "layers_before",
     "layers_of",
     "make_canonical",
+    "memory_bytes",
     "nodes_by_name",
     "normalizes_input",
     "ordered_operations",
