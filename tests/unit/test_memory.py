@@ -1,9 +1,11 @@
 """What does not fit into memory, and what a model's inputs cannot be, is told by shapes alone."""
 
+import numpy as np
 import openvino as ov
 import pytest
 
 from builders import convolution, model, parameter
+from quantize_zoo.cell.room import require_room
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.graph import make_canonical, require_memory, save_model
 from quantize_zoo.graph.memory import memory_bytes
@@ -58,3 +60,18 @@ def test_dimensions_that_the_operations_do_not_take_are_refused_with_the_models_
     with pytest.raises(QuantizeZooError, match=r"image \[1, 4, 8, 8\]") as refused:
         make_canonical(tmp_path / "net.xml", {"image": (1, 4, 8, 8)}, tmp_path / "canonical.xml")
     assert refused.value.remedy.endswith("the model's own are image [1,3,8,8]")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "where"), [((8, 40), 1, "dataset"), ((8, 12), 64, "benchmark"), ((8, 12), 1, "")]
+)
+def test_the_largest_sample_and_a_batch_of_the_smallest_have_to_fit(monkeypatch, sizes, batch, where):
+    monkeypatch.setattr("quantize_zoo.graph.memory.os.sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 10_000}.get)
+    inputs = [{"image": np.zeros((1, 3, size, size), np.float32)} for size in sizes]
+    dynamic = net(ov.PartialShape([-1, 3, -1, -1]), channels=1)
+    if not where:
+        require_room(dynamic, inputs, batch)
+        return
+    with pytest.raises(QuantizeZooError, match="the model's inputs") as refused:
+        require_room(dynamic, inputs, batch)
+    assert refused.value.where == where
