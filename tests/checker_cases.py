@@ -629,6 +629,22 @@ def detection_coco_by_ssd(folder):
 
 
 @case
+def detection_coco_by_overlap(folder):
+    """The checker's metrics take the overlap out of their configuration when they have read it."""
+    made = detection_coco_by_ssd(folder)
+    content = json.loads((folder / "coco.json").read_text())
+    for number, each in enumerate(content["annotations"]):
+        each["bbox"][0] += 1 + number % 3  # pixels beside what is detected
+    (folder / "coco.json").write_text(json.dumps(content))
+    made.dataset["metrics"] = [
+        {"name": f"{kind} at {overlap}", "type": kind, "threshold": overlap}
+        for kind in ("coco_precision", "coco_recall")
+        for overlap in (0.2, 0.5, [0.3, 0.6])
+    ]
+    return made
+
+
+@case
 def detection_by_yolo_v2(folder):
     cells, anchors, classes = 4, 2, 3
     image = parameter((1, 3, SIZE, SIZE))

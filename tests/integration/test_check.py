@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from builders import model, parameter, plain_int8
+from quantize_zoo.commands.places import matrix_to_run
+from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 
@@ -609,3 +611,15 @@ def test_a_waiver_that_has_ended_is_told(small, quantize_zoo):
     status, out, err = quantize_zoo("check", small.path, "--fast")
     assert (status, out) == (0, "1 cell: net-CPU\n")
     assert err == "net-CPU: the waiver of accuracy ended on 2020-01-01: known\n"
+
+
+def test_one_model_that_is_wrong_to_read_does_not_stop_the_others(small):
+    shutil.copy(small.folder / "net.yml", small.folder / "other.yml")
+    shutil.copy(small.folder / "accuracy-check.yml", small.folder / "wrong.yml")
+    small.edit("other.yml", lambda content: content.update(name="other", accuracy_checker="wrong.yml"))
+    small.edit("wrong.yml", put(launcher, "adapter", "clasification"))
+    small.edit("matrix.yml", lambda content: content.update(models=["other.yml", "net.yml"]))
+    right = matrix_to_run(small.path, [], [], {})
+    assert [each.name for each in right.models] == ["other", "net"]
+    with pytest.raises(ConfigurationError, match="no adapter 'clasification'"):
+        matrix_to_run(small.path, ["other"], [], {})

@@ -257,7 +257,7 @@ def test_annotation_of_another_task(small, zoo, quantize_zoo):
     status, _, err = quantize_zoo("run", small.path, "--reports", small.reports, "--max-trials", "1")
     assert status == 3
     assert "Traceback" not in err
-    assert "the annotation's task, the adapter's and the metric's must be the same" in err
+    assert "metric 'accuracy@top1' takes ClassificationAnnotation" in err
 
 
 def test_model_in_half_precision_is_quantized_like_the_whole_one(small, quantize_zoo):

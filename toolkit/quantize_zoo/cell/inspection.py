@@ -159,17 +159,22 @@ def _own_place(config: ModelConfig, kind: str) -> str:
 
 
 def require_entries(configs: Iterable[ModelConfig]) -> None:
-    """Refuse what is wrong to read in the checker's configuration of models, by looking at no model and no data.
+    """Refuse models none of whose checker's configuration is right to read, by looking at no model and no data.
 
-    Keys that the checker passes over do not keep a model from being run.
+    Of several the wrong ones' cells fail, and the others are run. Keys that the checker passes over keep none from it.
 
     Raises:
         ConfigurationError: with file and line.
 
     """
+    wrong: list[ConfigurationError] = []
     for config in configs:
-        for error in inspect_model(config, (), fast=True).refusals:
-            raise error
+        refusals = inspect_model(config, (), fast=True).refusals
+        if not refusals:
+            return
+        wrong.append(refusals[0])
+    for error in wrong:
+        raise error
 
 
 def require_models(configs: Iterable[ModelConfig]) -> None:

@@ -6,6 +6,7 @@ launcher is replaced, since the checker would read the data again for every mode
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -346,7 +347,7 @@ def _adapter(
     if not config:
         return None
     try:
-        adapter = checker.module("adapters").create_adapter(config, None, dataset)
+        adapter = checker.module("adapters").create_adapter(copy.deepcopy(config), None, dataset)
     except Exception as error:  # adapters raise what the values of their parameters raise
         if lacking := lacks_package(error, f"adapter {_adapter_name(config)!r}", f"{where}: adapter"):
             raise lacking from error

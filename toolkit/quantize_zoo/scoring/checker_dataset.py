@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,8 @@ def open_dataset(checker: Checker, entry: Mapping[str, Any], where: Where) -> Ch
     labelled_once = LabelledOnce(evaluator)
     try:
         with labelled_once:
-            parts = evaluator.create_dataset_attributes([config], "")
+            # Some parts take out of their configuration what they have read, and are made again from it.
+            parts = evaluator.create_dataset_attributes([copy.deepcopy(config)], "")
     except Exception as error:  # converters raise what their file formats raise
         # The checker has one message for an annotation that is not named and for one without samples.
         named = "annotation" in config or "annotation_conversion" in config

@@ -146,7 +146,7 @@ class CustomSession(AccuracySession):
         name = _named_network(networks, config, self._where)
         networks[name] = {**(networks[name] or {}), "model": str(config.model)}
         launcher = {**entry["launchers"][0], "framework": "openvino", "device": "CPU"}
-        settings |= {"launchers": [launcher], "datasets": [entry["datasets"][dataset]]}
+        settings |= {"launchers": [launcher], "datasets": [copy.deepcopy(entry["datasets"][dataset])]}
         module = checker.module("launcher.openvino_launcher")
         try:
             load = checker.module("evaluators.module_evaluator").load_module
