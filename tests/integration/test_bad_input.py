@@ -143,14 +143,14 @@ def test_model_without_inputs(small, run):
 
 def test_unknown_converter(small, run):
     small.edit("accuracy-check.yml", lambda content: dataset(content)["annotation_conversion"].update(converter="x"))
-    cell_failed(run(), "accuracy-check.yml:", "the accuracy checker has no annotation converter 'x'")
+    refused(run(), small, "accuracy-check.yml:", "the accuracy checker has no annotation converter 'x'")
 
 
 def test_unknown_adapter(small, run):
     small.edit(
         "accuracy-check.yml", lambda content: content["models"][0]["launchers"][0].update(adapter="clasification")
     )
-    cell_failed(run(), "the accuracy checker has no adapter 'clasification'", "did you mean 'classification'")
+    refused(run(), small, "the accuracy checker has no adapter 'clasification'", "did you mean 'classification'")
 
 
 def test_adapter_that_does_not_fit(small, run):
@@ -159,10 +159,18 @@ def test_adapter_that_does_not_fit(small, run):
     cell_failed(run(), "does not fit the model's outputs (probabilities)")
 
 
-@pytest.mark.parametrize("value", [{"name": "picture", "type": "INPUT", "value": ".*"}, {"name": "picture"}, "picture"])
-def test_launcher_input_that_the_model_does_not_have(small, run, value):
+def test_launcher_input_that_the_model_does_not_have(small, run):
+    value = {"name": "picture", "type": "INPUT", "value": ".*"}
     small.edit("accuracy-check.yml", lambda content: content["models"][0]["launchers"][0].update(inputs=[value]))
     cell_failed(run(), "accuracy_checker: launcher: accuracy checker configuration: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [({"name": "picture"}, "inputs[0] needs 'type'"), ("picture", "inputs is ['picture']")]
+)
+def test_launcher_input_that_is_none(small, run, value, told):
+    small.edit("accuracy-check.yml", lambda content: content["models"][0]["launchers"][0].update(inputs=[value]))
+    refused(run(), small, f"accuracy-check.yml:{6 if value == 'picture' else 7}: {told}")
 
 
 def test_model_whose_input_does_not_fit_the_data(small, run):

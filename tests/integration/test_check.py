@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from builders import model, parameter, plain_int8
+from quantize_zoo.commands.places import matrix_to_run
+from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 
@@ -266,6 +268,7 @@ def test_what_the_checker_writes_need_not_be_there(small, quantize_zoo):
     written = {"annotation": "converted.pickle", "dataset_meta": "converted.json"}
     small.edit("accuracy-check.yml", lambda each: dataset(each).update(written))
     assert quantize_zoo("check", small.folder / "accuracy-check.yml")[0] == 0
+    assert not list(small.folder.glob("converted.*"))
 
 
 def test_a_key_that_the_checker_passes_over_does_not_keep_a_model_from_being_scored(small, quantize_zoo):
@@ -507,3 +510,138 @@ def test_a_parameter_of_the_quantization_has_its_own_line(check, small):
     err = check("net.yml", lambda each: each.update(compression={"algorithms": [algorithm]}))
     path = small.folder / "net.yml"
     assert f"{path}:{line_of(path, 'scope') + 1}: ignored.scope: the model has no operation 'nope'" in err
+
+
+SHAPES = {
+    "rank": ({"image": [1, 3, 48]}, "input 'image' of the model has rank 4"),
+    "memory": ({"image": [2_147_483_647, 3, 48, 48]}, "the model's inputs (image [2147483647,3,48,48]) take"),
+    "channels": ({"image": [1, 2, 48, 48]}, "the model does not take the shapes image [1, 2, 48, 48]"),
+    "name": ({"imagee": [1, 3, 48, 48]}, "the model has no input 'imagee'\n  -> did you mean 'image'?"),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_shapes_that_the_model_cannot_have_are_told_with_their_line(check, small, kind):
+    shapes, wrong = SHAPES[kind]
+    err = check("net.yml", lambda content: content.update(input_shapes=shapes))
+    path = small.folder / "net.yml"
+    assert f"{path}:{line_of(path, 'input_shapes')}: {wrong}" in err
+
+
+def test_a_batch_of_the_benchmark_beyond_memory(check, small, monkeypatch):
+    monkeypatch.setattr("quantize_zoo.graph.memory.os.sysconf", lambda name: {"SC_PAGE_SIZE": 1}.get(name, 10_000_000))
+    err = check("net.yml", lambda content: content["optimizer"]["params"]["benchmark"].update(batch_size=65536))
+    path = small.folder / "net.yml"
+    assert f"{path}:{line_of(path, 'batch_size')}: the model's inputs (image [65536,3,48,48]) take 1.8 GB" in err
+
+
+def annotation_of(name, content):
+    """Write a file in the place of the annotation."""
+
+    def change(folder, checker):
+        (folder / name).write_bytes(content)
+        del dataset(checker)["annotation_conversion"]
+        dataset(checker)["annotation"] = name
+
+    return change
+
+
+def meta_that_is_no_json(folder, checker):
+    (folder / "meta.json").write_text('{"label_map": ')
+    dataset(checker)["annotation_conversion"]["dataset_meta_file"] = "meta.json"
+
+
+def without_samples(folder, checker):
+    (folder / "labels.txt").write_text("")
+
+
+UNREADABLE = {
+    "empty": (annotation_of("a.pickle", b""), "the dataset is empty: no annotated sample"),
+    "json": (annotation_of("a.pickle", b'{"a": 1}'), "a.pickle: UnpicklingError"),
+    "truncated": (annotation_of("a.pickle", pickle.dumps(["a"] * 9)[:-3]), "the dataset cannot be read"),
+    "no_samples": (without_samples, "the dataset is empty: no annotated sample"),
+    "meta": (meta_that_is_no_json, "meta.json:1: JSONDecodeError"),
+    "reader": (lambda _, each: dataset(each).update(reader="nifti_reader"), "needs the Python package nibabel"),
+    "metric": (
+        lambda _, each: dataset(each)["metrics"].append({"type": "accuracy_per_class"}),
+        "metric 'accuracy_per_class' needs the names of the dataset's classes",
+    ),
+    "preprocessing": (
+        lambda _, each: dataset(each)["preprocessing"].append({"type": "crop", "size": 8, "central_fraction": 0.5}),
+        "preprocessor 'crop' cannot be used: both sizes and central fraction provided",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_takes_no_model_is_read_of_the_checkers_file_alone(small, quantize_zoo, kind):
+    change, wrong = UNREADABLE[kind]
+    small.edit("accuracy-check.yml", lambda content: change(small.folder, content))
+    path = small.folder / "accuracy-check.yml"
+    before = sorted(small.folder.iterdir())
+    status, out, err = quantize_zoo("check", path)
+    assert (status, err) == (2, "")
+    assert re.match(rf"{path}:\d+: ", out)
+    assert wrong in out
+    assert "0 of 1 models can be scored" in out
+    assert sorted(small.folder.iterdir()) == before
+
+
+def test_a_list_of_steps_without_one(check, small):
+    err = check("accuracy-check.yml", put(dataset, "postprocessing", []), "--fast")
+    path = small.folder / "accuracy-check.yml"
+    assert f"{path}:{line_of(path, 'postprocessing')}: postprocessing is []: value is empty" in err
+
+
+READ = {
+    "metric": NAMES["metric"][:2],
+    "threshold": (
+        lambda each: dataset(each)["metrics"].append({"type": "face_recognition_tafa_pair_metric", "threshold": -2}),
+        "threshold is -2",
+    ),
+    "crop": (
+        lambda each: dataset(each)["preprocessing"].append({"type": "crop", "size": 8, "central_fraction": 0.5}),
+        "preprocessor 'crop' cannot be used: both sizes and central fraction provided",
+    ),
+    "empty": (put(dataset, "postprocessing", []), "postprocessing is []"),
+    "memory": (
+        lambda each: dataset(each)["preprocessing"][0].update(size=10_000_000),
+        "preprocessor 'resize': its pictures take 100,000.0 GB",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+@pytest.mark.parametrize("command", [("check", "--fast"), ("run",)], ids=["check", "run"])
+def test_what_can_be_read_to_be_wrong_is_refused_before_a_run_is_written(small, quantize_zoo, kind, command):
+    change, wrong = READ[kind]
+    small.edit("accuracy-check.yml", change)
+    reports = ("--reports", small.reports) if command == ("run",) else ()
+    status, _, err = quantize_zoo(command[0], small.path, *command[1:], *reports)
+    assert status == 2, err
+    assert re.match(rf"error: {small.folder}/accuracy-check.yml:\d+: ", err)
+    assert wrong in err
+    assert not small.reports.exists()
+
+
+def test_a_waiver_that_has_ended_is_told(small, quantize_zoo):
+    waivers = [
+        {"cell": "net-CPU", "check": each, "until": day, "reason": "known"}
+        for each, day in (("accuracy", "2020-01-01"), ("latency", "9999-12-31"))
+    ]
+    small.edit("matrix.yml", lambda content: content.update(waivers=waivers, devices=["CPU"]))
+    status, out, err = quantize_zoo("check", small.path, "--fast")
+    assert (status, out) == (0, "1 cell: net-CPU\n")
+    assert err == "net-CPU: the waiver of accuracy ended on 2020-01-01: known\n"
+
+
+def test_one_model_that_is_wrong_to_read_does_not_stop_the_others(small):
+    shutil.copy(small.folder / "net.yml", small.folder / "other.yml")
+    shutil.copy(small.folder / "accuracy-check.yml", small.folder / "wrong.yml")
+    small.edit("other.yml", lambda content: content.update(name="other", accuracy_checker="wrong.yml"))
+    small.edit("wrong.yml", put(launcher, "adapter", "clasification"))
+    small.edit("matrix.yml", lambda content: content.update(models=["other.yml", "net.yml"]))
+    right = matrix_to_run(small.path, [], [], {})
+    assert [each.name for each in right.models] == ["other", "net"]
+    with pytest.raises(ConfigurationError, match="no adapter 'clasification'"):
+        matrix_to_run(small.path, ["other"], [], {})

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import DeviceSpec, load_matrix
-from quantize_zoo.matrix.planning import SETTLED_NIGHTS, expected_seconds, gain_of, names_of, plan_night, shared_out
+from quantize_zoo.matrix.planning import (
+    SETTLED_NIGHTS,
+    expected_seconds,
+    gain_of,
+    names_of,
+    overrun,
+    plan_night,
+    shared_out,
+)
 from quantize_zoo.store import PastNight
 from unit.test_config import MODEL
 
@@ -149,3 +157,12 @@ def test_what_an_ended_search_does_not_take_of_a_night_the_others_get(cells):
     x, y, z = plans(warm, [early], [NIGHT], [NIGHT], seconds=60 + 4 + 2 * 80)
     assert (x.method, x.trials, x.minutes) == ("warm_start", 0, pytest.approx(4 / 60)), "enough to see if it is another"
     assert [60 * each.minutes for each in (y, z)] == pytest.approx([80, 80])
+
+
+@pytest.mark.parametrize(
+    ("minutes", "limit", "told"), [(0.2, 0.001, True), (480.5, 480.0, False), (600.0, 480.0, True)]
+)
+def test_a_night_that_took_clearly_longer_than_it_was_to_says_so(minutes, limit, told):
+    assert (
+        f"the night took {minutes} minutes, and max_minutes_a_night is {limit:g}" in overrun(minutes, limit)
+    ) == told

@@ -10,9 +10,10 @@ from pathlib import Path
 import openvino as ov
 
 from quantize_zoo import errors
+from quantize_zoo.cell.room import require_room
 from quantize_zoo.config import DeviceSpec, ModelConfig, hardware_path, load_hardware, search_stages
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
-from quantize_zoo.graph import make_canonical, read_model, require_model
+from quantize_zoo.graph import make_canonical, read_model, require_memory, require_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
 from quantize_zoo.scoring import (
     AccuracySession,
@@ -45,6 +46,11 @@ _PLACES: dict[str, tuple[str | int, ...]] = {
     "accuracy_checker: launcher": ("launchers", 0),
     "accuracy_checker: adapter": ("launchers", 0, "adapter"),
     "accuracy_checker": ("datasets", 0),
+}
+# The same in the model's own YAML.
+_OWN_PLACES: dict[str, tuple[str | int, ...]] = {
+    "input_shapes": ("input_shapes",),
+    "benchmark": ("optimizer", "params", "benchmark", "batch_size"),
 }
 
 
@@ -114,10 +120,14 @@ def _faults(
     try:
         session = open_session(find_checker(), config, model, dataset=dataset, first=1)
         notes += session.notes
+        require_room(model, session.inputs(), config.optimizer.params.benchmark.batch_size)
         values = session.try_first(compile_for_accuracy(model, _AT_F32)) if scored else {}
     except QuantizeZooError as error:
         kind = error.where.removeprefix(f"{config.location}: ")
-        place = where(_PLACES[kind]) if kind in _PLACES else error.where or place_of_model(config)
+        if kind in _OWN_PLACES:
+            place = _own_place(config, kind)
+        else:
+            place = where(_PLACES[kind]) if kind in _PLACES else error.where or place_of_model(config)
         yield errors.not_ready(place, error.what, error.remedy)
         return
     params = config.optimizer.params
@@ -145,11 +155,12 @@ def open_model(config: ModelConfig, devices: Iterable[str], folder: Path) -> ov.
         require_model(config.model, "model")
         make_canonical(config.model, config.input_shapes, folder / "model.xml")
         model = read_model(folder / "model.xml")
+        require_memory(model)
         for target in dict.fromkeys(hardware_target(device) for device in devices):
             place_model(model, config, target)
     except QuantizeZooError as error:
         of_quantization = error.where == "compression" and error.keys
-        place = place_in_yaml(config)(_keys(config, error)) if of_quantization else place_of_model(config)
+        place = place_in_yaml(config)(_keys(config, error)) if of_quantization else _own_place(config, error.where)
         raise errors.not_ready(place, error.what, error.remedy) from error
     return model
 
@@ -158,6 +169,33 @@ def _keys(config: ModelConfig, error: QuantizeZooError) -> tuple[str | int, ...]
     """Return the keys in the model's YAML of a parameter of TunableQuantization that is in the way."""
     names = [each.name for each in config.compression.algorithms]
     return ("compression", "algorithms", names.index("TunableQuantization"), "params", *error.keys)
+
+
+def _own_place(config: ModelConfig, kind: str) -> str:
+    """Return file and line of what is at fault in the model's YAML; of its model where nothing else is there."""
+    keys = _OWN_PLACES.get(kind)
+    if keys is None or (kind == "input_shapes" and not config.input_shapes):
+        return place_of_model(config)
+    return place_in_yaml(config)(keys)
+
+
+def require_entries(configs: Iterable[ModelConfig]) -> None:
+    """Refuse models none of whose checker's configuration is right to read, by looking at no model and no data.
+
+    Of several the wrong ones' cells fail, and the others are run. Keys that the checker passes over keep none from it.
+
+    Raises:
+        ConfigurationError: with file and line.
+
+    """
+    wrong: list[ConfigurationError] = []
+    for config in configs:
+        refusals = inspect_model(config, (), fast=True).refusals
+        if not refusals:
+            return
+        wrong.append(refusals[0])
+    for error in wrong:
+        raise error
 
 
 def require_models(configs: Iterable[ModelConfig]) -> None:

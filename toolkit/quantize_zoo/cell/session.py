@@ -21,6 +21,7 @@ from quantize_zoo.cell.elsewhere import SampleSets, score_elsewhere
 from quantize_zoo.cell.executing import DeviceLook, executed_notes
 from quantize_zoo.cell.fleet import Fleet
 from quantize_zoo.cell.identity import former_identity, search_identity
+from quantize_zoo.cell.room import require_room
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.surveying import survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
@@ -31,7 +32,7 @@ from quantize_zoo.gate.bench import Bench
 from quantize_zoo.gate.files import FilesRequest, compare_files
 from quantize_zoo.gate.holding import GateRequest, Tonight, hold
 from quantize_zoo.gate.releases import ReleaseComparison, ReleasesRequest
-from quantize_zoo.graph import content_hash, make_canonical, read_model
+from quantize_zoo.graph import content_hash, make_canonical, read_model, require_memory
 from quantize_zoo.quantization import ModelOption, Pipeline, Samples
 from quantize_zoo.scoring import (
     AccuracyResult,
@@ -149,6 +150,7 @@ class CellSession:
         target = hardware_path(hardware_target(self._cell.device.device))
         self._hardware = load_hardware(config.compression.hardware or target)
         self._model = read_model(config.model)
+        require_memory(self._model)
         self._pipeline = Pipeline(
             self._model,
             config.name,
@@ -165,6 +167,7 @@ class CellSession:
         params = self._cell.model.optimizer.params
         self._checker = find_checker()
         self._accuracy = open_session(self._checker, self._cell.model, self._model, self._budget)
+        require_room(self._model, self._accuracy.inputs(), params.benchmark.batch_size)
         self._fingerprint = self._accuracy.fingerprint()  # reads every input, so once
         if (sequences := self._accuracy.sequences) is not None:
             self._split = split_sequences(sequences, params.holdout, params.eval_subset_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,9 @@ def check(
         return
     loaded = matrix_at(matrix, [], [], {}, definitions)
     cells = [cell.key.label for cell in expand(loaded)]
+    for waiver in loaded.waivers:
+        if over := waiver.over(datetime.now(timezone.utc).date()):
+            tell(f"{waiver.cell}: {over}")
     _inspect(loaded, fast=fast)
     if as_json:
         print(json.dumps({"cells": cells}))

@@ -51,10 +51,11 @@ def matrix_to_run(
     changes: dict[str, Any],
     definitions: Path | None = None,
 ) -> MatrixConfig:
-    """Do the same for a command that goes on with the models: the only one of a matrix has to be a model."""
-    from quantize_zoo.cell.inspection import require_models
+    """Do the same for a command that goes on with the models: one of them has to be right to read, and a model."""
+    from quantize_zoo.cell.inspection import require_entries, require_models
 
     matrix = matrix_at(path, models, devices, changes, definitions)
+    require_entries(matrix.models)
     if len(matrix.models) == 1:
         require_models(matrix.models)
     return matrix

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from quantize_zoo.engines import Engine, SchedulerAddress
     from quantize_zoo.matrix import PlannedCell
     from quantize_zoo.report import RunReport
+    from quantize_zoo.store import RunRecord
 
 ExecutorName = Literal["local", "dask"]
 
@@ -98,6 +99,7 @@ def run(
     else:
         with _on_dask(found, latency, cache_mb) as engine:
             rendered, folder = run_matrix_in(reports, loaded, store, seed, engine)
+    _tell_overrun(rendered.run, loaded.max_minutes_a_night)
     if loaded.retention is not None:
         _retain(loaded.retention, store, reports)
     hand_over(rendered, folder, as_json=as_json, notify=loaded.notify)
@@ -158,6 +160,15 @@ def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[
     limit = matrix.max_minutes_a_night
     history = {} if first else existing_store(store, reports).past_nights(NIGHTS_LOOKED_AT)
     return plan_night(expand(matrix), history, limit and 60 * limit)
+
+
+def _tell_overrun(run: RunRecord, limit: float | None) -> None:
+    from quantize_zoo.matrix import overrun
+
+    if limit is not None and run.finished_at is not None:
+        minutes = (run.finished_at - run.started_at).total_seconds() / 60
+        if over := overrun(minutes, limit):
+            tell(over)
 
 
 def _retain(retention: Retention, store: str | None, reports: Path) -> None:

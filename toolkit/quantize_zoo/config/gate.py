@@ -55,6 +55,10 @@ class Waiver(Strict):
             raise ValueError("write a day as YYYY-MM-DD")
         return value
 
+    def over(self, today: date) -> str:
+        """Say that it has ended, and why it was given; nothing of one that holds."""
+        return f"the waiver of {self.check} ended on {self.until}: {self.reason}" if self.until < today else ""
+
 
 class Runtime(Strict):
     """Another OpenVINO release: an interpreter that has it."""

@@ -71,11 +71,31 @@ def unknown_input(name: str, known: Iterable[str]) -> ConfigurationError:
     return ConfigurationError(f"the model has no input {name!r}", where="input_shapes", remedy=nearest(name, known))
 
 
-def shapes_refused(shapes: Mapping[str, Sequence[int]], cause: str) -> CellError:
-    """The model cannot have the shapes that are asked for."""
+def shapes_refused(shapes: Mapping[str, Sequence[int]], own: str, cause: str) -> CellError:
+    """The model cannot have the shapes that are asked for; ``own`` are its own."""
     listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
     return CellError(
-        f"the model does not take the shapes {listed}: {cause}", where="input_shapes", remedy="correct the shapes"
+        f"the model does not take the shapes {listed}: {cause}",
+        where="input_shapes",
+        remedy=f"correct the shapes; the model's own are {own}",
+    )
+
+
+def another_rank(name: str, wanted: int, own: str, rank: int) -> CellError:
+    """``input_shapes`` gives an input another number of dimensions than it has."""
+    return CellError(
+        f"input {name!r} of the model has rank {rank}, its shape is {own}; {wanted} dimensions are given",
+        where="input_shapes",
+        remedy=f"give {rank} of them, -1 for one that stays dynamic",
+    )
+
+
+def beyond_memory(what: str, taken: int, available: int, where: str) -> CellError:
+    """Inferring the model takes more memory than there is."""
+    return CellError(
+        f"{what} take {taken / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB of memory are here",
+        where=where,
+        remedy="make smaller what they come from: input_shapes, the samples (resize), or the benchmark's batch_size",
     )
 
 

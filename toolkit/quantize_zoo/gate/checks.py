@@ -203,8 +203,8 @@ def apply_waivers(result: GateResult, cell: str, waivers: Iterable[Waiver], toda
     for waiver in waivers:
         if not is_on(cell, waiver.cell):
             continue
-        if waiver.until < today:
-            notes.append(f"the waiver of {waiver.check} ended on {waiver.until}: {waiver.reason}")
+        if over := waiver.over(today):
+            notes.append(over)
             continue
         for number, check in enumerate(checks):
             if check.status == "regressed" and waiver.check in (f"{check.cause} {check.quantity}", check.quantity):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         with_layer_results,
         with_other_rounding,
     )
+    from quantize_zoo.graph.memory import memory_bytes, require_memory
     from quantize_zoo.graph.normalization import normalizes_input
     from quantize_zoo.graph.operations import (
         Bias,
@@ -75,6 +76,7 @@ __all__ = [
     "layers_before",
     "layers_of",
     "make_canonical",
+    "memory_bytes",
     "nodes_by_name",
     "normalizes_input",
     "ordered_operations",
@@ -82,6 +84,7 @@ __all__ = [
     "owners",
     "ranges_hash",
     "read_model",
+    "require_memory",
     "require_model",
     "same_model",
     "save_model",

@@ -83,10 +83,16 @@ def _reshape(model: ov.Model, shapes: Shapes) -> None:
     if not shapes:
         return
     names = {name: port for port in model.inputs for name in port.get_names()}
-    for name in shapes:
+    for name, shape in shapes.items():
         if name not in names:
             raise errors.unknown_input(name, names)
+        own = names[name].get_partial_shape()
+        if own.rank.is_static and len(own) != len(shape):
+            raise errors.another_rank(name, len(shape), str(own), len(own))
+    own_shapes = ", ".join(
+        f"{port.get_any_name()} {port.get_partial_shape()}" for port in model.inputs if port.get_names()
+    )
     try:
         model.reshape({names[name]: list(shape) for name, shape in shapes.items()})
     except RuntimeError as error:
-        raise errors.shapes_refused(shapes, errors.message_of(error)) from error
+        raise errors.shapes_refused(shapes, own_shapes, errors.message_of(error)) from error

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from quantize_zoo.matrix.export import copy_model, export_trial
     from quantize_zoo.matrix.night import run_in
     from quantize_zoo.matrix.observer import RunObserver
-    from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected_seconds, plan_night
+    from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected_seconds, overrun, plan_night
     from quantize_zoo.matrix.pot import quantize_once
     from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
     from quantize_zoo.matrix.pot_search import pot_matrix
@@ -67,6 +67,7 @@ __all__ = [
     "import_baselines",
     "limits_of",
     "models_folder",
+    "overrun",
     "pairs_of_files",
     "pairs_of_runs",
     "plan_night",

@@ -28,6 +28,7 @@ SETTLED_NIGHTS = 14  # in which a search found nothing better; after as many wit
 NIGHTS_LOOKED_AT = 2 * SETTLED_NIGHTS  # those without a search, and searches before them
 _RECENT = 7  # nights whose gains count
 _DOUBLING_GAIN = 0.01  # a night, which doubles a cell's share
+_OVERRUN = 1.1  # of a night's limit, is none: what is begun is finished
 _LEAST_S = 60.0  # of a search that has nothing stored to be evaluated in its place
 
 
@@ -93,6 +94,16 @@ def expected_seconds(planned: Sequence[PlannedCell]) -> float | None:
     """Return what cells take one after another; those of unknown pace are taken for the others; None if all are."""
     known = [each.seconds for each in planned if each.seconds is not None]
     return sum(known) + (len(planned) - len(known)) * median(known) if known else None
+
+
+def overrun(minutes: float, limit: float) -> str:
+    """Say that a night took clearly longer than its limit, and why it may; nothing of one that did not."""
+    if minutes <= _OVERRUN * limit:
+        return ""
+    return (
+        f"the night took {minutes:.1f} minutes, and max_minutes_a_night is {limit:g}: however little time is left, the "
+        "FP32 model of each cell is scored, and one candidate"
+    )
 
 
 def names_of(cell: Cell) -> tuple[str, str]:

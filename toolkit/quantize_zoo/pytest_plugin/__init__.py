@@ -50,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     given = config.getoption("--quantize-zoo")
     if given is None:
         return
+    from quantize_zoo.cell.inspection import require_entries
     from quantize_zoo.config import load_matrix
     from quantize_zoo.errors import ConfigurationError
     from quantize_zoo.scoring import require_properties
@@ -59,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
         matrix = load_matrix(Path(given))
         require_properties(matrix)
         matrix = complete_matrix(matrix)
+        require_entries(matrix.models)
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
     trials = config.getoption("--quantize-zoo-max-trials")

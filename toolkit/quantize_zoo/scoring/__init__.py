@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         require_metric,
         with_prefixes,
     )
+    from quantize_zoo.scoring.checker_dataset import open_dataset
     from quantize_zoo.scoring.checker_entries import (
         definitions_path,
         kind_of_entries,
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
         resolve_paths,
         take_entry,
     )
+    from quantize_zoo.scoring.checker_faults import faults_of
     from quantize_zoo.scoring.checker_levels import Where
-    from quantize_zoo.scoring.checker_parts import Fault, faults_of
+    from quantize_zoo.scoring.checker_parts import Fault
     from quantize_zoo.scoring.compilation import (
         Execution,
         accuracy_properties,
@@ -142,6 +144,7 @@ __all__ = [
     "measure_in_process",
     "measure_in_turns",
     "measure_rounds",
+    "open_dataset",
     "open_session",
     "owner_of",
     "paired_loss",

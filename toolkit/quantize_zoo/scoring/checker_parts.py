@@ -97,16 +97,8 @@ class Fault:
     unknown_key: bool = False
 
 
-def faults_of(entry: Mapping[str, Any], where: Where, *, files: bool, scored: bool = True) -> Iterator[Fault]:
-    """Yield all that can be told to be wrong with an entry without its data; its paths are absolute.
-
-    Args:
-        entry: as ``checker_entry`` returns it.
-        where: tells file and line of its keys.
-        files: see whether the files that it names are there.
-        scored: an accuracy is asked for, which takes an annotation and metrics, and not calibration alone.
-
-    """
+def faults_of_parts(entry: Mapping[str, Any], where: Where, *, files: bool, scored: bool) -> Iterator[Fault]:
+    """Yield what is wrong with the names, keys, values and files of an entry's parts; see ``faults_of``."""
     told: set[str] = set()
     for fault in _all_faults(entry, where, files=files, scored=scored):
         if str(fault.error) not in told:  # an unknown key may be why another one is missing
@@ -177,7 +169,9 @@ def _bad_values(
     path_field = find_checker().module("config").PathField
     for key, value in config.items():
         field = fields.get(key)
-        if field is None or isinstance(field, path_field) or value is None or key in KINDS:
+        if field is None or isinstance(field, path_field) or value is None:
+            continue
+        if key in KINDS and (value != [] or key == "metrics"):  # what is in it is looked at as a part
             continue
         place = where((*keys, key))
         try:

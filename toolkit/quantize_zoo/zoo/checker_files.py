@@ -10,17 +10,21 @@ from typing import Any
 from quantize_zoo import errors
 from quantize_zoo.config.file_kinds import CHECKER, kind_of_values
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml
-from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.scoring import (
     Fault,
+    Where,
     definitions_path,
     evaluator_problem,
     faults_of,
+    find_checker,
     kind_of_entries,
+    open_dataset,
     read_definitions,
     resolve_paths,
     take_entry,
 )
+from quantize_zoo.text.paths import is_there
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ def check_checker_file(path: Path, definitions: Mapping[str, Any], *, files: boo
     Args:
         path: the file.
         definitions: of datasets and launchers; without any the checker's variable or the file name them.
-        files: see whether the files are there that it names.
+        files: see whether the files are there that it names, and read what takes no model: annotation, meta data, and
+            the parts that are made of them.
 
     Raises:
         ConfigurationError: the file or its definitions cannot be read.
@@ -95,4 +100,23 @@ def _faults(
         resolved = resolve_paths(taken.content, source.path.parent, {}, where(()))
     except ConfigurationError as error:
         return [Fault(error)]
-    return list(faults_of(resolved, where, files=files))
+    found = list(faults_of(resolved, where, files=files))
+    if files and not found and "evaluation" not in resolved:
+        found += _unreadable(resolved, where)
+    return found
+
+
+def _unreadable(entry: Mapping[str, Any], where: Where) -> Iterator[Fault]:
+    """Read what takes no model: annotation and meta data; make reader, preprocessing, postprocessing and metrics."""
+    dataset = dict(entry["datasets"][0])
+    if "annotation_conversion" in dataset and not is_there(Path(str(dataset.get("annotation", "")))):
+        for written in ("annotation", "dataset_meta"):  # by a run: nothing is to come of a look
+            dataset.pop(written, None)
+    try:
+        opened = open_dataset(find_checker(), {**entry, "datasets": [dataset]}, where)
+    except QuantizeZooError as error:
+        yield Fault(errors.not_ready(error.where or where(("datasets", 0)), error.what, error.remedy))
+        return
+    if not len(opened.data):
+        empty = errors.empty_dataset(where(("datasets", 0)))
+        yield Fault(errors.not_ready(empty.where, empty.what, empty.remedy))
