@@ -179,8 +179,9 @@ def test_statistics_of_the_full_scope_against_nncfs_of_one_configuration(benchma
 
 def test_next_trial_of_a_large_model_compiles_fp32_no_more(benchmark):
     """Against a trial that compiles both sides; process time, since what else runs decides how long turns take."""
-    net, options = many_convolutions(60, 64), BenchmarkParams(duration_seconds=0.1)
-    samples = [{"image": np.ones((1, 3, 64, 64), np.float32)}]
+    # Inferences of milliseconds on any CPU: of fewer than eight pairs in a compilation's time FP32 is kept.
+    net, options = many_convolutions(120, 128), BenchmarkParams(duration_seconds=0.1)
+    samples = [{"image": np.ones((1, 3, 128, 128), np.float32)}]
 
     def again():
         return compile_again(compile_for_latency(net, F32, options), net, F32, options)
@@ -196,7 +197,7 @@ def test_next_trial_of_a_large_model_compiles_fp32_no_more(benchmark):
     benchmark.pedantic(measure_in_turns, args=(shared, candidate, samples, options), rounds=3)
     ratio = statistics.median(used(shared) / used(SharedReference(again(), weights_bytes(net))) for _ in range(3))
     benchmark.extra_info["kept / compiled anew"] = ratio
-    assert ratio < 0.9
+    assert ratio < 0.95
 
 
 def test_deriving_the_full_space_of_200_operations(benchmark):
