@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from builders import model, parameter, plain_int8
-from quantize_zoo.commands.places import matrix_to_run
+from quantize_zoo.commands.places import looked_at, matrix_at
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
@@ -641,7 +641,7 @@ def test_one_model_that_is_wrong_to_read_does_not_stop_the_others(small):
     small.edit("other.yml", lambda content: content.update(name="other", accuracy_checker="wrong.yml"))
     small.edit("wrong.yml", put(launcher, "adapter", "clasification"))
     small.edit("matrix.yml", lambda content: content.update(models=["other.yml", "net.yml"]))
-    right = matrix_to_run(small.path, [], [], {})
+    right = looked_at(matrix_at(small.path, [], [], {}))
     assert [each.name for each in right.models] == ["other", "net"]
     with pytest.raises(ConfigurationError, match="no adapter 'clasification'"):
-        matrix_to_run(small.path, ["other"], [], {})
+        looked_at(matrix_at(small.path, ["other"], [], {}))

@@ -188,14 +188,14 @@ def require_entries(configs: Iterable[ModelConfig]) -> None:
         ConfigurationError: with file and line.
 
     """
-    wrong: list[ConfigurationError] = []
+    first: ConfigurationError | None = None
     for config in configs:
         refusals = inspect_model(config, (), fast=True).refusals
         if not refusals:
             return
-        wrong.append(refusals[0])
-    for error in wrong:
-        raise error
+        first = first or refusals[0]
+    if first is not None:
+        raise first
 
 
 def require_models(configs: Iterable[ModelConfig]) -> None:

@@ -27,18 +27,23 @@ def require_room(model: ov.Model, inputs: Sequence[Inputs], batch: int) -> None:
     """
     if not model.is_dynamic():  # its shapes are those that were looked at with the model
         return
-    by_size = sorted(inputs, key=lambda each: sum(value.nbytes for value in each.values()))
-    require_memory(model, _shapes(by_size[-1]), where="dataset")
+    require_memory(model, _shapes(max(inputs, key=_size)), where="dataset")
     if batch > 1:
-        batched = {port.get_any_name() for port in model.inputs if _has_dynamic_batch(port.get_partial_shape())}
-        shapes = _shapes(by_size[0])
-        repeated = {name: (batch * shapes[name][0], *shapes[name][1:]) for name in batched & shapes.keys()}
+        shapes = _shapes(min(inputs, key=_size))
+        batched = batched_inputs(model) & shapes.keys()
+        repeated = {name: (batch * shapes[name][0], *shapes[name][1:]) for name in batched}
         require_memory(model, shapes | repeated, where="benchmark")
+
+
+def batched_inputs(model: ov.Model) -> frozenset[str]:
+    """Return the inputs whose first dimension is dynamic."""
+    shapes = {port.get_any_name(): port.get_partial_shape() for port in model.inputs}
+    return frozenset(name for name, shape in shapes.items() if len(shape) and shape[0].is_dynamic)
 
 
 def _shapes(inputs: Inputs) -> dict[str, tuple[int, ...]]:
     return {name: value.shape for name, value in inputs.items()}
 
 
-def _has_dynamic_batch(shape: ov.PartialShape) -> bool:
-    return bool(len(shape)) and shape[0].is_dynamic
+def _size(inputs: Inputs) -> int:
+    return sum(value.nbytes for value in inputs.values())

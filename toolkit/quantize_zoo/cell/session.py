@@ -21,7 +21,7 @@ from quantize_zoo.cell.elsewhere import SampleSets, score_elsewhere
 from quantize_zoo.cell.executing import DeviceLook, executed_notes
 from quantize_zoo.cell.fleet import Fleet
 from quantize_zoo.cell.identity import former_identity, search_identity
-from quantize_zoo.cell.room import require_room
+from quantize_zoo.cell.room import batched_inputs, require_room
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.surveying import survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
@@ -194,11 +194,7 @@ class CellSession:
             former_dataset=former,
             calibration=self._split.tuning[: config.compression.tunable.stat_subset_size],
             inputs={port.get_any_name(): str(port.get_partial_shape()) for port in self._model.inputs},
-            batched=frozenset(
-                port.get_any_name()
-                for port in self._model.inputs
-                if len(port.get_partial_shape()) and port.get_partial_shape()[0].is_dynamic
-            ),
+            batched=batched_inputs(self._model),
             measures_latency=not self._cell.scored_on_cpu,
             holdout=self._split.holdout,
         )

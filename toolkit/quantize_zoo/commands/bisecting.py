@@ -14,7 +14,7 @@ from rich.console import Console
 
 from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import JsonOption, ReportsOption, StoreOption
-from quantize_zoo.commands.places import existing_store, matrix_to_run, writable
+from quantize_zoo.commands.places import existing_store, looked_at, matrix_at, writable
 from quantize_zoo.terms import DEFAULT_REPORTS, Over
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def bisect(
     from quantize_zoo.scoring import find_checker
 
     opened = existing_store(store, reports)
-    loaded = matrix_to_run(matrix or Path(opened.load_run().matrix), [], [], {})
+    loaded = looked_at(matrix_at(matrix or Path(opened.load_run().matrix), [], [], {}))
     newest = opened.load_run() if opened.newest_run() else None
     planned = planned_cell(cell, loaded)
     baseline = baseline_of(cell, planned, opened.baselines())

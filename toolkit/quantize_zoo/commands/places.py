@@ -44,17 +44,10 @@ def matrix_at(
     return matrix.with_optimizer(changes)
 
 
-def matrix_to_run(
-    path: Path | None,
-    models: list[str],
-    devices: list[str],
-    changes: dict[str, Any],
-    definitions: Path | None = None,
-) -> MatrixConfig:
-    """Do the same for a command that goes on with the models: one of them has to be right to read, and a model."""
+def looked_at(matrix: MatrixConfig) -> MatrixConfig:
+    """Return a matrix whose models a command goes on with: one of them has to be right to read, and a model."""
     from quantize_zoo.cell.inspection import require_entries, require_models
 
-    matrix = matrix_at(path, models, devices, changes, definitions)
     require_entries(matrix.models)
     if len(matrix.models) == 1:
         require_models(matrix.models)

@@ -35,7 +35,7 @@ from quantize_zoo.commands.options import (
     WorkersOption,
 )
 from quantize_zoo.commands.output import hand_over, tell_if_wrong, tell_plan
-from quantize_zoo.commands.places import existing_store, matrix_to_run, new_or_existing_store
+from quantize_zoo.commands.places import existing_store, looked_at, matrix_at, new_or_existing_store
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.terms import DEFAULT_REPORTS, LatencyMode, TrialsLoadMethod
 
@@ -86,7 +86,7 @@ def run(
     found = find_scheduler(cluster) if executor == "dask" else None
     changes = {"max_trials": max_trials, "max_minutes": max_minutes, "trials_load_method": trials_load_method}
     chosen = {key: value for key, value in changes.items() if value}
-    loaded = matrix_to_run(matrix, models or [], devices or [], chosen, definitions)
+    loaded = looked_at(matrix_at(matrix, models or [], devices or [], chosen, definitions))
     if loaded.notify is not None:
         from quantize_zoo.report.webhook import address_problem
 

@@ -19,7 +19,7 @@ from quantize_zoo.commands.options import (
     StoreOption,
 )
 from quantize_zoo.commands.output import hand_over, show
-from quantize_zoo.commands.places import cell_of, existing_store, matrix_to_run, writable
+from quantize_zoo.commands.places import cell_of, existing_store, looked_at, matrix_at, writable
 from quantize_zoo.commands.tables import Listing
 from quantize_zoo.terms import DEFAULT_REPORTS, LARGEST
 from quantize_zoo.text.paths import is_file, is_program
@@ -99,7 +99,7 @@ def export(
     if trial is None and chosen.final is None:
         raise errors.nothing_to_export(cell)
     number = chosen.final.trial if trial is None and chosen.final else trial or 0
-    matrix = matrix_to_run(Path(record.matrix), [chosen.model], [chosen.device], {})
+    matrix = looked_at(matrix_at(Path(record.matrix), [chosen.model], [chosen.device], {}))
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
     with writable(output_dir, "--output-dir"):
@@ -146,13 +146,13 @@ def compare(
                 yield each
 
     if model is not None:
-        matrix = matrix_to_run(model, [], devices or [], {})
+        matrix = looked_at(matrix_at(model, [], devices or [], {}))
         pairs = pairs_of_files(matrix, Path(base), Path(candidate))
         found = list(compared(pairs, matrix.gate, reports / "compare"))
     else:
         opened = existing_store(store, reports)
         first, second = (opened.load_run(None if name == "latest" else name) for name in (base, candidate))
-        matrix = matrix_to_run(Path(second.matrix), [], devices or [cell.device for cell in second.cells], {})
+        matrix = looked_at(matrix_at(Path(second.matrix), [], devices or [cell.device for cell in second.cells], {}))
         folder = reports / f"compare-{first.id}-{second.id}"
         found = list(compared(pairs_of_runs(first, second, matrix, reports), matrix.gate, folder))
         baselines = as_baselines(first)

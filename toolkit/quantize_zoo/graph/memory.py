@@ -12,14 +12,11 @@ from pathlib import Path
 import openvino as ov
 
 from quantize_zoo import errors
+from quantize_zoo.graph.operations import CONVOLUTIONS
 from quantize_zoo.graph.opset import Node, Output
 
 # The most that a container's processes may have together, of both versions of control groups.
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-# What goes in and out of them is kept whole; plugins fuse others, and what is between these need not be in memory ever.
-_CONVOLUTIONS = frozenset(
-    {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData"}
-)
 
 
 def memory_bytes() -> int:
@@ -75,7 +72,7 @@ def _kept(model: ov.Model) -> Iterator[tuple[Node, int]]:
     for node in model.get_ops():
         if node.get_type_name() == "Result":
             yield node.input_value(0).get_node(), _bytes(node.input_value(0))
-        elif node.get_type_name() in _CONVOLUTIONS:
+        elif node.get_type_name() in CONVOLUTIONS:  # plugins fuse others, whose tensors need not be in memory ever
             yield node, _bytes(node.input_value(0)) + _bytes(node.output(0))
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quantize_zoo.config import GateConfig, OptimizerParams
-from quantize_zoo.graph import Placement
-from quantize_zoo.quantization import ModelOption, option_hash
+from quantize_zoo.quantization import ModelOption, operations_difference, option_hash
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Trial, is_allowed, meets_accuracy, meets_size
 from quantize_zoo.store import StoredBaseline
 
 
-def usable(baseline: StoredBaseline | None, placement: Placement) -> ModelOption | None:
-    """Return the baseline's configuration, if tonight's model has its operations."""
-    if baseline is None:
+def usable(baseline: StoredBaseline | None, preset: ModelOption) -> ModelOption | None:
+    """Return the baseline's configuration, if it is of the operations of tonight's preset."""
+    if baseline is None or operations_difference(baseline.content.option, preset):
         return None
-    option = baseline.content.option
-    return option if option.operations.keys() == {each.name for each in placement.operations} else None
+    return baseline.content.option
 
 
 def find_incumbent(trials: Sequence[Trial], baseline: StoredBaseline | None) -> Trial | None:

@@ -81,7 +81,7 @@ def start(prepared: Prepared, desk: Desk) -> Start:
     if found.reference != prepared.reference:
         store.set_reference(desk.cell_id, found.reference)
     desk.night.observer.reference_scored(desk.cell, found.reference)
-    return replace(found, incumbent=usable(desk.baseline, found.placement))
+    return replace(found, incumbent=usable(desk.baseline, found.preset))
 
 
 def _found_start(prepared: Prepared, desk: Desk) -> Start:
