@@ -43,6 +43,11 @@ class Cell:
         return self.fleet or self.device
 
     @property
+    def places(self) -> int:
+        """In how many places it is compared with its baseline: as many as its fleet has members, or one."""
+        return len(self.fleet.members) if self.fleet else 1
+
+    @property
     def scoring_device(self) -> DeviceSpec:
         """The device that models run on."""
         return CPU if self.scored_on_cpu else self.device

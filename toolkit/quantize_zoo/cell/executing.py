@@ -19,7 +19,6 @@ from quantize_zoo.scoring import (
     ExecutedCompression,
     compile_for_latency,
     executed_operations,
-    integer_weights_problem,
     read_executed,
     request_with,
 )
@@ -35,6 +34,7 @@ class DeviceLook:
         device: where they are to run.
         benchmark: how latency is measured.
         before: the names of what FP32 executes.
+        integers_problem: why compressed weights that are integers must not be run; empty where they can be.
 
     """
 
@@ -43,6 +43,7 @@ class DeviceLook:
     device: DeviceSpec
     benchmark: BenchmarkParams
     before: Collection[str]
+    integers_problem: str = ""
 
     def executed(self, base: ModelOption) -> Executed:
         """Return what the device executes of an option's model.
@@ -66,8 +67,8 @@ class DeviceLook:
     def _way(
         self, base: ModelOption, way: WeightCompression, names: list[str], sample: Mapping[str, NDArray[Any]]
     ) -> ExecutedCompression:
-        if way.mode != "nf4" and (problem := integer_weights_problem(self.device)):
-            return ExecutedCompression(way, 0, (), problem)
+        if way.mode != "nf4" and self.integers_problem:
+            return ExecutedCompression(way, 0, (), self.integers_problem)
         compressed = {
             name: without_quantization(choice, way if name in names else None)
             for name, choice in base.operations.items()

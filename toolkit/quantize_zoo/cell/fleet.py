@@ -19,17 +19,17 @@ import openvino as ov
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, compared
 from quantize_zoo.cell.members import OtherMember, open_member
-from quantize_zoo.cell.values import Finished
+from quantize_zoo.cell.values import Answered, Finished
 from quantize_zoo.config import DeviceSpec, FleetSpec
-from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
-from quantize_zoo.gate import Check
-from quantize_zoo.gate.holding import GateRequest, Tonight, hold_on_member
+from quantize_zoo.errors import DeviceUnavailableError
+from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import read_model, save_model
-from quantize_zoo.quantization import ModelOption, operations_difference
+from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
     available_instruction_sets,
+    integer_weights_problem,
     mean_estimate,
     require_device,
 )
@@ -165,9 +165,13 @@ class Fleet:
         assert combined is not None, "candidates are compared where latency is measured"
         return combined
 
-    def finish(self, finished: Finished, path: Path, samples: SampleSets) -> Finished:
-        """Return what is told of an exported model, with what it is on each member."""
-        members = self._everywhere(read_model(path), path, samples, finished.latency)
+    def finish_others(self, path: Path, samples: SampleSets) -> dict[str, Answered]:
+        """Find out what an exported model is on each member that does not lead, by its name."""
+        return {name: other.finished(path, samples) for name, other in self._others.items()}
+
+    def finish(self, finished: Finished, path: Path, samples: SampleSets, others: Mapping[str, Answered]) -> Finished:
+        """Return what is told of an exported model, with what it is on each member; ``others`` are known."""
+        members = self._everywhere(read_model(path), samples, finished.latency, others)
         latencies = _latencies(members)
         losses = [each.accuracy_loss for each in members if each.accuracy_loss is not None]
         return replace(
@@ -181,23 +185,28 @@ class Fleet:
 
     def reference(self, point: ReferencePoint, model: ov.Model, samples: SampleSets) -> ReferencePoint:
         """Return what another tool's model is, with what it is on each member."""
-        members = self._everywhere(model, self._draft.of(model), samples, point.latency)
+        others = self.finish_others(self._draft.of(model), samples)
+        members = self._everywhere(model, samples, point.latency, others)
         latency = self._combined(_latencies(members))
         return replace(point, latency=latency, holdout=_worst_holdout(members), members=members)
 
-    def hold(self, request: GateRequest, tonight: Tonight) -> Iterator[Check]:
-        """Yield the checks against the baseline on the members that do not lead."""
-        option = request.baseline.content.option
-        if operations_difference(option, tonight.base):
-            return  # the checks of the member that leads tell of it
-        try:
-            rebuilt = tonight.build(option)
-        except QuantizeZooError:  # so do they of this
-            return
-        path = self._draft.of(rebuilt)
-        for name, other in self._others.items():
-            bench = replace(self._work.bench, device=other.device, isa=other.isa)
-            yield from hold_on_member(bench, request, path, name)
+    @property
+    def precisions(self) -> tuple[tuple[DeviceSpec, str], ...]:
+        """The members that are here, each with the floating point precision that FP32 runs in there."""
+        found = {row.name: row.precision for row in self.members}
+        return tuple((each, found[each.label]) for each in self._spec.members if each.label in self._shares)
+
+    @property
+    def integers_problem(self) -> str:
+        """Why compressed weights that are integers must not be run on a member; empty where they can be on all."""
+        problems = {self._lead: integer_weights_problem(self._work.bench.device)}
+        problems |= {name: other.integers_problem for name, other in self._others.items()}
+        return next((f"on {name}: {problem}" for name, problem in problems.items() if problem), "")
+
+    @property
+    def benches(self) -> tuple[Bench, ...]:
+        """What compares models on each member, that of the one that leads first."""
+        return (self._work.bench, *(other.bench for other in self._others.values()))
 
     def _open(self, member: DeviceSpec, isa: str) -> FleetMember:
         """Make a member ready, if it is here."""
@@ -233,11 +242,11 @@ class Fleet:
         return {name: latency for name, latency in found.items() if latency is not None}
 
     def _everywhere(
-        self, model: ov.Model, path: Path, samples: SampleSets, on_lead: PairedLatency | None
+        self, model: ov.Model, samples: SampleSets, on_lead: PairedLatency | None, others: Mapping[str, Answered]
     ) -> tuple[Elsewhere, ...]:
         """Return what FP32 and a model are on each member, in the fleet's order."""
         return tuple(
-            self._on_lead(model, samples, on_lead) if name == self._lead else self._others[name].finished(path, samples)
+            self._on_lead(model, samples, on_lead) if name == self._lead else others[name].figures
             for name in self._shares
         )
 

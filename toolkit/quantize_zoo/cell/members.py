@@ -5,86 +5,34 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, score_there
+from quantize_zoo.cell.values import Answered
 from quantize_zoo.config import DeviceSpec
+from quantize_zoo.errors import CellError
+from quantize_zoo.gate.bench import Bench
 from quantize_zoo.scoring import (
     PairedLatency,
     RuntimeProcess,
     Side,
     accuracy_properties,
+    integer_weights_problem,
     latency_properties,
     measure_in_process,
     start_runtime,
 )
 from quantize_zoo.search import Scored
-from quantize_zoo.store import Elsewhere
 
 
-@dataclass(frozen=True)
 class OtherMember:
     """Use ``open_member``. Its models are files; data, adapter and metrics are those of ``work``.
 
-    ``accuracy`` is FP32's metric there, ``per_sample`` its values in the order of scoring, if it has such.
-    """
-
-    work: CellCandidates
-    device: DeviceSpec
-    isa: str
-    process: RuntimeProcess
-    accuracy: float
-    per_sample: NDArray[np.float64] | None
-    precision: str
-
-    def passed(self, candidate: Path, *, prune: bool) -> Scored:
-        """Take the search's samples through a candidate; with ``prune`` end when that is hopeless.
-
-        Raises:
-            CellError: it cannot be run there.
-
-        """
-        started = time.perf_counter()
-        self.process.free([self.work.cell.model.model])
-        self.process.load(Side(candidate, self.device.device, accuracy_properties(self.device, self.isa)))
-        seconds = time.perf_counter() - started
-        return self.work.passed_by(self.process, self.accuracy, self.per_sample, seconds, prune=prune)
-
-    def measured(self, reference: Path, candidate: Path, *, final: bool = False) -> PairedLatency:
-        """Measure a candidate against a reference, as that of a trial or as what is reported in the end.
-
-        Raises:
-            CellError: one of them cannot be run there.
-
-        """
-        bench = self.work.bench
-        timed = latency_properties(self.device, bench.benchmark, self.isa)
-        before, after = (Side(path, self.device.device, timed) for path in (reference, candidate))
-        return measure_in_process(self.process, (before, after), bench.timed_samples(), bench.benchmark, final=final)
-
-    def finished(self, model: Path, samples: SampleSets) -> Elsewhere:
-        """Return what FP32 and a finished model are there.
-
-        Raises:
-            CellError: one of them cannot be run there.
-
-        """
-        started = time.perf_counter()
-        self.process.free([self.work.cell.model.model])
-        found = score_there(self.work, self.device, self.isa, self.process, model, samples, final=True)
-        return replace(found, seconds=time.perf_counter() - started)
-
-
-@contextmanager
-def open_member(work: CellCandidates, device: DeviceSpec, isa: str) -> Iterator[OtherMember]:
-    """Start a member's process and score FP32 in it; it ends with the context.
+    A process that crashes, hangs or refuses a candidate costs that candidate: what comes next has a new one.
 
     Args:
         work: the candidates of the member that leads.
@@ -95,11 +43,93 @@ def open_member(work: CellCandidates, device: DeviceSpec, isa: str) -> Iterator[
         CellError: FP32 cannot be run there, or its metric is no number to refer to.
 
     """
-    metric = work.bench.metric
-    with start_runtime(isa=isa) as process:
-        process.load(Side(work.cell.model.model, device.device, accuracy_properties(device, isa)))
-        scored = work.bench.accuracy.score(process, work.order)
-        value = scored.metrics[metric]
-        if value == 0 or not math.isfinite(value):
-            raise errors.fp32_metric_unusable(f"{metric} on {device.label}", value, len(work.order))
-        yield OtherMember(work, device, isa, process, value, scored.per_sample.get(metric), process.precision())
+
+    def __init__(self, work: CellCandidates, device: DeviceSpec, isa: str) -> None:
+        self._work, self._device, self._isa = work, device, isa
+        self._stack = ExitStack()
+        self._process: RuntimeProcess | None = None
+        metric = work.bench.metric
+        with self._running() as process:
+            process.load(Side(work.cell.model.model, device.device, accuracy_properties(device, isa)))
+            scored = work.bench.accuracy.score(process, work.order)
+            self.precision = process.precision()
+        self.accuracy, self.per_sample = scored.metrics[metric], scored.per_sample.get(metric)
+        if self.accuracy == 0 or not math.isfinite(self.accuracy):
+            self.close()
+            raise errors.fp32_metric_unusable(f"{metric} on {device.label}", self.accuracy, len(work.order))
+
+    @property
+    def bench(self) -> Bench:
+        """What compares models there."""
+        return replace(self._work.bench, device=self._device, isa=self._isa, member=self._device.label)
+
+    @property
+    def integers_problem(self) -> str:
+        """Why compressed weights that are integers must not be run there; empty where they can be."""
+        return integer_weights_problem(self._device, self._isa)
+
+    def passed(self, candidate: Path, *, prune: bool) -> Scored:
+        """Take the search's samples through a candidate; with ``prune`` end when that is hopeless.
+
+        Raises:
+            CellError: it cannot be run there.
+
+        """
+        started = time.perf_counter()
+        with self._running() as process:
+            process.free([self._work.cell.model.model])
+            process.load(Side(candidate, self._device.device, accuracy_properties(self._device, self._isa)))
+            seconds = time.perf_counter() - started
+            return self._work.passed_by(process, self.accuracy, self.per_sample, seconds, prune=prune)
+
+    def measured(self, reference: Path, candidate: Path, *, final: bool = False) -> PairedLatency:
+        """Measure a candidate against a reference, as that of a trial or as what is reported in the end.
+
+        Raises:
+            CellError: one of them cannot be run there.
+
+        """
+        bench = self._work.bench
+        timed = latency_properties(self._device, bench.benchmark, self._isa)
+        sides = Side(reference, self._device.device, timed), Side(candidate, self._device.device, timed)
+        with self._running() as process:
+            return measure_in_process(process, sides, bench.timed_samples(), bench.benchmark, final=final)
+
+    def finished(self, model: Path, samples: SampleSets) -> Answered:
+        """Find out what FP32 and a finished model are there.
+
+        Raises:
+            CellError: one of them cannot be run there.
+
+        """
+        started = time.perf_counter()
+        with self._running() as process:
+            process.free([self._work.cell.model.model])
+            found = score_there(self._work, self._device, self._isa, process, model, samples, final=True)
+        return replace(found, figures=replace(found.figures, seconds=time.perf_counter() - started))
+
+    def close(self) -> None:
+        """End its process."""
+        self._process = None
+        self._stack.close()
+
+    @contextmanager
+    def _running(self) -> Iterator[RuntimeProcess]:
+        """Give its process, a new one where the last failed; an error names the member."""
+        try:
+            if self._process is None:
+                self._process = self._stack.enter_context(start_runtime(isa=self._isa))
+            yield self._process
+        except CellError as error:
+            self.close()
+            raise errors.member_failed(self._device.label, error) from error
+
+
+@contextmanager
+def open_member(work: CellCandidates, device: DeviceSpec, isa: str) -> Iterator[OtherMember]:
+    """Make a member ready; its process ends with the context. Arguments and errors are ``OtherMember``'s."""
+    member = OtherMember(work, device, isa)
+    try:
+        yield member
+    finally:
+        member.close()

@@ -50,6 +50,7 @@ from quantize_zoo.scoring import (
     entry_notes,
     find_checker,
     hardware_target,
+    integer_weights_problem,
     mean_estimate,
     open_session,
     playable_environments,
@@ -61,7 +62,7 @@ from quantize_zoo.scoring import (
 )
 from quantize_zoo.scoring.proof import write_proven
 from quantize_zoo.search import Evaluation, Known, Survey, Timed, evaluate
-from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint, lead_of
+from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint
 
 
 class CellSession:
@@ -114,10 +115,11 @@ class CellSession:
         self._fp32_executes = runtime_names(for_latency)
         again = compile_again(for_latency, self._model, self._device, benchmark)
         scored, fp32 = self._score_fp32(self._accuracy, self._split, again)
-        self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
         fleet = self._cell.fleet
         self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder) if fleet else None
+        self._benches = self._fleet.benches if self._fleet else (bench,)
+        self._releases = ReleaseComparison(self._benches)
         members = self._fleet.members if self._fleet else ()
         self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning, members)
         placement = self._pipeline.placement
@@ -204,7 +206,8 @@ class CellSession:
         samples = self._calibration_samples(self._cell.model.compression.tunable.stat_subset_size)
 
         def score(name: str) -> Iterator[ReferencePoint]:
-            for point, model in finishing.score_reference(self._work, name, samples, self._split.holdout):
+            holdout, problem = self._split.holdout, self._integers_problem
+            for point, model in finishing.score_reference(self._work, name, samples, holdout, problem):
                 yield self._fleet.reference(point, model, self._samples) if self._fleet else point
 
         return tuple(point for name in self._cell.references for point in score(name))
@@ -227,7 +230,9 @@ class CellSession:
     def _look_at_device(self, base: ModelOption) -> Executed:
         """Find out what the device executes of a base, and of compressed weights if these are to be searched."""
         bench = self._work.bench
-        look = DeviceLook(self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes)
+        look = DeviceLook(
+            self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes, self._integers_problem
+        )
         executed = look.executed(base)
         if not any("bits" in stage.compression.tunable.tuning_scope for stage in search_stages(self._cell.model)):
             return executed
@@ -267,8 +272,9 @@ class CellSession:
         ``accuracy`` is what its trial found.
         """
         proof = self._write(option, accuracy, path)
-        finished = finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
-        return self._fleet.finish(finished, path, self._samples) if self._fleet else finished
+        others = self._fleet.finish_others(path, self._samples) if self._fleet else {}
+        finished = finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget, others)
+        return self._fleet.finish(finished, path, self._samples, others) if self._fleet else finished
 
     def elsewhere(self, path: Path, seconds: float) -> tuple[Elsewhere, ...]:
         """Score a model that ``finish`` has written in the other environments that this machine can play.
@@ -279,9 +285,9 @@ class CellSession:
             CellError: its network cannot run in another process.
 
         """
-        found = playable_environments(self._device, self._work.precision, self._limit)
-        members = {each.name for each in self._fleet.members} if self._fleet else set()
-        environments = [each for each in found if each.label not in members]
+        members = self._fleet.precisions if self._fleet else ((self._device, self._work.precision),)
+        own, precision = next((each for each in members if each[0].device == "CPU"), members[0])
+        environments = playable_environments(own, precision, self._limit, members=members)
         return tuple(score_elsewhere(self._work, environments, self._limit, path, self._samples, seconds))
 
     def identify(self, option: ModelOption) -> str:
@@ -298,7 +304,7 @@ class CellSession:
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""
-        return compare_files(self._work.bench, request)
+        return compare_files(self._benches, request)
 
     def compare_releases(self, request: ReleasesRequest) -> tuple[Check, ...]:
         """Compare the baseline's models under two OpenVINO releases."""
@@ -306,13 +312,10 @@ class CellSession:
 
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
-        lead = lead_of(self._fleet.members) if self._fleet else ""
+        members = self._fleet.members if self._fleet else ()
         pipeline, source = self._pipeline, self._identity["model content"]
-        tonight = Tonight(self._cell.model.model, source, pipeline.build, pipeline.base, lead)
-        result = hold(self._work.bench, request, tonight)
-        if not self._fleet:
-            return result
-        return replace(result, checks=(*result.checks, *self._fleet.hold(request, tonight)))
+        tonight = Tonight(self._cell.model.model, source, pipeline.build, pipeline.base, members)
+        return hold(self._benches, request, tonight)
 
     def _score_fp32(
         self, accuracy: AccuracySession, split: Split, again: Callable[[], Any]
@@ -329,6 +332,11 @@ class CellSession:
             raise errors.fp32_metric_unusable(config.metric, value, len(split.scoring))
         better = accuracy.higher_is_better(config.metric)
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
+
+    @property
+    def _integers_problem(self) -> str:
+        """Why compressed weights that are integers must not be run; empty where they can be."""
+        return self._fleet.integers_problem if self._fleet else integer_weights_problem(self._device)
 
     @property
     def _samples(self) -> SampleSets:

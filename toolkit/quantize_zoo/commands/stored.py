@@ -172,7 +172,9 @@ def _tell_comparison(found: list[Compared], *, as_json: bool) -> None:
         print(json_text([{"cell": each.cell, "checks": list(map(check_document, each.checks))} for each in found]))
     else:
         rows = [
-            [compared.cell, check.quantity, check.status, check.text] for compared in found for check in compared.checks
+            [compared.cell, check.quantity, check.subject, check.status, check.text]
+            for compared in found
+            for check in compared.checks
         ]
-        show(Listing(["cell", "check", "verdict", "found"], rows, prose=frozenset({"found"})))
+        show(Listing(["cell", "check", "model", "verdict", "found"], rows, prose=frozenset({"found"})))
     raise typer.Exit(1 if "regressed" in statuses else 3 if "failed" in statuses else 0)

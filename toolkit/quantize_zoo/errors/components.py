@@ -65,6 +65,11 @@ def fleet_incomplete(absent: Mapping[str, str]) -> DeviceUnavailableError:
     )
 
 
+def member_failed(name: str, error: CellError) -> CellError:
+    """Something failed on a member of a fleet."""
+    return CellError(f"on {name}: {error.what}", where="fleet", remedy=error.remedy)
+
+
 def no_nncf() -> ConfigurationError:
     """``references: [nncf]`` without NNCF."""
     return ConfigurationError(

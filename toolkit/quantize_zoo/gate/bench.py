@@ -41,7 +41,8 @@ class Bench:
     ``former_dataset`` is what releases up to 0.1.0 called the dataset.
     ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic. ``calibration`` are the
     samples that statistics are collected on, ``holdout`` those that the search never sees. Where all models run in
-    processes of their own, ``isa`` is the instruction set that these are limited to, empty for none.
+    processes of their own, ``isa`` is the instruction set that these are limited to, empty for none. ``member`` is the
+    member of a fleet that it is, empty if that leads.
     """
 
     accuracy: AccuracySession
@@ -56,6 +57,11 @@ class Bench:
     holdout: tuple[int, ...] = ()
     calibration: tuple[int, ...] = ()
     isa: str | None = None
+    member: str = ""
+
+    def subject(self, models: str) -> str:
+        """Return what a check is of, and on which member of a fleet, if that does not lead."""
+        return f"{models} on {self.member}" if self.member else models
 
     @cached_property
     def contents(self) -> Contents:
@@ -101,7 +107,7 @@ class Bench:
             CellError: it cannot be run there.
 
         """
-        with start_runtime(python) as process:
+        with start_runtime(python, isa=self.isa) as process:
             process.load(self.side(model))
             return self.accuracy.answers_of(process.infer(self.accuracy.inputs()), self.metric)
 
@@ -150,7 +156,7 @@ def measure_figures(bench: Bench, path: Path) -> Figures:
     """
     weights = path.with_suffix(".bin")
     side = bench.side(path)
-    with start_runtime() as process:
+    with start_runtime(isa=bench.isa) as process:
         seconds = [process.load(side) for _ in range(_COMPILATIONS)]
         process.feed(bench.timed_samples())
         process.turns((0,), 1)

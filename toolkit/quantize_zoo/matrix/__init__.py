@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
     from quantize_zoo.matrix.pot_search import pot_matrix
     from quantize_zoo.matrix.release_bisection import bisect_releases
-    from quantize_zoo.matrix.resolutions import unresolved
+    from quantize_zoo.matrix.resolutions import places_of, unresolved
     from quantize_zoo.matrix.retention import Pruned, prune
 else:
     from quantize_zoo.exports import exports_of
@@ -70,6 +70,7 @@ __all__ = [
     "overrun",
     "pairs_of_files",
     "pairs_of_runs",
+    "places_of",
     "plan_night",
     "planned_cell",
     "pot_matrix",

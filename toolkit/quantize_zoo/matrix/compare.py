@@ -106,7 +106,7 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
         for cell in candidate.cells
         if cell.final and cell.name in before
         for planned in expand(matrix)
-        if cell.model == planned.model.name and is_on(cell.device, planned.device.label)
+        if cell.model == planned.model.name and is_on(cell.device, planned.target.label)
     ]
     if not pairs:
         raise errors.nothing_in_common(baseline.id, candidate.id)
@@ -120,7 +120,7 @@ def compare_pairs(
 
     Logs, and pictures of samples whose answer changed, go into the folder; ``models`` has canonical FP32 models.
     """
-    level = check_level(gate, len(pairs), checks_a_cell(gate, OF_A_PAIR))
+    level = check_level(gate, sum(pair.cell.places for pair in pairs), checks_a_cell(gate, OF_A_PAIR))
     for pair in pairs:
         terms = Terms(gate, level, folder)
         request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), terms, python)

@@ -19,11 +19,12 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from quantize_zoo import errors
@@ -61,7 +62,7 @@ def run_in(
     observer: RunObserver,
     command: str,
     seed: int,
-    beside: Collection[str] = (),
+    beside: Mapping[str, int] = MappingProxyType({}),
 ) -> RunRecord:
     """Run all cells of a matrix in a new folder of the reports; return what the store has of the run.
 
@@ -76,7 +77,8 @@ def run_in(
         observer: who is told.
         command: by which the run is repeated.
         seed: of the searches.
-        beside: names of cells that other runs of the same night have, with which this one shares its level.
+        beside: cells that other runs of the same night have, with which this one shares its level: by their names, in
+            how many places each is compared with its baseline.
 
     Raises:
         QuantizeZooError: the matrix cannot be expanded, or nothing can be stored.
@@ -101,7 +103,18 @@ def run_in(
         models, baselines, stop = models_folder(reports), baselines_folder(reports), threading.Event()
         _run_cells(
             Night(
-                run_id, matrix, cells, seed, folder, models, baselines, engine, store, observer, stop, frozenset(beside)
+                run_id,
+                matrix,
+                cells,
+                seed,
+                folder,
+                models,
+                baselines,
+                engine,
+                store,
+                observer,
+                stop,
+                beside,
             )
         )
         status = "finished"

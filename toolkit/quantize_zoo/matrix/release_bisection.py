@@ -54,7 +54,8 @@ def bisect_releases(
     if interpreters.index_problem:
         tell(f"only releases at hand are looked at: {interpreters.index_problem}")
     steps = tuple(Step(str(release)) for release in releases)
-    baselines, terms = baselines_folder(reports), Terms(matrix.gate, releases_level(matrix.gate), folder.absolute())
+    level = releases_level(matrix.gate, cell.places)
+    baselines, terms = baselines_folder(reports), Terms(matrix.gate, level, folder.absolute())
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     log = folder / "logs" / f"{cell.key.slug}.log"
     with engine.start(fetch(cell, models_folder(reports), log), log) as process:

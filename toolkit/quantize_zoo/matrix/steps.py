@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
-from quantize_zoo.config import CompressionParams, OptimizerParams, Stage, search_stages
+from quantize_zoo.config import CompressionParams, OptimizerParams, Stage, devices_of, search_stages
 from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
@@ -354,7 +354,8 @@ def hold(choice: Choice | None, desk: Desk) -> Choice | None:
 def elsewhere(choice: Choice | None, desk: Desk) -> None:
     """Score the best model in other environments, for as long as ten trials took; its failure takes nothing away."""
     night = desk.night
-    if choice is None or not night.matrix.portability or desk.cell.device.device != "CPU":
+    of_a_cpu = any(each.device == "CPU" for each in devices_of(desk.cell.target))
+    if choice is None or not night.matrix.portability or not of_a_cpu:
         return
     try:
         found = desk.work.elsewhere(night.folder / _best_model(desk.cell), _TRIALS_WORTH * choice.seconds)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
-    from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
+    from quantize_zoo.scoring.answers import Answers, answers_name, read_answers, read_contents, write_answers
     from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, install_overlay
     from quantize_zoo.scoring.checker_config import (
         checker_entry,
@@ -113,6 +113,7 @@ __all__ = [
     "Watch",
     "Where",
     "accuracy_properties",
+    "answers_name",
     "available_devices",
     "available_instruction_sets",
     "checker_entry",

@@ -86,10 +86,10 @@ class RuntimeProcess:
         """Return the floating point precision that a model runs in, as OpenVINO's hints spell it."""
         return precision_name(str(self._call("precision", slot=slot)["precision"]))
 
-    def feed(self, samples: Samples, slot: int = 0) -> None:
-        """Set the inputs for ``turns``."""
+    def feed(self, samples: Samples, slot: int = 0, at_once: int = 0) -> None:
+        """Set the inputs for ``turns``, which infer one after another, or so many ``at_once``."""
         with _stored(samples) as path:
-            self._call("feed", slot=slot, inputs=path)
+            self._call("feed", slot=slot, inputs=path, at_once=at_once)
 
     def turns(self, slots: Sequence[int], count: int) -> NDArray[np.float64]:
         """Return the seconds of ``count`` turns (count, slots): of inferring all inputs, after an untimed time."""
