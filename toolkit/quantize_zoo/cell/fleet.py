@@ -17,6 +17,7 @@ from pathlib import Path
 import openvino as ov
 
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
+from quantize_zoo.cell.cell import CPU
 from quantize_zoo.cell.elsewhere import SampleSets, compared
 from quantize_zoo.cell.members import OtherMember, open_member
 from quantize_zoo.cell.values import Answered, Finished
@@ -93,7 +94,7 @@ class Fleet:
         self._others: dict[str, OtherMember] = {}
         self._draft = _Draft(folder)
         self._fp32 = work.cell.model.model
-        rows = [self._open(member, member.isa or limit) for member in spec.members]
+        rows = [self._open(member, limit) for member in spec.members]
         whole = sum(spec.shares[row.name] for row in rows if not row.unavailable)
         self.members = tuple(
             replace(row, share=0.0 if row.unavailable else spec.shares[row.name] / whole) for row in rows
@@ -109,6 +110,8 @@ class Fleet:
         for each in self.members:
             if each.unavailable:
                 yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
+            elif each.scored_on:
+                yield f"member {each.name} is not here: accuracy scored on {each.scored_on}, latency not measured"
             elif each.played:
                 yield f"member {each.name} is played: this machine is held to its instruction set"
 
@@ -193,8 +196,8 @@ class Fleet:
     @property
     def precisions(self) -> tuple[tuple[DeviceSpec, str], ...]:
         """The members that are here, each with the floating point precision that FP32 runs in there."""
-        found = {row.name: row.precision for row in self.members}
-        return tuple((each, found[each.label]) for each in self._spec.members if each.label in self._shares)
+        found = {row.name: row.precision for row in self.members if not row.unavailable and not row.scored_on}
+        return tuple((each, found[each.label]) for each in self._spec.members if each.label in found)
 
     @property
     def integers_problem(self) -> str:
@@ -208,20 +211,26 @@ class Fleet:
         """What compares models on each member, that of the one that leads first."""
         return (self._work.bench, *(other.bench for other in self._others.values()))
 
-    def _open(self, member: DeviceSpec, isa: str) -> FleetMember:
+    def _open(self, member: DeviceSpec, limit: str) -> FleetMember:
         """Make a member ready, if it is here."""
         work, name = self._work, member.label
         played = member.isa is not None and [member.isa] != available_instruction_sets()[-1:]
         if name == self._lead:
             fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
-            return FleetMember(name, 0.0, fp32, work.precision, played)
+            on_cpu = CPU.label if work.cell.scored_on_cpu else ""
+            return FleetMember(name, 0.0, fp32, work.precision, played and not on_cpu, scored_on=on_cpu)
+        device, isa, is_here = member, member.isa or limit, True
         try:
             require_device(member)
         except DeviceUnavailableError as error:
-            return FleetMember(name, 0.0, unavailable=error.what)
-        other = self._stack.enter_context(open_member(work, member, isa))
+            if not work.cell.absent_on_cpu:
+                return FleetMember(name, 0.0, unavailable=error.what)
+            device, isa, is_here = CPU, limit, False
+        other = self._stack.enter_context(open_member(work, name, device, isa, timed=is_here))
         self._others[name] = other
-        return FleetMember(name, 0.0, mean_estimate(other.accuracy, other.per_sample), other.precision, played)
+        fp32 = mean_estimate(other.accuracy, other.per_sample)
+        scored_on = "" if is_here else device.label
+        return FleetMember(name, 0.0, fp32, other.precision, played and is_here, scored_on=scored_on)
 
     def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Scored:
         if name == self._lead:
@@ -235,7 +244,7 @@ class Fleet:
         return MemberScore(name, found.accuracy, lost, found.hopeless)
 
     def _on_all(
-        self, on_lead: PairedLatency | None, measure: Callable[[OtherMember], PairedLatency]
+        self, on_lead: PairedLatency | None, measure: Callable[[OtherMember], PairedLatency | None]
     ) -> dict[str, PairedLatency]:
         """Return what is measured on each member, in the fleet's order."""
         found = {name: on_lead if name == self._lead else measure(self._others[name]) for name in self._shares}

@@ -66,7 +66,11 @@ def _space_text(stages: Sequence[Stage], compatibility: str | None) -> str:
 def _device_text(cell: Cell, members: Sequence[FleetMember]) -> str:
     if cell.fleet is None:
         return cell.device.label + (" scored on CPU" if cell.scored_on_cpu else "")
-    here = ", ".join(f"{each.name} {each.share:.6g}" for each in members if not each.unavailable)
+    here = ", ".join(
+        f"{each.name}{f' scored on {each.scored_on}' if each.scored_on else ''} {each.share:.6g}"
+        for each in members
+        if not each.unavailable
+    )
     slower = ", slower members allowed" if cell.fleet.allow_slower else ""
     return f"{cell.fleet.label} ({here}{slower})"
 

@@ -11,7 +11,16 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.cell.room import require_room
-from quantize_zoo.config import DeviceSpec, ModelConfig, hardware_path, load_hardware, search_stages
+from quantize_zoo.config import (
+    DeviceSpec,
+    FleetSpec,
+    MatrixConfig,
+    ModelConfig,
+    hardware_path,
+    load_hardware,
+    search_stages,
+)
+from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.graph import make_canonical, read_model, require_memory, require_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
@@ -24,6 +33,7 @@ from quantize_zoo.scoring import (
     entry_notes,
     evaluator_problem,
     faults_of,
+    fed_with_answers,
     find_checker,
     hardware_target,
     open_session,
@@ -101,6 +111,20 @@ def inspect_model(
         with tempfile.TemporaryDirectory(prefix="quantize-zoo-") as folder:
             refusals += _faults(config, devices, where, Path(folder), scored, dataset, notes)
     return Inspection(refusals, unknown_keys, "; ".join(notes))
+
+
+def refuse_fleets(matrix: MatrixConfig) -> Iterator[ConfigurationError]:
+    """Yield what is in the way of a matrix's fleets: models whose network runs in the cell's process alone."""
+    fleets = [(index, each) for index, each in enumerate(matrix.devices) if isinstance(each, FleetSpec)]
+    if not fleets:
+        return
+    source = read_yaml(matrix.source)
+    for model in matrix.models:
+        if fed := fed_with_answers(checker_entry(model)):
+            for index, fleet in fleets:
+                if not fleet.models or model.name in fleet.models:
+                    place = f"{source.where(('devices', index, 'fleet'))}: devices.{index}.fleet"
+                    yield errors.not_for_a_fleet(place, model.name, fleet.fleet, fed)
 
 
 def _faults(

@@ -15,7 +15,6 @@ from quantize_zoo.cell.elsewhere import SampleSets, score_there
 from quantize_zoo.cell.values import Answered
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.errors import CellError
-from quantize_zoo.gate.bench import Bench
 from quantize_zoo.scoring import (
     PairedLatency,
     RuntimeProcess,
@@ -36,16 +35,20 @@ class OtherMember:
 
     Args:
         work: the candidates of the member that leads.
-        device: the member.
+        name: the member's.
+        device: the device that its models run on.
         isa: the instruction set that oneDNN is limited to there, empty for none.
+        timed: whether that is the member's own device, so that latency is measured.
 
     Raises:
         CellError: FP32 cannot be run there, or its metric is no number to refer to.
 
     """
 
-    def __init__(self, work: CellCandidates, device: DeviceSpec, isa: str) -> None:
-        self._work, self._device, self._isa = work, device, isa
+    def __init__(self, work: CellCandidates, name: str, device: DeviceSpec, isa: str, *, timed: bool = True) -> None:
+        bench = replace(work.bench, device=device, isa=isa, member=name)
+        self.bench = replace(bench, measures_latency=timed and bench.measures_latency)
+        self._work, self._device, self._isa = replace(work, bench=self.bench), device, isa
         self._stack = ExitStack()
         self._process: RuntimeProcess | None = None
         metric = work.bench.metric
@@ -56,12 +59,7 @@ class OtherMember:
         self.accuracy, self.per_sample = scored.metrics[metric], scored.per_sample.get(metric)
         if self.accuracy == 0 or not math.isfinite(self.accuracy):
             self.close()
-            raise errors.fp32_metric_unusable(f"{metric} on {device.label}", self.accuracy, len(work.order))
-
-    @property
-    def bench(self) -> Bench:
-        """What compares models there."""
-        return replace(self._work.bench, device=self._device, isa=self._isa, member=self._device.label)
+            raise errors.fp32_metric_unusable(f"{metric} on {name}", self.accuracy, len(work.order))
 
     @property
     def integers_problem(self) -> str:
@@ -82,14 +80,18 @@ class OtherMember:
             seconds = time.perf_counter() - started
             return self._work.passed_by(process, self.accuracy, self.per_sample, seconds, prune=prune)
 
-    def measured(self, reference: Path, candidate: Path, *, final: bool = False) -> PairedLatency:
+    def measured(self, reference: Path, candidate: Path, *, final: bool = False) -> PairedLatency | None:
         """Measure a candidate against a reference, as that of a trial or as what is reported in the end.
+
+        None without the member's device.
 
         Raises:
             CellError: one of them cannot be run there.
 
         """
-        bench = self._work.bench
+        bench = self.bench
+        if not bench.measures_latency:
+            return None
         timed = latency_properties(self._device, bench.benchmark, self._isa)
         sides = Side(reference, self._device.device, timed), Side(candidate, self._device.device, timed)
         with self._running() as process:
@@ -122,13 +124,15 @@ class OtherMember:
             yield self._process
         except CellError as error:
             self.close()
-            raise errors.member_failed(self._device.label, error) from error
+            raise errors.member_failed(self.bench.member, error) from error
 
 
 @contextmanager
-def open_member(work: CellCandidates, device: DeviceSpec, isa: str) -> Iterator[OtherMember]:
+def open_member(
+    work: CellCandidates, name: str, device: DeviceSpec, isa: str, *, timed: bool = True
+) -> Iterator[OtherMember]:
     """Make a member ready; its process ends with the context. Arguments and errors are ``OtherMember``'s."""
-    member = OtherMember(work, device, isa)
+    member = OtherMember(work, name, device, isa, timed=timed)
     try:
         yield member
     finally:

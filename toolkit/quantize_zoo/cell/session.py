@@ -286,8 +286,8 @@ class CellSession:
 
         """
         members = self._fleet.precisions if self._fleet else ((self._device, self._work.precision),)
-        own, precision = next((each for each in members if each[0].device == "CPU"), members[0])
-        environments = playable_environments(own, precision, self._limit, members=members)
+        cpus = [each for each in members if each[0].device == "CPU"]
+        environments = playable_environments(*cpus[0], self._limit, members=cpus) if cpus else ()
         return tuple(score_elsewhere(self._work, environments, self._limit, path, self._samples, seconds))
 
     def identify(self, option: ModelOption) -> str:

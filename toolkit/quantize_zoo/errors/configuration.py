@@ -340,6 +340,25 @@ def custom_evaluator(where: str, problem: str) -> ConfigurationError:
     )
 
 
+def fleet_as_device(where: str, name: str) -> ConfigurationError:
+    """A fleet's name where a device of OpenVINO's has to be."""
+    return ConfigurationError(
+        f"{name} is a fleet of this matrix, and no device that another entry can have",
+        where=where,
+        remedy="remove it: a fleet is run where its members are listed; or list the devices that are meant",
+    )
+
+
+def not_for_a_fleet(where: str, model: str, fleet: str, what: str) -> ConfigurationError:
+    """A model of a fleet whose members cannot be processes of their own."""
+    return ConfigurationError(
+        f"{model} cannot be the fleet {fleet!r}'s: {what} feeds the network with what it answered before, and members "
+        "run in processes of their own",
+        where=where,
+        remedy="name the fleet's other models under its 'models', and give this one a cell for each device",
+    )
+
+
 def network_not_named(where: str, files: Mapping[str, object]) -> ConfigurationError:
     """A custom evaluator has several networks, and it is not clear which of them is the model."""
     listed = ", ".join(f"{name} ({file or 'without a file'})" for name, file in files.items()) or "none"

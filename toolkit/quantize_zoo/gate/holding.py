@@ -301,9 +301,10 @@ def _other_environment(before: Reference, fleet: Sequence[FleetMember], member: 
     pairs = [("instruction sets", *(" ".join(each.instruction_sets) for each in (before.environment, now)))]
     if lead_of(before.fleet) == lead_of(fleet):  # the limit is that of the process that leads
         pairs.append(("limit", before.environment.isa_limit, now.isa_limit))
-    there, here = ({each.name: each.precision for each in members} for members in (before.fleet, fleet))
-    if there.get(member) and here.get(member):
-        pairs.append((f"precision of {member}", there[member], here[member]))
+    there, here = ({each.name: each for each in members} for members in (before.fleet, fleet))
+    if member in there and member in here:
+        pairs.append((f"precision of {member}", there[member].precision, here[member].precision))
+        pairs.append((f"device that stands in for {member}", there[member].scored_on, here[member].scored_on))
     for name, first, second in pairs:
         if first != second:
             yield f"{name} {first or 'none'} -> {second or 'none'}"

@@ -205,10 +205,9 @@ def _walk(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
 
 def _stand_ins(cell: Cell, matrix: MatrixConfig) -> list[Cell]:
     """Return as what a cell is run if its device is not there: a fleet with another member leading, or on the CPU."""
-    if cell.fleet is not None:
-        others = () if matrix.on_missing_device == "fail" else cell.fleet.members[1:]
-        return [replace(cell, device=member) for member in others]
-    return [replace(cell, scored_on_cpu=True)] if matrix.on_missing_device == "score_on_cpu" else []
+    others = () if cell.fleet is None or matrix.on_missing_device == "fail" else cell.fleet.members[1:]
+    on_cpu = [replace(cell, scored_on_cpu=True)] if matrix.on_missing_device == "score_on_cpu" else []
+    return [*(replace(cell, device=member) for member in others), *on_cpu]
 
 
 def _walk_any(cells: Sequence[Cell], cell_id: int, log: Path, night: Night) -> None:

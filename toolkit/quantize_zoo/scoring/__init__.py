@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from quantize_zoo.scoring.checker_config import (
         checker_entry,
         entry_notes,
+        fed_with_answers,
         place_in_entry,
         place_in_yaml,
         place_of_model,
@@ -129,6 +130,7 @@ __all__ = [
     "evaluator_problem",
     "executed_operations",
     "faults_of",
+    "fed_with_answers",
     "find_checker",
     "find_overlay",
     "hardware_target",

@@ -31,7 +31,8 @@ class FleetMember:
     """A member of a fleet: FP32's metric there, the precision that it ran in; ``unavailable`` tells why it is not here.
 
     ``share`` is that among the members which are here, and 0 of the others. A member is ``played`` where the machine is
-    held to an instruction set below its own.
+    held to an instruction set below its own. One that is not here is ``scored_on`` another device where the matrix asks
+    for that.
     """
 
     name: str
@@ -40,11 +41,13 @@ class FleetMember:
     precision: str = ""
     played: bool = False
     unavailable: str = ""
+    scored_on: str = ""
 
 
 def lead_of(members: Iterable[FleetMember]) -> str:
-    """Return the member of a fleet that leads: the first that is here."""
-    return next((each.name for each in members if not each.unavailable), "")
+    """Return the member of a fleet that leads: the first that is here, or of which at least an accuracy is known."""
+    known = [each for each in members if not each.unavailable]
+    return next((each.name for each in known if not each.scored_on), known[0].name if known else "")
 
 
 @dataclass(frozen=True)
