@@ -110,7 +110,7 @@ class Fleet:
         for each in self.members:
             if each.unavailable:
                 yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
-            elif each.scored_on:
+            elif each.scored_on and each.name != self._lead:  # of which the cell tells as much
                 yield f"member {each.name} is not here: accuracy scored on {each.scored_on}, latency not measured"
             elif each.played:
                 yield f"member {each.name} is played: this machine is held to its instruction set"

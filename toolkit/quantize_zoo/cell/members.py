@@ -108,7 +108,8 @@ class OtherMember:
         with self._running() as process:
             process.free([self._work.cell.model.model])
             found = score_there(self._work, self._device, self._isa, process, model, samples, final=True)
-        return replace(found, figures=replace(found.figures, seconds=time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        return replace(found, figures=replace(found.figures, environment=self.bench.member, seconds=seconds))
 
     def close(self) -> None:
         """End its process."""

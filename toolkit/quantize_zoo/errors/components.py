@@ -61,7 +61,7 @@ def fleet_incomplete(absent: Mapping[str, str]) -> DeviceUnavailableError:
     told = "; ".join(f"{name} ({why})" for name, why in absent.items())
     return DeviceUnavailableError(
         f"members of the fleet are not here: {told}",
-        remedy="run on a machine that has them, or write on_missing_device: skip to tune for the others",
+        remedy="run on a machine that has them; with on_missing_device: skip it is tuned for those that are here",
     )
 
 

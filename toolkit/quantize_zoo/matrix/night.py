@@ -210,13 +210,21 @@ def _stand_ins(cell: Cell, matrix: MatrixConfig) -> list[Cell]:
     return [*(replace(cell, device=member) for member in others), *on_cpu]
 
 
-def _walk_any(cells: Sequence[Cell], cell_id: int, log: Path, night: Night) -> None:
+def _walk_any(
+    cells: Sequence[Cell], cell_id: int, log: Path, night: Night, absent: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Walk with the first of the cells whose device is here; ``absent`` tells why those before are not."""
+    cell, *others = cells
     try:
-        _walk_on(cells[0], cell_id, log, night)
-    except DeviceUnavailableError:
-        if len(cells) == 1:
+        _walk_on(cell, cell_id, log, night)
+    except DeviceUnavailableError as error:
+        absent = {**absent, cell.device.label: error.what}
+        if others:
+            _walk_any(others, cell_id, log, night, absent)
+        elif len(absent) > 1:
+            raise errors.fleet_incomplete(absent) from error
+        else:
             raise
-        _walk_any(cells[1:], cell_id, log, night)
 
 
 def _walk_on(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
