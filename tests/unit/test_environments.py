@@ -19,6 +19,7 @@ from quantize_zoo.scoring import (
     latency_properties,
     measure_in_process,
     playable_environments,
+    precision_note,
     start_runtime,
 )
 from quantize_zoo.store import Elsewhere, Holdout
@@ -127,6 +128,12 @@ def test_latency_in_a_process_is_that_of_several_compilations_in_turns(file):
     assert found.ratio.low < 1.5
     assert found.ratio.high > 0.67
     assert found.reference_us.value > 0
+
+
+def test_a_precision_that_a_machine_does_not_have_is_told():
+    f16 = DeviceSpec(device="CPU", inference_precision="f16")
+    assert precision_note(f16, "bf16") == "CPU[f16] runs in bf16: this machine has no f16"
+    assert [precision_note(*each) for each in ((f16, "f16"), (f16, "unknown"), (CPU, "bf16"))] == ["", "", ""]
 
 
 def test_throughput_in_a_process_is_that_of_several_inferences_at_once(file):

@@ -25,7 +25,7 @@ from quantize_zoo.cell.room import batched_inputs, require_room
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.surveying import survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
-from quantize_zoo.config import hardware_path, load_hardware, search_stages
+from quantize_zoo.config import DeviceSpec, hardware_path, load_hardware, search_stages
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bench import Bench
@@ -54,6 +54,7 @@ from quantize_zoo.scoring import (
     mean_estimate,
     open_session,
     playable_environments,
+    precision_note,
     require_device,
     resolution_note,
     runtime_names,
@@ -285,8 +286,7 @@ class CellSession:
             CellError: its network cannot run in another process.
 
         """
-        members = self._fleet.precisions if self._fleet else ((self._device, self._work.precision),)
-        cpus = [each for each in members if each[0].device == "CPU"]
+        cpus = [each for each in self._precisions if each[0].device == "CPU"]
         environments = playable_environments(*cpus[0], self._limit, members=cpus) if cpus else ()
         return tuple(score_elsewhere(self._work, environments, self._limit, path, self._samples, seconds))
 
@@ -334,6 +334,11 @@ class CellSession:
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
     @property
+    def _precisions(self) -> tuple[tuple[DeviceSpec, str], ...]:
+        """The devices that models run on, each with the floating point precision that FP32 runs in there."""
+        return self._fleet.precisions if self._fleet else ((self._device, self._work.precision),)
+
+    @property
     def _integers_problem(self) -> str:
         """Why compressed weights that are integers must not be run; empty where they can be."""
         return self._fleet.integers_problem if self._fleet else integer_weights_problem(self._device)
@@ -368,6 +373,7 @@ class CellSession:
             yield f"latency is that of {len(timed)} samples: {_shapes_text(self._work.bench.timed_inputs())}"
         if self._fleet:
             yield from self._fleet.notes()
+        yield from filter(None, (precision_note(*each) for each in self._precisions))
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
         for name in self._untaken:

@@ -352,7 +352,7 @@ def fleet_as_device(where: str, name: str) -> ConfigurationError:
 def not_for_a_fleet(where: str, model: str, fleet: str, what: str) -> ConfigurationError:
     """A model of a fleet whose members cannot be processes of their own."""
     return ConfigurationError(
-        f"{model} cannot be the fleet {fleet!r}'s: {what} feeds the network with what it answered before, and members "
+        f"{model} cannot be of the fleet {fleet!r}: {what} feeds the network with what it answered before, and members "
         "run in processes of their own",
         where=where,
         remedy="name the fleet's other models under its 'models', and give this one a cell for each device",

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         require_device,
     )
     from quantize_zoo.scoring.environment import Environment, describe_environment
-    from quantize_zoo.scoring.environments import playable_environments
+    from quantize_zoo.scoring.environments import playable_environments, precision_note
     from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
     from quantize_zoo.scoring.executed import (
         Conversion,
@@ -155,6 +155,7 @@ __all__ = [
     "place_in_yaml",
     "place_of_model",
     "playable_environments",
+    "precision_note",
     "profile_layers",
     "profile_rounds",
     "read_answers",

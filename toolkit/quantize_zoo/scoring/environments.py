@@ -48,6 +48,14 @@ def playable_environments(
     return tuple(each for each in found if (each.isa or best, each.inference_precision) not in here)
 
 
+def precision_note(device: DeviceSpec, precision: str) -> str:
+    """Tell where a device runs in another floating point precision than it was asked for; empty where it does not."""
+    asked = device.inference_precision
+    if asked is None or precision in (asked, "unknown"):
+        return ""
+    return f"{device.label} runs in {precision}: this machine has no {asked}"
+
+
 def _within(limit: str, sets: Sequence[InstructionSet]) -> list[InstructionSet]:
     ranks: dict[str, int] = {name: rank for rank, name in enumerate(_RANKS)}
     highest = ranks.get(limit, len(_RANKS))
