@@ -16,6 +16,7 @@ from quantize_zoo.cell.values import Answered
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.errors import CellError
 from quantize_zoo.scoring import (
+    ANSWER_SECONDS,
     PairedLatency,
     RuntimeProcess,
     Side,
@@ -26,6 +27,9 @@ from quantize_zoo.scoring import (
     start_runtime,
 )
 from quantize_zoo.search import Scored
+
+# How long a command may take, by what all of FP32's took: less than the cell waits (``engines/patience.py``).
+_LEAST_SECONDS, _TIMES, _OF_THE_CELLS = 100.0, 10.0, 0.8
 
 
 class OtherMember:
@@ -51,14 +55,18 @@ class OtherMember:
         self._work, self._device, self._isa = replace(work, bench=self.bench), device, isa
         self._stack = ExitStack()
         self._process: RuntimeProcess | None = None
-        metric = work.bench.metric
+        self._limit = ANSWER_SECONDS
+        metric, started = work.bench.metric, time.perf_counter()
         with self._running() as process:
             process.load(Side(work.cell.model.model, device.device, accuracy_properties(device, isa)))
             scored = work.bench.accuracy.score(process, work.order)
             self.precision = process.precision()
+        # The cell, for which one waits 20 times as long as its longest call, must not be ended before its member is.
+        patience = max(_LEAST_SECONDS, _TIMES * (time.perf_counter() - started))
+        self._limit = min(ANSWER_SECONDS, patience, _OF_THE_CELLS * work.cell.hang_seconds)
+        self.close()
         self.accuracy, self.per_sample = scored.metrics[metric], scored.per_sample.get(metric)
         if self.accuracy == 0 or not math.isfinite(self.accuracy):
-            self.close()
             raise errors.fp32_metric_unusable(f"{metric} on {name}", self.accuracy, len(work.order))
 
     @property
@@ -121,7 +129,7 @@ class OtherMember:
         """Give its process, a new one where the last failed; an error names the member."""
         try:
             if self._process is None:
-                self._process = self._stack.enter_context(start_runtime(isa=self._isa))
+                self._process = self._stack.enter_context(start_runtime(limit=self._limit, isa=self._isa))
             yield self._process
         except CellError as error:
             self.close()

@@ -373,6 +373,9 @@ class CellSession:
             yield f"latency is that of {len(timed)} samples: {_shapes_text(self._work.bench.timed_inputs())}"
         if self._fleet:
             yield from self._fleet.notes()
+            config = self._cell.model
+            if config.metric in {given.name for given in config.optimizer.params.metrics}:
+                yield f"FP32's {config.metric} is the given one on {self._device.label}; on other members it is scored"
         yield from filter(None, (precision_note(*each) for each in self._precisions))
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"

@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
     from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
     from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
-    from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
+    from quantize_zoo.scoring.runtimes import ANSWER_SECONDS, RuntimeProcess, Side, start_runtime
     from quantize_zoo.scoring.session import open_session
     from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 else:
@@ -86,6 +86,7 @@ else:
     __getattr__ = exports_of(__name__)
 
 __all__ = [
+    "ANSWER_SECONDS",
     "CLOCK_US",
     "AccuracyResult",
     "AccuracySession",
