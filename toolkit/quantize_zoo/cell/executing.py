@@ -19,6 +19,7 @@ from quantize_zoo.scoring import (
     ExecutedCompression,
     compile_for_latency,
     executed_operations,
+    integer_weights_problem,
     read_executed,
     request_with,
 )
@@ -34,7 +35,7 @@ class DeviceLook:
         device: where they are to run.
         benchmark: how latency is measured.
         before: the names of what FP32 executes.
-        integers_problem: why compressed weights that are integers must not be run; empty where they can be.
+        integers_problem: why compressed weights that are integers must not be run elsewhere, on a fleet's members.
 
     """
 
@@ -67,8 +68,9 @@ class DeviceLook:
     def _way(
         self, base: ModelOption, way: WeightCompression, names: list[str], sample: Mapping[str, NDArray[Any]]
     ) -> ExecutedCompression:
-        if way.mode != "nf4" and self.integers_problem:
-            return ExecutedCompression(way, 0, (), self.integers_problem)
+        problem = self.integers_problem or integer_weights_problem(self.device)
+        if way.mode != "nf4" and problem:
+            return ExecutedCompression(way, 0, (), problem)
         compressed = {
             name: without_quantization(choice, way if name in names else None)
             for name, choice in base.operations.items()
@@ -110,4 +112,4 @@ def executed_notes(executed: Executed, option: ModelOption, device: str) -> Iter
         )
     for each in executed.compressed:
         if each.refused:
-            yield f"{device} does not run weights in {each.way}, which are not offered: {each.refused}"
+            yield f"weights in {each.way} are not offered, since they do not run: {each.refused}"
