@@ -22,9 +22,9 @@ from quantize_zoo.search import Known
 from slowed_runtime import wrapper
 
 MEMBERS = [
+    {"device": "GPU", "share": 0.1},
     {"device": "CPU", "isa": "AVX2", "share": 0.6},
     {"device": "CPU", "isa": "SSE41", "share": 0.3},
-    {"device": "GPU", "share": 0.1},
 ]
 
 

@@ -15,7 +15,7 @@ from quantize_zoo.config import DeviceSpec, FleetSpec, GateConfig, OptimizerPara
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.matrix import expand, places_of, unresolved
 from quantize_zoo.matrix.desk import Night
-from quantize_zoo.matrix.night import _stand_ins
+from quantize_zoo.matrix.stand_ins import as_run_here, stand_ins
 from quantize_zoo.report import render_cell
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.scoring import Answers, Contents, Estimate, answers_name, write_answers
@@ -140,17 +140,26 @@ def test_two_fleets_of_one_name_are_refused(matrix):
 def test_another_member_leads_where_the_first_is_not_here(matrix):
     loaded = matrix({"fleet": "servers", "members": [{"device": "GPU"}, "CPU", {"device": "CPU", "isa": "AVX2"}]})
     (cell,) = expand(loaded)
-    assert [each.device.label for each in _stand_ins(cell, loaded)] == ["CPU", "CPU[AVX2]"]
-    assert {each.key.label for each in _stand_ins(cell, loaded)} == {"net-servers"}
+    assert [each.device.label for each in stand_ins(cell, loaded)] == ["CPU", "CPU[AVX2]"]
+    assert {each.key.label for each in stand_ins(cell, loaded)} == {"net-servers"}
     required = loaded.model_copy(update={"on_missing_device": "fail"})
-    assert _stand_ins(cell, required) == []
-    assert [each.scored_on_cpu for each in _stand_ins(Cell(cell.model, DeviceSpec(device="GPU")), loaded)] == []
+    assert stand_ins(cell, required) == []
+    assert [each.scored_on_cpu for each in stand_ins(Cell(cell.model, DeviceSpec(device="GPU")), loaded)] == []
     on_cpu = loaded.model_copy(update={"on_missing_device": "score_on_cpu"})
     (cell,) = expand(on_cpu)
     assert cell.absent_on_cpu
-    assert [(each.device.label, each.scored_on_cpu) for each in _stand_ins(cell, on_cpu)] == [
+    assert [(each.device.label, each.scored_on_cpu) for each in stand_ins(cell, on_cpu)] == [
         ("CPU", False), ("CPU[AVX2]", False), ("GPU", True),
     ], "the CPU stands in for all of them where none is here"  # fmt: skip
+
+
+def test_commands_run_a_cell_as_what_is_here(matrix):
+    gpu = {"device": "GPU", "share": 0.75}
+    loaded = matrix("GPU", {"fleet": "servers", "members": [gpu, {**AVX2, "isa": "SSE41"}]})
+    assert [as_run_here(cell, loaded).device.label for cell in expand(loaded)] == ["GPU", "CPU[SSE41]"]
+    on_cpu = loaded.model_copy(update={"on_missing_device": "score_on_cpu"})
+    cells = [as_run_here(cell, on_cpu) for cell in expand(on_cpu)]
+    assert [(each.device.label, each.scored_on_cpu) for each in cells] == [("GPU", True), ("CPU[SSE41]", False)]
 
 
 def test_the_member_that_leads_is_here_if_any_is():

@@ -92,7 +92,7 @@ def export(
 ) -> None:
     """Write the best model of a cell, or any trial's, as IR with the configuration that made it."""
     from quantize_zoo.engines import LocalEngine
-    from quantize_zoo.matrix import expand, export_trial
+    from quantize_zoo.matrix import as_run_here, expand, export_trial
 
     record = existing_store(store, reports).load_run(run_id)
     chosen = cell_of(record, cell, "CELL")
@@ -103,7 +103,7 @@ def export(
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
     with writable(output_dir, "--output-dir"):
-        written = export_trial(chosen, number, planned, engine, reports, output_dir)
+        written = export_trial(chosen, number, as_run_here(planned, matrix), engine, reports, output_dir)
     say(f"model: {written}")
 
 

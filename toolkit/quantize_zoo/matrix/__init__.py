@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from quantize_zoo.matrix.release_bisection import bisect_releases
     from quantize_zoo.matrix.resolutions import places_of, unresolved
     from quantize_zoo.matrix.retention import Pruned, prune
+    from quantize_zoo.matrix.stand_ins import as_run_here
 else:
     from quantize_zoo.exports import exports_of
 
@@ -53,6 +54,7 @@ __all__ = [
     "Step",
     "accept",
     "as_baselines",
+    "as_run_here",
     "baseline_of",
     "baseline_rows",
     "baselines_folder",

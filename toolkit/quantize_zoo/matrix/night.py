@@ -21,7 +21,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +39,7 @@ from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
 from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, as_planned, expected_seconds, names_of, plan_night
 from quantize_zoo.matrix.repository import repository_of
+from quantize_zoo.matrix.stand_ins import stand_ins
 from quantize_zoo.store import ErrorRecord, RunPlan, RunRecord, RunStatus, Store
 
 STEPS: tuple[Callable[[Any, Desk], Any], ...] = (
@@ -200,14 +200,7 @@ def run_cell(cell: Cell, position: int, night: Night, left: float | None) -> Non
 def _walk(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
     """Walk the steps, with the first of what the cell may be run as whose device is here."""
     fetched = fetch(cell, night.models, log)
-    _walk_any([fetched, *_stand_ins(fetched, night.matrix)], cell_id, log, night)
-
-
-def _stand_ins(cell: Cell, matrix: MatrixConfig) -> list[Cell]:
-    """Return as what a cell is run if its device is not there: a fleet with another member leading, or on the CPU."""
-    others = () if cell.fleet is None or matrix.on_missing_device == "fail" else cell.fleet.members[1:]
-    on_cpu = [replace(cell, scored_on_cpu=True)] if matrix.on_missing_device == "score_on_cpu" else []
-    return [*(replace(cell, device=member) for member in others), *on_cpu]
+    _walk_any([fetched, *stand_ins(fetched, night.matrix)], cell_id, log, night)
 
 
 def _walk_any(

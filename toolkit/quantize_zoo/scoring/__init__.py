@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         available_instruction_sets,
         hardware_target,
         integer_weights_problem,
+        is_available,
         require_device,
     )
     from quantize_zoo.scoring.environment import Environment, describe_environment
@@ -139,6 +140,7 @@ __all__ = [
     "install_overlay",
     "integer_weights_problem",
     "inverse",
+    "is_available",
     "kind_of_entries",
     "latency_properties",
     "location_estimate",

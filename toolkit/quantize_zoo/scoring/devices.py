@@ -7,6 +7,7 @@ import os
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec, InstructionSet
 from quantize_zoo.config.devices import devices_below
+from quantize_zoo.errors import DeviceUnavailableError
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.environment import ISA_VARIABLE, SETS_OF_F32, cpu_flags
 
@@ -48,6 +49,15 @@ def require_device(spec: DeviceSpec) -> None:
     for name in devices_below(spec.device):
         if name not in available and not any(other.startswith(f"{name}.") for other in available):
             raise errors.device_unavailable(name, available)
+
+
+def is_available(spec: DeviceSpec) -> bool:
+    """Tell whether a device can be used here; see ``require_device``."""
+    try:
+        require_device(spec)
+    except DeviceUnavailableError:
+        return False
+    return True
 
 
 def integer_weights_problem(spec: DeviceSpec, limit: str | None = None) -> str:
