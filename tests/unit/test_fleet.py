@@ -13,7 +13,7 @@ from builders import Scorer, accepted, cell_record, estimate, final, latency, op
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import DeviceSpec, FleetSpec, GateConfig, OptimizerParams, load_matrix
 from quantize_zoo.errors import ConfigurationError
-from quantize_zoo.matrix import expand, places_of, unresolved
+from quantize_zoo.matrix import counted_as, expand, unresolved
 from quantize_zoo.matrix.desk import Night
 from quantize_zoo.matrix.stand_ins import as_run_here, stand_ins
 from quantize_zoo.report import render_cell
@@ -175,12 +175,12 @@ def test_the_member_that_leads_is_here_if_any_is():
 def test_a_fleet_counts_as_many_cells_as_it_has_members(matrix):
     loaded = matrix("CPU", {"fleet": "servers", "members": [CPU, AVX2]})
     cells = tuple(expand(loaded))
-    assert [cell.places for cell in cells] == [1, 2]
-    night = SimpleNamespace(cells=cells[:1], beside={cell.key.label: cell.places for cell in cells})
+    assert [cell.counts_as for cell in cells] == [1, 2]
+    night = SimpleNamespace(cells=cells[:1], beside={cell.key.label: cell.counts_as for cell in cells})
     assert Night.cells_with(night, {"net-CPU", "net-servers"}) == 3
     assert Night.cells_with(night, {"net-servers"}) == 2
     pairs = [SimpleNamespace(cell=cell, baseline=Path("a"), candidate=Path("b")) for cell in cells]
-    assert sum(pair.cell.places for pair in pairs) == 3
+    assert sum(pair.cell.counts_as for pair in pairs) == 3
 
 
 def test_the_member_whose_samples_show_the_least_is_told(tmp_path):
@@ -189,7 +189,7 @@ def test_the_member_whose_samples_show_the_least_is_told(tmp_path):
     (line,) = unresolved([kept], tmp_path, GateConfig(), 0.01)
     assert "40 samples show losses of" in line
     assert "and more on GPU.0, the margin is 0.5 %" in line
-    assert places_of(kept) == 2
+    assert counted_as(kept) == 2
 
 
 def test_answers_of_a_former_release_are_those_of_the_member_that_leads(tmp_path):

@@ -45,8 +45,8 @@ class Cell:
         return self.fleet or self.device
 
     @property
-    def places(self) -> int:
-        """In how many places it is compared with its baseline: as many as its fleet has members, or one."""
+    def counts_as(self) -> int:
+        """As how many cells it counts in a night's level: a fleet as its members, each of which is compared."""
         return len(self.fleet.members) if self.fleet else 1
 
     @property

@@ -87,6 +87,6 @@ class ReleaseComparison:
         return self._answers[key]
 
 
-def releases_level(gate: GateConfig, places: int) -> float:
-    """Return the level of one check: those of a cell, which is compared in so many places, share the night's."""
-    return check_level(gate, places, len(_CHECKS))
+def releases_level(gate: GateConfig, cells: int) -> float:
+    """Return the level of one check: those of a cell, which counts as so many, share the night's."""
+    return check_level(gate, cells, len(_CHECKS))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
     from quantize_zoo.matrix.pot_search import pot_matrix
     from quantize_zoo.matrix.release_bisection import bisect_releases
-    from quantize_zoo.matrix.resolutions import places_of, unresolved
+    from quantize_zoo.matrix.resolutions import counted_as, unresolved
     from quantize_zoo.matrix.retention import Pruned, prune
     from quantize_zoo.matrix.stand_ins import as_run_here
 else:
@@ -62,6 +62,7 @@ __all__ = [
     "bisect_releases",
     "compare_pairs",
     "copy_model",
+    "counted_as",
     "expand",
     "expected_seconds",
     "export_baselines",
@@ -72,7 +73,6 @@ __all__ = [
     "overrun",
     "pairs_of_files",
     "pairs_of_runs",
-    "places_of",
     "plan_night",
     "planned_cell",
     "pot_matrix",

@@ -121,7 +121,7 @@ def compare_pairs(
 
     Logs, and pictures of samples whose answer changed, go into the folder; ``models`` has canonical FP32 models.
     """
-    level = check_level(gate, sum(pair.cell.places for pair in pairs), checks_a_cell(gate, OF_A_PAIR))
+    level = check_level(gate, sum(pair.cell.counts_as for pair in pairs), checks_a_cell(gate, OF_A_PAIR))
     for pair in pairs:
         terms = Terms(gate, level, folder)
         request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), terms, python)

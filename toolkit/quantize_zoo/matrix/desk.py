@@ -21,7 +21,7 @@ class Night:
 
     ``models`` is the folder with canonical FP32 models, ``baselines`` that with the models of baselines; ``stop`` is
     set when the run is to end before its cells do. ``beside`` names cells that other runs of the same night have, each
-    with its places.
+    with as how many it counts.
     """
 
     run_id: str
@@ -42,7 +42,7 @@ class Night:
 
         A fleet counts as many as it has members.
         """
-        checked = {**self.beside, **{cell.key.label: cell.places for cell in self.cells}}
+        checked = {**self.beside, **{cell.key.label: cell.counts_as for cell in self.cells}}
         return sum(count for name, count in checked.items() if name in baselines)
 
 

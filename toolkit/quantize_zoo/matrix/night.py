@@ -77,8 +77,8 @@ def run_in(
         observer: who is told.
         command: by which the run is repeated.
         seed: of the searches.
-        beside: cells that other runs of the same night have, with which this one shares its level: by their names, in
-            how many places each is compared with its baseline.
+        beside: cells that other runs of the same night have, with which this one shares its level: by their names, as
+            how many each counts.
 
     Raises:
         QuantizeZooError: the matrix cannot be expanded, or nothing can be stored.

@@ -55,7 +55,7 @@ def bisect_releases(
     if interpreters.index_problem:
         tell(f"only releases at hand are looked at: {interpreters.index_problem}")
     steps = tuple(Step(str(release)) for release in releases)
-    level = releases_level(matrix.gate, cell.places)
+    level = releases_level(matrix.gate, cell.counts_as)
     baselines, terms = baselines_folder(reports), Terms(matrix.gate, level, folder.absolute())
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     log = folder / "logs" / f"{cell.key.slug}.log"

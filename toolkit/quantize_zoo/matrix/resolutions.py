@@ -32,8 +32,8 @@ def unresolved(accepted: Sequence[Baseline], reports: Path, gate: GateConfig, le
         )
 
 
-def places_of(baseline: Baseline) -> int:
-    """Return in how many places a cell is compared with its baseline: as many as its fleet has members, or one."""
+def counted_as(baseline: Baseline) -> int:
+    """Return as how many cells that of a baseline counts in a night's level: a fleet as its members."""
     return max(1, len(baseline.reference.fleet))
 
 

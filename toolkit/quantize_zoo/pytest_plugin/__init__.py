@@ -107,7 +107,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Remember which cells are run, since they share the level of a night."""
     calls = (getattr(item, "callspec", None) for item in session.items)
     cells = (call.params[_FIXTURE] for call in calls if call is not None and _FIXTURE in call.params)
-    session.config.stash[_BESIDE] = {cell.key.label: cell.places for cell in cells}
+    session.config.stash[_BESIDE] = {cell.key.label: cell.counts_as for cell in cells}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
