@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from quantize_zoo.scoring.environment import Environment, describe_environment
     from quantize_zoo.scoring.environments import playable_environments
-    from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
+    from quantize_zoo.scoring.estimate import inverse, location_estimate, mean_estimate, paired_loss
     from quantize_zoo.scoring.executed import (
         Conversion,
         Executed,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         read_executed,
         runtime_names,
     )
+    from quantize_zoo.scoring.figure import Estimate
     from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
     from quantize_zoo.scoring.inputs import InputBudget
     from quantize_zoo.scoring.latency import (

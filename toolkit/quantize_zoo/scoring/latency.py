@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams
 from quantize_zoo.scoring.compilation import request_with
-from quantize_zoo.scoring.estimate import Estimate, exponential, two_stage_estimate
+from quantize_zoo.scoring.estimate import exponential, two_stage_estimate
+from quantize_zoo.scoring.figure import Estimate
 from quantize_zoo.scoring.runtimes import RuntimeProcess, Side
 
 TARGET_HALF_WIDTH = 0.02
