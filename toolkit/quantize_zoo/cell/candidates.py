@@ -162,11 +162,11 @@ class CellCandidates:
         bench, model = self.bench, candidate.model
         compiled, candidate.compiled = candidate.compiled, None
         if compiled is None or not serves_latency(bench.device):
-            compiled = compile_for_latency(model, bench.device, bench.benchmark)
-            again = compile_again(compiled, model, bench.device, bench.benchmark)
+            compiled, made = compile_for_latency(model, bench.device, bench.benchmark), compile_again
         else:
-            again = compile_from_accuracy(compiled, model, bench.device, bench.benchmark)
+            made = compile_from_accuracy
         execution = describe_execution(compiled)
+        again = made(compiled, model, bench.device, bench.benchmark, execution)
         compiled_at = time.perf_counter()
         latency = None
         if bench.measures_latency:

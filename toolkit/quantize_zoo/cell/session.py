@@ -112,7 +112,8 @@ class CellSession:
         bench = self._bench(dataset, former)
         for_latency = compile_for_latency(self._model, self._device, benchmark)
         self._fp32_executes = runtime_names(for_latency)
-        again = compile_again(for_latency, self._model, self._device, benchmark)
+        execution = describe_execution(for_latency)
+        again = compile_again(for_latency, self._model, self._device, benchmark, execution)
         scored, fp32 = self._score_fp32(self._accuracy, self._split, again)
         self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
@@ -128,7 +129,7 @@ class CellSession:
             metric=config.metric,
             accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
             metrics=dict(scored.metrics),
-            execution=describe_execution(for_latency),
+            execution=execution,
             environment=describe_environment(),
             checker=f"{self._checker.version}, {self._checker.origin}",
             samples=len(self._split.tuning),

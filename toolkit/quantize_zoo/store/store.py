@@ -61,7 +61,7 @@ class Store:
     What it guarantees:
 
     - Every method is one transaction: a process that is killed at any moment leaves what its finished calls stored, and
-      nothing in halves. What a method stored is on disk when it returns.
+      nothing in halves. So does a power failure, which on SQLite may take calls since the last end of a cell or run.
     - Several processes may use a store at once, and several threads a ``Store``; who writes waits for the others.
     - What is finished stays finished: ``end_cell`` takes neither status nor best model from a cell that is ``done``.
     - A run is ``running`` only while its process lives. Opening a store marks runs whose process is certainly gone, and
@@ -185,7 +185,7 @@ class Store:
             cell.calibration_seconds, cell.sensitivity_id = seconds, content_id(session, finite(sensitivity))
 
     def add_trial(self, cell_id: int, trial: Trial) -> None:
-        """Keep a finished trial; it is on disk when this returns."""
+        """Keep a finished trial."""
         with self._write() as session:
             content = values.plain_trial(trial, self._base(session, cell_id, trial))
             session.add(TrialRow(cell_id=cell_id, number=trial.number, trial=content))
