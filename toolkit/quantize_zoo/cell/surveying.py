@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +21,7 @@ from quantize_zoo.search import Frontier, OperationSurvey, Survey, speedup
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 6  # each of which compiles all models anew
 _SECONDS = 10.0  # that rounds may take
 _SECONDS_A_ROUND = 0.25  # of inferences
+_SURELY_FASTER = 1.05  # a speedup by which it is clear that quantizing pays; trials tell the rest
 
 
 def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, bench: Bench, evaluated: int) -> Survey:
@@ -60,7 +60,7 @@ def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, bench: Bench, 
         replace(_surveyed(name, before[name], each, changes.get(name)), saved_bytes=smaller.get(name, 0))
         for name, each in zip(names, times.T, strict=True)
     )
-    return Survey(operations, _speedup(operations, times), time.perf_counter() - start, option_hash(base), whole)
+    return Survey(operations, _speedup(before, times), time.perf_counter() - start, option_hash(base), whole)
 
 
 def _profiled(
@@ -73,21 +73,27 @@ def _profiled(
     models = [fp32, *(pipeline.build(each) for each in (base, *options))]
     regions = owners(fp32, names)
     samples = bench.timed_samples()
-    rounds: list[list[list[float]]] = []
+    is_even = np.array([name in even for name in names])
+    rounds: list[NDArray[np.float64]] = []
     wanted, since = _MOST_ROUNDS, time.perf_counter()
-    while len(rounds) < wanted:
+    while len(rounds) < wanted and not _is_clear(before, rounds):
         compiled = [compile_for_latency(model, bench.device, bench.benchmark, profiled=True) for model in models]
-        rounds.append(
-            [_by_operation(times, names, regions) for times in times_in_turns(compiled, samples, _SECONDS_A_ROUND)]
-        )
+        turns = times_in_turns(compiled, samples, _SECONDS_A_ROUND)
+        plain, whole, evens, odds = np.array([_by_operation(times, names, regions) for times in turns])
+        # Behind the others, as what is even is behind what is odd.
+        rounds.append(np.stack([plain, whole, np.where(is_even, evens, odds), np.where(is_even, odds, evens)]))
         del compiled
-        gc.collect()
         taken = (time.perf_counter() - since) / len(rounds)
         wanted = int(np.clip(_SECONDS / taken, _FEWEST_ROUNDS, _MOST_ROUNDS))
-    plain, whole, evens, odds = np.array(rounds).transpose(1, 0, 2)
-    is_even = np.array([name in even for name in names])
-    # Behind the others, as what is even is behind what is odd.
-    return np.stack([plain, whole, np.where(is_even, evens, odds), np.where(is_even, odds, evens)], axis=1)
+    return np.array(rounds)
+
+
+def _is_clear(before: Mapping[str, tuple[str, ...]], rounds: Sequence[NDArray[np.float64]]) -> bool:
+    """Tell whether these rounds say enough: quantizing surely pays, or surely does not."""
+    if len(rounds) < _FEWEST_ROUNDS or not all(each[0].any() for each in rounds):
+        return False
+    found = _speedup(before, np.array(rounds))
+    return (found.low or 0.0) > _SURELY_FASTER or (found.high or np.inf) < 1
 
 
 def _surveyed(name: str, before: tuple[str, ...], times: NDArray[np.float64], change: float | None) -> OperationSurvey:
@@ -139,12 +145,12 @@ def _made_for(layer: str, regions: Mapping[str, str]) -> str:
     return regions.get(named, "")
 
 
-def _speedup(operations: tuple[OperationSurvey, ...], times: NDArray[np.float64]) -> Estimate:
+def _speedup(before: Mapping[str, tuple[str, ...]], times: NDArray[np.float64]) -> Estimate:
     """Return what the best choice is predicted to gain, by each round with the choice that the others make."""
     logs = []
     for left_out in range(len(times)):
-        others = _frontier(operations, np.delete(times, left_out, axis=0))
-        held = _frontier(operations, times[[left_out]])
+        others = _frontier(before, np.delete(times, left_out, axis=0))
+        held = _frontier(before, times[[left_out]])
         chosen = others.fastest(np.inf)
         saved = 0.0 if chosen is None else held.saving(chosen)
         logs.append(np.log(speedup(held.fp32_us, saved)))
@@ -161,6 +167,6 @@ def _located(values: NDArray[np.float64], unit: str) -> Estimate:
     return replace(found, low=found.value - half, high=found.value + half)
 
 
-def _frontier(operations: tuple[OperationSurvey, ...], times: NDArray[np.float64]) -> Frontier:
-    pairs = zip(operations, times.T, strict=True)
-    return Frontier([_surveyed(each.name, each.before, own, each.change) for each, own in pairs])
+def _frontier(before: Mapping[str, tuple[str, ...]], times: NDArray[np.float64]) -> Frontier:
+    pairs = zip(before.items(), times.T, strict=True)
+    return Frontier([_surveyed(name, sources, own, None) for (name, sources), own in pairs])
