@@ -4,9 +4,9 @@
 
 All models of a network are made of the same calibration samples, and scored on the samples of the search and on the
 holdout. Time is that of the process on its core, of one thread, in turns with FP32, each round compiled anew: others on
-the machine hardly move it. The mixtures are the best trials of searches over bits and layers with
-targets of accuracy and size. Prints a Markdown table, which models no other one beats in accuracy, size and time at once, and
-how many choices are not searched since the device does not execute them as such.
+the machine hardly move it. The mixtures are the best trials of searches over bits and layers with targets of accuracy
+and size. Prints a Markdown table, which models no other one beats in accuracy, size and time at once, and how many
+choices are not searched since the device does not execute them as such.
 """
 
 import sys
