@@ -143,7 +143,10 @@ def searched(session, prepared, config):
         whole = choices(derive_space(prepared.placement, prepared.base, compression))
         print(f"choices{' with a size target' if for_size else ''}: {choices(space)} of {whole}", file=sys.stderr)
     recorder = TrialRecorder(params, prepared.reference.accuracy.value)
-    plan = StagePlan(0, paying.base, space, TRIALS, prepared.reference.operation_types, calibration.errors)
+    plan = StagePlan(
+        0, paying.base, space, TRIALS, prepared.reference.operation_types, calibration.errors,
+        survey=session.survey(paying.base),
+    )  # fmt: skip
     for trial in run_stage(plan, recorder, 0, Alone(OnItsCore(session._work))):
         print(trial.number, trial.score, trial.failure, file=sys.stderr)
     return best_trial(recorder.trials, params).option
