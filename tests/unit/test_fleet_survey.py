@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from builders import Alone, cell_record, compression, latency, measurement, option, pipeline, reference, trial
-from quantize_zoo.cell.surveying import Profiled, survey_fleet
+from quantize_zoo.cell.surveying import Place, survey_fleet
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError
+from quantize_zoo.quantization.output_changes import infer_here
 from quantize_zoo.report import make_run_report, render_cell
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import (
@@ -271,7 +272,7 @@ def surveyed(*places):
 
 def test_members_are_profiled_one_after_another():
     log = []
-    places = [Profiled(played(slow, log=log, name=name), name, 0.5) for name, slow in (("a", 1.0), ("b", 3.0))]
+    places = [Place(played(slow, log=log, name=name), infer_here, name, 0.5) for name, slow in (("a", 1.0), ("b", 3.0))]
     found = surveyed(*places)
     assert log == sorted(log)
     assert set(log) == {"a", "b"}
@@ -283,13 +284,30 @@ def test_members_are_profiled_one_after_another():
 
 
 def test_a_member_that_cannot_be_profiled_counts_as_a_device_that_tells_no_times(capsys):
-    found = surveyed(Profiled(played(), "a", 0.5), Profiled(played(failing=True), "b", 0.3), Profiled(None, "c", 0.2))
+    found = surveyed(
+        Place(played(), infer_here, "a", 0.5), Place(played(failing=True), None, "b", 0.3), Place(None, None, "c", 0.2)
+    )
     assert found.speedup is None
     assert [each.speedup is None for each in found.members] == [False, True, True]
     for silent in found.members[1:]:
         assert {(each.fp32_us, each.int8_us) for each in silent.operations} == {(1.0, 0.0)}
-    assert "operations are not profiled on b: there: no profile" in capsys.readouterr().out
+    assert "operations are not surveyed on b: there: no profile" in capsys.readouterr().out
     assert [each.saved_us.value > 0 for each in found.operations] == [True] * 3
+
+
+def test_an_operation_changes_as_much_as_on_the_member_where_it_changes_most():
+    """The second member computes sums that overflow: what the third operation passes on is doubled."""
+
+    def overflowing(model, samples):
+        for sample, outputs in zip(samples, infer_here(model, samples), strict=True):
+            yield [each * (2 if sample["quantize_zoo_switches"][2] else 1) for each in outputs]
+
+    alone = surveyed(Place(played(), infer_here, "a", 0.5), Place(played(), None, "b", 0.5))
+    found = surveyed(Place(played(), infer_here, "a", 0.5), Place(played(), overflowing, "b", 0.5))
+    before, changes = ([each.change for each in survey.operations] for survey in (alone, found))
+    assert changes[:2] == pytest.approx(before[:2])
+    assert changes[2] == pytest.approx(1.0, rel=0.1)
+    assert before[2] < 0.1
 
 
 # --- what is told of it

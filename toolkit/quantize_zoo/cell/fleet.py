@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, compared
 from quantize_zoo.cell.members import OtherMember, open_member
-from quantize_zoo.cell.surveying import Profiled, profiled_here, survey_fleet
+from quantize_zoo.cell.surveying import Place, place_here, survey_fleet
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.config import DeviceSpec, FleetSpec
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
@@ -94,6 +94,7 @@ class Fleet:
         self._work = work
         self._stack = ExitStack()
         self._lead = work.cell.device.label
+        self._lead_isa = work.cell.device.isa or limit
         self._others: dict[str, OtherMember] = {}
         self._draft = _Draft(folder)
         self._fp32 = work.cell.model.model
@@ -169,9 +170,14 @@ class Fleet:
         """
         work, allow_slower = self._work, self._spec.allow_slower
         places = []
+        asked = {self._lead_isa}  # what members of one instruction set compute in floating point is the same
         for name, share in self._shares.items():
-            here = profiled_here(work.bench) if name == self._lead else Profiled(self._others[name].rounds)
-            places.append(replace(here, name=name, share=share))
+            if name == self._lead:
+                places.append(replace(place_here(work.bench), name=name, share=share))
+                continue
+            other = self._others[name]
+            places.append(Place(other.rounds, None if other.isa in asked else other.infer, name, share))
+            asked.add(other.isa)
         return survey_fleet(work.pipeline, work.fp32.model, base, places, evaluated, allow_slower=allow_slower)
 
     def compare(self, first: ov.Model, second: ov.Model, on_lead: PairedLatency | None) -> PairedLatency:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -20,6 +21,8 @@ from quantize_zoo.cell.elsewhere import SampleSets, score_there
 from quantize_zoo.cell.surveying import SECONDS_A_ROUND
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.graph import save_model
+from quantize_zoo.quantization import Samples
+from quantize_zoo.quantization.output_changes import AT_F32
 from quantize_zoo.scoring import (
     PairedLatency,
     RuntimeProcess,
@@ -85,14 +88,32 @@ class OtherMember:
         bench = self.work.bench
         samples = bench.timed_samples()
         timed = {**latency_properties(self.device, bench.benchmark, self.isa), "PERF_COUNT": True}
+        with self._files(models) as paths:
+            places = [(self.process, Side(path, self.device.device, timed), slot) for slot, path in enumerate(paths)]
+            while True:
+                yield profile_in_turns(places, samples[len(samples) // 2 :][:1], SECONDS_A_ROUND)
+
+    def infer(self, model: ov.Model, samples: Samples) -> Iterator[list[NDArray[Any]]]:
+        """Yield the outputs of a model for each sample, at f32 on the CPU there.
+
+        Raises:
+            CellError: it cannot be run there.
+
+        """
+        with self._files([model]) as (path,):
+            self.process.load(Side(path, "CPU", AT_F32))
+            for outputs in self.process.infer(samples):
+                yield list(outputs.values())
+
+    @contextmanager
+    def _files(self, models: Sequence[ov.Model]) -> Iterator[list[Path]]:
+        """Write models for the process, which forgets them in the end."""
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(folder, f"{number}.xml") for number in range(len(models))]
             for model, path in zip(models, paths, strict=True):
                 save_model(model, path)
-            places = [(self.process, Side(path, self.device.device, timed), slot) for slot, path in enumerate(paths)]
             try:
-                while True:
-                    yield profile_in_turns(places, samples[len(samples) // 2 :][:1], SECONDS_A_ROUND)
+                yield paths
             finally:
                 self.process.free([self.work.cell.model.model])
 

@@ -16,6 +16,7 @@ from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import layers_before, owners, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline, option_hash, without_quantization
+from quantize_zoo.quantization.output_changes import Infer, infer_here
 from quantize_zoo.scoring import Estimate, Times, compile_for_latency, owner_of, times_in_turns
 from quantize_zoo.scoring.estimate import CONFIDENCE, exponential, location_estimate
 from quantize_zoo.search import Frontier, MemberSurvey, OperationSurvey, Survey, of_all
@@ -30,19 +31,20 @@ Rounds = Callable[[Sequence[ov.Model]], Iterator[Sequence[Times]]]
 
 
 @dataclass(frozen=True)
-class Profiled:
-    """A place where operations are profiled, ``rounds`` None where the device is not here.
+class Place:
+    """Where operations are surveyed: a cell's device, or a member of a fleet, by its name and share.
 
-    Of a fleet each member is one, by its name and share.
+    ``rounds`` is None where the device is not here, ``infer`` where others compute the same in floating point.
     """
 
     rounds: Rounds | None
+    infer: Infer | None = infer_here
     name: str = ""
     share: float = 1.0
 
 
-def profiled_here(bench: Bench) -> Profiled:
-    """Return the bench's device as a place of this process."""
+def place_here(bench: Bench) -> Place:
+    """Return the bench's device, in this process."""
 
     def rounds(models: Sequence[ov.Model]) -> Iterator[Sequence[Times]]:
         samples = bench.timed_samples()
@@ -53,10 +55,10 @@ def profiled_here(bench: Bench) -> Profiled:
             gc.collect()
             yield times
 
-    return Profiled(rounds if bench.measures_latency else None)
+    return Place(rounds if bench.measures_latency else None)
 
 
-def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, place: Profiled, evaluated: int) -> Survey:
+def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, place: Place, evaluated: int) -> Survey:
     """Find out what quantizing each operation as the base does saves and changes.
 
     Four models take turns, each compiled several times: FP32, the base, and the base with every other operation in
@@ -66,7 +68,7 @@ def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, place: Profile
         pipeline: what builds options' models.
         fp32: the model that they are built of.
         base: everything quantized.
-        place: where operations are profiled.
+        place: where operations are surveyed.
         evaluated: how many samples a trial is scored on.
 
     Raises:
@@ -74,9 +76,10 @@ def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, place: Profile
 
     """
     start = time.perf_counter()
-    operations = _Operations(pipeline, fp32, base, evaluated)
+    operations = _Operations(pipeline, fp32, base)
+    changes = operations.changes(place, evaluated)
     times = operations.profiled(place)
-    told = operations.surveyed(times)
+    told = operations.surveyed(times, changes)
     speedup = None if times is None else _speedup([MemberSurvey(place.name, 1.0, told, None)], [times])
     return Survey(told, speedup, time.perf_counter() - start, option_hash(base), weights_bytes(fp32))
 
@@ -85,15 +88,16 @@ def survey_fleet(
     pipeline: Pipeline,
     fp32: ov.Model,
     base: ModelOption,
-    places: Sequence[Profiled],
+    places: Sequence[Place],
     evaluated: int,
     *,
     allow_slower: bool,
 ) -> Survey:
-    """Find out the same of a fleet: on one member after another what operations save, once what they change.
+    """Find out the same of a fleet, on one member after another.
 
-    What they change is computed at f32 wherever that is done, and differs little between instruction sets. A member
-    whose operations cannot be profiled counts as a device that tells no times.
+    An operation changes as much as it does where it changes most: sums of INT8 products overflow where the instruction
+    set has no VNNI. A member where that cannot be found out counts as a device that tells no times, and its changes are
+    those of the others.
 
     Args:
         pipeline: what builds options' models.
@@ -108,17 +112,15 @@ def survey_fleet(
 
     """
     start = time.perf_counter()
-    operations = _Operations(pipeline, fp32, base, evaluated)
-    times: list[NDArray[np.float64] | None] = []
+    operations = _Operations(pipeline, fp32, base)
+    found = [operations.told_by(place, evaluated) for place in places]
+    changes: dict[str, float] = {}
+    for name, change in (item for each, _ in found for item in each.items()):
+        changes[name] = max(change, changes.get(name, 0.0))
+    times = [each for _, each in found]
     members = []
-    for place in places:
-        try:
-            times.append(operations.profiled(place))
-        except (QuantizeZooError, RuntimeError) as error:  # of graphs or plugins that are not made for it
-            print(f"operations are not profiled on {place.name}: {error}")  # to the cell's log
-            times.append(None)
-        told, known = operations.surveyed(times[-1]), times[-1]
-        alone = MemberSurvey(place.name, 1.0, told, None)
+    for place, known in zip(places, times, strict=True):
+        alone = MemberSurvey(place.name, 1.0, operations.surveyed(known, changes), None)
         members.append(replace(alone, share=place.share, speedup=None if known is None else _speedup([alone], [known])))
     known_times = [each for each in times if each is not None]
     everywhere = len(known_times) == len(members)
@@ -135,13 +137,13 @@ def survey_fleet(
 
 
 class _Operations:
-    """What is to be found out of the operations that a base quantizes, and what they change."""
+    """The operations that a base quantizes, and the models that tell of them."""
 
-    def __init__(self, pipeline: Pipeline, fp32: ov.Model, base: ModelOption, evaluated: int) -> None:
+    def __init__(self, pipeline: Pipeline, fp32: ov.Model, base: ModelOption) -> None:
+        self._pipeline, self._base = pipeline, base
         quantized = [name for name, choice in base.operations.items() if choice.quantize]
         self._before = layers_before(fp32, quantized)  # in graph order; operations of bodies are not among them
         self._names = list(self._before)
-        self._changes = pipeline.output_changes(base, evaluated)
         self._smaller = pipeline.saved_bytes(base)
         self._even = _even(self._names, self._before)
         odd = [name for name in self._names if name not in self._even]
@@ -149,7 +151,19 @@ class _Operations:
         self._models = [fp32, *(pipeline.build(each) for each in options)]
         self._regions = owners(fp32, self._names)
 
-    def profiled(self, place: Profiled) -> NDArray[np.float64] | None:
+    def told_by(self, place: Place, evaluated: int) -> tuple[dict[str, float], NDArray[np.float64] | None]:
+        """Return changes and times of a place; none where they cannot be found out, which goes to the cell's log."""
+        try:
+            return self.changes(place, evaluated), self.profiled(place)
+        except (QuantizeZooError, RuntimeError) as error:  # of graphs or plugins that are not made for it
+            print(f"operations are not surveyed on {place.name}: {error}")
+            return {}, None
+
+    def changes(self, place: Place, evaluated: int) -> dict[str, float]:
+        """Return what each changes of the output; see ``Pipeline.output_changes``."""
+        return {} if place.infer is None else self._pipeline.output_changes(self._base, evaluated, place.infer)
+
+    def profiled(self, place: Place) -> NDArray[np.float64] | None:
         """Return the microseconds of each operation's region (rounds, times of ``_surveyed``, operations).
 
         None where they are not told.
@@ -171,26 +185,22 @@ class _Operations:
         # Behind the others, as what is even is behind what is odd.
         return np.stack([plain, whole, np.where(is_even, evens, odds), np.where(is_even, odds, evens)], axis=1)
 
-    def surveyed(self, times: NDArray[np.float64] | None) -> tuple[OperationSurvey, ...]:
+    def surveyed(self, times: NDArray[np.float64] | None, changes: Mapping[str, float]) -> tuple[OperationSurvey, ...]:
         """Return what is known of each with such times; without any all operations count the same."""
-        if times is None:
-            return tuple(
-                OperationSurvey(
-                    name, self._before[name], 1.0, 0.0, _ALIKE, 0.0, 0.0, self._changes.get(name),
-                    self._smaller.get(name, 0),
-                )
-                for name in self._names
-            )  # fmt: skip
+        rows = [None] * len(self._names) if times is None else times.T
         return tuple(
             replace(
-                _surveyed(name, self._before[name], each, self._changes.get(name)),
+                OperationSurvey(name, self._before[name], 1.0, 0.0, _ALIKE, 0.0, 0.0, None)
+                if row is None
+                else _surveyed(name, self._before[name], row),
+                change=changes.get(name),
                 saved_bytes=self._smaller.get(name, 0),
             )
-            for name, each in zip(self._names, times.T, strict=True)
+            for name, row in zip(self._names, rows, strict=True)
         )
 
 
-def _surveyed(name: str, before: tuple[str, ...], times: NDArray[np.float64], change: float | None) -> OperationSurvey:
+def _surveyed(name: str, before: tuple[str, ...], times: NDArray[np.float64]) -> OperationSurvey:
     """Return what is known of an operation (times, rounds): in FP32, quantized, and either of them behind the other."""
     fp32, int8, entering, leaving = times
     return OperationSurvey(
@@ -201,7 +211,7 @@ def _surveyed(name: str, before: tuple[str, ...], times: NDArray[np.float64], ch
         _located(fp32 - int8, "us"),
         float(np.median(entering - int8)) if before else 0.0,
         float(np.median(leaving - fp32)) if before else 0.0,
-        change,
+        None,
     )
 
 
@@ -273,6 +283,6 @@ def _frontier(members: Sequence[MemberSurvey], times: Sequence[NDArray[np.float6
     found = []
     for member, rounds in zip(members, times, strict=True):
         pairs = zip(member.operations, rounds.T, strict=True)
-        told = tuple(_surveyed(each.name, each.before, own, each.change) for each, own in pairs)
+        told = tuple(_surveyed(each.name, each.before, own) for each, own in pairs)
         found.append(replace(member, operations=told))
     return Frontier(of_all(found), members=found, allow_slower=allow_slower)
