@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from builders import Alone, cell_record, compression, latency, measurement, option, pipeline, reference, trial
+from kill_store import start_cell, start_run
 from quantize_zoo.cell.surveying import Place, survey_fleet
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError
@@ -29,6 +30,7 @@ from quantize_zoo.search import (
     run_stage,
 )
 from quantize_zoo.search.walk import FrontierWalk
+from quantize_zoo.store import Store
 from unit.test_frontier import chain
 from unit.test_gate_and_report import run_record
 from unit.test_search import drained, layers, plan
@@ -308,6 +310,15 @@ def test_an_operation_changes_as_much_as_on_the_member_where_it_changes_most():
     assert changes[:2] == pytest.approx(before[:2])
     assert changes[2] == pytest.approx(1.0, rel=0.1)
     assert before[2] < 0.1
+
+
+def test_a_search_that_goes_on_finds_the_members_in_the_store(tmp_path):
+    survey = fleet_of(*(member(name, 0.5, chain(4, entering=lambda _: 1.5)) for name in "ab"), allow_slower=True)
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    start_run(store)
+    cell = start_cell(store)
+    store.set_reference(cell, reference(survey=survey))
+    assert store.survey(cell) == survey
 
 
 # --- what is told of it
