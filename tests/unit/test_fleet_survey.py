@@ -1,5 +1,6 @@
 """What is known of a fleet before its first trial: the members' savings together, and what none of them may lose."""
 
+import functools
 from dataclasses import replace
 from itertools import product
 
@@ -267,8 +268,13 @@ def played(slow=1.0, failing=False, log=None, name=""):
     return rounds
 
 
+@functools.cache
+def convolutions():
+    return pipeline(wide(), SAMPLES, compression())
+
+
 def surveyed(*places):
-    pipe = pipeline(wide(), SAMPLES, compression())
+    pipe = convolutions()
     return survey_fleet(pipe, pipe._model, pipe.base, places, 100, allow_slower=False)
 
 
