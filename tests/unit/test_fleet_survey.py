@@ -14,6 +14,7 @@ from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError
 from quantize_zoo.quantization.output_changes import infer_here
 from quantize_zoo.report import make_run_report, render_cell
+from quantize_zoo.report.json_document import json_value
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import (
     Built,
@@ -330,7 +331,7 @@ def test_a_search_that_goes_on_finds_the_members_in_the_store(tmp_path):
 # --- what is told of it
 
 
-def test_the_page_shows_the_survey_of_a_fleet_with_its_members():
+def test_page_and_json_show_the_survey_of_a_fleet_with_its_members():
     told_of = Estimate(1.9, 1.8, 2.0, "x", 6)
     members = [replace(member(name, 0.5, chain(4)), speedup=told_of if name == "a" else None) for name in "ab"]
     survey = replace(fleet_of(*members), seconds=3.0)
@@ -341,6 +342,15 @@ def test_the_page_shows_the_survey_of_a_fleet_with_its_members():
     assert "a 1.90 [1.80, 2.00]" in section
     assert "b tells no times" in section
     assert report.cells[0].predictions.trials[0].predicted_speedup is None
+    told_in_json = json_value(report)["cells"][0]
+    document, names = told_in_json["reference"]["survey"], told_in_json["operations"]["name"]
+    assert [names[each] for each in document["operation"]] == ["op0", "op1", "op2", "op3"]
+    assert document["fp32_us"] == pytest.approx([20.0] * 4)
+    assert document["output_change"] == pytest.approx([1e-4] * 4)
+    assert [(each["name"], each["speedup"] and each["speedup"]["value"]) for each in document["members"]] == [
+        ("a", 1.9),
+        ("b", None),
+    ]
     known = replace(survey, speedup=told_of)
     report = make_run_report(run_record(replace(cell, reference=reference(survey=known))))
     assert report.cells[0].predictions.trials[0].predicted_speedup == pytest.approx(80 / 60)
