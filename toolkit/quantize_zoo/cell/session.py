@@ -23,7 +23,7 @@ from quantize_zoo.cell.fleet import Fleet
 from quantize_zoo.cell.identity import former_identity, search_identity
 from quantize_zoo.cell.room import batched_inputs, require_room
 from quantize_zoo.cell.statistics import StatisticsCache
-from quantize_zoo.cell.surveying import survey
+from quantize_zoo.cell.surveying import place_here, survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
 from quantize_zoo.config import hardware_path, load_hardware, search_stages
 from quantize_zoo.errors import QuantizeZooError
@@ -239,7 +239,9 @@ class CellSession:
         evaluated = len(self._split.scoring)
         try:
             with self._quiet():
-                return survey(self._pipeline, self._model, base, self._work.bench, evaluated)
+                if self._fleet:
+                    return self._fleet.survey(base, evaluated)
+                return survey(self._pipeline, self._model, base, place_here(self._work.bench), evaluated)
         except (QuantizeZooError, RuntimeError) as error:  # of graphs that are not made for it; the search goes without
             print(f"operations are not surveyed: {error}")  # to the cell's log
             return None

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from quantize_zoo.scoring.releases import Interpreters, Release, this_release
     from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
     from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
-    from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
+    from quantize_zoo.scoring.rounds import measure_rounds, profile_in_turns, profile_rounds
     from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
     from quantize_zoo.scoring.session import open_session
     from quantize_zoo.scoring.split import Split, split_samples, split_sequences
@@ -153,6 +153,7 @@ __all__ = [
     "place_in_yaml",
     "place_of_model",
     "playable_environments",
+    "profile_in_turns",
     "profile_layers",
     "profile_rounds",
     "read_answers",
