@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from matrices import session_of
-from quantize_zoo.cell import Cell
+from quantize_zoo.cell import Cell, surveying
 from quantize_zoo.config import FleetSpec, GateConfig, load_matrix
 from quantize_zoo.errors import CellError
 from quantize_zoo.gate.bisection import CheckName
@@ -51,7 +51,10 @@ def test_a_fleet_goes_through_the_nights_with_one_model(small, quantize_zoo):
     assert np.log(final["latency"]["speedup"]["value"]) == pytest.approx(
         np.average(logs, weights=[2, 1]), rel=1e-4, abs=1e-5
     )
-    assert "Members of the fleet" in small.cell_page()
+    page = small.cell_page()
+    assert "Members of the fleet" in page
+    assert "On the members: CPU[AVX2]" in page, "what operations save was found out on each of them"
+    assert [each["trial"] for each in cell["predictions"]["trials"]][:1] == [0]
 
     assert quantize_zoo("baseline", "accept", *reports)[0] == 0
     status, out, err = quantize_zoo("run", small.path, *reports, "--trials-load-method", "eval", "--json")
@@ -87,6 +90,21 @@ def base_and_session(shared_small):
     prepared = session.prepare()
     session.calibrate(prepared.base)
     return prepared.base, session
+
+
+def test_a_fleet_is_surveyed_on_each_of_its_members(base_and_session, monkeypatch):
+    """Tests are held to AVX2, so is who leads; the CPU that stands in for the GPU is not asked."""
+    base, session = base_and_session
+    monkeypatch.setattr(surveying, "_SECONDS", 0.0)  # as few rounds as can be
+    found = session.survey(base)
+    assert [(each.name, each.share) for each in found.members] == [
+        (name, pytest.approx(1 / 2)) for name in ("CPU", "CPU[SSE41]")
+    ]
+    assert all(each.speedup is not None for each in found.members), "both tell times"
+    assert found.speedup.low <= found.speedup.value <= found.speedup.high
+    first, second = ([operation.fp32_us for operation in each.operations] for each in found.members)
+    assert sum(second) > sum(first), "SSE computes four numbers at once, AVX2 eight"
+    session.evaluate(base, Known(), prune=False)  # the members' processes go on
 
 
 def test_a_member_that_is_not_here_is_scored_on_the_cpu_and_not_measured(base_and_session):
@@ -168,4 +186,7 @@ def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(base_and_ses
     whole = session.evaluate(base, Known(members=order), prune=False, measure=False).scored
     assert [each.name for each in whole.members] == list(order)
     assert not whole.hopeless
+    worst = max(each.accuracy_loss for each in whole.members)
+    assert whole.accuracy_loss.value == pytest.approx(worst)
+    assert whole.accuracy_loss.low < worst < whole.accuracy_loss.high
     assert whole.members[0].accuracy_loss == pytest.approx(whole.members[1].accuracy_loss, abs=0.05)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import openvino as ov
+from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, score_there
+from quantize_zoo.cell.surveying import SECONDS_A_ROUND
 from quantize_zoo.cell.values import Answered
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.errors import CellError
+from quantize_zoo.graph import save_model
+from quantize_zoo.quantization import Samples
+from quantize_zoo.quantization.output_changes import AT_F32
 from quantize_zoo.scoring import (
     ANSWER_SECONDS,
     PairedLatency,
     RuntimeProcess,
     Side,
+    Times,
     accuracy_properties,
     integer_weights_problem,
     latency_properties,
     measure_in_process,
+    profile_in_turns,
     start_runtime,
 )
 from quantize_zoo.search import Scored
@@ -104,6 +115,45 @@ class OtherMember:
         sides = Side(reference, self._device.device, timed), Side(candidate, self._device.device, timed)
         with self._running() as process:
             return measure_in_process(process, sides, bench.timed_samples(), bench.benchmark, final=final)
+
+    def rounds(self, models: Sequence[ov.Model]) -> Iterator[list[Times]]:
+        """Compile models anew and profile them in turns, again and again; yield the times of their layers.
+
+        Raises:
+            CellError: one of them cannot be run there.
+
+        """
+        bench = self.bench
+        samples = bench.timed_samples()
+        timed = {**latency_properties(self._device, bench.benchmark, self._isa), "PERF_COUNT": True}
+        with self._running() as process, self._files(process, models) as paths:
+            places = [(process, Side(path, self._device.device, timed), slot) for slot, path in enumerate(paths)]
+            while True:
+                yield profile_in_turns(places, samples[len(samples) // 2 :][:1], SECONDS_A_ROUND)
+
+    def infer(self, model: ov.Model, samples: Samples) -> Iterator[list[NDArray[Any]]]:
+        """Yield the outputs of a model for each sample, at f32 on the CPU there.
+
+        Raises:
+            CellError: it cannot be run there.
+
+        """
+        with self._running() as process, self._files(process, [model]) as (path,):
+            process.load(Side(path, "CPU", AT_F32))
+            for outputs in process.infer(samples):
+                yield list(outputs.values())
+
+    @contextmanager
+    def _files(self, process: RuntimeProcess, models: Sequence[ov.Model]) -> Iterator[list[Path]]:
+        """Write models for the process, which forgets them in the end."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, f"{number}.xml") for number in range(len(models))]
+            for model, path in zip(models, paths, strict=True):
+                save_model(model, path)
+            try:
+                yield paths
+            finally:
+                process.free([self._work.cell.model.model])
 
     def finished(self, model: Path, samples: SampleSets) -> Answered:
         """Find out what FP32 and a finished model are there.
