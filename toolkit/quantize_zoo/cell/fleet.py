@@ -18,9 +18,10 @@ import openvino as ov
 
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, compared
+from quantize_zoo.cell.executing import weights_problem
 from quantize_zoo.cell.members import OtherMember, open_member
 from quantize_zoo.cell.values import Finished
-from quantize_zoo.config import DeviceSpec, FleetSpec
+from quantize_zoo.config import DeviceSpec, FleetSpec, WeightCompression
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import Check
 from quantize_zoo.gate.holding import GateRequest, Tonight, hold_on_member
@@ -30,6 +31,7 @@ from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
     available_instruction_sets,
+    integer_weights_problem,
     mean_estimate,
     require_device,
 )
@@ -111,6 +113,19 @@ class Fleet:
                 yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
             elif each.played:
                 yield f"member {each.name} is played: this machine is held to its instruction set"
+
+    def refusal(self, way: WeightCompression, candidate: ov.Model) -> str:
+        """Tell which member that does not lead does not run a model with weights compressed in one way, and why."""
+        for name, other in self._others.items():
+            problem = weights_problem(way, other.device, other.isa)
+            if why := problem or other.refusal(self._draft.of(candidate)):
+                return f"{name}: {why}"
+        return ""
+
+    def weights_problem(self) -> str:
+        """Tell which member that does not lead must not run compressed weights that are integers, and why."""
+        found = ((name, integer_weights_problem(each.device, each.isa)) for name, each in self._others.items())
+        return next((f"{name}: {why}" for name, why in found if why), "")
 
     def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
