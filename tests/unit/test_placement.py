@@ -458,3 +458,22 @@ def test_weights_that_are_compressed_are_offered_fewer_bits_alone(stored, offere
     net = model(named(ops.matmul(image, weights, False, True), "scores"), image)
     (scores,) = find_placement(net, load_hardware(hardware_path("CPU-weights")), "net").operations
     assert {each.bits for each in scores.compressed_weights} == offered
+
+
+def ways(node, *parameters):
+    """How many ways to compress its weights an operation, called so, is offered."""
+    net = model(named(node, "called"), *parameters)
+    (found,) = find_placement(net, load_hardware(hardware_path("CPU-weights")), "net").operations
+    return len(found.compressed_weights)
+
+
+def test_compressed_weights_that_the_cpu_reads_as_garbage_are_not_offered():
+    """Compiled for throughput, and NNCF's as well."""
+    image, tokens = parameter((2, 5, 64)), named(ops.parameter([7], np.int64), "tokens")
+    flat = parameter((64, 5), "flat")
+    assert ways(ops.matmul(image, constant(64, 48), False, False), image) > 1
+    assert ways(ops.matmul(image, constant(2, 64, 48), False, False), image) == 0
+    assert ways(ops.matmul(image, constant(1, 64, 48), False, False), image) == 0
+    assert ways(ops.matmul(constant(48, 64), flat, False, False), flat) == 0
+    assert ways(ops.gather(constant(64, 16), tokens, np.int64(0)), tokens) > 1
+    assert ways(ops.gather(constant(16, 64), tokens, np.int64(1)), tokens) == 0

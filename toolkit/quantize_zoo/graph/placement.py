@@ -134,7 +134,7 @@ def _weight_compressions(
     A group that is a whole channel is left out, since there is the same with a scale a channel. So is what would round
     weights that are stored compressed a second time, and not make them smaller.
     """
-    if len(points) != 1:
+    if len(points) != 1 or _is_misread(node, points[0]):
         return ()
     weights = node.input_value(points[0].port)
     shape, stored = list(weights.get_shape()), stored_bits(weights)
@@ -150,6 +150,18 @@ def _weight_compressions(
             or (len(reduced) == 1 and reduced[0] > each.group_size and reduced[0] % each.group_size == 0)
         )
     )
+
+
+def _is_misread(node: Node, point: WeightPoint) -> bool:
+    """Tell whether the CPU plugin computes garbage of an operation's compressed weights, NNCF's too.
+
+    Of weights on the left of a matrix multiplication, and of more dimensions than two, compiled for throughput: other
+    values at each compilation. Of a table that is not looked up along its first axis: scales of rows for columns.
+    """
+    kind, rank = hardware_type(node), len(node.input(point.port).get_partial_shape())
+    if kind == "MatMul":
+        return point.port == 0 or rank > _FEWEST_DIMENSIONS
+    return kind == "Embedding" and point.channel_axes != (0,)
 
 
 def _check_ports(model: ov.Model) -> None:
