@@ -153,10 +153,10 @@ def _weight_compressions(
 
 
 def _is_misread(node: Node, point: WeightPoint) -> bool:
-    """Tell whether the CPU plugin computes garbage of an operation's compressed weights, NNCF's too.
+    """Tell whether the CPU plugin computes garbage of an operation's compressed weights, as NNCF stores them, too.
 
-    Of weights on the left of a matrix multiplication, and of more dimensions than two, compiled for throughput: other
-    values at each compilation. Of a table that is not looked up along its first axis: scales of rows for columns.
+    Of weights on the left of a matrix multiplication, and of more dimensions than two, at every third compilation with
+    several streams. Of a table that is not looked up along its first axis always: it takes scales for those of rows.
     """
     kind, rank = hardware_type(node), len(node.input(point.port).get_partial_shape())
     if kind == "MatMul":
