@@ -194,10 +194,10 @@ def test_what_one_member_of_a_fleet_refuses_is_not_offered(small, quantize_zoo, 
     fleet = {"fleet": "servers", "members": members, "allow_slower": True}
     small.edit("matrix.yml", lambda matrix: matrix.update(references=["nncf-weights"], devices=[fleet]))
     small.edit("net.yml", with_weights)
-    status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 3)
+    status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 2)
     assert status == 0, err
     assert cell["references"] == []
-    assert [trial["failure"] for trial in cell["trials"]] == [None] * 3
+    assert [trial["failure"] for trial in cell["trials"]] == [None] * 2
     refused = {each["way"]["mode"]: each["refused"] for each in cell["reference"]["executed"]["compressed"]}
     assert refused["nf4"] == ""
     assert refused["symmetric"].startswith("CPU[AVX2]: held to AVX2")
