@@ -158,9 +158,9 @@ def test_compressed_integers_are_offered_where_every_member_runs_them(base_and_s
     monkeypatch.setattr("quantize_zoo.scoring.devices.cpu_flags", lambda: {"avx512f"})
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
     monkeypatch.setattr(session._fleet._others["GPU"], "_isa", "")
-    assert session._integers_problem.startswith("on CPU[SSE41]: held to SSE41 on a CPU with AVX-512")
+    assert session._reference_problem("nncf-weights").startswith("CPU[SSE41]: held to SSE41 on a CPU with AVX-512")
     monkeypatch.setattr(session._fleet._others["CPU[SSE41]"], "_isa", "AVX512_CORE")
-    assert session._integers_problem == ""
+    assert session._reference_problem("nncf-weights") == ""
 
 
 def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(base_and_session, monkeypatch):

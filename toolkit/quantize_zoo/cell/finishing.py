@@ -130,18 +130,14 @@ def loss_between(fp32: Answers, int8: Answers, *, higher_is_better: bool) -> Est
 
 
 def score_reference(
-    work: CellCandidates, tool: str, samples: Samples, holdout: tuple[int, ...], integers_problem: str
+    work: CellCandidates, tool: str, samples: Samples, holdout: tuple[int, ...]
 ) -> Iterator[tuple[ReferencePoint, ov.Model]]:
     """Score the models that another tool makes of the same calibration samples, as a trial is scored; yield them, too.
-
-    ``integers_problem`` tells why compressed weights that are integers must not be run; empty where they can be.
 
     Raises:
         CellError: the tool fails, or a model of it cannot be run.
 
     """
-    if tool == "nncf-weights" and integers_problem:
-        raise errors.reference_failed(tool, f"its model cannot be run: {integers_problem}")
     for name, make in nncf_models(tool, work.fp32.model, samples, work.cell.model.compression).items():
         start = time.perf_counter()
         model = make()

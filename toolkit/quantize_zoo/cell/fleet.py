@@ -24,7 +24,7 @@ from quantize_zoo.cell.elsewhere import SampleSets, compared
 from quantize_zoo.cell.members import OtherMember, open_member
 from quantize_zoo.cell.surveying import Place, place_here, survey_fleet
 from quantize_zoo.cell.values import Answered, Finished
-from quantize_zoo.config import DeviceSpec, FleetSpec
+from quantize_zoo.config import DeviceSpec, FleetSpec, WeightCompression
 from quantize_zoo.errors import DeviceUnavailableError
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import read_model, save_model
@@ -33,7 +33,6 @@ from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
     available_instruction_sets,
-    integer_weights_problem,
     mean_estimate,
     require_device,
 )
@@ -119,6 +118,19 @@ class Fleet:
                 yield f"member {each.name} is not here: accuracy scored on {each.scored_on}, latency not measured"
             elif each.played:
                 yield f"member {each.name} is played: this machine is held to its instruction set"
+
+    def refusal(self, way: WeightCompression, candidate: ov.Model) -> str:
+        """Tell which member that does not lead does not run a model with weights compressed in one way, and why."""
+        for name, other in self._others.items():
+            problem = other.weights_problem(way)
+            if why := problem or other.refusal(self._draft.of(candidate)):
+                return f"{name}: {why}"
+        return ""
+
+    def weights_problem(self) -> str:
+        """Tell which member that does not lead must not run compressed weights that are integers, and why."""
+        found = ((name, each.integers_problem) for name, each in self._others.items())
+        return next((f"{name}: {why}" for name, why in found if why), "")
 
     def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
@@ -228,13 +240,6 @@ class Fleet:
         """The members that are here, each with the floating point precision that FP32 runs in there."""
         found = {row.name: row.precision for row in self.members if not row.unavailable and not row.scored_on}
         return tuple((each, found[each.label]) for each in self._spec.members if each.label in found)
-
-    @property
-    def integers_problem(self) -> str:
-        """Why compressed weights that are integers must not be run on a member; empty where they can be on all."""
-        problems = {self._lead: integer_weights_problem(self._work.bench.device)}
-        problems |= {name: other.integers_problem for name, other in self._others.items()}
-        return next((f"on {name}: {problem}" for name, problem in problems.items() if problem), "")
 
     @property
     def benches(self) -> tuple[Bench, ...]:

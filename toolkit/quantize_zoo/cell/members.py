@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, score_there
+from quantize_zoo.cell.executing import weights_problem
 from quantize_zoo.cell.surveying import SECONDS_A_ROUND
 from quantize_zoo.cell.values import Answered
-from quantize_zoo.config import DeviceSpec
+from quantize_zoo.config import DeviceSpec, WeightCompression
 from quantize_zoo.errors import CellError
 from quantize_zoo.graph import save_model
 from quantize_zoo.quantization import Samples
@@ -98,6 +99,23 @@ class OtherMember:
             process.load(Side(candidate, self._device.device, accuracy_properties(self._device, self._isa)))
             seconds = time.perf_counter() - started
             return self._work.passed_by(process, self.accuracy, self.per_sample, seconds, prune=prune)
+
+    def weights_problem(self, way: WeightCompression) -> str:
+        """Tell why weights that are compressed in one way must not be run there; empty where they can be."""
+        return weights_problem(way, self._device, self._isa)
+
+    def refusal(self, candidate: Path) -> str:
+        """Tell why a candidate is not run there, maybe as late as in the first inference; empty where it is."""
+        timed = latency_properties(self._device, self.bench.benchmark, self._isa)
+        samples = self.bench.timed_samples()[:1]
+        try:
+            with self._running() as process:
+                process.free([self._work.cell.model.model])
+                process.load(Side(candidate, self._device.device, timed))
+                list(process.infer(samples))
+        except CellError as error:
+            return error.__cause__.what if isinstance(error.__cause__, CellError) else error.what
+        return ""
 
     def measured(self, reference: Path, candidate: Path, *, final: bool = False) -> PairedLatency | None:
         """Measure a candidate against a reference, as that of a trial or as what is reported in the end.

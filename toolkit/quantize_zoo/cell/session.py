@@ -208,11 +208,19 @@ class CellSession:
         samples = self._calibration_samples(self._cell.model.compression.tunable.stat_subset_size)
 
         def score(name: str) -> Iterator[ReferencePoint]:
-            holdout, problem = self._split.holdout, self._integers_problem
-            for point, model in finishing.score_reference(self._work, name, samples, holdout, problem):
+            for point, model in finishing.score_reference(self._work, name, samples, self._split.holdout):
                 yield self._fleet.reference(point, model, self._samples) if self._fleet else point
 
-        return tuple(point for name in self._cell.references for point in score(name))
+        wanted = [name for name in self._cell.references if not self._reference_problem(name)]
+        return tuple(point for name in wanted for point in score(name))
+
+    def _reference_problem(self, tool: str) -> str:
+        """Tell on which device another tool's models must not be run, and why; empty where they can be."""
+        if tool != "nncf-weights":
+            return ""
+        if problem := integer_weights_problem(self._device):
+            return f"{self._device.label}: {problem}"
+        return self._fleet.weights_problem() if self._fleet else ""
 
     def calibrate(self, base: ModelOption) -> Calibration:
         """Collect the statistics of all options of the search space around the base.
@@ -232,9 +240,9 @@ class CellSession:
     def _look_at_device(self, base: ModelOption) -> Executed:
         """Find out what the device executes of a base, and of compressed weights if these are to be searched."""
         bench = self._work.bench
-        look = DeviceLook(
-            self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes, self._integers_problem
-        )
+        look = DeviceLook(self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes)
+        if self._fleet is not None:
+            look = replace(look, refusal=self._fleet.refusal)
         executed = look.executed(base)
         if not any("bits" in stage.compression.tunable.tuning_scope for stage in search_stages(self._cell.model)):
             return executed
@@ -342,11 +350,6 @@ class CellSession:
         return self._fleet.precisions if self._fleet else ((self._device, self._work.precision),)
 
     @property
-    def _integers_problem(self) -> str:
-        """Why compressed weights that are integers must not be run; empty where they can be."""
-        return self._fleet.integers_problem if self._fleet else integer_weights_problem(self._device)
-
-    @property
     def _samples(self) -> SampleSets:
         """Those of the search, and those of the holdout."""
         return self._split.scoring, self._split.holdout
@@ -357,6 +360,7 @@ class CellSession:
         if self._cell.scored_on_cpu:
             device = self._cell.device.label
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
+        yield from self._pipeline.scope_notes()
         yield from entry_notes(self._cell.model)
         yield from self._accuracy.notes
         bad = self._accuracy.bad_samples
@@ -380,6 +384,9 @@ class CellSession:
             if config.metric in {given.name for given in config.optimizer.params.metrics}:
                 yield f"FP32's {config.metric} is the given one on {self._device.label}; on other members it is scored"
         yield from filter(None, (precision_note(*each) for each in self._precisions))
+        for tool in self._cell.references:
+            if problem := self._reference_problem(tool):
+                yield f"{tool} is left out, since its models do not run on {problem}"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
         for name in self._untaken:
