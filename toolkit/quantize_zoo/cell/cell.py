@@ -18,7 +18,8 @@ class Cell:
     on, where these differ. A step that takes longer than ``hang_seconds``, and much longer than the cell's others, is
     taken for one that hangs. ``content`` tells sources of the model apart whose canonical file ``model.model`` is.
     ``otherwise`` is how it searches where nothing stored fits it, and the night meant only to evaluate it. Of a
-    ``fleet`` the device is the member that its process plays itself, the one that leads.
+    ``fleet`` the device is the member that its process plays itself, the one that leads, and ``places`` are members
+    that run on other machines, each with what it runs on there.
     """
 
     model: ModelConfig
@@ -31,6 +32,7 @@ class Cell:
     content: str = ""
     otherwise: TrialsLoadMethod | None = None
     fleet: FleetSpec | None = None
+    places: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> CellKey:

@@ -19,7 +19,7 @@ from quantize_zoo.config import DeviceSpec
 from quantize_zoo.errors import CellError
 from quantize_zoo.scoring import (
     Answers,
-    RuntimeProcess,
+    ModelProcess,
     Side,
     accuracy_properties,
     latency_properties,
@@ -82,7 +82,7 @@ def score_there(
     work: CellCandidates,
     environment: DeviceSpec,
     isa: str,
-    process: RuntimeProcess,
+    process: ModelProcess,
     model: Path,
     samples: SampleSets,
     deadline: float = math.inf,

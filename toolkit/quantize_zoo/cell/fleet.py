@@ -1,7 +1,8 @@
 """A fleet's candidates: built once, asked about on every member, measured on each by itself.
 
 The member that leads runs in the cell's process, which also has data, adapter and metrics; each of the others runs in a
-process of its own, since oneDNN reads its limit once. They work one after another: never do two measure at once.
+process of its own, since oneDNN reads its limit once: on this machine, or on one of its kind that an engine has found.
+They work one after another: never do two measure at once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import openvino as ov
@@ -29,10 +31,13 @@ from quantize_zoo.quantization import ModelOption, operations_difference
 from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
-    available_instruction_sets,
+    describe_kind,
+    far_start,
     mean_estimate,
     require_device,
+    start_runtime,
 )
+from quantize_zoo.scoring.far_process import Ask
 from quantize_zoo.search import (
     Built,
     Known,
@@ -78,13 +83,14 @@ class Fleet:
         work: the candidates of the member that leads.
         limit: the instruction set that oneDNN is limited to where a member does not ask for one; empty for none.
         folder: takes the file of the candidate at hand; it is removed with the process.
+        ask: sends messages to the processes of members that run elsewhere.
 
     Raises:
         CellError: the models run nowhere but in the cell's process, or FP32 cannot be scored on a member.
 
     """
 
-    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path) -> None:
+    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path, ask: Ask) -> None:
         work.bench.accuracy.require_separable()
         self._spec = spec
         self._work = work
@@ -93,7 +99,12 @@ class Fleet:
         self._others: dict[str, OtherMember] = {}
         self._draft = _Draft(folder)
         self._fp32 = work.cell.model.model
-        rows = [self._open(member, member.isa or limit) for member in spec.members]
+        self._kind = describe_kind(limit)
+        places = dict(work.cell.places)
+        rows = [
+            self._open_far(member, places[member.label], ask) if member.label in places else self._open(member, limit)
+            for member in spec.members
+        ]
         whole = sum(spec.shares[row.name] for row in rows if not row.unavailable)
         self.members = tuple(
             replace(row, share=0.0 if row.unavailable else spec.shares[row.name] / whole) for row in rows
@@ -109,8 +120,8 @@ class Fleet:
         for each in self.members:
             if each.unavailable:
                 yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
-            elif each.played:
-                yield f"member {each.name} is played: this machine is held to its instruction set"
+            else:
+                yield f"member {each.name} is {each.place}"
 
     def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
@@ -196,23 +207,35 @@ class Fleet:
             return
         path = self._draft.of(rebuilt)
         for name, other in self._others.items():
-            bench = replace(self._work.bench, device=other.device, isa=other.isa)
+            bench = replace(self._work.bench, device=other.device, isa=other.isa, start=other.started)
             yield from hold_on_member(bench, request, path, name)
 
-    def _open(self, member: DeviceSpec, isa: str) -> FleetMember:
-        """Make a member ready, if it is here."""
+    def _open(self, member: DeviceSpec, limit: str) -> FleetMember:
+        """Make a member ready on this machine, if it is here."""
         work, name = self._work, member.label
-        played = member.isa is not None and [member.isa] != available_instruction_sets()[-1:]
-        if name == self._lead:
-            fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
-            return FleetMember(name, 0.0, fp32, work.precision, played)
         try:
             require_device(member)
         except DeviceUnavailableError as error:
             return FleetMember(name, 0.0, unavailable=error.what)
-        other = self._stack.enter_context(open_member(work, member, isa))
+        played = member.isa is not None and not self._kind.is_of(member)
+        machine = self._kind.name_for(member)
+        if name == self._lead:
+            fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
+            return FleetMember(name, 0.0, fp32, work.precision, played, machine=machine)
+        isa = member.isa or limit
+        other = self._stack.enter_context(open_member(work, member, isa, partial(start_runtime, isa=isa)))
+        return replace(self._row(other), played=played, machine=machine)
+
+    def _open_far(self, member: DeviceSpec, machine: str, ask: Ask) -> FleetMember:
+        """Make a member ready on a machine of its kind."""
+        start = far_start(ask, member.label, member.isa)
+        other = self._stack.enter_context(open_member(self._work, member, member.isa or "", start))
+        return replace(self._row(other), machine=machine, elsewhere=True)
+
+    def _row(self, other: OtherMember) -> FleetMember:
+        name = other.device.label
         self._others[name] = other
-        return FleetMember(name, 0.0, mean_estimate(other.accuracy, other.per_sample), other.precision, played)
+        return FleetMember(name, 0.0, mean_estimate(other.accuracy, other.per_sample), other.precision)
 
     def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Scored:
         if name == self._lead:

@@ -1,4 +1,4 @@
-"""A member of a fleet that does not lead: the process that plays it, and what FP32 is there."""
+"""A member of a fleet that does not lead: the process that it runs in, and what FP32 is there."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, score_there
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.scoring import (
+    ModelProcess,
     PairedLatency,
-    RuntimeProcess,
     Side,
+    Start,
     accuracy_properties,
     latency_properties,
     measure_in_process,
-    start_runtime,
 )
 from quantize_zoo.search import Scored
 from quantize_zoo.store import Elsewhere
@@ -33,13 +33,15 @@ from quantize_zoo.store import Elsewhere
 class OtherMember:
     """Use ``open_member``. Its models are files; data, adapter and metrics are those of ``work``.
 
-    ``accuracy`` is FP32's metric there, ``per_sample`` its values in the order of scoring, if it has such.
+    ``accuracy`` is FP32's metric there, ``per_sample`` its values in the order of scoring, if it has such. ``start``
+    starts processes like that of it. Whatever runs has the member's machine alone.
     """
 
     work: CellCandidates
     device: DeviceSpec
     isa: str
-    process: RuntimeProcess
+    start: Start
+    process: ModelProcess
     accuracy: float
     per_sample: NDArray[np.float64] | None
     precision: str
@@ -51,11 +53,12 @@ class OtherMember:
             CellError: it cannot be run there.
 
         """
-        started = time.perf_counter()
-        self.process.free([self.work.cell.model.model])
-        self.process.load(Side(candidate, self.device.device, accuracy_properties(self.device, self.isa)))
-        seconds = time.perf_counter() - started
-        return self.work.passed_by(self.process, self.accuracy, self.per_sample, seconds, prune=prune)
+        with self.process.alone():
+            started = time.perf_counter()
+            self.process.free([self.work.cell.model.model])
+            self.process.load(Side(candidate, self.device.device, accuracy_properties(self.device, self.isa)))
+            seconds = time.perf_counter() - started
+            return self.work.passed_by(self.process, self.accuracy, self.per_sample, seconds, prune=prune)
 
     def measured(self, reference: Path, candidate: Path, *, final: bool = False) -> PairedLatency:
         """Measure a candidate against a reference, as that of a trial or as what is reported in the end.
@@ -67,7 +70,9 @@ class OtherMember:
         bench = self.work.bench
         timed = latency_properties(self.device, bench.benchmark, self.isa)
         before, after = (Side(path, self.device.device, timed) for path in (reference, candidate))
-        return measure_in_process(self.process, (before, after), bench.timed_samples(), bench.benchmark, final=final)
+        samples = bench.timed_samples()
+        with self.process.alone():
+            return measure_in_process(self.process, (before, after), samples, bench.benchmark, final=final)
 
     def finished(self, model: Path, samples: SampleSets) -> Elsewhere:
         """Return what FP32 and a finished model are there.
@@ -76,30 +81,40 @@ class OtherMember:
             CellError: one of them cannot be run there.
 
         """
-        started = time.perf_counter()
-        self.process.free([self.work.cell.model.model])
-        found = score_there(self.work, self.device, self.isa, self.process, model, samples, final=True)
-        return replace(found, seconds=time.perf_counter() - started)
+        with self.process.alone():
+            started = time.perf_counter()
+            self.process.free([self.work.cell.model.model])
+            found = score_there(self.work, self.device, self.isa, self.process, model, samples, final=True)
+            return replace(found, seconds=time.perf_counter() - started)
+
+    @contextmanager
+    def started(self) -> Iterator[ModelProcess]:
+        """Start another process like that of it, which has the machine alone as long as it lives."""
+        with self.start() as process, process.alone():
+            yield process
 
 
 @contextmanager
-def open_member(work: CellCandidates, device: DeviceSpec, isa: str) -> Iterator[OtherMember]:
+def open_member(work: CellCandidates, device: DeviceSpec, isa: str, start: Start) -> Iterator[OtherMember]:
     """Start a member's process and score FP32 in it; it ends with the context.
 
     Args:
         work: the candidates of the member that leads.
         device: the member.
         isa: the instruction set that oneDNN is limited to there, empty for none.
+        start: starts a process there.
 
     Raises:
         CellError: FP32 cannot be run there, or its metric is no number to refer to.
 
     """
     metric = work.bench.metric
-    with start_runtime(isa=isa) as process:
-        process.load(Side(work.cell.model.model, device.device, accuracy_properties(device, isa)))
-        scored = work.bench.accuracy.score(process, work.order)
+    with start() as process:
+        with process.alone():
+            process.load(Side(work.cell.model.model, device.device, accuracy_properties(device, isa)))
+            scored = work.bench.accuracy.score(process, work.order)
         value = scored.metrics[metric]
         if value == 0 or not math.isfinite(value):
             raise errors.fp32_metric_unusable(f"{metric} on {device.label}", value, len(work.order))
-        yield OtherMember(work, device, isa, process, value, scored.per_sample.get(metric), process.precision())
+        found = scored.per_sample.get(metric)
+        yield OtherMember(work, device, isa, start, process, value, found, process.precision())

@@ -59,6 +59,7 @@ from quantize_zoo.scoring import (
     split_samples,
     split_sequences,
 )
+from quantize_zoo.scoring.far_process import Ask, nobody
 from quantize_zoo.scoring.proof import write_proven
 from quantize_zoo.search import Evaluation, Known, Survey, Timed, evaluate
 from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint, lead_of
@@ -73,6 +74,7 @@ class CellSession:
         inputs: the folder for preprocessed inputs that do not fit into memory.
         quiet: held while the latency of a trial is measured.
         limit: the instruction set that oneDNN is limited to on this machine, beside what the cell asks for.
+        ask: sends messages to members of a fleet that run on other machines; without, the cell has no such ``places``.
 
     """
 
@@ -83,9 +85,11 @@ class CellSession:
         inputs: Path,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
         limit: str = "",
+        ask: Ask = nobody,
     ) -> None:
         self._cell = cell
         self._limit = limit
+        self._ask = ask
         self._device = cell.scoring_device
         self._quiet = quiet
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
@@ -117,7 +121,7 @@ class CellSession:
         self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
         fleet = self._cell.fleet
-        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder) if fleet else None
+        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder, self._ask) if fleet else None
         members = self._fleet.members if self._fleet else ()
         self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning, members)
         placement = self._pipeline.placement

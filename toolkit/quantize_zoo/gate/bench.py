@@ -22,6 +22,7 @@ from quantize_zoo.scoring import (
     Answers,
     Contents,
     Side,
+    Start,
     accuracy_properties,
     compile_for_accuracy,
     latency_properties,
@@ -56,6 +57,7 @@ class Bench:
     holdout: tuple[int, ...] = ()
     calibration: tuple[int, ...] = ()
     isa: str | None = None
+    start: Start | None = None
 
     @cached_property
     def contents(self) -> Contents:
@@ -86,8 +88,8 @@ class Bench:
 
     def answers(self, model: ov.Model, indices: Sequence[int] | None = None) -> Answers:
         """What a model answers for these samples, for all by default."""
-        if self.isa is not None:
-            with tempfile.TemporaryDirectory() as folder, start_runtime(isa=self.isa) as process:
+        if self.start is not None:
+            with tempfile.TemporaryDirectory() as folder, self.start() as process:
                 path = Path(folder, "model.xml")
                 save_model(model, path)
                 process.load(self.accuracy_side(path))
@@ -108,12 +110,14 @@ class Bench:
     def side(self, model: Path, python: Path | None = None) -> Side:
         """One side of a latency comparison."""
         properties = latency_properties(self.device, self.benchmark, self.isa)
-        return Side(model, self.device.device, properties, python or Path(sys.executable), self.isa)
+        start = None if python else self.start
+        return Side(model, self.device.device, properties, python or Path(sys.executable), start)
 
     def accuracy_side(self, model: Path, python: Path | None = None) -> Side:
         """One side of a comparison of what models compute."""
         properties = accuracy_properties(self.device, self.isa)
-        return Side(model, self.device.device, properties, python or Path(sys.executable), self.isa)
+        start = None if python else self.start
+        return Side(model, self.device.device, properties, python or Path(sys.executable), start)
 
     def timed_samples(self) -> list[Mapping[str, NDArray[Any]]]:
         """The inputs that latency is measured with, each as often as the batch is large; see ``timed_indices``.

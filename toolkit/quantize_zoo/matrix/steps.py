@@ -354,7 +354,7 @@ def hold(choice: Choice | None, desk: Desk) -> Choice | None:
 def elsewhere(choice: Choice | None, desk: Desk) -> None:
     """Score the best model in other environments, for as long as ten trials took; its failure takes nothing away."""
     night = desk.night
-    if choice is None or not night.matrix.portability or desk.cell.device.device != "CPU":
+    if choice is None or not night.matrix.portability or (desk.cell.fleet is None and desk.cell.device.device != "CPU"):
         return
     try:
         found = desk.work.elsewhere(night.folder / _best_model(desk.cell), _TRIALS_WORTH * choice.seconds)

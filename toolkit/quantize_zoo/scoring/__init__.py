@@ -59,8 +59,10 @@ if TYPE_CHECKING:
         read_executed,
         runtime_names,
     )
+    from quantize_zoo.scoring.far_process import FarProcess, HostedProcess, far_start
     from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
     from quantize_zoo.scoring.inputs import InputBudget
+    from quantize_zoo.scoring.kinds import MachineKind, describe_kind
     from quantize_zoo.scoring.latency import (
         PairedLatency,
         SharedReference,
@@ -76,7 +78,7 @@ if TYPE_CHECKING:
     from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
     from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
     from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
-    from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
+    from quantize_zoo.scoring.runtimes import ModelProcess, RuntimeProcess, Side, Start, start_runtime, started
     from quantize_zoo.scoring.session import open_session
     from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 else:
@@ -98,10 +100,14 @@ __all__ = [
     "ExecutedCompression",
     "ExecutedOperation",
     "Execution",
+    "FarProcess",
     "Fault",
+    "HostedProcess",
     "InputBudget",
     "Interpreters",
     "LayerTime",
+    "MachineKind",
+    "ModelProcess",
     "PairedLatency",
     "Release",
     "Replicates",
@@ -109,6 +115,7 @@ __all__ = [
     "SharedReference",
     "Side",
     "Split",
+    "Start",
     "Times",
     "Watch",
     "Where",
@@ -124,9 +131,11 @@ __all__ = [
     "definitions_path",
     "describe_environment",
     "describe_execution",
+    "describe_kind",
     "entry_notes",
     "evaluator_problem",
     "executed_operations",
+    "far_start",
     "faults_of",
     "find_checker",
     "find_overlay",
@@ -174,6 +183,7 @@ __all__ = [
     "split_samples",
     "split_sequences",
     "start_runtime",
+    "started",
     "summarize_compilations",
     "take_entry",
     "this_release",

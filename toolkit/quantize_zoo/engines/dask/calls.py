@@ -94,7 +94,7 @@ class Calls:
             time.sleep(_POLL_SECONDS)
             return None
         except WorkerDiedError as error:
-            if error.where in ("scheduler", "interrupt"):
+            if error.where in ("scheduler", "interrupt", "cluster"):
                 raise
             return _Lost(error.where, f"{error.what} on {error.where}")
         except OSError as error:
