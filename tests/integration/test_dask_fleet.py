@@ -12,8 +12,11 @@ import pytest
 import yaml
 from distributed import Client
 
-from clusters import kill_when, pretending
-from quantize_zoo.engines.dask import engine
+from clusters import Cluster, kill_when, pretending
+from quantize_zoo.config import load_matrix
+from quantize_zoo.engines.dask import DaskEngine, engine
+from quantize_zoo.errors import WorkerDiedError
+from quantize_zoo.matrix import expand
 
 MEMBERS = [{"device": "CPU", "isa": "SSE41", "share": 0.4}, {"device": "CPU", "isa": "AVX2", "share": 0.6}]
 LEADING = ("AVX2", "A CPU with AVX2", "")
@@ -31,22 +34,26 @@ worker.facts = facts
 """
 
 
-@pytest.fixture
-def two_kinds(cluster, tmp_path):
+@pytest.fixture(scope="module")
+def two_kinds(tmp_path_factory):
     """A cluster of a worker that leads, and one of a member's kind."""
+    made = Cluster(tmp_path_factory.mktemp("kinds"))
+    made.start_scheduler()
     for name, role, kind in (("new", "accuracy,latency", LEADING), ("old", "member", OLD)):
-        folder = tmp_path / name
+        folder = made.folder / name
         folder.mkdir()
-        cluster.start_worker(name, role, **pretending(folder, PRETENDED_KIND.format(*kind)))
-    with Client(cluster.address, timeout=30) as client:
+        made.start_worker(name, role, **pretending(folder, PRETENDED_KIND.format(*kind)))
+    with Client(made.address, timeout=30) as client:
         client.wait_for_workers(2, timeout=60)
-    return cluster
+    yield made
+    made.stop()
 
 
 @pytest.fixture
 def fleet(small):
     devices = [{"fleet": "servers", "members": MEMBERS, "allow_slower": True}]
     small.path.write_text(yaml.safe_dump({"models": ["net.yml"], "devices": devices, "portability": False}))
+    small.edit("net.yml", lambda model: model["optimizer"]["params"].update(max_trials=2))
     return small
 
 
@@ -58,34 +65,35 @@ def pid_of_old(cluster):
 
 
 def test_a_member_runs_on_a_machine_of_its_kind_also_after_its_worker_was_killed(fleet, two_kinds, quantize_zoo):
+    reports = two_kinds.folder / "reports"  # outside of the folder that the data are in
     victim = pid_of_old(two_kinds)
-    watcher = kill_when(fleet.reports, 1, lambda: os.kill(victim, signal.SIGKILL))
+    watcher = kill_when(reports, 1, lambda: os.kill(victim, signal.SIGKILL))
     where = ("--executor", "dask", "--scheduler", two_kinds.address)
-    status, out, err = quantize_zoo("run", fleet.path, "--reports", fleet.reports, "--json", *where)
+    status, out, err = quantize_zoo("run", fleet.path, "--reports", reports, "--json", *where)
     watcher.join()
     assert status == 0, err
     (cell,) = json.loads(out)["cells"]
     assert cell["status"] == "done"
-    members = {each["name"]: each for each in cell["reference"]["fleet"]}
-    assert (members["CPU[SSE41]"]["machine"], members["CPU[SSE41]"]["elsewhere"]) == ("An old CPU", True)
-    assert not any(each["played"] or each["unavailable"] for each in members.values() if each["elsewhere"])
-    assert not members["CPU[AVX2]"]["elsewhere"], "it leads, for the machine is of its kind"
+    old, new = cell["reference"]["fleet"]
+    assert (old["name"], old["machine"], old["elsewhere"], old["played"]) == ("CPU[SSE41]", "An old CPU", True, False)
+    assert not new["elsewhere"], "it leads, although it is the second: the machine is of its kind"
     assert "CPU[SSE41] on An old CPU" in cell["reference"]["identity"]["environment"]
     assert "member CPU[SSE41] is on a machine of its kind: An old CPU, another worker" in err
+    assert "An old CPU" not in {worker["cpu"] for worker in cell["workers"]}
     trials = cell["trials"]
     assert [each["failure"] for each in trials] == [None] * len(trials)
     assert [each["environment"] for each in cell["final"]["members"]] == ["CPU[SSE41]", "CPU[AVX2]"]
     assert all(each["latency"] for each in cell["final"]["members"])
-    assert "on a machine of its kind: An old CPU" in fleet.cell_page()
+    assert "on a machine of its kind: An old CPU" in (reports / "latest" / "cells" / "net-servers.html").read_text()
 
 
-def test_a_cell_ends_when_no_machine_of_a_members_kind_is_left(fleet, two_kinds, quantize_zoo, monkeypatch):
-    monkeypatch.setattr(engine, "_PLACE_SECONDS", 2.0)
-    watcher = kill_when(fleet.reports, 1, lambda: two_kinds.stop_one("old"))
-    where = ("--executor", "dask", "--scheduler", two_kinds.address)
-    status, out, err = quantize_zoo("run", fleet.path, "--reports", fleet.reports, "--json", *where)
-    watcher.join()
-    assert status == 3, err
-    assert "no worker is left for the member CPU[SSE41], which ran on An old CPU" in err
-    assert "Traceback" not in err
-    assert len(json.loads(out)["cells"][0]["trials"]) >= 1
+def test_a_cell_ends_when_no_machine_of_a_members_kind_is_left(fleet, two_kinds, monkeypatch):
+    monkeypatch.setattr(engine, "_PLACE_SECONDS", 1.0)
+    with Client(two_kinds.address, timeout=30) as client:
+        executor = DaskEngine(client, "master", 10**9)
+        with executor.open(expand(load_matrix(fleet.path))[0], fleet.folder) as cell:
+            assert cell.files.cell.device.label == "CPU[AVX2]"
+            assert cell.files.cell.places == (("CPU[SSE41]", "An old CPU"),)
+            two_kinds.stop_one("old")
+            with pytest.raises(WorkerDiedError, match=r"no worker is left for the member CPU\[SSE41\]"):
+                cell.prepare()

@@ -111,7 +111,7 @@ def test_a_cache_that_keeps_nothing_is_told(wire, tmp_path, monkeypatch):
 
 def test_a_model_that_cannot_be_loaded_is_told_as_here(wire, tmp_path):
     with far_start(wire.ask, "CPU", None)() as far:
-        with pytest.raises(CellError, match="is not there|does not exist|vanished|no longer"):
+        with pytest.raises(CellError, match="is not there"):
             far.load(Side(tmp_path / "none.xml", "CPU", F32))
         side = saved(tmp_path / "net.xml", [2] * 4)
         with pytest.raises(CellError, match="NONE"):

@@ -31,8 +31,8 @@ from quantize_zoo.scoring.far_process import Channel, Message, nobody
 _GRACE_SECONDS = 5
 
 _Kind = Literal["result", "error", "quiet", "ask"]  # of a message from the process
-# Passes a message on to the process of a member elsewhere; returns what that answers.
-Relay = Callable[[Channel, Message], Any]
+# Passes a message on to the process of a member elsewhere; returns what that answers within so many seconds.
+Relay = Callable[[Channel, Message, float], Any]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -100,16 +100,16 @@ class CellProcess:
                     held.enter_context(self.quiet)
                     self._connection.send(None)
                 elif message == "ask":
-                    self._connection.send(self._asked(*value))
+                    self._connection.send(self._asked(*value, max(0.0, deadline - time.monotonic())))
                 elif message == "error":
                     raise value
                 else:
                     return value
 
-    def _asked(self, channel: Channel, message: Message) -> tuple[_Kind, object]:
+    def _asked(self, channel: Channel, message: Message, seconds: float) -> tuple[_Kind, object]:
         """Pass a message on; once a member's machine is lost the process is no use any more, and ends."""
         try:
-            return "result", self._relay(channel, message)
+            return "result", self._relay(channel, message, seconds)
         except WorkerDiedError as error:
             self.kill(error.what)
             return "error", error

@@ -87,7 +87,7 @@ Channel = tuple[str, int]  # the member of a fleet, and which of its processes
 Ask = Callable[[Channel, Message], Any]
 
 
-def nobody(channel: Channel, message: Message) -> Any:
+def nobody(channel: Channel, message: Message, seconds: float = 0.0) -> Any:
     """Where no member runs on another machine there is nobody to ask."""
     raise AssertionError(f"{channel} is asked {message}, and runs here")
 

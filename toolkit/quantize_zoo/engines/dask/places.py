@@ -85,19 +85,19 @@ class Connections:
         self._addresses = addresses
         self._open: dict[Channel, _Connection] = {}
 
-    def relay(self, channel: Channel, message: Message) -> Any:
-        """Pass a message on; return what is answered.
+    def relay(self, channel: Channel, message: Message, seconds: float) -> Any:
+        """Pass a message on; return what is answered within so many seconds.
 
         Raises:
-            WorkerDiedError: the worker is gone.
+            WorkerDiedError: the worker is gone, or does not answer.
             CellError: what it answers.
 
         """
         try:
-            found = sync(self._worker.loop, self._passed, channel, message)
-        except OSError as error:
-            member, address = channel[0], self._addresses.get(channel[0], "")
-            raise errors.member_lost(member, address, str(error)) from error
+            found = sync(self._worker.loop, self._passed, channel, message, callback_timeout=seconds)
+        except (OSError, asyncio.TimeoutError) as error:
+            cause = str(error.__cause__ or error) or f"it has not answered for {seconds:.0f} s"
+            raise errors.member_lost(channel[0], self._addresses[channel[0]], cause) from error
         if isinstance(found, QuantizeZooError):
             raise found
         return found
