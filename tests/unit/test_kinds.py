@@ -110,5 +110,7 @@ def test_a_member_elsewhere_does_not_lead_and_belongs_to_the_searchs_environment
     members = FleetMember("CPU[AVX2]", 0.5, machine="A", elsewhere=True), FleetMember("CPU", 0.5, machine="B")
     assert lead_of(members) == "CPU"
     fleet = FleetSpec.model_validate({"fleet": "servers", "members": ["CPU", {"device": "CPU", "isa": "AVX2"}]})
-    identity = search_identity(Cell(mobilenet, device(), fleet=fleet), load_hardware(hardware_path("CPU")), "data", [0], members)
+    identity = search_identity(
+        Cell(mobilenet, device(), fleet=fleet), load_hardware(hardware_path("CPU")), "data", [0], members
+    )
     assert identity["environment"].endswith("; CPU[AVX2] on A")

@@ -100,16 +100,16 @@ class CellProcess:
                     held.enter_context(self.quiet)
                     self._connection.send(None)
                 elif message == "ask":
-                    self._connection.send(self._asked(*value, max(0.0, deadline - time.monotonic())))
+                    self._connection.send(self._asked(value, max(0.0, deadline - time.monotonic())))
                 elif message == "error":
                     raise value
                 else:
                     return value
 
-    def _asked(self, channel: Channel, message: Message, seconds: float) -> tuple[_Kind, object]:
+    def _asked(self, asked: tuple[Channel, Message], seconds: float) -> tuple[_Kind, object]:
         """Pass a message on; once a member's machine is lost the process is no use any more, and ends."""
         try:
-            return "result", self._relay(channel, message, seconds)
+            return "result", self._relay(*asked, seconds)
         except WorkerDiedError as error:
             self.kill(error.what)
             return "error", error

@@ -257,5 +257,5 @@ def member_works_alone() -> ConfigurationError:
 
 
 def session_lost(cause: str, address: str) -> WorkerDiedError:
-    """A cell's process ended on a worker, which goes on."""
+    """A process of a cell ended on a worker, which goes on."""
     return WorkerDiedError(cause, where=address, remedy="see the worker's log")

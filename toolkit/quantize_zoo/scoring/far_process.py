@@ -223,9 +223,18 @@ class HostedProcess:
         """Do what is asked; ``Missing`` if something has to be sent before.
 
         Raises:
+            WorkerDiedError: the process is gone.
             CellError: see ``RuntimeProcess``.
 
         """
+        try:
+            return self._answer(message)
+        except CellError as error:
+            if self._process.ended:
+                raise errors.session_lost(error.what, "the member's worker") from error
+            raise
+
+    def _answer(self, message: Request | Contents) -> Any:
         if isinstance(message, Contents):
             self._files.keep(message.of)
             return None

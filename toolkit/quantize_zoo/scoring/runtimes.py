@@ -148,6 +148,11 @@ class RuntimeProcess(ModelProcess):
         self._answers, self._told = bytearray(), bytearray()  # what came of both streams, and was not used yet
         self.openvino = str(self.call("hello")["openvino"])
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
     def feed(self, samples: Samples, slot: int = 0) -> None:
         """See ``ModelProcess``."""
         with _stored(samples) as path:
