@@ -12,13 +12,16 @@ pytest.importorskip("distributed", reason="Dask is an extra")
 from distributed.core import Server
 from distributed.utils import LoopRunner, sync
 
-from quantize_zoo.engines.dask import places
+from quantize_zoo.cell import Cell
+from quantize_zoo.config import FleetSpec
+from quantize_zoo.engines.dask import DaskEngine, places
 from quantize_zoo.engines.dask.files import Cache
 from quantize_zoo.engines.dask.places import OPERATION, Connections, Hosting
 from quantize_zoo.engines.dask.roster import Member, Roster
 from quantize_zoo.engines.dask.worker import Facts
 from quantize_zoo.errors import CellError, WorkerDiedError, runtime_died
 from quantize_zoo.interrupts import descendants
+from quantize_zoo.scoring import MachineKind
 from quantize_zoo.scoring.far_process import Close, Give, Open, Request, Take
 
 ONE, OTHER = ("CPU[AVX2]", 0), ("CPU[AVX2]", 1)
@@ -142,11 +145,36 @@ def test_a_worker_that_is_not_there_is_told(loop):
         nobody.relay(ONE, Open(None), SOON)
 
 
-def test_a_members_machine_is_one_that_no_other_worker_and_no_client_is_on():
+def test_a_member_whose_worker_left_just_now_is_told(loop):
+    left = Connections(SimpleNamespace(loop=loop, connection_args={}), {})
+    with pytest.raises(WorkerDiedError, match="none has come in its place"):
+        left.relay(ONE, Open(None), SOON)
+
+
+def roster_of(hosts, kind=None):
+    """Workers by address: their machine and their role."""
     roster = Roster.__new__(Roster)
     roster._own = Facts("client", "", "", {})
-    hosts = {"a": ("one", "member"), "b": ("two", "member"), "c": ("two", "latency"), "d": ("client", "member")}
     roster._members = {
-        address: Member(Facts(host, address, "", {}), frozenset({role})) for address, (host, role) in hosts.items()
+        address: Member(Facts(host, address, "", {}, kind or MachineKind()), frozenset({role}))
+        for address, (host, role) in hosts.items()
     }
-    assert list(roster.alone("member")) == ["a"]
+    return roster
+
+
+def test_a_call_that_lost_a_members_worker_goes_to_another_on_that_cpu(mobilenet):
+    engine = DaskEngine.__new__(DaskEngine)
+    engine.roster = roster_of(
+        {"a": ("one", "member"), "b": ("two", "member")}, MachineKind("A", ("AVX2",), {"CPU": ""})
+    )
+    fleet = FleetSpec.model_validate({"fleet": "servers", "members": ["CPU", {"device": "CPU", "isa": "AVX2"}]})
+    cell = Cell(mobilenet, fleet.members[0], fleet=fleet, places=(("CPU[AVX2]", "A"),))
+    assert engine.members(cell) == {"CPU[AVX2]": ["a", "b"]}
+    assert engine.members(cell, failed={"a"}) == {"CPU[AVX2]": ["b"]}
+    other = Cell(mobilenet, fleet.members[0], fleet=fleet, places=(("CPU[AVX2]", "B"),))
+    assert engine.members(other) == {"CPU[AVX2]": []}
+
+
+def test_a_members_machine_is_one_that_no_other_worker_and_no_client_is_on():
+    hosts = {"a": ("one", "member"), "b": ("two", "member"), "c": ("two", "latency"), "d": ("client", "member")}
+    assert list(roster_of(hosts).alone("member")) == ["a"]

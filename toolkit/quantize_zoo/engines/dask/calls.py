@@ -47,6 +47,11 @@ class Calls:
         self._tasks: Counter[str] = Counter()  # by address
         self._ended = threading.Event()
 
+    @property
+    def ended(self) -> bool:
+        """Whether they were cut short."""
+        return self._ended.is_set()
+
     def cut_short(self) -> None:
         """End what is waited for; nothing more can be run."""
         self._ended.set()

@@ -44,7 +44,8 @@ from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
 from quantize_zoo.terms import LatencyMode
 from quantize_zoo.text.files import write_together
 
-_PLACE_SECONDS = 20.0  # in which a nanny has started a worker again
+_PLACE_SECONDS = 60.0  # in which a nanny has started a worker again
+_POLL_SECONDS = 0.5
 _PENDING = 256  # trials of a cell at most: each waits in a thread
 
 
@@ -133,12 +134,19 @@ class DaskEngine:
     def _leading(self) -> tuple[Role, ...]:
         return "accuracy", self._measuring_role
 
-    def members(self, cell: Cell) -> dict[str, list[str]]:
-        """Return for each member of a cell's fleet that runs elsewhere the workers there are on its kind of machine."""
+    def members(self, cell: Cell, failed: Collection[str] = ()) -> dict[str, list[str]]:
+        """Return for each member of a cell's fleet that runs elsewhere the workers on its kind of machine.
+
+        Those that failed a call are none for it: a worker that was killed is known as one for a moment longer.
+        """
         specs = {each.label: each for each in cell.fleet.members} if cell.fleet else {}
         workers = self.roster.alone("member").items()
         return {
-            label: [address for address, facts in workers if facts.kind.name_for(specs[label]) == machine]
+            label: [
+                address
+                for address, facts in workers
+                if facts.kind.name_for(specs[label]) == machine and address not in failed
+            ]
             for label, machine in cell.places
         }
 
@@ -158,20 +166,31 @@ class DaskEngine:
 
     def call(self, cell: _DaskCell, role: Role, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
         """Run a task of a cell on one of its workers, which get its files if they have none; see ``Calls.run``."""
-        waiting: list[float] = []
 
         def where(failed: Collection[str]) -> list[str]:
-            lost = cell.lost_place()
-            if lost is not None:
-                waiting.append(time.monotonic())
-                if waiting[-1] - waiting[0] > _PLACE_SECONDS:
-                    raise errors.no_place(*lost)
+            if not self._has_places(cell, failed):
                 return []
             addresses = self.workers(cell, role, failed)
-            cell.provide(addresses)
+            cell.provide(addresses, failed)
             return addresses
 
         return self._calls.run(role, task, where, cell.patience, cell.files.key, *arguments)
+
+    def _has_places(self, cell: _DaskCell, failed: Collection[str]) -> bool:
+        """Wait until all members of a cell have workers; tell whether they do, not if the cluster is gone.
+
+        Raises:
+            WorkerDiedError: nobody came.
+
+        """
+        deadline = time.monotonic() + _PLACE_SECONDS
+        while (lost := cell.lost_place(failed)) is not None:
+            if self._calls.ended or not self.roster.connected:
+                return False
+            if time.monotonic() > deadline:
+                raise errors.no_place(*lost)
+            time.sleep(_POLL_SECONDS)
+        return True
 
     def measure(self, cell: _DaskCell, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
         """Run a task of a cell that measures latency; where its machine has other workers, these pause."""
@@ -228,8 +247,11 @@ class _DaskCell:
         """Let pending evaluations go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def provide(self, addresses: list[str]) -> None:
-        """Send workers what they have not: the cell with those of its files that they lack, and its statistics."""
+    def provide(self, addresses: list[str], failed: Collection[str] = ()) -> None:
+        """Send workers what they have not: the cell with those of its files that they lack, and its statistics.
+
+        They are told where members run, too, which is at none of those that failed.
+        """
         ask = self._engine.roster.ask
         with self._lock:
             new = [each for each in addresses if each not in self._provided]
@@ -238,20 +260,20 @@ class _DaskCell:
                 for batch in batches(self.files, missing):
                     ask(tasks.keep_files, batch, workers=[address], on_error="ignore")
                 self._provided[address] = None
-            self._tell_places(addresses)
+            self._tell_places(addresses, failed)
             stale = [each for each in addresses if self._provided.get(each) is not self._calibrated]
             if stale and self._calibrated is not None:
                 told = self._tell_statistics(stale, self._calibrated)
                 self._provided.update(dict.fromkeys(told, self._calibrated))
 
-    def lost_place(self) -> tuple[str, str] | None:
+    def lost_place(self, failed: Collection[str]) -> tuple[str, str] | None:
         """Return a member that has no worker on its kind of machine any more, and that machine."""
-        there = self._engine.members(self.files.cell)
+        there = self._engine.members(self.files.cell, failed)
         return next(((label, machine) for label, machine in self.files.cell.places if not there[label]), None)
 
-    def _tell_places(self, addresses: list[str]) -> None:
+    def _tell_places(self, addresses: list[str], failed: Collection[str]) -> None:
         """Tell workers where members run that are not theirs: always at the same workers, as long as these live."""
-        there = self._engine.members(self.files.cell)
+        there = self._engine.members(self.files.cell, failed)
         for position, leading in enumerate(addresses if there else ()):
             before = self._places.get(leading, {})
             now = {

@@ -74,6 +74,8 @@ class _Connection:
 class Connections:
     """The connections of a cell's session to the workers of its members; ``relay`` is for one thread at a time.
 
+    ``lost`` is the address of a worker that was lost; empty as long as none was.
+
     Args:
         worker: that of the session.
         addresses: of the workers of members, by the members' names.
@@ -84,6 +86,7 @@ class Connections:
         self._worker = worker
         self._addresses = addresses
         self._open: dict[Channel, _Connection] = {}
+        self.lost = ""
 
     def relay(self, channel: Channel, message: Message, seconds: float) -> Any:
         """Pass a message on; return what is answered within so many seconds.
@@ -97,7 +100,8 @@ class Connections:
             found = sync(self._worker.loop, self._passed, channel, message, callback_timeout=seconds)
         except (OSError, asyncio.TimeoutError) as error:
             cause = str(error.__cause__ or error) or f"it has not answered for {seconds:.0f} s"
-            raise errors.member_lost(channel[0], self._addresses[channel[0]], cause) from error
+            self.lost = self._addresses.get(channel[0], "")
+            raise errors.member_lost(channel[0], self.lost, cause) from error
         if isinstance(found, QuantizeZooError):
             raise found
         return found
@@ -112,7 +116,9 @@ class Connections:
 
     async def _passed(self, channel: Channel, message: Message) -> Any:
         if isinstance(message, Open):
-            address = self._addresses[channel[0]]
+            address = self._addresses.get(channel[0], "")
+            if not address:
+                raise OSError("none has come in its place")
             comm = await connect(address, **self._worker.connection_args)
             self._open[channel] = _Connection(comm, address)
             await comm.write({"op": OPERATION, "isa": message.isa})

@@ -136,7 +136,7 @@ class Session:
         self._folder = folder
         self._cache = cache
         self._statistics = statistics
-        self._connections = connections
+        self.connections = connections
         self._base: ModelOption | None = None
         self._prepared: Any = None
         self._stack = ExitStack()
@@ -148,7 +148,7 @@ class Session:
     def close(self) -> None:
         """End the process."""
         self.process.kill("its cell is over")
-        self._connections.close()
+        self.connections.close()
         self._stack.close()
         self._cache.release(self._files)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -356,7 +356,7 @@ def _in_session(longest: Mapping[str, float], key: str, task: Callable[[Session]
         return Done(task(session), worker.address, time.perf_counter() - started, patience.longest())
     except WorkerDiedError as error:
         sessions.end(key)
-        raise errors.session_lost(error.what, worker.address) from error
+        raise errors.session_lost(error.what, session.connections.lost or worker.address) from error
 
 
 def _read(folder: Path) -> dict[str, bytes]:
