@@ -4,15 +4,16 @@
 
 All models of a network are made of the same calibration samples, and scored on the samples of the search and on the
 holdout. Time is that of the process on its core, of one thread, in turns with FP32, each round compiled anew: others on
-the machine hardly move it. The mixture is the best trial of a search over bits and layers with targets
-of accuracy and size. Prints a Markdown table, which models no other one beats in accuracy, size and time at once, and
-how many choices are not searched since the device does not execute them as such.
+the machine hardly move it. The mixtures are the best trials of searches over bits and layers with targets of accuracy
+and size. Prints a Markdown table, which models no other one beats in accuracy, size and time at once, and how many
+choices are not searched since the device does not execute them as such.
 """
 
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,7 @@ from quantize_zoo.search import StagePlan, Timed, TrialRecorder, best_trial, run
 MODELS = ("opinions-encoder", "reviews-transformer", "digits-vit")
 TRIALS = int(sys.argv[1]) if len(sys.argv) > 1 else 30
 ROUNDS, TURNS, INFERENCES = 6, 5, 20
-SMALLER = 3.5  # times than FP32's weights
-MIXTURE = "the mixture"
+SMALLER = (3.5, 5.0)  # times than FP32's weights
 HEADINGS = (
     "model",
     "made of it",
@@ -105,7 +105,7 @@ class OnItsCore:
 
 
 def open_cell(name):
-    config = load_model_config(ZOO / f"{name}.yml").with_optimizer({"max_trials": TRIALS, "size_reduce": SMALLER})
+    config = load_model_config(ZOO / f"{name}.yml").with_optimizer({"max_trials": TRIALS})
     tunable = config.compression.tunable.model_dump() | {"tuning_scope": ("bits", "layer")}
     algorithm = {"name": "TunableQuantization", "params": tunable}
     compression = CompressionParams.model_validate(
@@ -143,10 +143,18 @@ def searched(session, prepared, config):
         whole = choices(derive_space(prepared.placement, prepared.base, compression))
         print(f"choices{' with a size target' if for_size else ''}: {choices(space)} of {whole}", file=sys.stderr)
     recorder = TrialRecorder(params, prepared.reference.accuracy.value)
-    plan = StagePlan(0, paying.base, space, TRIALS, prepared.reference.operation_types, calibration.errors)
+    plan = StagePlan(
+        0, paying.base, space, TRIALS, prepared.reference.operation_types, calibration.errors,
+        survey=session.survey(paying.base),
+    )  # fmt: skip
     for trial in run_stage(plan, recorder, 0, Alone(OnItsCore(session._work))):
         print(trial.number, trial.score, trial.failure, file=sys.stderr)
     return best_trial(recorder.trials, params).option
+
+
+def mixture(session, prepared, config, times):
+    """Return the best model whose weights are so many times smaller."""
+    return session._pipeline.build(searched(session, prepared, config.with_optimizer({"size_reduce": times})))
 
 
 def rows(session, prepared, config):
@@ -159,7 +167,10 @@ def rows(session, prepared, config):
         "activations INT8": lambda: build(prepared.base),
         "weights INT8": lambda: build(compressed(prepared, INT8)),
         "weights INT4": lambda: build(compressed(prepared, INT4)),
-        MIXTURE: lambda: build(searched(session, prepared, config)),
+        **{
+            f"the mixture, {times:g} times smaller": partial(mixture, session, prepared, config, times)
+            for times in SMALLER
+        },
         **nncf_models("nncf", fp32, samples, config.compression),
         **nncf_models("nncf-weights", fp32, samples, config.compression),
     }

@@ -7,7 +7,9 @@ trials. The model of a member's cell is scored on the other members as a night d
 each of its members. A model is invalid somewhere if its loss is surely beyond the target there, on the samples of the
 search or on those that the search never saw. Prints Markdown: for each model the share of seeds with a cell whose model
 is invalid somewhere, the same of the fleet's, its mean ratio over that of the cells' own models (each on its member,
-weighted by the shares), and the seconds of a trial: the fleet's, and those of the members' cells together.
+weighted by the shares), and the seconds of a trial: the fleet's, and those of the members' cells together. A second
+table has FP32 / INT8 of each cell's model on its own member, and on it the best of the other cells' models that does
+not surely lose too much there.
 """
 
 import json
@@ -31,6 +33,11 @@ HEADER = (
     "| model | seeds | a cell's model is invalid on another member | the fleet's model is invalid | not played "
     "| fleet's mean ratio / the cells' own | seconds of a fleet's trial | of its members' cells together |"
 )
+OWN_HEADER = "| model | member | seeds | its cell's model there | best of the other cells' there | its own is faster |"
+
+
+def table_head(header):
+    return header + "\n|" + " --- |" * header.count(" | ") + " --- |"
 
 
 def night(models, seed, trials, folder):
@@ -83,15 +90,34 @@ def compare(cells, model):
     return bad, len(places) - len(played), any(ours), ratio, seconds_of(fleet), sum(map(seconds_of, own.values()))
 
 
+def compare_members(cells, model):
+    """Return by member FP32 / INT8 of its cell's model, and of the best other's on it that is not invalid there."""
+    own = {label: cells[model, label] for label in LABELS}
+    allowed = own["CPU"]["params"]["accuracy_loss"] / 100
+    precision = own["CPU"]["reference"]["execution"]["inference_precision"]
+    there = {label: [elsewhere(cell, precision).get(label) for cell in own.values()] for label in LABELS}
+    others = {
+        label: [each["latency"]["speedup"]["value"] for each in found if each and each["latency"]
+                and not is_invalid(each, allowed)]
+        for label, found in there.items()
+    }  # fmt: skip
+    return {
+        label: (cell["final"]["latency"]["speedup"]["value"], max(others[label], default=math.nan))
+        for label, cell in own.items()
+    }
+
+
 def main():
     seeds, trials, *models = sys.argv[1:]
-    print(HEADER + "\n|" + " --- |" * HEADER.count(" | ") + " --- |", flush=True)
+    print(table_head(HEADER), flush=True)
     found = {model: [] for model in models}
+    members = {model: [] for model in models}
     with tempfile.TemporaryDirectory() as name:
         for seed in range(int(seeds)):
             cells = night(models, seed, int(trials), Path(name))
             for model in models:
                 found[model].append(compare(cells, model))
+                members[model].append(compare_members(cells, model))
                 print(f"seed {seed}, {model}: {found[model][-1]}", file=sys.stderr, flush=True)
     for model, rows in found.items():
         bad, skipped, ours, ratios, fleets, sums = zip(*rows, strict=True)
@@ -100,6 +126,15 @@ def main():
             f"| {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}) "
             f"| {median(fleets):.2f} | {median(sums):.2f} |"
         )
+    print("\n" + table_head(OWN_HEADER))
+    for model, rows in members.items():
+        for label in LABELS:
+            own, other = zip(*(row[label] for row in rows), strict=True)
+            ahead = sum(one > best for one, best in zip(own, other, strict=True))
+            print(
+                f"| {model} | {label} | {len(rows)} | {median(own):.3f} ({min(own):.3f} to {max(own):.3f}) "
+                f"| {median(other):.3f} ({min(other):.3f} to {max(other):.3f}) | {ahead} |"
+            )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from quantize_zoo.cell.surveying import only
 from quantize_zoo.config import BenchmarkParams
 from quantize_zoo.scoring import compile_for_accuracy
 from quantize_zoo.scoring.environment import ISA_VARIABLE
-from quantize_zoo.search import Frontier, relative_accuracy_loss, speedup
+from quantize_zoo.search import Frontier, relative_accuracy_loss
 
 MODELS = (
     "digits-resnet", "lines-crnn", "shapes-unet", "digits-vit", "opinions-encoder", "reviews-transformer",
@@ -163,7 +163,7 @@ class Comparison:
     @staticmethod
     def predicted(frontier, chosen):
         """FP32 / INT8 and the change of the output."""
-        return speedup(frontier.fp32_us, frontier.saving(chosen)), frontier.change(chosen)
+        return frontier.speedup(chosen), frontier.change(chosen)
 
     def measured(self, frontier, chosen):
         """FP32 / INT8, the loss, and the change of what answers are judged by, nan where that has no grades."""

@@ -22,6 +22,7 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
+from quantize_zoo.scoring.launcher import InputFitter
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
 NAMES = ["digits-resnet", "digits-mobilenet", "digits-vit"]
@@ -84,6 +85,15 @@ def test_fingerprint_follows_the_data(small):
     labels = small.folder / "labels.txt"
     labels.write_text(re.sub(r" \d\n", " 0\n", labels.read_text(), count=1))
     assert AccuracySession(find_checker(), config, model).fingerprint() != before
+
+
+def test_what_messages_say_is_not_made_for_samples_that_need_none(small, monkeypatch):
+    """It took a tenth of a pass of a model of 0.1 ms."""
+    config = load_model_config(small.folder / "net.yml")
+    model = read_model(config.model)
+    session = AccuracySession(find_checker(), config, model)
+    monkeypatch.setattr(InputFitter, "output_read", None)
+    assert session.score(compile_for_accuracy(model, F32)).samples == len(session)
 
 
 def contents_of(folder, name):

@@ -212,6 +212,8 @@ VALUES = {
         put(launcher, "inputs", [{"name": "image", "type": "INPT"}]), "type: INPT", "did you mean 'INPUT'?",
     ),
     "input_without_name": (put(launcher, "inputs", [{"type": "INPUT"}]), "inputs", "inputs[0] needs 'name'"),
+    "inputs_as_text": (put(launcher, "inputs", "image"), "inputs: image", "must be a list of mappings"),
+    "inputs_as_names": (put(launcher, "inputs", ["image"]), "inputs:", "inputs[0] is 'image': must be a mapping"),
     "no_adapter": (without(launcher, "adapter"), "launchers", "the launcher names no adapter"),
     "no_annotation": (without(dataset, "annotation_conversion"), "data_source", "names no annotation itself"),
     "no_data": (without(dataset, "data_source"), "annotation_conversion", "needs 'data_source'"),

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from matrices import session_of
-from quantize_zoo.cell import Cell
+from quantize_zoo.cell import Cell, surveying
 from quantize_zoo.config import FleetSpec, load_matrix
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.search import Known
@@ -40,7 +40,10 @@ def test_a_fleet_goes_through_the_nights_with_one_model(small, quantize_zoo):
     assert [each["environment"] for each in final["members"]] == ["CPU[AVX2]", "CPU[SSE41]"]
     logs = [np.log(each["latency"]["speedup"]["value"]) for each in final["members"]]
     assert np.log(final["latency"]["speedup"]["value"]) == pytest.approx(np.average(logs, weights=[2, 1]), rel=1e-4)
-    assert "Members of the fleet" in small.cell_page()
+    page = small.cell_page()
+    assert "Members of the fleet" in page
+    assert "On the members: CPU[AVX2]" in page, "what operations save was found out on each of them"
+    assert [each["trial"] for each in cell["predictions"]["trials"]][:1] == [0]
 
     assert quantize_zoo("baseline", "accept", *reports)[0] == 0
     status, out, err = quantize_zoo("run", small.path, *reports, "--trials-load-method", "eval", "--json")
@@ -55,6 +58,25 @@ def test_a_fleet_goes_through_the_nights_with_one_model(small, quantize_zoo):
     status, _, err = quantize_zoo("export", "net-servers", *arguments)
     assert status == 0, err
     assert len(list((small.folder / "exported").glob("*.xml"))) == 1
+
+
+def test_a_fleet_is_surveyed_on_each_of_its_members(small, monkeypatch):
+    monkeypatch.setattr(surveying, "_SECONDS", 0.0)  # as few rounds as can be
+    model = load_matrix(small.path).models[0]
+    fleet = FleetSpec.model_validate({"fleet": "servers", "members": MEMBERS})
+    session = session_of(Cell(model, fleet.members[0], fleet=fleet), small.folder)
+    prepared = session.prepare()
+    session.calibrate(prepared.base)
+    found = session.survey(prepared.base)
+    assert [(each.name, each.share) for each in found.members] == [
+        ("CPU[AVX2]", pytest.approx(2 / 3)),
+        ("CPU[SSE41]", pytest.approx(1 / 3)),
+    ]
+    assert all(each.speedup is not None for each in found.members), "both tell times"
+    assert found.speedup.low <= found.speedup.value <= found.speedup.high
+    first, second = ([operation.fp32_us for operation in each.operations] for each in found.members)
+    assert sum(second) > sum(first), "SSE computes four numbers at once, AVX2 eight"
+    session.evaluate(prepared.base, Known(), prune=False)  # the members' processes go on
 
 
 def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(small):
@@ -84,4 +106,7 @@ def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(small):
     whole = session.evaluate(prepared.base, Known(members=order), prune=False, measure=False).scored
     assert [each.name for each in whole.members] == list(order)
     assert not whole.hopeless
+    worst = max(each.accuracy_loss for each in whole.members)
+    assert whole.accuracy_loss.value == pytest.approx(worst)
+    assert whole.accuracy_loss.low < worst < whole.accuracy_loss.high
     assert whole.members[0].accuracy_loss == pytest.approx(whole.members[1].accuracy_loss, abs=0.05)

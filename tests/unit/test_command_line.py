@@ -296,6 +296,14 @@ def test_commands_that_read_the_store_load_nothing_of_what_cells_work_with(comma
     assert not found & OF_WORK
 
 
+def test_a_list_of_trials_waits_for_none_of_the_records_that_a_report_needs(tmp_path):
+    make_store(f"sqlite:///{tmp_path / 'store.db'}", nights=1, cells=1)
+    found = loaded("trials", "--reports", str(tmp_path))
+    records = {f"quantize_zoo.store.{each}" for each in ("records", "values", "options")}
+    assert "quantize_zoo.store.listing" in found
+    assert not found & (records | {"numpy", "scipy", "ruamel.yaml", "jinja2", "rich.table"})
+
+
 def packages():
     """The packages that import what they export when it is asked for."""
     root = Path(quantize_zoo_package.__file__).parent

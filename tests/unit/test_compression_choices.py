@@ -24,7 +24,7 @@ from quantize_zoo.quantization import (
 from quantize_zoo.quantization.candidate import insert_fake_quantizes
 from quantize_zoo.quantization.range_finder import RangeFinder
 from quantize_zoo.search import base_choices, choices_of, option_of, startup_choices
-from quantize_zoo.search.startup import whole_model_choices
+from quantize_zoo.search.startup import compressed_choices
 from quantize_zoo.store.values import TRIAL, plain, read
 from zoo import random_samples
 
@@ -123,13 +123,40 @@ def test_an_option_with_other_compressed_weights_is_another():
 
 
 def test_the_start_compresses_all_weights_each_way():
-    space, base, _, _ = space_of(residual_model(), **BITS)
-    ways = [option_of(space, base, choices) for name, choices in whole_model_choices(space) if name == "quantize"]
+    space, base, placement, _ = space_of(residual_model(), **BITS)
+    types = {each.name: each.type for each in placement.operations}
+    ways = [option_of(space, base, choices) for choices in compressed_choices(space, types)]
     by_scores = {way.operations["scores"].compressed_weights: way for way in ways}
     assert {INT8, INT4} <= by_scores.keys()
     assert not any(each.quantize for each in by_scores[INT4].operations.values())
     assert by_scores[INT4].operations["first"].compressed_weights == INT8
     assert by_scores[INT4].operations["add"].compressed_weights is None
+
+
+def test_of_fewer_bits_the_start_also_keeps_the_ends_of_the_model_in_8(table_and_two_layers):
+    space, base, placement, _ = space_of(table_and_two_layers, **BITS)
+    types = {each.name: each.type for each in placement.operations}
+    assert types["table"] == "Embedding"
+    found = [option_of(space, base, choices) for choices in compressed_choices(space, types)]
+    bits = [
+        [each.compressed_weights and each.compressed_weights.bits for each in option.operations.values()]
+        for option in found
+    ]
+    assert [8, 8, 8] in bits
+    assert [4, 4, 4] in bits
+    assert [8, 4, 8] in bits
+
+
+@pytest.fixture
+def table_and_two_layers():
+    rng = np.random.default_rng(0)
+    tokens = ops.parameter([1, 5], np.int64, name="tokens")
+    table = ops.constant(rng.normal(size=(50, 64)).astype(np.float32))
+    found = ops.tanh(named(ops.gather(table, tokens, np.int64(0)), "table"))  # which is not read quantized
+    for name in ("first", "last"):
+        weights = ops.constant(rng.normal(size=(64, 64)).astype(np.float32))
+        found = named(ops.matmul(found, weights, False, True), name)
+    return model(found, tokens)
 
 
 def test_without_layer_the_start_leaves_nothing_unquantized():

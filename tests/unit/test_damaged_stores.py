@@ -58,7 +58,7 @@ def edited(column, change):
     return f"UPDATE {table} SET {name} = pack({change.replace('{}', f'unpack({name})')})"
 
 
-@pytest.mark.parametrize("command", [("trials",), ("baseline", "accept")])
+@pytest.mark.parametrize("command", [("trials", "--json"), ("baseline", "accept")])
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
@@ -111,6 +111,28 @@ def test_a_damaged_value_is_named(refused, change, command, statement, told):
     change(statement)
     err = refused(*command, told=["cannot read the store sqlite:///reports/store.db: ", told])
     assert "restore a copy, or name another with --store" in err
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (edited("trials.trial", "replace({}, '\"accuracy\":', '\"accurbcy\":')"), "trial 0.measurement.accuracy: "),
+        (
+            edited("trials.trial", "json_set({}, '$.measurement.accuracy.high', 'x')"),
+            "trial 0.measurement.accuracy.high: ",
+        ),
+        (edited("trials.trial", "json_remove({}, '$.measurement.latency')"), "trial 0.measurement.latency: "),
+        (edited("trials.trial", "json_remove({}, '$.failure')"), "trial 0.failure: "),
+        ("UPDATE trials SET trial = pack('[1]')", "trial 0: input should be a valid dictionary"),
+        ("UPDATE trials SET trial = substr(trial, 1, length(trial) - 9)", "a value is not whole"),
+        ("UPDATE trials SET number = 'x' WHERE number = 0", "trial x.number: "),
+        ("UPDATE cells SET continues = 1", "cell 1 goes on from cell 1"),
+        ("UPDATE cells SET continues = 99", "cell 1 goes on from cell 99, which is not there"),
+    ],
+)
+def test_a_damaged_value_that_a_list_of_trials_shows_is_named(refused, change, statement, told):
+    change(statement)
+    refused("trials", told=["cannot read the store sqlite:///reports/store.db: ", told])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import growth
 from growing import Row, exponent, figures_of, told
 
 from quantize_zoo.report import drawing
+from quantize_zoo.store import Store
 
 
 def power(measure, *sizes):
@@ -50,6 +51,13 @@ def test_a_report_reads_the_last_nights_whatever_was_before():
 def test_where_a_search_starts_is_found_without_the_trials_of_all_nights():
     assert power(growth.one_trial, 10, 50) < 0.8
     assert power(lambda nights: growth.start_of_a_cell(nights, 1), 40, 400) < 1.3
+
+
+def test_a_list_of_trials_takes_a_fraction_of_what_whole_cells_take():
+    folder, _ = growth.stored(1, 20, 5)
+    store = Store(growth.url_of(folder))
+    store.listed_trials()
+    assert growth.seconds(store.listed_trials) < growth.seconds(store.load_run) / 2
 
 
 def test_a_chart_is_made_once_for_all_cells():

@@ -363,6 +363,16 @@ def test_the_baselines_configuration_stays_the_best_unless_another_is_measurably
     assert PlayedWork.held.why == ""
 
 
+@pytest.mark.parametrize(("ratio", "wins"), [(1.3, True), (1.01, False)])
+def test_in_turns_too_what_seems_much_slower_is_not_best_for_its_accuracy(night, monkeypatch, ratio, wins):
+    """The interval tells neither from the other; all quantized is fastest, and loses most."""
+    monkeypatch.setattr(PlayedWork, "ratio", Estimate(ratio, 0.8, 2.1, "x", 5))
+    monkeypatch.setattr(PlayedWork, "accuracy", staticmethod(lambda count: 1.0 - 0.0001 * count))
+    cell = night({}).cells[0]
+    most = max(cell.trials, key=lambda trial: trial.score.latency_ratio)
+    assert (cell.final.trial == most.number) == wins
+
+
 def test_a_faster_model_that_loses_more_than_the_gate_allows_is_not_better(night, monkeypatch):
     accept_with(night, night({}), 4)
     monkeypatch.setattr(PlayedWork, "ratio", Estimate(1.2, 1.1, 1.3, "x", 5))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from builders import convolution, model, parameter, residual_model
+from builders import compression, convolution, model, parameter, pipeline, residual_model
+from operation_zoo import OPERATIONS, operation_samples
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.errors import CellError, DeviceUnavailableError
 from quantize_zoo.gate.bench import Bench
@@ -291,7 +292,7 @@ def test_model_that_the_plugin_cannot_export_is_compiled_anew(monkeypatch):
     first = compile_for_latency(residual_model(), CPU_F32, SHORT)
 
     class NotExported:
-        """A compiled model without export, such as the one of a quantized LSTM."""
+        """A compiled model without export."""
 
         def export_model(self):
             raise RuntimeError("not implemented")
@@ -301,6 +302,18 @@ def test_model_that_the_plugin_cannot_export_is_compiled_anew(monkeypatch):
     monkeypatch.undo()
     make()
     assert describe_execution(make()) == describe_execution(first)
+
+
+@pytest.mark.parametrize("kind", ["lstm_sequence", "gru_sequence"])
+def test_a_quantized_sequence_that_the_plugin_cannot_read_back_is_compiled_anew(kind):
+    net = OPERATIONS[kind]()
+    built = pipeline(net, operation_samples(net), compression())
+    candidate = built.build(built.base)
+    accurate = compile_for_accuracy(candidate, CPU_F32)
+    make = compile_from_accuracy(accurate, candidate, CPU_F32, SHORT, describe_execution(accurate))
+    first, second = make(), make()
+    assert describe_execution(accurate).precisions["i8"]
+    assert describe_execution(first) == describe_execution(second) == describe_execution(accurate)
 
 
 @pytest.mark.parametrize("spread", [0.001, 0.02])

@@ -88,6 +88,14 @@ def test_latency_difference_inside_the_interval_is_no_difference():
     assert best_trial([trial(0, 0.005, 1.520), trial(1, 0.001, 1.500)], PARAMS).number == 0
 
 
+def test_what_seems_much_slower_is_not_best_for_its_accuracy_however_noisy_the_machine_was():
+    """The ratios' intervals are +-1.5; of two that were measured as aimed at 0.057 were none."""
+    noisy = [measurement(1, each, half=1.5) for each in (2.0, 0.95)]
+    assert best_trial([trial(0, 0.005, 2.0), trial(1, -0.001, 0.95, measurement=noisy[1])], PARAMS).number == 0
+    assert best_trial([trial(0, 0.005, 2.0, measurement=noisy[0]), trial(1, -0.001, 0.95)], PARAMS).number == 0
+    assert best_trial([trial(0, 0.005, 2.0, measurement=noisy[0]), trial(1, -0.001, 1.97)], PARAMS).number == 1
+
+
 def test_best_outside_the_target_has_the_lowest_loss():
     trials = [trial(0, 0.05, 2.0, loss=90.0), trial(1, 0.02, 1.0, loss=85.0)]
     assert best_trial(trials, PARAMS).number == 1

@@ -503,6 +503,15 @@ def test_unknown_run_names_the_nearest(url):
         store.load_run("2026010")
 
 
+def test_commits_wait_for_no_disk_where_a_killed_process_loses_nothing(sqlite):
+    """Without its log beside it, SQLite is only safe where each commit waits."""
+    with closing(Store(sqlite)._engine.raw_connection()) as connection:
+        asked = [
+            connection.cursor().execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        ]
+    assert asked == ["wal", 1]
+
+
 def test_kill_at_any_moment_loses_no_finished_trial(url):
     told, stored = kill_again_and_again(url, KILLS)
     assert [each.number for each in stored] == list(range(len(stored)))

@@ -7,7 +7,7 @@ import pytest
 
 from builders import compression, convolution, model, named, parameter, pipeline, residual_model
 from quantize_zoo.cell import surveying
-from quantize_zoo.cell.surveying import only, survey
+from quantize_zoo.cell.surveying import only, place_here, survey
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph import owners
 from quantize_zoo.graph.opset import opset13 as ops
@@ -38,8 +38,8 @@ def surveyed():
     pipe = pipeline(wide(), SAMPLES, compression())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(surveying, "_SECONDS", 1e9)  # however busy the machine is, all rounds are made, which are short
-        patch.setattr(surveying, "_SECONDS_A_ROUND", 0.05)
-        return survey(pipe, pipe._model, pipe.base, bench(), evaluated=100)
+        patch.setattr(surveying, "SECONDS_A_ROUND", 0.05)
+        return survey(pipe, pipe._model, pipe.base, place_here(bench()), evaluated=100)
 
 
 def test_operations_are_surveyed_in_graph_order_with_what_comes_before(surveyed):
@@ -84,7 +84,7 @@ def test_what_few_rounds_tell_has_an_interval_that_is_the_wider_the_fewer_they_a
 
 def test_without_the_device_each_operation_counts_the_same():
     pipe = pipeline(wide(), SAMPLES, compression())
-    found = survey(pipe, pipe._model, pipe.base, bench(measures_latency=False), evaluated=100)
+    found = survey(pipe, pipe._model, pipe.base, place_here(bench(measures_latency=False)), evaluated=100)
     assert found.speedup is None
     assert {(each.fp32_us, each.int8_us) for each in found.operations} == {(1.0, 0.0)}
     assert all(each.change > 0 for each in found.operations)

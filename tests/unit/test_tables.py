@@ -1,6 +1,7 @@
 """Tables of a terminal: whatever its width, every name and figure is there in one piece."""
 
 import pytest
+from rich.cells import cell_len
 
 from quantize_zoo.commands.tables import Listing, print_listing
 
@@ -60,3 +61,12 @@ def test_markup_in_a_name_is_text(capsys):
     out = capsys.readouterr().out
     assert "[bold]net[/bold]" in out
     assert "[link=x]" in out
+
+
+@pytest.mark.parametrize("width", [None, 160, 120])
+def test_the_lines_of_a_table_are_equally_wide_whatever_its_texts(width, capsys):
+    listing = Listing(["cell", "found"], [["網路-CPU", WORDS], ["net", "長い説明 " * 20]], prose=frozenset({"found"}))
+    print_listing(listing, width)
+    lines = capsys.readouterr().out.splitlines()
+    assert len({cell_len(line) for line in lines}) == 1
+    assert len(lines) == 6 if width is None else len(lines) > 5

@@ -11,7 +11,15 @@ import pytest
 
 from builders import accepted, cell_record, estimate, final, latency, measurement, reference, trial
 from quantize_zoo.gate import Check
-from quantize_zoo.report import make_run_report, render_cell, render_index, render_json, report_of, write_reports
+from quantize_zoo.report import (
+    make_run_report,
+    render_cell,
+    render_index,
+    render_json,
+    report_of,
+    sound,
+    write_reports,
+)
 from quantize_zoo.report.benchmark_json import render_benchmark
 from quantize_zoo.report.json_schema import SCHEMA_FILE
 from quantize_zoo.scoring import LayerTime
@@ -250,6 +258,19 @@ def test_the_overview_is_renamed_last(tmp_path, monkeypatch):
 
 
 # The newest run
+
+
+def test_a_page_is_a_draft_before_the_next_is_made(tmp_path, monkeypatch):
+    drafted = []
+
+    def rendered(report, cell):
+        drafted.append(len(list((tmp_path / "run").rglob("cells/*.html"))))
+        return render_cell(report, cell)
+
+    monkeypatch.setattr(sound, "render_cell", rendered)
+    cells = all_cells()
+    write_reports(make_run_report(run_record(*cells)), tmp_path / "run", newest=False)
+    assert drafted == list(range(len(cells)))
 
 
 def test_an_old_run_that_is_rendered_again_does_not_become_the_latest(tmp_path):

@@ -1,4 +1,4 @@
-"""What a package exports, imported when it is asked for: whoever reads a store does without OpenVINO.
+"""What is imported when it is asked for: whoever reads a store does without OpenVINO.
 
 Of a package, the part that type checkers read is what there is; nothing is said twice.
 """
@@ -28,6 +28,18 @@ def exports_of(package: str) -> Callable[[str], Any]:
         return found
 
     return exported
+
+
+class Later:
+    """A module that is imported when something of it is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        """Import the module, and return what it has by that name."""
+        __import__(self._name)  # see above
+        return getattr(sys.modules[self._name], name)
 
 
 def _places(module: Any) -> dict[str, tuple[str, str]]:

@@ -18,3 +18,13 @@ DEFAULT_REPORTS = Path("reports")
 TrialsLoadMethod = Literal["cold_start", "warm_start", "fine_tune", "eval"]
 LatencyMode = Literal["master", "peer"]
 Over = Literal["openvino", "git"]  # what a regression is looked for in: releases, or commits
+
+
+def default_store_file(reports: Path) -> Path:
+    """Return the store's file where it lies in a folder of reports."""
+    return reports / "store.db"
+
+
+def default_store(reports: Path) -> str:
+    """Return the URL of the store that lies in a folder of reports."""
+    return f"sqlite:///{default_store_file(reports)}"

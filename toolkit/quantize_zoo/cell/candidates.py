@@ -92,18 +92,15 @@ class CellCandidates:
         found = self.passed(candidate, prune=prune, below=below)
         # Taking it down is a part of its cost.
         seconds = time.perf_counter() - start - found.compile_seconds
-        return replace(found, seconds=seconds, accuracy_loss=None if found.hopeless else self._loss(found))
+        loss = self.loss(found, self.fp32.accuracy, self.fp32.per_sample)
+        return replace(found, seconds=seconds, accuracy_loss=loss)
 
-    def _loss(self, found: Scored) -> Estimate | None:
-        """Return the loss of a whole pass against FP32, if an interval can be told."""
-        fp32 = self.fp32
-        loss = paired_loss(
-            fp32.accuracy,
-            found.accuracy.value,
-            fp32.per_sample,
-            found.per_sample,
-            higher_is_better=fp32.higher_is_better,
-        )
+    def loss(self, found: Scored, fp32: float, per_sample: NDArray[np.float64] | None) -> Estimate | None:
+        """Return the loss of a whole pass against FP32 where it ran, if an interval can be told."""
+        if found.hopeless:
+            return None
+        better = self.fp32.higher_is_better
+        loss = paired_loss(fp32, found.accuracy.value, per_sample, found.per_sample, higher_is_better=better)
         return None if loss.low is None else loss
 
     def passed(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
@@ -162,11 +159,11 @@ class CellCandidates:
         bench, model = self.bench, candidate.model
         compiled, candidate.compiled = candidate.compiled, None
         if compiled is None or not serves_latency(bench.device):
-            compiled = compile_for_latency(model, bench.device, bench.benchmark)
-            again = compile_again(compiled, model, bench.device, bench.benchmark)
+            compiled, made = compile_for_latency(model, bench.device, bench.benchmark), compile_again
         else:
-            again = compile_from_accuracy(compiled, model, bench.device, bench.benchmark)
+            made = compile_from_accuracy
         execution = describe_execution(compiled)
+        again = made(compiled, model, bench.device, bench.benchmark, execution)
         compiled_at = time.perf_counter()
         latency = None
         if bench.measures_latency:

@@ -16,11 +16,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, compared
 from quantize_zoo.cell.members import OtherMember, open_member
+from quantize_zoo.cell.surveying import Place, place_here, survey_fleet
 from quantize_zoo.cell.values import Finished
 from quantize_zoo.config import DeviceSpec, FleetSpec
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
@@ -43,6 +46,7 @@ from quantize_zoo.search import (
     Known,
     MemberScore,
     Scored,
+    Survey,
     Timed,
     combined_latency,
     is_slower,
@@ -96,6 +100,7 @@ class Fleet:
         self._work = work
         self._stack = ExitStack()
         self._lead = work.cell.device.label
+        self._lead_isa = work.cell.device.isa or limit
         self._others: dict[str, OtherMember] = {}
         self._draft = _Draft(folder)
         self._fp32 = work.cell.model.model
@@ -146,12 +151,14 @@ class Fleet:
                 told = name
                 break
         compiled = sum(each.compile_seconds for each in passed.values())
+        worst = max(found, key=lambda name: found[name].accuracy_loss)
         return replace(
             passed[told],
             hopeless=ended,
             compile_seconds=compiled,
             seconds=time.perf_counter() - started - compiled,
             members=tuple(found.values()),
+            accuracy_loss=None if ended else self._work.loss(passed[worst], *self._fp32_on(worst)),
         )
 
     def measure(self, candidate: Candidate) -> Timed:
@@ -164,6 +171,25 @@ class Fleet:
         return replace(
             lead, latency=self._combined(latencies), seconds=seconds, members=latencies, slower=self._slower(latencies)
         )
+
+    def survey(self, base: ModelOption, evaluated: int) -> Survey:
+        """Find out what quantizing operations saves on the members, one after another, and what it changes.
+
+        Raises:
+            CellError: a model cannot be built.
+
+        """
+        work, allow_slower = self._work, self._spec.allow_slower
+        places = []
+        asked = {self._lead_isa}  # what members of one instruction set compute in floating point is the same
+        for name, share in self._shares.items():
+            if name == self._lead:
+                places.append(replace(place_here(work.bench), name=name, share=share))
+                continue
+            other = self._others[name]
+            places.append(Place(other.rounds, None if other.isa in asked else other.infer, name, share))
+            asked.add(other.isa)
+        return survey_fleet(work.pipeline, work.fp32.model, base, places, evaluated, allow_slower=allow_slower)
 
     def compare(self, first: ov.Model, second: ov.Model, on_lead: PairedLatency | None) -> PairedLatency:
         """Return the latency of the second, as FP32's, and of the first on all members; the lead's is known."""
@@ -243,10 +269,15 @@ class Fleet:
         return self._others[name].passed(self._draft.of(candidate.model), prune=prune)
 
     def _judged(self, name: str, found: Scored) -> MemberScore:
-        fp32 = self._work.fp32
-        before = fp32.accuracy if name == self._lead else self._others[name].accuracy
-        lost = relative_accuracy_loss(before, found.accuracy.value, higher_is_better=fp32.higher_is_better)
+        before, _ = self._fp32_on(name)
+        better = self._work.fp32.higher_is_better
+        lost = relative_accuracy_loss(before, found.accuracy.value, higher_is_better=better)
         return MemberScore(name, found.accuracy, lost, found.hopeless)
+
+    def _fp32_on(self, name: str) -> tuple[float, NDArray[np.float64] | None]:
+        """Return FP32's metric on a member, and its values of single samples, if it has such."""
+        fp32 = self._work.fp32 if name == self._lead else self._others[name]
+        return fp32.accuracy, fp32.per_sample
 
     def _on_all(
         self, on_lead: PairedLatency | None, measure: Callable[[OtherMember], PairedLatency]

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, score_there
+from quantize_zoo.cell.surveying import SECONDS_A_ROUND
 from quantize_zoo.config import DeviceSpec
+from quantize_zoo.graph import save_model
+from quantize_zoo.quantization import Samples
+from quantize_zoo.quantization.output_changes import AT_F32
 from quantize_zoo.scoring import (
     ModelProcess,
     PairedLatency,
     Side,
     Start,
+    Times,
     accuracy_properties,
     latency_properties,
     measure_in_process,
+    profile_in_turns,
 )
 from quantize_zoo.search import Scored
 from quantize_zoo.store import Elsewhere
@@ -73,6 +82,47 @@ class OtherMember:
         samples = bench.timed_samples()
         with self.process.alone():
             return measure_in_process(self.process, (before, after), samples, bench.benchmark, final=final)
+
+    def rounds(self, models: Sequence[ov.Model]) -> Iterator[list[Times]]:
+        """Compile models anew and profile them in turns, again and again; yield the times of their layers.
+
+        Raises:
+            CellError: one of them cannot be run there.
+
+        """
+        bench = self.work.bench
+        samples = bench.timed_samples()
+        timed = {**latency_properties(self.device, bench.benchmark, self.isa), "PERF_COUNT": True}
+        with self._files(models) as paths:
+            places = [(self.process, Side(path, self.device.device, timed), slot) for slot, path in enumerate(paths)]
+            while True:
+                with self.process.alone():
+                    found = profile_in_turns(places, samples[len(samples) // 2 :][:1], SECONDS_A_ROUND)
+                yield found
+
+    def infer(self, model: ov.Model, samples: Samples) -> Iterator[list[NDArray[Any]]]:
+        """Yield the outputs of a model for each sample, at f32 on the CPU there.
+
+        Raises:
+            CellError: it cannot be run there.
+
+        """
+        with self._files([model]) as (path,), self.process.alone():
+            self.process.load(Side(path, "CPU", AT_F32))
+            for outputs in self.process.infer(samples):
+                yield list(outputs.values())
+
+    @contextmanager
+    def _files(self, models: Sequence[ov.Model]) -> Iterator[list[Path]]:
+        """Write models for the process, which forgets them in the end."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, f"{number}.xml") for number in range(len(models))]
+            for model, path in zip(models, paths, strict=True):
+                save_model(model, path)
+            try:
+                yield paths
+            finally:
+                self.process.free([self.work.cell.model.model])
 
     def finished(self, model: Path, samples: SampleSets) -> Elsewhere:
         """Return what FP32 and a finished model are there.

@@ -23,7 +23,7 @@ from quantize_zoo.cell.fleet import Fleet
 from quantize_zoo.cell.identity import former_identity, search_identity
 from quantize_zoo.cell.room import batched_inputs, require_room
 from quantize_zoo.cell.statistics import StatisticsCache
-from quantize_zoo.cell.surveying import survey
+from quantize_zoo.cell.surveying import place_here, survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
 from quantize_zoo.config import hardware_path, load_hardware, search_stages
 from quantize_zoo.errors import QuantizeZooError
@@ -116,7 +116,8 @@ class CellSession:
         bench = self._bench(dataset, former)
         for_latency = compile_for_latency(self._model, self._device, benchmark)
         self._fp32_executes = runtime_names(for_latency)
-        again = compile_again(for_latency, self._model, self._device, benchmark)
+        execution = describe_execution(for_latency)
+        again = compile_again(for_latency, self._model, self._device, benchmark, execution)
         scored, fp32 = self._score_fp32(self._accuracy, self._split, again)
         self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
@@ -132,7 +133,7 @@ class CellSession:
             metric=config.metric,
             accuracy=mean_estimate(fp32.accuracy, fp32.per_sample),
             metrics=dict(scored.metrics),
-            execution=describe_execution(for_latency),
+            execution=execution,
             environment=describe_environment(),
             checker=f"{self._checker.version}, {self._checker.origin}",
             samples=len(self._split.tuning),
@@ -242,7 +243,9 @@ class CellSession:
         evaluated = len(self._split.scoring)
         try:
             with self._quiet():
-                return survey(self._pipeline, self._model, base, self._work.bench, evaluated)
+                if self._fleet:
+                    return self._fleet.survey(base, evaluated)
+                return survey(self._pipeline, self._model, base, place_here(self._work.bench), evaluated)
         except (QuantizeZooError, RuntimeError) as error:  # of graphs that are not made for it; the search goes without
             print(f"operations are not surveyed: {error}")  # to the cell's log
             return None

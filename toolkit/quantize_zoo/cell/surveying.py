@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import openvino as ov
 import scipy
 from numpy.typing import NDArray
 
+from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import layers_before, owners, weights_bytes
 from quantize_zoo.quantization import ModelOption, Pipeline, option_hash, without_quantization
+from quantize_zoo.quantization.output_changes import Infer, infer_here
 from quantize_zoo.scoring import Estimate, Times, compile_for_latency, owner_of, times_in_turns
 from quantize_zoo.scoring.estimate import CONFIDENCE, exponential, location_estimate
-from quantize_zoo.search import Frontier, OperationSurvey, Survey, speedup
+from quantize_zoo.search import Frontier, MemberSurvey, OperationSurvey, Survey, of_all
 
+SECONDS_A_ROUND = 0.25  # of inferences
 _FEWEST_ROUNDS, _MOST_ROUNDS = 2, 6  # each of which compiles all models anew
 _SECONDS = 10.0  # that rounds may take
-_SECONDS_A_ROUND = 0.25  # of inferences
+_SURELY_FASTER = 1.05  # a speedup by which it is clear that quantizing pays; trials tell the rest
+_ALIKE = Estimate(1.0, None, None, "us", 0)  # what an operation saves where no times are told
+
+# Compiles models anew and lets them take turns, again and again; yields the times of their layers of each round.
+Rounds = Callable[[Sequence[ov.Model]], Iterator[Sequence[Times]]]
 
 
-def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, bench: Bench, evaluated: int) -> Survey:
+@dataclass(frozen=True)
+class Place:
+    """Where operations are surveyed: a cell's device, or a member of a fleet, by its name and share.
+
+    ``rounds`` is None where the device is not here, ``infer`` where others compute the same in floating point.
+    """
+
+    rounds: Rounds | None
+    infer: Infer | None = infer_here
+    name: str = ""
+    share: float = 1.0
+
+
+def place_here(bench: Bench) -> Place:
+    """Return the bench's device, in this process."""
+
+    def rounds(models: Sequence[ov.Model]) -> Iterator[Sequence[Times]]:
+        samples = bench.timed_samples()
+        while True:
+            compiled = [compile_for_latency(model, bench.device, bench.benchmark, profiled=True) for model in models]
+            times = times_in_turns(compiled, samples, SECONDS_A_ROUND)
+            del compiled
+            yield times
+
+    return Place(rounds if bench.measures_latency else None)
+
+
+def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, place: Place, evaluated: int) -> Survey:
     """Find out what quantizing each operation as the base does saves and changes.
 
     Four models take turns, each compiled several times: FP32, the base, and the base with every other operation in
@@ -34,7 +67,7 @@ def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, bench: Bench, 
         pipeline: what builds options' models.
         fp32: the model that they are built of.
         base: everything quantized.
-        bench: where and how latency is measured.
+        place: where operations are surveyed.
         evaluated: how many samples a trial is scored on.
 
     Raises:
@@ -42,55 +75,138 @@ def survey(pipeline: Pipeline, fp32: ov.Model, base: ModelOption, bench: Bench, 
 
     """
     start = time.perf_counter()
-    quantized = [name for name, choice in base.operations.items() if choice.quantize]
-    before = layers_before(fp32, quantized)  # in graph order; operations of bodies are not among them
-    names = list(before)
-    changes = pipeline.output_changes(base, evaluated)
-    smaller = pipeline.saved_bytes(base)
-    whole = weights_bytes(fp32)
-    times = _profiled(pipeline, fp32, base, bench, before) if bench.measures_latency else None
-    if times is None or not times[:, 0].any(axis=1).all():  # a round of less than the clock's microsecond tells nothing
-        alike = Estimate(1.0, None, None, "us", 0)
-        told = (
-            OperationSurvey(name, before[name], 1.0, 0.0, alike, 0.0, 0.0, changes.get(name), smaller.get(name, 0))
-            for name in names
-        )
-        return Survey(tuple(told), None, time.perf_counter() - start, option_hash(base), whole)
-    operations = tuple(
-        replace(_surveyed(name, before[name], each, changes.get(name)), saved_bytes=smaller.get(name, 0))
-        for name, each in zip(names, times.T, strict=True)
+    operations = _Operations(pipeline, fp32, base)
+    changes = operations.changes(place, evaluated)
+    times = operations.profiled(place)
+    told = operations.surveyed(times, changes)
+    speedup = None if times is None else _speedup([MemberSurvey(place.name, 1.0, told, None)], [times])
+    return Survey(told, speedup, time.perf_counter() - start, option_hash(base), weights_bytes(fp32))
+
+
+def survey_fleet(
+    pipeline: Pipeline,
+    fp32: ov.Model,
+    base: ModelOption,
+    places: Sequence[Place],
+    evaluated: int,
+    *,
+    allow_slower: bool,
+) -> Survey:
+    """Find out the same of a fleet, on one member after another.
+
+    An operation changes as much as it does where it changes most: sums of INT8 products overflow where the instruction
+    set has no VNNI. A member where that cannot be found out counts as a device that tells no times, and its changes are
+    those of the others.
+
+    Args:
+        pipeline: what builds options' models.
+        fp32: the model that they are built of.
+        base: everything quantized.
+        places: the members.
+        evaluated: how many samples a trial is scored on.
+        allow_slower: a member may become slower than its FP32.
+
+    Raises:
+        CellError: a model cannot be built.
+
+    """
+    start = time.perf_counter()
+    operations = _Operations(pipeline, fp32, base)
+    found = [operations.told_by(place, evaluated) for place in places]
+    changes: dict[str, float] = {}
+    for name, change in (item for each, _ in found for item in each.items()):
+        changes[name] = max(change, changes.get(name, 0.0))
+    times = [each for _, each in found]
+    members = []
+    for place, known in zip(places, times, strict=True):
+        alone = MemberSurvey(place.name, 1.0, operations.surveyed(known, changes), None)
+        members.append(replace(alone, share=place.share, speedup=None if known is None else _speedup([alone], [known])))
+    known_times = [each for each in times if each is not None]
+    everywhere = len(known_times) == len(members)
+    speedup = _speedup(members, known_times, allow_slower=allow_slower) if everywhere else None
+    return Survey(
+        of_all(members),
+        speedup,
+        time.perf_counter() - start,
+        option_hash(base),
+        weights_bytes(fp32),
+        tuple(members),
+        allow_slower,
     )
-    return Survey(operations, _speedup(operations, times), time.perf_counter() - start, option_hash(base), whole)
 
 
-def _profiled(
-    pipeline: Pipeline, fp32: ov.Model, base: ModelOption, bench: Bench, before: Mapping[str, tuple[str, ...]]
-) -> NDArray[np.float64]:
-    """Return the microseconds of each operation's region (rounds, times of ``_surveyed``, operations)."""
-    names = list(before)
-    even = _even(names, before)
-    options = (only(base, even), only(base, [name for name in names if name not in even]))
-    models = [fp32, *(pipeline.build(each) for each in (base, *options))]
-    regions = owners(fp32, names)
-    samples = bench.timed_samples()
-    rounds: list[list[list[float]]] = []
-    wanted, since = _MOST_ROUNDS, time.perf_counter()
-    while len(rounds) < wanted:
-        compiled = [compile_for_latency(model, bench.device, bench.benchmark, profiled=True) for model in models]
-        rounds.append(
-            [_by_operation(times, names, regions) for times in times_in_turns(compiled, samples, _SECONDS_A_ROUND)]
+class _Operations:
+    """The operations that a base quantizes, and the models that tell of them."""
+
+    def __init__(self, pipeline: Pipeline, fp32: ov.Model, base: ModelOption) -> None:
+        self._pipeline, self._base = pipeline, base
+        quantized = [name for name, choice in base.operations.items() if choice.quantize]
+        self._before = layers_before(fp32, quantized)  # in graph order; operations of bodies are not among them
+        self._names = list(self._before)
+        self._smaller = pipeline.saved_bytes(base)
+        self._even = _even(self._names, self._before)
+        odd = [name for name in self._names if name not in self._even]
+        options = (base, only(base, self._even), only(base, odd))
+        self._models = [fp32, *(pipeline.build(each) for each in options)]
+        self._regions = owners(fp32, self._names)
+
+    def told_by(self, place: Place, evaluated: int) -> tuple[dict[str, float], NDArray[np.float64] | None]:
+        """Return changes and times of a place; none where they cannot be found out, which goes to the cell's log."""
+        try:
+            return self.changes(place, evaluated), self.profiled(place)
+        except (QuantizeZooError, RuntimeError) as error:  # of graphs or plugins that are not made for it
+            print(f"operations are not surveyed on {place.name}: {error}")
+            return {}, None
+
+    def changes(self, place: Place, evaluated: int) -> dict[str, float]:
+        """Return what each changes of the output; see ``Pipeline.output_changes``."""
+        return {} if place.infer is None else self._pipeline.output_changes(self._base, evaluated, place.infer)
+
+    def profiled(self, place: Place) -> NDArray[np.float64] | None:
+        """Return the microseconds of each operation's region (rounds, times of ``_surveyed``, operations).
+
+        None where they are not told.
+        """
+        if place.rounds is None:
+            return None
+        is_even = np.array([name in self._even for name in self._names])
+        rounds: list[NDArray[np.float64]] = []
+        wanted, since = _MOST_ROUNDS, time.perf_counter()
+        for found in place.rounds(self._models):
+            plain, whole, evens, odds = np.array([_by_operation(each, self._names, self._regions) for each in found])
+            if not plain.any():  # a round of less than the clock's microsecond tells nothing
+                return None
+            # Behind the others, as what is even is behind what is odd.
+            rounds.append(np.stack([plain, whole, np.where(is_even, evens, odds), np.where(is_even, odds, evens)]))
+            taken = (time.perf_counter() - since) / len(rounds)
+            wanted = int(np.clip(_SECONDS / taken, _FEWEST_ROUNDS, _MOST_ROUNDS))
+            if len(rounds) >= wanted or self._is_clear(np.array(rounds)):
+                break
+        return np.array(rounds)
+
+    def _is_clear(self, times: NDArray[np.float64]) -> bool:
+        """Tell whether rounds say enough: quantizing surely pays, or surely does not."""
+        if len(times) < _FEWEST_ROUNDS:
+            return False
+        found = _speedup([MemberSurvey("", 1.0, self.surveyed(times, {}), None)], [times])
+        return (found.low or 0.0) > _SURELY_FASTER or (found.high or np.inf) < 1
+
+    def surveyed(self, times: NDArray[np.float64] | None, changes: Mapping[str, float]) -> tuple[OperationSurvey, ...]:
+        """Return what is known of each with such times; without any all operations count the same."""
+        rows = [None] * len(self._names) if times is None else times.T
+        return tuple(
+            replace(
+                OperationSurvey(name, self._before[name], 1.0, 0.0, _ALIKE, 0.0, 0.0, None)
+                if row is None
+                else _surveyed(name, self._before[name], row),
+                change=changes.get(name),
+                saved_bytes=self._smaller.get(name, 0),
+            )
+            for name, row in zip(self._names, rows, strict=True)
         )
-        del compiled
-        gc.collect()
-        taken = (time.perf_counter() - since) / len(rounds)
-        wanted = int(np.clip(_SECONDS / taken, _FEWEST_ROUNDS, _MOST_ROUNDS))
-    plain, whole, evens, odds = np.array(rounds).transpose(1, 0, 2)
-    is_even = np.array([name in even for name in names])
-    # Behind the others, as what is even is behind what is odd.
-    return np.stack([plain, whole, np.where(is_even, evens, odds), np.where(is_even, odds, evens)], axis=1)
 
 
-def _surveyed(name: str, before: tuple[str, ...], times: NDArray[np.float64], change: float | None) -> OperationSurvey:
+def _surveyed(name: str, before: tuple[str, ...], times: NDArray[np.float64]) -> OperationSurvey:
     """Return what is known of an operation (times, rounds): in FP32, quantized, and either of them behind the other."""
     fp32, int8, entering, leaving = times
     return OperationSurvey(
@@ -101,7 +217,7 @@ def _surveyed(name: str, before: tuple[str, ...], times: NDArray[np.float64], ch
         _located(fp32 - int8, "us"),
         float(np.median(entering - int8)) if before else 0.0,
         float(np.median(leaving - fp32)) if before else 0.0,
-        change,
+        None,
     )
 
 
@@ -139,15 +255,22 @@ def _made_for(layer: str, regions: Mapping[str, str]) -> str:
     return regions.get(named, "")
 
 
-def _speedup(operations: tuple[OperationSurvey, ...], times: NDArray[np.float64]) -> Estimate:
-    """Return what the best choice is predicted to gain, by each round with the choice that the others make."""
+def _speedup(
+    members: Sequence[MemberSurvey], times: Sequence[NDArray[np.float64]], *, allow_slower: bool = True
+) -> Estimate:
+    """Return what the best choice is predicted to gain, by each round with the choice that the others make.
+
+    Args:
+        members: of a fleet; a cell is one by itself.
+        times: of each.
+        allow_slower: a member may become slower than its FP32.
+
+    """
     logs = []
-    for left_out in range(len(times)):
-        others = _frontier(operations, np.delete(times, left_out, axis=0))
-        held = _frontier(operations, times[[left_out]])
-        chosen = others.fastest(np.inf)
-        saved = 0.0 if chosen is None else held.saving(chosen)
-        logs.append(np.log(speedup(held.fp32_us, saved)))
+    for left_out in range(min(map(len, times))):
+        others = _frontier(members, [np.delete(each, left_out, axis=0) for each in times], allow_slower=allow_slower)
+        held = _frontier(members, [each[[left_out]] for each in times], allow_slower=allow_slower)
+        logs.append(np.log(held.speedup(others.fastest(np.inf))))
     return exponential(_located(np.array(logs), "x"))
 
 
@@ -161,6 +284,11 @@ def _located(values: NDArray[np.float64], unit: str) -> Estimate:
     return replace(found, low=found.value - half, high=found.value + half)
 
 
-def _frontier(operations: tuple[OperationSurvey, ...], times: NDArray[np.float64]) -> Frontier:
-    pairs = zip(operations, times.T, strict=True)
-    return Frontier([_surveyed(each.name, each.before, own, each.change) for each, own in pairs])
+def _frontier(members: Sequence[MemberSurvey], times: Sequence[NDArray[np.float64]], *, allow_slower: bool) -> Frontier:
+    """Return the frontier by these rounds of each member."""
+    found = []
+    for member, rounds in zip(members, times, strict=True):
+        pairs = zip(member.operations, rounds.T, strict=True)
+        told = tuple(_surveyed(each.name, each.before, own) for each, own in pairs)
+        found.append(replace(member, operations=told))
+    return Frontier(of_all(found), members=found, allow_slower=allow_slower)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from quantize_zoo import errors
+from quantize_zoo.terms import default_store
 from quantize_zoo.text.files import made
 from quantize_zoo.text.paths import is_file, why_no_folder
 
 if TYPE_CHECKING:
     from quantize_zoo.config import MatrixConfig
     from quantize_zoo.store import CellRecord, RunRecord, Store
+
+Found = TypeVar("Found")
 
 
 def matrix_at(
@@ -72,7 +75,6 @@ def writable(folder: Path, option: str = "--reports") -> Iterator[None]:
 
 def new_or_existing_store(store: str | None, reports: Path) -> Store:
     """Open the store, which is made where there is none, and the folder for reports with it."""
-    from quantize_zoo.report.place import default_store
     from quantize_zoo.store import Store
 
     with writable(reports):
@@ -81,7 +83,6 @@ def new_or_existing_store(store: str | None, reports: Path) -> Store:
 
 def existing_store(store: str | None, reports: Path) -> Store:
     """Open the store of earlier runs."""
-    from quantize_zoo.report.place import default_store
     from quantize_zoo.store import Store
 
     if store is None and why_no_folder(reports):
@@ -91,7 +92,15 @@ def existing_store(store: str | None, reports: Path) -> Store:
 
 def cell_of(run: RunRecord, name: str, where: str) -> CellRecord:
     """Return a stored run's cell by its name; ``where`` is the option or argument that says it."""
-    known = {cell.name: cell for cell in run.cells}
+    return _known_cell({cell.name: cell for cell in run.cells}, name, where)
+
+
+def chosen_cells(known: Mapping[str, Found], names: list[str]) -> list[Found]:
+    """Return those of a stored run's cells, by name, that ``--cells`` names; all of them where it names none."""
+    return [_known_cell(known, name, "--cells") for name in names] or list(known.values())
+
+
+def _known_cell(known: Mapping[str, Found], name: str, where: str) -> Found:
     if name not in known:
         raise errors.unknown_cell(name, known, where)
     return known[name]

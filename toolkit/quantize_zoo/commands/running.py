@@ -37,7 +37,7 @@ from quantize_zoo.commands.options import (
 from quantize_zoo.commands.output import hand_over, tell_if_wrong, tell_plan
 from quantize_zoo.commands.places import existing_store, looked_at, matrix_at, new_or_existing_store
 from quantize_zoo.errors import QuantizeZooError
-from quantize_zoo.terms import DEFAULT_REPORTS, LatencyMode, TrialsLoadMethod
+from quantize_zoo.terms import DEFAULT_REPORTS, LatencyMode, TrialsLoadMethod, default_store_file
 
 if TYPE_CHECKING:
     from quantize_zoo.config import MatrixConfig, Retention
@@ -158,7 +158,6 @@ def run_matrix_in(
 def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[PlannedCell]:
     """Return what a run would do here, by what the store has of the nights before; nothing is written."""
     from quantize_zoo.matrix import NIGHTS_LOOKED_AT, expand, plan_night
-    from quantize_zoo.report.place import default_store_file
 
     first = store is None and not default_store_file(reports).exists()
     limit = matrix.max_minutes_a_night

@@ -19,7 +19,7 @@ from quantize_zoo.commands.options import (
     StoreOption,
 )
 from quantize_zoo.commands.output import hand_over, show
-from quantize_zoo.commands.places import cell_of, existing_store, looked_at, matrix_at, writable
+from quantize_zoo.commands.places import cell_of, chosen_cells, existing_store, looked_at, matrix_at, writable
 from quantize_zoo.commands.tables import Listing
 from quantize_zoo.terms import DEFAULT_REPORTS, LARGEST
 from quantize_zoo.text.paths import is_file, is_program
@@ -28,6 +28,8 @@ from quantize_zoo.text.plain import json_text
 if TYPE_CHECKING:
     from quantize_zoo.config import GateConfig
     from quantize_zoo.matrix import Compared, Pair
+    from quantize_zoo.store.listing import ListedCell, ListedTrial
+    from quantize_zoo.store.records import RunRecord
 
 
 def report(
@@ -52,34 +54,42 @@ def trials(
     as_json: JsonOption = False,
 ) -> None:
     """List the stored trials of a run's cells."""
-    from quantize_zoo.report.wording import interval, latency_figures, optional, percent
-
-    record = existing_store(store, reports).load_run(run_id)
-    chosen = [cell_of(record, name, "--cells") for name in cells or []] or list(record.cells)
+    opened = existing_store(store, reports)
     if as_json:
-        from quantize_zoo.report import make_run_report
-        from quantize_zoo.report.json_document import json_value
-
-        cells_of_run = json_value(make_run_report(record))["cells"]
-        found = {each["name"]: each["trials"] for each in cells_of_run}
-        print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))
+        _print_trials(opened.load_run(run_id), cells or [])
         return
+    listed = {cell.name: cell for cell in opened.listed_trials(run_id)}
+    chosen = chosen_cells(listed, cells or [])
     headings = ["cell", "trial", "accuracy", "loss", "FP32 / INT8", "quantized", "objective", "note"]
-    rows: list[list[str]] = []
-    for cell in chosen:
-        for trial in cell.trials:
-            figures, note = ["", "", "", "", ""], trial.failure or "ended early"
-            if trial.measurement and trial.score:
-                figures = [
-                    interval(trial.measurement.accuracy, 4),
-                    percent(trial.score.accuracy_loss),
-                    latency_figures(trial.measurement.latency)[2],
-                    percent(trial.score.quantization_ratio),
-                    optional(trial.loss, 2),
-                ]
-                note = "best" if cell.final and cell.final.trial == trial.number else ""
-            rows.append([cell.name, str(trial.number), *figures, note])
+    rows = [_row(cell, trial) for cell in chosen for trial in cell.trials]
     show(Listing(headings, rows, prose=frozenset({"note"})))
+
+
+def _row(cell: ListedCell, trial: ListedTrial) -> list[str]:
+    from quantize_zoo.report.wording import NOT_MEASURED, interval, optional, percent
+
+    figures, note = ["", "", "", "", ""], trial.failure or "ended early"
+    if trial.measurement and trial.score:
+        latency = trial.measurement.latency
+        figures = [
+            interval(trial.measurement.accuracy, 4),
+            percent(trial.score.accuracy_loss),
+            NOT_MEASURED if latency is None else interval(latency.ratio, 3),
+            percent(trial.score.quantization_ratio),
+            optional(trial.loss, 2),
+        ]
+        note = "best" if trial.number == cell.best else ""
+    return [cell.name, str(trial.number), *figures, note]
+
+
+def _print_trials(run: RunRecord, names: list[str]) -> None:
+    """Print the trials of cells as ``results.json`` has them."""
+    from quantize_zoo.report import make_run_report
+    from quantize_zoo.report.json_document import json_value
+
+    chosen = chosen_cells({cell.name: cell for cell in run.cells}, names)
+    found = {each["name"]: each["trials"] for each in json_value(make_run_report(run))["cells"]}
+    print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))
 
 
 def export(

@@ -31,6 +31,7 @@ from quantize_zoo.matrix.paying import Paying, what_pays
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import ModelOption, derive_space, option_hash
 from quantize_zoo.scoring import Executed, inverse
+from quantize_zoo.scoring.latency import TARGET_HALF_WIDTH
 from quantize_zoo.search import (
     StagePlan,
     Survey,
@@ -204,12 +205,12 @@ def _paying(
 def _surveyed(found: Start, base: ModelOption, stage: Stage, desk: Desk) -> Survey | None:
     """Find out what is worth quantizing, where a stage chooses that; a search that goes on knows it already.
 
-    POT's searches did without. So do those of a fleet, whose leading member's savings are not the others'; and those
-    around compressed weights, of which it is not known what they save and change.
+    POT's searches did without. So do those around compressed weights, of which it is not known what they save and
+    change.
     """
     chooses = "layer" in stage.compression.tunable.tuning_scope
     as_pot = desk.params.compatibility == "pot" or desk.cell.model.give_back is not None
-    if not chooses or as_pot or found.reference.fleet or base.has_compressed_weights:
+    if not chooses or as_pot or base.has_compressed_weights:
         return None
     stored = None if found.continues is None else desk.night.store.survey(found.continues)
     return stored if stored is not None and stored.base == option_hash(base) else desk.work.survey(base)
@@ -277,7 +278,8 @@ def _confirm_first(ranking: list[Trial], desk: Desk) -> Choice:
         return Choice(best, None)
     ratio = desk.work.compare(best.option, second.option)
     slower = ratio.high is not None and ratio.high < 1
-    undecided = not slower and ratio.low is not None and ratio.low <= 1
+    # However wide the interval is, what seems slower by more than measuring resolves is not taken for as fast.
+    undecided = not slower and ratio.low is not None and ratio.low <= 1 and ratio.value <= 1 + TARGET_HALF_WIDTH
     if slower or (undecided and _accuracy_loss(second) < _accuracy_loss(best)):
         best, second = second, best
         ratio = inverse(ratio)

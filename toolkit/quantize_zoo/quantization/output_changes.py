@@ -6,7 +6,7 @@ passed on. So it is compiled once, whatever is to be switched: each operation by
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,10 @@ from quantize_zoo.graph.states import Steps, continues, infer_in_order, is_state
 from quantize_zoo.quantization.candidate import feed_with_fp32
 from quantize_zoo.quantization.statistics import Samples
 
+AT_F32 = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}  # what changes are computed with
+
+# Compiles a model so and returns its outputs for one sample after another, in this process or in another.
+Infer = Callable[[ov.Model, Samples], Iterable[list[NDArray[Any]]]]
 _SWITCHES = "quantize_zoo_switches"
 _TIMES_FP32 = 2.5  # what an inference takes of which every operation is computed twice
 
@@ -83,7 +87,23 @@ def affordable_samples(operations: int, evaluated: int, evaluations: float, most
     return int(np.clip(evaluations * evaluated / _TIMES_FP32 / max(1, operations), 1, most))
 
 
-def output_changes(made: Switchable, sets: Sequence[Collection[str]], samples: Samples) -> NDArray[np.float64]:
+def infer_here(model: ov.Model, samples: Samples) -> list[list[NDArray[Any]]]:
+    """Return the outputs of a model for each sample; without states several are inferred at once.
+
+    Raises:
+        CellError: inference fails.
+
+    """
+    try:
+        compiled = core().compile_model(model, "CPU", AT_F32)
+        return list(infer_in_order(compiled, samples)) if is_stateful(model) else _at_once(compiled, samples)
+    except RuntimeError as error:
+        raise errors.inference_failed("comparing outputs with FP32", errors.message_of(error)) from error
+
+
+def output_changes(
+    made: Switchable, sets: Sequence[Collection[str]], samples: Samples, infer: Infer = infer_here
+) -> NDArray[np.float64]:
     """Return how much quantizing each set of operations changes the model's outputs in each sample (sets, samples).
 
     A change is relative and squared, sum((y - y_fp32)^2) / sum(y_fp32^2), the mean over the outputs in floating point.
@@ -93,42 +113,27 @@ def output_changes(made: Switchable, sets: Sequence[Collection[str]], samples: S
         CellError: inference fails.
 
     """
-    switched = np.array([[name in chosen for name in made.operations] for chosen in ((), *sets)], dtype=np.bool_)
-    try:
-        properties = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core().compile_model(made.model, "CPU", properties)
-        run = _step_by_step if is_stateful(made.model) else _side_by_side
-        outputs = run(compiled, switched, samples)
-    except RuntimeError as error:
-        raise errors.inference_failed("comparing outputs with FP32", errors.message_of(error)) from error
-    changes = np.array([[_change(found, each[0]) for found in each[1:]] for each in outputs])
-    return np.asarray(changes.T.reshape(len(sets), len(samples)))
+    switched = [np.array([name in chosen for name in made.operations], dtype=np.bool_) for chosen in ((), *sets)]
+    switching = [{**sample, _SWITCHES: switches} for switches in switched for sample in samples]
+    goes_on = [continues(samples, index) for index in range(len(samples))] * len(switched)
+    outputs = iter(infer(made.model, Steps(switching, goes_on)))
+    reference = [next(outputs) for _ in samples]
+    changes = [_change(found, reference[number % len(samples)]) for number, found in enumerate(outputs)]
+    return np.array(changes).reshape(len(sets), len(samples))
 
 
-def _side_by_side(compiled: Any, switched: NDArray[np.bool_], samples: Samples) -> list[list[list[NDArray[Any]]]]:
-    """Return the outputs of each sample with each row of switches, inferring several at once."""
-    found: list[list[list[NDArray[Any]]]] = [[[]] * len(switched) for _ in samples]
+def _at_once(compiled: Any, samples: Samples) -> list[list[NDArray[Any]]]:
+    found: list[list[NDArray[Any]]] = [[]] * len(samples)
 
-    def keep(request: Any, place: tuple[int, int]) -> None:
-        found[place[0]][place[1]] = [tensor.data.copy() for tensor in request.output_tensors]
+    def keep(request: Any, number: int) -> None:
+        found[number] = [tensor.data.copy() for tensor in request.output_tensors]
 
     queue = ov.AsyncInferQueue(compiled)
     queue.set_callback(keep)
     for number, sample in enumerate(samples):
-        for row, switches in enumerate(switched):
-            queue.start_async({**sample, _SWITCHES: switches}, (number, row))
+        queue.start_async(dict(sample), number)
     queue.wait_all()
     return found
-
-
-def _step_by_step(compiled: Any, switched: NDArray[np.bool_], samples: Samples) -> list[list[list[NDArray[Any]]]]:
-    """Return the same of a model with states."""
-    goes_on = [continues(samples, index) for index in range(len(samples))]
-    rows = []
-    for switches in switched:
-        steps = Steps([{**sample, _SWITCHES: switches} for sample in samples], goes_on)
-        rows.append(list(infer_in_order(compiled, steps)))
-    return [list(each) for each in zip(*rows, strict=True)]
 
 
 def _change(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]]) -> float:

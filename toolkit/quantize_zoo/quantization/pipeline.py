@@ -45,7 +45,7 @@ from quantize_zoo.quantization.bias_correction import (
 from quantize_zoo.quantization.candidate import Weights, insert_fake_quantizes, set_biases
 from quantize_zoo.quantization.instrumentation import ChannelMean, Extremes, Request
 from quantize_zoo.quantization.options import ModelOption, base_option, fitted_option
-from quantize_zoo.quantization.output_changes import affordable_samples, output_changes, switchable
+from quantize_zoo.quantization.output_changes import Infer, affordable_samples, infer_here, output_changes, switchable
 from quantize_zoo.quantization.pot_bias_correction import PotBiasCorrections, pot_requests
 from quantize_zoo.quantization.range_finder import RangeFinder
 from quantize_zoo.quantization.ranges import CHANNEL_AXIS
@@ -171,11 +171,11 @@ class Pipeline:
         candidate = self._quantize(variant, option)
         return operation_errors(variant.model, candidate, variant.placement, self._samples(_ERROR_SAMPLES))
 
-    def output_changes(self, option: ModelOption, evaluated: int) -> dict[str, float]:
+    def output_changes(self, option: ModelOption, evaluated: int, infer: Infer = infer_here) -> dict[str, float]:
         """Return how much quantizing each operation by itself as the option does changes the model's output.
 
         All of them together cost no more than ten evaluations of so many samples. Operations of bodies, and those whose
-        change is no number, are left out; see ``output_changes``.
+        change is no number, are left out; see ``output_changes``. ``infer`` does it elsewhere.
 
         Raises:
             CellError: see ``collect_statistics``.
@@ -187,7 +187,7 @@ class Pipeline:
         made = switchable(variant.model, self.build(option), variant.placement, ends)
         alone = [(name,) for name in made.operations]
         count = affordable_samples(len(alone), evaluated, _EVALUATIONS, _ERROR_SAMPLES)
-        changes = output_changes(made, alone, self._samples(count)).mean(axis=1)
+        changes = output_changes(made, alone, self._samples(count), infer).mean(axis=1)
         return {name: float(each) for name, each in zip(made.operations, changes, strict=True) if np.isfinite(each)}
 
     def saved_bytes(self, option: ModelOption) -> dict[str, int]:

@@ -82,6 +82,37 @@ class ExecutedDocument:
 
 
 @dataclass(frozen=True)
+class SurveyedMember:
+    """A member of a fleet: how much faster than FP32 the best choice for it alone was predicted to be there.
+
+    That is null where it tells no times of layers.
+    """
+
+    name: str
+    speedup: Estimate | None
+
+
+@dataclass(frozen=True)
+class SurveyDocument:
+    """What was known of operations before the first trial, column by column; see ``quantize_zoo.search.Survey``.
+
+    ``speedup`` is that of the best choice, null where it cannot be predicted; then a device that tells no times counts
+    as one on which each operation takes a microsecond. ``output_change`` is null where it is not known. Of a fleet
+    times are means over its members, weighted by their shares.
+    """
+
+    operation: tuple[int, ...]
+    fp32_us: tuple[float | None, ...]
+    int8_us: tuple[float | None, ...]
+    entering_us: tuple[float | None, ...]
+    leaving_us: tuple[float | None, ...]
+    output_change: tuple[float | None, ...]
+    speedup: Estimate | None
+    seconds: float
+    members: tuple[SurveyedMember, ...]
+
+
+@dataclass(frozen=True)
 class ReferenceDocument:
     """FP32, and how the cell was treated; see ``quantize_zoo.store.Reference``. Types are in ``operations``."""
 
@@ -104,6 +135,7 @@ class ReferenceDocument:
     inputs: dict[str, str]
     executed: ExecutedDocument | None
     fleet: tuple[FleetMember, ...]
+    survey: SurveyDocument | None = None
 
 
 @dataclass(frozen=True)

@@ -175,8 +175,9 @@ def _gate(gate: GateResult) -> GateDocument:
 
 def _reference(reference: Reference, table: OperationTable) -> ReferenceDocument:
     executed = reference.executed and table.executed(reference.executed)
+    survey = reference.survey and table.survey(reference.survey)
     known = {each.name: getattr(reference, each.name) for each in fields(ReferenceDocument)}
-    return ReferenceDocument(**{**known, "executed": executed})
+    return ReferenceDocument(**{**known, "executed": executed, "survey": survey})
 
 
 def _final(final: Final, table: OperationTable) -> FinalDocument:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from quantize_zoo.report.documents import ExecutedDocument, LayersDocument, OperationsDocument
+from quantize_zoo.report.documents import (
+    ExecutedDocument,
+    LayersDocument,
+    OperationsDocument,
+    SurveyDocument,
+    SurveyedMember,
+)
 from quantize_zoo.scoring import Executed, LayerTime
+from quantize_zoo.search import Survey
 from quantize_zoo.store import CellRecord
 from quantize_zoo.text.plain import measured
 
@@ -55,6 +62,21 @@ class OperationTable:
             kernel=self._kernels.all_of(each.kernel for each in operations),
             conversions=executed.conversions,
             compressed=executed.compressed,
+        )
+
+    def survey(self, survey: Survey) -> SurveyDocument:
+        """Return what was known before the first trial, operations column by column."""
+        operations = survey.operations
+        return SurveyDocument(
+            operation=self._names.all_of(each.name for each in operations),
+            fp32_us=tuple(measured(each.fp32_us) for each in operations),
+            int8_us=tuple(measured(each.int8_us) for each in operations),
+            entering_us=tuple(measured(each.entering_us) for each in operations),
+            leaving_us=tuple(measured(each.leaving_us) for each in operations),
+            output_change=tuple(measured(each.change) for each in operations),
+            speedup=survey.speedup,
+            seconds=survey.seconds,
+            members=tuple(SurveyedMember(each.name, each.speedup) for each in survey.members),
         )
 
     def document(self) -> OperationsDocument:

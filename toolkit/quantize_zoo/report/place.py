@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantize_zoo.config import default_matrix_path, takes_waivers
-from quantize_zoo.terms import DEFAULT_REPORTS
+from quantize_zoo.terms import DEFAULT_REPORTS, default_store
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,6 @@ def find_place(matrix: str, reports: Path, store: str) -> Place:
         "" if store == default_store(reports) else store,
         takes_waivers(path),
     )
-
-
-def default_store_file(reports: Path) -> Path:
-    """Return the store's file where it lies in a folder of reports."""
-    return reports / "store.db"
-
-
-def default_store(reports: Path) -> str:
-    """Return the URL of the store that lies in a folder of reports."""
-    return f"sqlite:///{default_store_file(reports)}"
 
 
 def _from_here(path: Path) -> str:

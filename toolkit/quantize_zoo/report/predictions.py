@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from quantize_zoo.search import Frontier, speedup
+from quantize_zoo.search import Frontier
 from quantize_zoo.store import CellRecord
 
 _FEWEST = 5  # trials that a correlation is told of
@@ -45,13 +45,13 @@ def predictions(cell: CellRecord) -> Predictions | None:
     survey = None if cell.reference is None else cell.reference.survey
     if survey is None:
         return None
-    frontier = Frontier(survey.operations)
+    frontier = Frontier(survey.operations, members=survey.members)
     found = []
     for trial in cell.trials:
         if trial.score is None or trial.reused_from is not None or trial.option.has_compressed_weights:
             continue
         quantized = frontier.mask([name for name, choice in trial.option.operations.items() if choice.quantize])
-        told = None if survey.speedup is None else speedup(frontier.fp32_us, frontier.saving(quantized))
+        told = None if survey.speedup is None else frontier.speedup(quantized)
         measured, lost = trial.score.latency_ratio, trial.score.accuracy_loss
         found.append(Prediction(trial.number, told, measured, frontier.change(quantized), lost))
     gains = [(each.predicted_speedup, each.speedup) for each in found if each.predicted_speedup and each.speedup]

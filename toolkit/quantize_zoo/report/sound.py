@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from quantize_zoo import errors
@@ -18,14 +19,13 @@ from quantize_zoo.store import ErrorRecord
 _DOCUMENTS = (render_index, render_json, render_benchmark, render_junit, render_markdown, workflow_commands)
 
 
-def sound_cells(report: RunReport) -> tuple[RunReport, list[bytes]]:
-    """Return the report with cells that every format can show, and the page of each in UTF-8, half of a text's size.
+def sound_cells(report: RunReport) -> Iterator[tuple[CellReport, bytes]]:
+    """Give each cell as every format can show it, and its page in UTF-8.
 
     A cell that raises something is a failed one that says so: without its charts, and if that is not enough, without
     anything but its name.
     """
-    made = [_sound(report, cell) for cell in report.cells]
-    return replace(report, cells=tuple(cell for cell, _ in made)), [page for _, page in made]
+    return (_sound(report, cell) for cell in report.cells)
 
 
 def _sound(report: RunReport, cell: CellReport) -> tuple[CellReport, bytes]:

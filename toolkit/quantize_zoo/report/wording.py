@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from quantize_zoo.matrix.repository import CommitRange
-from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
-from quantize_zoo.store import Elsewhere, FleetMember, Repository
+if TYPE_CHECKING:  # whoever lists trials needs no more than words
+    from quantize_zoo.matrix.repository import CommitRange
+    from quantize_zoo.scoring import Environment, Estimate, Execution, PairedLatency
+    from quantize_zoo.store import Elsewhere, FleetMember, Repository
 
 NOT_MEASURED = "not measured"
 NOT_A_NUMBER = "not a number"

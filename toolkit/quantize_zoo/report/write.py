@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from quantize_zoo import errors
@@ -14,9 +15,9 @@ from quantize_zoo.report.html import OVERVIEW_SCRIPT, overview_script, page_path
 from quantize_zoo.report.json_document import json_parts
 from quantize_zoo.report.junit import render_junit
 from quantize_zoo.report.markdown import render_markdown
-from quantize_zoo.report.run_report import RunReport
+from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.report.sound import sound_cells
-from quantize_zoo.text.files import point, write_together
+from quantize_zoo.text.files import drafts_for, place, point, write_draft
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
@@ -31,20 +32,26 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
         CellError: the folder cannot be written.
 
     """
-    report, pages = sound_cells(report)
-    summary = render_markdown(report)
     try:
-        documents: dict[str, str | bytes | Iterable[str]] = {
-            f"assets/{SCRIPT_NAME}": bokeh_script().read_bytes(),
-            f"assets/{OVERVIEW_SCRIPT}": overview_script(),
-            **{page_path(cell): page for cell, page in zip(report.cells, pages, strict=True)},
-            "results.json": json_parts(report),
-            "benchmark.json": render_benchmark(report),
-            "junit.xml": render_junit(report),
-            "summary.md": summary,
-            "index.html": render_index(report),  # the last one: where it is, what it leads to is there
-        }
-        write_together(folder, documents)
+        with drafts_for(folder) as drafts:
+            cells: list[CellReport] = []
+            for cell, page in sound_cells(report):  # a run of hundreds of cells has too many pages to be held
+                write_draft(drafts, page_path(cell), page)
+                cells.append(cell)
+            report = replace(report, cells=tuple(cells))
+            summary = render_markdown(report)
+            documents: dict[str, str | bytes | Iterable[str]] = {
+                f"assets/{SCRIPT_NAME}": bokeh_script().read_bytes(),
+                f"assets/{OVERVIEW_SCRIPT}": overview_script(),
+                "results.json": json_parts(report),
+                "benchmark.json": render_benchmark(report),
+                "junit.xml": render_junit(report),
+                "summary.md": summary,
+                "index.html": render_index(report),  # the last one: where it is, what it leads to is there
+            }
+            for name, content in documents.items():
+                write_draft(drafts, name, content)
+            place(drafts, folder, [*map(page_path, cells), *documents])
         if newest:
             point(folder.parent / "latest", folder.name)
         if newest and (path := os.environ.get(SUMMARY_VARIABLE)):

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from quantize_zoo.scoring.environment import Environment, describe_environment
     from quantize_zoo.scoring.environments import playable_environments
-    from quantize_zoo.scoring.estimate import Estimate, inverse, location_estimate, mean_estimate, paired_loss
+    from quantize_zoo.scoring.estimate import inverse, location_estimate, mean_estimate, paired_loss
     from quantize_zoo.scoring.executed import (
         Conversion,
         Executed,
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         runtime_names,
     )
     from quantize_zoo.scoring.far_process import FarProcess, HostedProcess, far_start
+    from quantize_zoo.scoring.figure import Estimate
     from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
     from quantize_zoo.scoring.inputs import InputBudget
     from quantize_zoo.scoring.kinds import MachineKind, describe_kind
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from quantize_zoo.scoring.releases import Interpreters, Release, this_release
     from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
     from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
-    from quantize_zoo.scoring.rounds import measure_rounds, profile_rounds
+    from quantize_zoo.scoring.rounds import measure_rounds, profile_in_turns, profile_rounds
     from quantize_zoo.scoring.runtimes import ModelProcess, RuntimeProcess, Side, Start, start_runtime, started
     from quantize_zoo.scoring.session import open_session
     from quantize_zoo.scoring.split import Split, split_samples, split_sequences
@@ -161,6 +162,7 @@ __all__ = [
     "place_in_yaml",
     "place_of_model",
     "playable_environments",
+    "profile_in_turns",
     "profile_layers",
     "profile_rounds",
     "read_answers",

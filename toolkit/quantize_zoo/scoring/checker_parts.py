@@ -173,11 +173,15 @@ def _bad_values(
             continue
         if key in KINDS and (value != [] or key == "metrics"):  # what is in it is looked at as a part
             continue
+        if key == "inputs" and not _is_list_of_mappings(value):  # which is told of each
+            continue
         place = where((*keys, key))
         try:
             found = field.validate(value, key, fetch_only=True)
         except Exception as error:  # fields raise what turning the value into theirs raises
-            yield errors.bad_checker_value(place, key, value, errors.message_of(error))
+            # All but a ValueError tell of the field's own code, and not of the value.
+            problem = errors.message_of(error) if isinstance(error, ValueError) else "is not of the form that it takes"
+            yield errors.bad_checker_value(place, key, value, problem)
             continue
         choices = getattr(field, "choices", None)
         if found and choices and isinstance(value, str):
@@ -206,6 +210,9 @@ def _bad_inputs(launcher: Mapping[str, Any], where: Where) -> Iterator[Configura
     """Yield an error for every input of the launcher without a name or a type of the checker's."""
     inputs = launcher.get("inputs")
     types = find_checker().module("config").InputField.INPUTS_TYPES
+    if inputs is not None and not isinstance(inputs, list):
+        problem = "must be a list of mappings with 'name' and 'type'"
+        yield errors.bad_checker_value(where(("launchers", 0, "inputs")), "inputs", inputs, problem)
     for number, each in enumerate(inputs if isinstance(inputs, list) else ()):
         place = ("launchers", 0, "inputs", number)
         if not isinstance(each, Mapping):
@@ -217,6 +224,10 @@ def _bad_inputs(launcher: Mapping[str, Any], where: Where) -> Iterator[Configura
                 yield lacking(each, key, known, place, where, f"inputs[{number}]")
         if "type" in each and each["type"] not in types:
             yield errors.unknown_value(where((*place, "type")), "type", str(each["type"]), types)
+
+
+def _is_list_of_mappings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
 
 
 def _reason(message: str, key: str, value: Any) -> str:

@@ -1,35 +1,18 @@
-"""A measured figure is an ``Estimate``: value, 95 % interval, unit and number of observations."""
+"""What a figure is estimated to be, of observations: an ``Estimate``, with its interval."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from quantize_zoo.scoring.figure import Estimate
+
 CONFIDENCE = 0.95
 _FEWEST_OBSERVATIONS = 6
 _NO_SKEWNESS = 1e-6
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % confidence interval (``low`` and ``high`` are None where none can be given)."""
-
-    value: float
-    low: float | None
-    high: float | None
-    unit: str
-    samples: int
-
-    @property
-    def half_width(self) -> float:
-        """Half of the interval's width, relative to the value; infinite without an interval."""
-        if self.low is None or self.high is None or self.value == 0:
-            return float("inf")
-        return (self.high - self.low) / 2 / abs(self.value)
 
 
 def location_estimate(values: NDArray[np.float64], unit: str) -> Estimate:

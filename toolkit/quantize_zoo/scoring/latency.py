@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.config import BenchmarkParams
 from quantize_zoo.scoring.compilation import request_with
-from quantize_zoo.scoring.estimate import Estimate, exponential, two_stage_estimate
+from quantize_zoo.scoring.estimate import exponential, two_stage_estimate
+from quantize_zoo.scoring.figure import Estimate
 from quantize_zoo.scoring.runtimes import ModelProcess, Side
 
-TARGET_HALF_WIDTH = 0.02
+TARGET_HALF_WIDTH = 0.02  # of the 95 % interval of a ratio, relative to it
 _WARM_UP, _WARM_UP_SECONDS = 5, 0.025  # turns, of which the first is always made
 _SMALL_MODEL = 8  # pairs that a trial's batch has at least, of one that memory moves
 _TRIMMED = 0.2  # of a compilation's pairs, at either end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from quantize_zoo.scoring.launcher import InputFitter
 from quantize_zoo.scoring.preprocessing import Sample, sample_name
 
 Outputs = dict[str, NDArray[Any]]  # of one inference
+_FLOATING = "f"  # NumPy's kind of types
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class LabelRange:
         ]
         return LabelRange((min(found), max(found))) if found else LabelRange()
 
-    def require(self, classes: int, outputs: str) -> None:
-        """Refuse labels that a model with so many classes does not know; see ``errors.other_output`` for the outputs.
+    def require(self, classes: int, outputs: Callable[[], str]) -> None:
+        """Refuse labels that a model with so many classes does not know; ``outputs`` is asked for its words then.
 
         Raises:
             CellError: there is one.
@@ -44,7 +45,7 @@ class LabelRange:
         """
         for label, sample in self.ends:
             if not 0 <= label < classes:
-                raise errors.label_out_of_range(sample, label, classes, outputs)
+                raise errors.label_out_of_range(sample, label, classes, outputs())
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Predictor:
         """
         identifier = sample_name(sample.identifier)
         for name, value in ((name, value) for each in outputs for name, value in each.items()):
-            if np.issubdtype(value.dtype, np.floating) and np.isnan(value).any():
+            if value.dtype.kind == _FLOATING and np.isnan(value).any():
                 raise errors.outputs_not_numbers(name, identifier)
         annotation = [copy.deepcopy(sample.annotation)] if self.postprocessor.has_processors else [sample.annotation]
         predicted = [self.fitter.named_for_adapters(each) for each in outputs]
@@ -119,7 +120,7 @@ class Predictor:
         if np.ndim(scores) != 1 or not isinstance(label, int | np.integer) or not hasattr(prediction, "top_k"):
             return  # scores of boxes are none of classes
         classes = np.size(scores)
-        self.labels.require(classes, self._other_output())
+        self.labels.require(classes, self._other_output)
         for metric, count in self.first_choices.items():
             if count > classes:
                 raise errors.too_few_classes(metric, count, classes, self._other_output())

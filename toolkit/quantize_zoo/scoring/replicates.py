@@ -15,7 +15,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from quantize_zoo.scoring.estimate import CONFIDENCE, Estimate
+from quantize_zoo.scoring.estimate import CONFIDENCE
+from quantize_zoo.scoring.figure import Estimate
 
 MOST_GROUPS = 50
 # The groups of a dataset are the same for all models on all days, so that their replicates are pairs.

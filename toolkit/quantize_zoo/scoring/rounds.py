@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ _TRIMMED = 0.2  # of the turns, at either end
 
 _FEWEST_BLOCKS, _MOST_BLOCKS = 2, 25  # of inferences that are profiled
 Seconds = NDArray[np.float64]
-_Place = tuple[ModelProcess, Side, int]  # a side, and where it is loaded
+Place = tuple[ModelProcess, Side, int]  # a side, and where it is loaded
 
 
 def measure_rounds(baseline: Side, candidate: Side, samples: Samples, *, cores: int = 1) -> Iterator[float]:
@@ -66,26 +66,41 @@ def profile_rounds(
     one, other = (replace(each, properties={**each.properties, "PERF_COUNT": True}) for each in (baseline, candidate))
     with _places(one, other, cores) as places:
         while True:
-            before = []
-            seconds = 0.0
-            for process, side, slot in places:
-                process.load(side, slot)
-                process.feed(samples, slot)
-                process.run(slot, 1)
-                first, _ = process.profile(slot)
-                started = time.perf_counter()
-                process.run(slot, WARM_UP - 1)
-                seconds += (time.perf_counter() - started) / (WARM_UP - 1)
-                before.append((first, process.profile(slot)[0]))
-            blocks = int(np.clip(_ROUND_SECONDS / (_TURNS_A_BLOCK * seconds), _FEWEST_BLOCKS, _MOST_BLOCKS))
-            for block in range(blocks):
-                for process, _, slot in places if block % 2 == 0 else places[::-1]:
-                    process.run(slot, _TURNS_A_BLOCK)
-            ends = (
-                _times(process, slot, profiles, blocks * _TURNS_A_BLOCK)
-                for (process, _, slot), profiles in zip(places, before, strict=True)
-            )
-            yield next(ends), next(ends)
+            first, second = profile_in_turns(places, samples, _ROUND_SECONDS)
+            yield first, second
+
+
+def profile_in_turns(places: Sequence[Place], samples: Samples, seconds: float) -> list[Times]:
+    """Compile all sides anew and let them take turns in blocks of eight; return the times of each one's layers.
+
+    Args:
+        places: the sides, compiled with PERF_COUNT.
+        samples: the inputs of an inference.
+        seconds: to infer for, all of them together.
+
+    Raises:
+        CellError: see ``ModelProcess``.
+
+    """
+    before = []
+    taken = 0.0
+    for process, side, slot in places:
+        process.load(side, slot)
+        process.feed(samples, slot)
+        process.run(slot, 1)
+        first, _ = process.profile(slot)
+        started = time.perf_counter()
+        process.run(slot, WARM_UP - 1)
+        taken += (time.perf_counter() - started) / (WARM_UP - 1)
+        before.append((first, process.profile(slot)[0]))
+    blocks = int(np.clip(seconds / (_TURNS_A_BLOCK * taken), _FEWEST_BLOCKS, _MOST_BLOCKS))
+    for block in range(blocks):
+        for process, _, slot in places if block % 2 == 0 else places[::-1]:
+            process.run(slot, _TURNS_A_BLOCK)
+    return [
+        _times(process, slot, profiles, blocks * _TURNS_A_BLOCK)
+        for (process, _, slot), profiles in zip(places, before, strict=True)
+    ]
 
 
 def _times(process: ModelProcess, slot: int, before: tuple[Profile, Profile], count: int) -> Times:
@@ -94,7 +109,7 @@ def _times(process: ModelProcess, slot: int, before: tuple[Profile, Profile], co
 
 
 @contextmanager
-def _places(baseline: Side, candidate: Side, cores: int) -> Iterator[tuple[_Place, _Place]]:
+def _places(baseline: Side, candidate: Side, cores: int) -> Iterator[tuple[Place, Place]]:
     """Start what both sides run in: one process, or two that stay on the same cores."""
     with ExitStack() as stack:
         first = stack.enter_context(started(baseline))

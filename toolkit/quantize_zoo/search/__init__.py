@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quantize_zoo.search.evaluation import Candidates, Evaluation, EvaluationPool, Known, evaluate
-    from quantize_zoo.search.frontier import Frontier, speedup
+    from quantize_zoo.search.frontier import Frontier
     from quantize_zoo.search.give_back import change_whole_model, is_met
     from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
     from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
     from quantize_zoo.search.recorder import TrialRecorder
     from quantize_zoo.search.startup import startup_choices
-    from quantize_zoo.search.survey import OperationSurvey, Survey
+    from quantize_zoo.search.survey import MemberSurvey, OperationSurvey, Survey, of_all
     from quantize_zoo.search.trial import (
         BestSoFar,
         Built,
@@ -55,6 +55,7 @@ __all__ = [
     "Known",
     "Measurement",
     "MemberScore",
+    "MemberSurvey",
     "OperationSurvey",
     "Optimism",
     "Pruned",
@@ -83,6 +84,7 @@ __all__ = [
     "meets_latency",
     "meets_size",
     "meets_targets",
+    "of_all",
     "option_of",
     "pareto_front",
     "predicted_optimism",
@@ -90,6 +92,5 @@ __all__ = [
     "relative_accuracy_loss",
     "run_alone",
     "run_stage",
-    "speedup",
     "startup_choices",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING
 
 from quantize_zoo.quantization import ModelOption, SearchSpace, option_hash
 from quantize_zoo.search.labels import Choices, base_choices, option_of, roots
-from quantize_zoo.search.startup import whole_model_choices
+from quantize_zoo.search.startup import compressed_choices, whole_model_choices
 from quantize_zoo.search.trial import Trial
 
 if TYPE_CHECKING:
@@ -15,17 +17,26 @@ if TYPE_CHECKING:
 
 
 class Everywhere:
-    """One kind of choice changed for all operations: estimators, modes, steps of the pipeline.
+    """One kind of choice changed for all operations: estimators, modes, steps of the pipeline, compressed weights.
 
     That costs little: of most the structure is the base's, whose latency is known. The walk goes on with the most
-    accurate, ``best``, which is the base until another one is.
+    accurate of those that quantize as the base does, ``best``, which is the base until another one is.
+
+    Args:
+        space: what may be chosen.
+        base: the stage's base.
+        types: of the operations.
+        most: how many are tried.
+
     """
 
-    def __init__(self, space: SearchSpace, base: ModelOption, most: int) -> None:
+    def __init__(self, space: SearchSpace, base: ModelOption, types: Mapping[str, str], most: int) -> None:
         self._space, self._roots = space, roots(space).keys()
-        moves = [choices for name, choices in whole_model_choices(space) if name != "quantize"][:most]
+        others = [choices for _, choices in whole_model_choices(space)]
+        turns = chain.from_iterable(zip_longest(others, compressed_choices(space, types)))
+        moves = list(islice((choices for choices in turns if choices is not None), most))
         self._left = deque(moves)
-        self._made = {option_hash(option_of(space, base, choices)): choices for choices in moves}
+        self._made = {option_hash(option_of(space, base, each)): each for each in moves if each in others}
         self._made[option_hash(base)] = {}
         self._losses: dict[str, float] = {}
 

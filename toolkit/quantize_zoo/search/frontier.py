@@ -2,7 +2,7 @@
 
 Which operations are quantized is a small integer program: each that is saves its time and changes the output by its
 change; each border between quantized and floating point costs its conversion. Changes are squared, so of errors that
-do not depend on each other they add up.
+do not depend on each other they add up. Of a fleet savings are the members' together, and none may become slower.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from quantize_zoo.search.survey import OperationSurvey
+from quantize_zoo.search.survey import MemberSurvey, OperationSurvey, scales_of
 
 _GAP = 1e-3  # of the optimum, at which the solver may end
 _NODES = 2000  # that it looks at; no limit of time, which would let the outcome depend on the machine
@@ -24,23 +24,37 @@ class Frontier:
     """Solves for the best choice of operations.
 
     Args:
-        operations: as surveyed.
+        operations: as surveyed; of a fleet those of all members, see ``of_all``.
         least_bytes: that weights are to become smaller by; more than all of them can save is asked of nobody.
+        members: of a fleet, with the same operations.
+        allow_slower: a member may become slower than its FP32.
 
     """
 
-    def __init__(self, operations: Sequence[OperationSurvey], least_bytes: float = 0.0) -> None:
+    def __init__(
+        self,
+        operations: Sequence[OperationSurvey],
+        least_bytes: float = 0.0,
+        members: Sequence[MemberSurvey] = (),
+        *,
+        allow_slower: bool = False,
+    ) -> None:
         self.names = tuple(each.name for each in operations)
         position = {name: number for number, name in enumerate(self.names)}
         known = [each.change for each in operations if each.change is not None]
         unknown = float(np.median(known)) if known else 1.0
         self.changes = np.array([unknown if each.change is None else each.change for each in operations])
-        self.saved = np.array([each.fp32_us - each.int8_us for each in operations])
-        self.entering = np.array([max(0.0, each.entering_us) for each in operations])
-        self.leaving = np.array([max(0.0, each.leaving_us) for each in operations])
+        own: list[Sequence[OperationSurvey]] = [each.operations for each in members] or [operations]
+        # Of each member (members, operations); a cell is its only one.
+        self.saved = np.array([[each.fp32_us - each.int8_us for each in row] for row in own])
+        self._entering = np.array([[max(0.0, each.entering_us) for each in row] for row in own])
+        self._leaving = np.array([[max(0.0, each.leaving_us) for each in row] for row in own])
+        self.shares = np.array([each.share for each in members] or [1.0])
+        self.whole_us = np.array([sum(each.fp32_us for each in row) for row in own], dtype=float)
+        self.scales = scales_of(self.shares, self.whole_us)
+        self._none_slower = bool(members) and not allow_slower
         self._bytes = np.array([each.saved_bytes for each in operations], dtype=float)
         self._least_bytes = least_bytes if least_bytes <= self._bytes.sum() else 0.0
-        self.fp32_us = float(sum(each.fp32_us for each in operations))
         self._edges = [
             (number, position[before])
             for number, each in enumerate(operations)
@@ -52,14 +66,22 @@ class Frontier:
         """Return which operations are quantized (operations,)."""
         return np.array([name in quantized for name in self.names])
 
-    def saving(self, quantized: NDArray[np.bool_], saved: NDArray[np.float64] | None = None) -> float:
-        """Return the microseconds that quantizing these saves; ``saved`` takes the place of the surveyed ones."""
+    def savings(self, quantized: NDArray[np.bool_], saved: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Return the microseconds that quantizing these saves on each member (members,).
+
+        ``saved`` (members, operations) takes the place of the surveyed ones.
+        """
         entering, leaving = np.zeros(len(self.names), np.bool_), np.zeros(len(self.names), np.bool_)
         for one, before in self._edges:
             entering[one] |= quantized[one] and not quantized[before]
             leaving[one] |= quantized[before] and not quantized[one]
-        gained = (self.saved if saved is None else saved)[quantized].sum()
-        return float(gained - self.entering[entering].sum() - self.leaving[leaving].sum())
+        gained = (self.saved if saved is None else saved)[:, quantized].sum(axis=1)
+        borders = self._entering[:, entering].sum(axis=1) + self._leaving[:, leaving].sum(axis=1)
+        return np.asarray(gained - borders)
+
+    def speedup(self, quantized: NDArray[np.bool_]) -> float:
+        """Return FP32 time / INT8 time where these are quantized; of a fleet the weighted geometric mean."""
+        return mean_speedup(self.savings(quantized) / self.whole_us, self.shares)
 
     def change(self, quantized: NDArray[np.bool_]) -> float:
         """Return what quantizing these changes of the output, by what each changes alone."""
@@ -70,6 +92,7 @@ class Frontier:
         most_change: float,
         saved: NDArray[np.float64] | None = None,
         changes: NDArray[np.float64] | None = None,
+        at_best: NDArray[np.float64] | None = None,
     ) -> NDArray[np.bool_]:
         """Return what to quantize to save the most time while the output changes by so much at most.
 
@@ -77,15 +100,17 @@ class Frontier:
 
         Args:
             most_change: of the output, as ``changes`` add up.
-            saved: microseconds, in place of the surveyed ones.
+            saved: microseconds (members, operations), in place of the surveyed ones.
             changes: not negative, likewise.
+            at_best: savings by which a member is not slower, if others than ``saved``.
 
         """
         saved = self.saved if saved is None else saved
         changes = self.changes if changes is None else changes
         count = len(self.names)
-        tie = _TIE * max(self.fp32_us, 1e-9) * changes / max(float(changes.sum()), 1e-30)
-        costs = np.concatenate([tie - saved, self.entering, self.leaving])
+        whole = float(self.scales @ self.whole_us)
+        tie = _TIE * max(whole, 1e-9) * changes / max(float(changes.sum()), 1e-30)
+        costs = np.concatenate([tie - self.scales @ saved, self.scales @ self._entering, self.scales @ self._leaving])
         rows, columns, values = [], [], []
         for number, (one, before) in enumerate(self._edges):  # what is on a border counts as on it
             rows += [2 * number] * 3 + [2 * number + 1] * 3
@@ -107,6 +132,15 @@ class Frontier:
             lower.append(1.0)
             upper.append(np.inf)
             size += 1
+        if self._none_slower:
+            gains = np.hstack([saved if at_best is None else at_best, -self._entering, -self._leaving])
+            for row in gains / self.whole_us[:, None]:  # as shares, near 1
+                rows += [size] * len(row)
+                columns += range(len(row))
+                values += list(row)
+                lower.append(0.0)
+                upper.append(np.inf)
+                size += 1
         highest = np.concatenate([(changes <= most_change).astype(float), np.ones(2 * count)])
         constraints = []
         if size:
@@ -127,3 +161,8 @@ class Frontier:
 def speedup(fp32_us: float, saved_us: float) -> float:
     """Return FP32 time / INT8 time of a model that takes so long, less what is saved."""
     return fp32_us / max(fp32_us - saved_us, 0.01 * fp32_us)
+
+
+def mean_speedup(saved: NDArray[np.float64], shares: NDArray[np.float64]) -> float:
+    """Return the weighted geometric mean of FP32 time / INT8 time of members that save such shares of FP32's time."""
+    return float(np.exp(shares @ np.log([speedup(1.0, each) for each in saved])))

@@ -92,7 +92,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
 
     sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot, is_known=is_known)
 
-    everywhere = None if walk is None else Everywhere(plan.space, plan.base, count)
+    everywhere = None if walk is None else Everywhere(plan.space, plan.base, plan.types, count)
 
     def tell(trial: Trial) -> None:
         choices = choices_of(plan.space, trial.option)

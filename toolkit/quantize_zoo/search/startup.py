@@ -21,6 +21,7 @@ from quantize_zoo.search.labels import Choices, base_choices, labelled
 _RANKED = (1, 2, 4, 8, 16)
 _RANDOM_TRIED = 100
 _BYTE = 8  # bits
+_TABLE = "Embedding"
 _LARGEST_SHARE = 0.8  # of the operations that are left out together
 
 
@@ -37,7 +38,7 @@ def startup_choices(
     moves = chain(
         chain.from_iterable(
             zip_longest(
-                (choices for _, choices in whole_model_choices(space)),
+                chain(compressed_choices(space, types), (choices for _, choices in whole_model_choices(space))),
                 _by_error(space, errors, optional),
                 _by_type(space, types, optional),
             )
@@ -53,16 +54,27 @@ def startup_choices(
     return found
 
 
-def whole_model_choices(space: SearchSpace) -> Iterator[tuple[str, Choices]]:
-    """Yield the name of each kind of variable, changed everywhere to each of its other branches.
+def compressed_choices(space: SearchSpace, types: Mapping[str, str]) -> Iterator[Choices]:
+    """Yield all weights compressed in each way that an operation has, those of others as nearly so as they can be.
 
-    All weights are compressed in each way that an operation has, those of others as nearly so as they can be.
+    In ways of fewer than 8 bits also with 8 for the ends of the model, tables and its last operation: NNCF's default.
     """
+    ends = {name for name in space.operations if types[name] == _TABLE} | set(list(space.operations)[-1:])
+    for way in dict.fromkeys(way for variable in space.operations.values() for way in _compressions(variable)):
+        yield _compressed(space, dict.fromkeys(space.operations, way))
+        if way.bits < _BYTE:
+            yield _compressed(space, {name: None if name in ends else way for name in space.operations})
+
+
+def _compressed(space: SearchSpace, ways: Mapping[str, WeightCompression | None]) -> Choices:
+    indices = {f"operation {name}": _index_nearest(each, ways[name]) for name, each in space.operations.items()}
+    return base_choices(space, {label: index for label, index in indices.items() if index is not None})
+
+
+def whole_model_choices(space: SearchSpace) -> Iterator[tuple[str, Choices]]:
+    """Yield the name of each kind of variable but what is quantized, changed everywhere to each other branch."""
     base = base_choices(space)
     on_base = {label: variable for label, variable in labelled(space).items() if label in base}
-    for way in dict.fromkeys(way for variable in space.operations.values() for way in _compressions(variable)):
-        indices = {f"operation {name}": _index_nearest(each, way) for name, each in space.operations.items()}
-        yield "quantize", base_choices(space, {label: index for label, index in indices.items() if index is not None})
     names = {variable.name: len(variable.branches) for variable in on_base.values() if variable.name != "quantize"}
     for name, branches in names.items():
         same = [label for label, variable in on_base.items() if variable.name == name]
@@ -114,10 +126,10 @@ def _index_of(variable: Variable, value: object) -> int | None:
     return next((index for index, branch in enumerate(variable.branches) if branch.value == value), None)
 
 
-def _index_nearest(variable: Variable, way: WeightCompression) -> int | None:
+def _index_nearest(variable: Variable, way: WeightCompression | None) -> int | None:
     """Return the branch of a way; else that of a scale a channel, of 8 bits, or the one that is not quantized."""
-    ways = list(_compressions(variable))
-    nearest = [way, way.model_copy(update={"group_size": None}), *(each for each in ways if each.bits == _BYTE)]
+    wanted = [] if way is None else [way, way.model_copy(update={"group_size": None})]
+    nearest = [*wanted, *(each for each in _compressions(variable) if each.bits == _BYTE)]
     return next((index for each in (*nearest, False) if (index := _index_of(variable, each)) is not None), None)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
+from quantize_zoo.scoring.latency import TARGET_HALF_WIDTH
 from quantize_zoo.search.members import MemberScore
 from quantize_zoo.search.objective import Score, is_allowed
 
@@ -55,7 +56,7 @@ class Scored:
     metric of each sample where it has such values. ``hopeless`` tells that the pass was ended early: then there are no
     ``metrics``, and ``accuracy`` is of the samples seen. ``accuracy_loss`` is that of all samples, with the interval
     that the samples of FP32 and of the candidate give together, where they do. Of a fleet's candidate ``members``
-    are those that were asked, and the others are of the member that leads.
+    are those that were asked, ``accuracy_loss`` is of the one that loses most, the others are of the one that leads.
     """
 
     accuracy: Estimate
@@ -166,8 +167,8 @@ class BestSoFar:
 def best_trial(trials: Iterable[Trial], params: OptimizerParams) -> Trial | None:
     """Return the best of the trials; None if none was measured.
 
-    Within the targets of accuracy and size the fastest; of those that are not measurably slower, the most accurate. If
-    nothing is within these, the one with the lowest loss.
+    Within the targets of accuracy and size the fastest; of those that are not measurably slower, the most accurate: see
+    ``half_width``. If nothing is within these, the one with the lowest loss.
     """
     return BestSoFar(params, trials).trial
 
@@ -206,11 +207,15 @@ def _is_faster(one: Trial, other: Trial) -> bool:
 
 
 def half_width(trial: Trial) -> float:
-    """Return half of the width of the 95 % interval of a trial's latency ratio; 0 without one."""
+    """Return half of the width of the 95 % interval of a trial's latency ratio, as choices count it; 0 without one.
+
+    That is no more than what measuring aims at. On a machine that was too busy for it nearly nothing is measurably
+    slower than the fastest, and the most accurate would be chosen however slow it seems.
+    """
     latency = trial.measurement.latency if trial.measurement else None
     if latency is None or latency.ratio.low is None or latency.ratio.high is None:
         return 0.0
-    return (latency.ratio.high - latency.ratio.low) / 2
+    return min((latency.ratio.high - latency.ratio.low) / 2, TARGET_HALF_WIDTH * latency.ratio.value)
 
 
 def _speed(trial: Trial) -> float:

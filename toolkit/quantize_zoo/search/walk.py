@@ -2,48 +2,36 @@
 
 The fastest choice comes first, then those that change less and less of the output, by bisection. What trials find
 corrects what was surveyed: their latencies the operations' savings, their accuracies the operations' losses, by linear
-models that have the survey as their prior. So a wrong prediction costs trials, never the result.
+models that have the survey as their prior. So a wrong prediction costs trials, never the result. Of a fleet there is
+one of savings for each member.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Estimate
-from quantize_zoo.search.frontier import Frontier, speedup
+from quantize_zoo.search.frontier import Frontier, mean_speedup
+from quantize_zoo.search.linear_model import NORMAL_95, Gaussian, Observation, deviation, drawn, posterior
 from quantize_zoo.search.objective import meets_accuracy
-from quantize_zoo.search.survey import Survey
-from quantize_zoo.search.trial import Trial, half_width
+from quantize_zoo.search.savings import Savings
+from quantize_zoo.search.survey import OperationSurvey, Survey
+from quantize_zoo.search.trial import Trial
 
-_NORMAL_95 = 1.96
 _STEP = 0.5  # of the change from one point of the frontier to the next, at most
 _MOST_POINTS = 24
 _FASTER_SIDE = 3  # the walk looks a third of the way from what is too inaccurate to what is accurate enough
 _CLOSER = 3  # points between the two in the end
 _ENOUGH = 5  # trials that confirm that nothing pays
 _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
-_UNSURE = 0.3  # of what an operation saves; profiling itself, and neighbours, change what is profiled
-_NOISE = 0.01  # of FP32's time, in what a trial saved
 _SPREAD = 0.7  # of what an operation is expected to lose by its change
 _STEADY = 0.2  # of the target: what a trial's loss is certain to, beside its interval
 _TRIED = 8
-
-_Gaussian = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean and covariance
-
-
-@dataclass(frozen=True)
-class _Observation:
-    """What was quantized in a trial, and the share of FP32's time that it saved, or of its metric that it lost."""
-
-    mask: NDArray[np.bool_]
-    value: float
-    error: float
 
 
 class FrontierWalk:
@@ -57,17 +45,21 @@ class FrontierWalk:
     """
 
     def __init__(self, survey: Survey, base: ModelOption, params: OptimizerParams) -> None:
-        self._operations = [each for each in survey.operations if base.operations[each.name].quantize]
-        self.frontier = Frontier(self._operations, _least_bytes(survey, params))
+        quantized = {name for name, choice in base.operations.items() if choice.quantize}
+        operations = _among(survey.operations, quantized)
+        members = [replace(each, operations=_among(each.operations, quantized)) for each in survey.members]
+        least = _least_bytes(survey, params)
+        self.frontier = Frontier(operations, least, members, allow_slower=survey.allow_slower)
         self._params = params
-        self._points = _along(self.frontier, self.frontier.saved) or _along(self.frontier, self._at_best())
+        self._members = tuple(each.name for each in members)
+        self._savings = [Savings(each.operations) for each in members] or [Savings(operations)]
+        at_best = np.array([each.at_best for each in self._savings])
+        self._points = _along(self.frontier, self.frontier.saved) or _along(self.frontier, at_best)
         self._accurate: dict[bytes, bool] = {}
         self._asked: set[bytes] = set()
         self._closer = 0
         self._measured: set[str] = set()
-        self._saved: list[_Observation] = []
-        self._lost: list[_Observation] = []
-        self._fp32_us: list[float] = []
+        self._lost: list[Observation] = []
         self._faster = False
         self._ask(self._mask(base))
 
@@ -95,13 +87,13 @@ class FrontierWalk:
 
         None where nothing new is drawn.
         """
-        saved, lost = self._savings(), self._losses()
+        saved, lost = self._known(), self._losses()
         if lost is None:
             return None
         allowed = self._params.accuracy_loss / 100
         for _ in range(_TRIED):
-            losses = np.maximum(_drawn(lost, rng), 0.0)
-            found = self.frontier.fastest(allowed, _drawn(saved, rng), losses)
+            losses = np.maximum(drawn(lost, rng), 0.0)
+            found = self.frontier.fastest(allowed, np.array([drawn(each, rng) for each in saved]), losses)
             if found.any() and found.tobytes() not in self._asked:
                 return self._ask(found)
         return None
@@ -114,13 +106,15 @@ class FrontierWalk:
     def tell(self, trial: Trial, *, decides: bool = True) -> None:
         """Learn from a finished trial, asked for or not; of compressed weights it was not predicted what they do.
 
-        One that is too inaccurate ``decides`` of what it quantizes unless other choices are known to lose less.
+        One that is too inaccurate ``decides`` of what it quantizes unless other choices are known to lose less. So does
+        one that makes a member of a fleet slower than it may be.
         """
         if trial.option.has_compressed_weights:
             return
         mask = self._mask(trial.option)
         key = mask.tobytes()
-        accurate = trial.score is not None and meets_accuracy(trial.score.accuracy_loss, self._params)
+        slower = trial.score is not None and bool(trial.score.slower)
+        accurate = not slower and trial.score is not None and meets_accuracy(trial.score.accuracy_loss, self._params)
         decides &= not (
             trial.pruned and trial.structure in self._measured
         )  # it may meet the target, if not as others do
@@ -130,30 +124,39 @@ class FrontierWalk:
         known = trial.pruned or trial.score
         if known is not None:
             interval = trial.measurement.accuracy_loss if trial.measurement else None
-            error = 0.0 if interval is None else _deviation(interval)
+            error = 0.0 if interval is None else deviation(interval)
             allowed = max(self._params.accuracy_loss / 100, 1e-6)
-            self._lost.append(_Observation(mask, known.accuracy_loss, float(np.hypot(error, _STEADY * allowed))))
+            self._lost.append(Observation(mask, known.accuracy_loss, float(np.hypot(error, _STEADY * allowed))))
         latency = trial.measurement.latency if trial.measurement else None
         if latency is None or trial.structure in self._measured:
             return
         self._measured.add(trial.structure)
-        self._faster |= latency.ratio.low is not None and latency.ratio.low > 1
-        self._fp32_us.append(latency.reference_us.value)
-        ratio = latency.ratio.value
-        error = half_width(trial) / _NORMAL_95 / ratio**2
-        self._saved.append(_Observation(mask, 1 - 1 / ratio, float(np.hypot(error, _NOISE))))
+        self._faster |= latency.ratio.low is not None and latency.ratio.low > 1 and not slower
+        on_members = {each.name: each.latency for each in trial.members}
+        for name, savings in zip(self._members or ("",), self._savings, strict=True):
+            measured = on_members.get(name) if self._members else latency
+            if measured is not None:
+                savings.tell(mask, measured)
 
     def saved(self) -> NDArray[np.float64]:
-        """Return the microseconds that each operation saves by survey and trials, borders apart."""
-        return self._savings()[0]
+        """Return what each operation saves by survey and trials (members, operations), in microseconds."""
+        return np.array([mean for mean, _ in self._known()])
 
     def bound(self) -> float:
-        """Return what FP32 time / INT8 time of the best choice is below (95 %), by survey and trials."""
-        saved, covariance = self._savings()
-        best = self.frontier.fastest(np.inf, saved)
+        """Return what FP32 time / INT8 time of the best choice is below (95 %), by survey and trials.
+
+        Of a fleet's choices also those count that a member may be slower with, if its savings may be larger.
+        """
+        known = self._known()
+        saved = np.array([mean for mean, _ in known])
+        at_best = saved + NORMAL_95 * np.sqrt([np.maximum(np.diag(covariance), 0.0) for _, covariance in known])
+        best = self.frontier.fastest(np.inf, saved, at_best=at_best)
+        whole = np.array([each.whole_us for each in self._savings])
         chosen = best.astype(float)
-        deviation = float(np.sqrt(max(0.0, chosen @ covariance @ chosen)))
-        return speedup(self._whole_us(), self.frontier.saving(best, saved) + _NORMAL_95 * deviation)
+        deviations = np.sqrt([max(0.0, chosen @ covariance @ chosen) for _, covariance in known]) / whole
+        # Each member saves more by as much as all of them together may.
+        more = NORMAL_95 * float(np.hypot.reduce(self.frontier.shares * deviations))
+        return mean_speedup(self.frontier.savings(best, saved) / whole + more, self.frontier.shares)
 
     def cannot_pay(self) -> bool:
         """Tell whether trials enough were made, none of them measurably faster than FP32, and nothing else is to be.
@@ -162,7 +165,7 @@ class FrontierWalk:
         """
         if self._params.size_reduce is not None:
             return False
-        return not self._faster and len(self._saved) >= _ENOUGH and self.bound() < 1 + _RESOLVED
+        return not self._faster and len(self._measured) >= _ENOUGH and self.bound() < 1 + _RESOLVED
 
     def _mask(self, option: ModelOption) -> NDArray[np.bool_]:
         return self.frontier.mask([name for name, choice in option.operations.items() if choice.quantize])
@@ -177,24 +180,11 @@ class FrontierWalk:
         best = next((number for number, each in enumerate(seen) if each), len(seen))
         return max((number for number, each in enumerate(seen[:best]) if each is False), default=-1), best
 
-    def _whole_us(self) -> float:
-        return float(np.median(self._fp32_us)) if self._fp32_us else self.frontier.fp32_us
+    def _known(self) -> list[Gaussian]:
+        """Return what operations save on each member, in microseconds."""
+        return [each.known() for each in self._savings]
 
-    def _at_best(self) -> NDArray[np.float64]:
-        """Return what operations save at the upper ends of their intervals."""
-        return np.array([each.saved_us.value if each.saved_us.high is None else each.saved_us.high
-                         for each in self._operations])  # fmt: skip
-
-    def _savings(self) -> _Gaussian:
-        """Return what operations save, in microseconds."""
-        prior, whole = self.frontier.saved, self._whole_us()
-        surveyed = np.array([_deviation(each.saved_us) for each in self._operations])
-        least = _NOISE * whole / np.sqrt(max(1, len(prior)))  # of an operation, so that noise of all is that of trials
-        spread = np.hypot(surveyed, np.hypot(_UNSURE * np.abs(prior), least))
-        expected = np.array([self.frontier.saving(each.mask) for each in self._saved])
-        return _posterior(prior, spread, self._saved, expected, whole)
-
-    def _losses(self) -> _Gaussian | None:
+    def _losses(self) -> Gaussian | None:
         """Return what share of the metric operations lose; None before the first trial.
 
         As much of it as they change of the output, in the units of the trials' losses.
@@ -206,7 +196,11 @@ class FrontierWalk:
         scale = max(0.0, float(changes @ values)) / max(float(changes @ changes), 1e-30)
         prior = scale * self.frontier.changes
         spread = _SPREAD * prior + max(0.0, float(values.max())) / max(1, len(prior)) + 1e-9
-        return _posterior(prior, spread, self._lost, scale * changes, 1.0)
+        return posterior(prior, spread, self._lost, scale * changes, 1.0)
+
+
+def _among(operations: Sequence[OperationSurvey], names: Collection[str]) -> tuple[OperationSurvey, ...]:
+    return tuple(each for each in operations if each.name in names)
 
 
 def _least_bytes(survey: Survey, params: OptimizerParams) -> float:
@@ -225,42 +219,3 @@ def _along(frontier: Frontier, saved: NDArray[np.float64]) -> list[NDArray[np.bo
         points.append(found)
         level = _STEP * frontier.change(found)
     return points
-
-
-def _posterior(
-    prior: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    observed: Sequence[_Observation],
-    expected: NDArray[np.float64],
-    unit: float,
-) -> _Gaussian:
-    """Return mean and covariance of what adds up to what was observed (Bayesian linear regression).
-
-    Args:
-        prior: of each operation.
-        spread: its standard deviation.
-        observed: sums, as trials found them.
-        expected: what they are by the prior.
-        unit: what 1 of the observed values is of the prior's.
-
-    """
-    covariance = np.diag(spread**2)
-    if not observed:
-        return prior, covariance
-    masks = np.array([each.mask for each in observed], dtype=float)
-    errors = unit * np.array([each.error for each in observed])
-    found = unit * np.array([each.value for each in observed])
-    crossed = masks @ covariance
-    gain = np.linalg.solve(crossed @ masks.T + np.diag(errors**2), crossed).T
-    return prior + gain @ (found - expected), covariance - gain @ crossed
-
-
-def _drawn(known: _Gaussian, rng: np.random.Generator) -> NDArray[np.float64]:
-    mean, covariance = known
-    jitter = 1e-9 * float(np.trace(covariance)) / max(1, len(mean)) + 1e-30
-    return mean + np.linalg.cholesky(covariance + jitter * np.eye(len(mean))) @ rng.normal(size=len(mean))
-
-
-def _deviation(estimate: Estimate) -> float:
-    """Return the standard deviation of an estimate; 0 where it has no interval."""
-    return 0.0 if estimate.low is None or estimate.high is None else (estimate.high - estimate.low) / 2 / _NORMAL_95

@@ -12,7 +12,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from quantize_zoo import errors
 
 Value = TypeVar("Value")
-WHOLE = ConfigDict(extra="forbid")
+# An adapter is made ready when it is used first: no command uses all of them.
+WHOLE = ConfigDict(extra="forbid", defer_build=True)
 
 
 def stored(kind: type[Value]) -> TypeAdapter[Value]:

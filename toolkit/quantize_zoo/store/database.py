@@ -171,6 +171,9 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys=ON")
+    # A commit in WAL mode is a write, and no wait for the disk: what a killed process wrote, the system still has. The
+    # disk is waited for at the end of cells and runs; a power failure takes whole transactions after that.
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _begin_in_sqlite(connection: sa.Connection) -> None:

@@ -7,46 +7,50 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from quantize_zoo import __version__, errors
-from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
-from quantize_zoo.quantization import ModelOption
-from quantize_zoo.search import Survey, Trial
-from quantize_zoo.store import values
+from quantize_zoo.exports import Later
 from quantize_zoo.store.adapters import finite, plain, read
 from quantize_zoo.store.contents import content_id, content_of
 from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database, vacuum
 from quantize_zoo.store.digits import in_digits
 from quantize_zoo.store.layers import split_layers
-from quantize_zoo.store.options import plain_option
+from quantize_zoo.store.listing import ListedCell, listed_cells
 from quantize_zoo.store.processes import ProcessIdentity, is_gone, this_process
-from quantize_zoo.store.pruning import delete_old_runs
-from quantize_zoo.store.records import (
-    Baseline,
-    CellEnd,
-    Elsewhere,
-    ErrorRecord,
-    Final,
-    NightRecord,
-    PastNight,
-    Reference,
-    ReferencePoint,
-    Repository,
-    RunPlan,
-    RunRecord,
-    RunStatus,
-    StoredBaseline,
-    StoredSearch,
-    WorkerUse,
-    current_baselines,
-)
 from quantize_zoo.store.schema import BaselineRow, Cell, Content, Run, TrialRow
 from quantize_zoo.text.masks import mask_url, mask_urls
+
+if TYPE_CHECKING:
+    from quantize_zoo.config import OptimizerParams, TrialsLoadMethod
+    from quantize_zoo.quantization import ModelOption
+    from quantize_zoo.search import Survey, Trial
+    from quantize_zoo.store import options, pruning, records, values
+    from quantize_zoo.store.records import (
+        Baseline,
+        CellEnd,
+        Elsewhere,
+        ErrorRecord,
+        Final,
+        NightRecord,
+        PastNight,
+        Reference,
+        ReferencePoint,
+        Repository,
+        RunPlan,
+        RunRecord,
+        RunStatus,
+        StoredBaseline,
+        StoredSearch,
+        WorkerUse,
+    )
+else:  # they know all records, whose types are of nearly every package; a list of trials needs none
+    options, pruning = Later("quantize_zoo.store.options"), Later("quantize_zoo.store.pruning")
+    records, values = Later("quantize_zoo.store.records"), Later("quantize_zoo.store.values")
 
 _OWN_TRIALS = select(TrialRow.id).where(TrialRow.cell_id == Cell.id).exists().label("has_trials")
 
@@ -57,7 +61,7 @@ class Store:
     What it guarantees:
 
     - Every method is one transaction: a process that is killed at any moment leaves what its finished calls stored, and
-      nothing in halves. What a method stored is on disk when it returns.
+      nothing in halves. So does a power failure, which on SQLite may take calls since the last end of a cell or run.
     - Several processes may use a store at once, and several threads a ``Store``; who writes waits for the others.
     - What is finished stays finished: ``end_cell`` takes neither status nor best model from a cell that is ``done``.
     - A run is ``running`` only while its process lives. Opening a store marks runs whose process is certainly gone, and
@@ -181,7 +185,7 @@ class Store:
             cell.calibration_seconds, cell.sensitivity_id = seconds, content_id(session, finite(sensitivity))
 
     def add_trial(self, cell_id: int, trial: Trial) -> None:
-        """Keep a finished trial; it is on disk when this returns."""
+        """Keep a finished trial."""
         with self._write() as session:
             content = values.plain_trial(trial, self._base(session, cell_id, trial))
             session.add(TrialRow(cell_id=cell_id, number=trial.number, trial=content))
@@ -191,7 +195,7 @@ class Store:
         if cell_id not in self._bases:
             cell = session.get_one(Cell, cell_id)
             if cell.base_id is None:
-                cell.base_id = content_id(session, plain_option(trial.option))
+                cell.base_id = content_id(session, options.plain_option(trial.option))
             self._bases[cell_id] = values.base_option(session, cell.base_id, f"cell {cell_id}")
         return self._bases[cell_id]
 
@@ -285,7 +289,7 @@ class Store:
             query = query.where(BaselineRow.id.in_(newest))
         with self._read() as session:
             rows = [values.baseline_record(row) for row in session.scalars(query)]
-        return rows if history else current_baselines(rows)
+        return rows if history else records.current_baselines(rows)
 
     def baselines_by_id(self, ids: Collection[int]) -> list[StoredBaseline]:
         """Return the baselines of these ids that there are, whether they hold or not."""
@@ -349,7 +353,7 @@ class Store:
                     continue
                 if not row.has_trials and (row.continues is None or not values.trials_of(session, row.id)):
                     continue
-                found.append(StoredSearch(row.id, row.method, identity, row.best))
+                found.append(records.StoredSearch(row.id, row.method, identity, row.best))
                 if row.method == "cold_start" and fits(identity):
                     break
         return found
@@ -358,6 +362,11 @@ class Store:
         """Return the trials of a cell, after those of the cells that it goes on from."""
         with self._read() as session:
             return tuple(values.trials_of(session, cell_id))
+
+    def listed_trials(self, run_id: str | None = None) -> list[ListedCell]:
+        """Return what a list shows of a run's trials, of the newest run by default; raises as ``load_run``."""
+        with self._read() as session:
+            return list(listed_cells(session, self._known_run(session, run_id)))
 
     def survey(self, cell_id: int) -> Survey | None:
         """Return the newest survey of a cell and those that it goes on from; None if there is none."""
@@ -377,7 +386,7 @@ class Store:
         Trials of a cell that goes stay with the cells that go on from it.
         """
         with self._write() as session:
-            return delete_old_runs(session, newest, kept)
+            return pruning.delete_old_runs(session, newest, kept)
 
     def model_paths(self) -> set[str]:
         """Return the files of the canonical models that stored cells were run on."""
@@ -423,13 +432,16 @@ class Store:
 
         """
         with self._read() as session:
-            query = select(Run.id).where(Run.id.is_not(None)).order_by(Run.started_at)  # SQLite takes a key of NULL
-            known = list(session.scalars(query))
-            if not known:
-                raise errors.no_runs(self.url)
-            if run_id is not None and run_id not in known:
-                raise errors.unknown_run(run_id, known)
-            return values.run_record(session, session.get_one(Run, run_id or known[-1]))
+            return values.run_record(session, session.get_one(Run, self._known_run(session, run_id)))
+
+    def _known_run(self, session: Session, run_id: str | None) -> str:
+        query = select(Run.id).where(Run.id.is_not(None)).order_by(Run.started_at)  # SQLite takes a key of NULL
+        known = list(session.scalars(query))
+        if not known:
+            raise errors.no_runs(self.url)
+        if run_id is not None and run_id not in known:
+            raise errors.unknown_run(run_id, known)
+        return run_id or known[-1]
 
     def _set(self, cell_id: int, **columns: object) -> None:
         with self._write() as session:

@@ -15,6 +15,7 @@ from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search import Survey, Trial
 from quantize_zoo.store.adapters import WHOLE, Value, plain, read, stored
+from quantize_zoo.store.chains import chain_of
 from quantize_zoo.store.contents import content_of
 from quantize_zoo.store.digits import in_digits
 from quantize_zoo.store.layers import joined_layers
@@ -137,25 +138,6 @@ def cell_record(session: Session, row: Cell, *, trials: bool = True) -> CellReco
         if trials and final.trial not in {trial.number for trial in found["trials"][final.trial :][:1]}:
             raise ValueError(f"{place}.final.trial: there is no trial {final.trial}")
     return read(_CELL, found, place)
-
-
-def chain_of(session: Session, cell_id: int) -> list[int]:
-    """Return a cell, and those that it goes on from, the newest first.
-
-    Raises:
-        ValueError: one of them is not there, or a cell goes on from itself.
-
-    """
-    chain: list[int] = []
-    before: int | None = cell_id
-    while before is not None:
-        row = session.execute(select(Cell.continues).where(Cell.id == before)).one_or_none()
-        if before in chain or row is None:
-            problem = "which is not there" if row is None else "and that one from it"
-            raise ValueError(f"cell {chain[-1] if chain else before} goes on from cell {before}, {problem}")
-        chain.append(before)
-        before = row.continues
-    return chain
 
 
 def survey_of(session: Session, cell_id: int) -> Survey | None:

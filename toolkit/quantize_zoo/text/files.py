@@ -33,12 +33,7 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes | Iterable[s
     """
     with drafts_for(folder) as drafts:
         for name, content in contents.items():
-            (drafts / name).parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, str | bytes):
-                (drafts / name).write_bytes(content.encode() if isinstance(content, str) else content)
-                continue
-            with (drafts / name).open("wb") as stream:
-                stream.writelines(part.encode() for part in content)
+            write_draft(drafts, name, content)
         place(drafts, folder, contents)
 
 
@@ -80,6 +75,17 @@ def drafts_for(folder: Path) -> Iterator[Path]:
             yield drafts
         finally:
             shutil.rmtree(drafts, ignore_errors=True)
+
+
+def write_draft(drafts: Path, name: str, content: str | bytes | Iterable[str]) -> None:
+    """Write a file among drafts; its name may have folders, its content be the parts of a text."""
+    path = drafts / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, str | bytes):
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return
+    with path.open("wb") as stream:
+        stream.writelines(part.encode() for part in content)
 
 
 def place(drafts: Path, folder: Path, names: Iterable[str]) -> list[Path]:
