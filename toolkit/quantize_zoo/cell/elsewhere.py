@@ -17,11 +17,13 @@ from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.finishing import loss_between
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.errors import CellError
+from quantize_zoo.graph import has_compressed_integers, read_model
 from quantize_zoo.scoring import (
     Answers,
     ModelProcess,
     Side,
     accuracy_properties,
+    integer_weights_problem,
     latency_properties,
     mean_estimate,
     measure_in_process,
@@ -62,12 +64,15 @@ def score_elsewhere(
     """
     work.bench.accuracy.require_separable()
     deadline = time.perf_counter() + seconds
+    reads_integers = has_compressed_integers(read_model(model))
     for environment in environments:
         started = time.perf_counter()
         try:
             if started >= deadline:
                 raise _TimeIsOverError
             isa = environment.isa or limit
+            if reads_integers and (problem := integer_weights_problem(environment, isa)):
+                raise errors.not_playable(environment.label, problem)
             with start_runtime(limit=deadline - started, isa=isa) as process:
                 found = score_there(work, environment, isa, process, model, samples, deadline)
         except _TimeIsOverError:

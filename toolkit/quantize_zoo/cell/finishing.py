@@ -29,7 +29,6 @@ from quantize_zoo.scoring import (
     compile_for_accuracy,
     compile_for_latency,
     find_checker,
-    integer_weights_problem,
     mean_estimate,
     measure_finally,
     open_session,
@@ -120,8 +119,6 @@ def score_reference(
         CellError: the tool fails, or a model of it cannot be run.
 
     """
-    if tool == "nncf-weights" and (problem := integer_weights_problem(work.bench.device)):
-        raise errors.reference_failed(tool, f"its model cannot be run: {problem}")
     for name, make in nncf_models(tool, work.fp32.model, samples, work.cell.model.compression).items():
         start = time.perf_counter()
         model = make()

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, compared
+from quantize_zoo.cell.executing import weights_problem
 from quantize_zoo.cell.members import OtherMember, open_member
 from quantize_zoo.cell.surveying import Place, place_here, survey_fleet
 from quantize_zoo.cell.values import Finished
-from quantize_zoo.config import DeviceSpec, FleetSpec
+from quantize_zoo.config import DeviceSpec, FleetSpec, WeightCompression
 from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import Check
 from quantize_zoo.gate.holding import GateRequest, Tonight, hold_on_member
@@ -36,6 +37,7 @@ from quantize_zoo.scoring import (
     PairedLatency,
     describe_kind,
     far_start,
+    integer_weights_problem,
     mean_estimate,
     require_device,
     start_runtime,
@@ -127,6 +129,21 @@ class Fleet:
                 yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
             else:
                 yield f"member {each.name} is {each.place}"
+
+    def refusal(self, way: WeightCompression, candidate: ov.Model) -> str:
+        """Tell which member that does not lead does not run a model with weights compressed in one way, and why."""
+        for name, other in self._others.items():
+            problem = weights_problem(way, other.device, self._held_to(other))
+            if why := problem or other.refusal(self._draft.of(candidate)):
+                return f"{name}: {why}"
+        return ""
+
+    def weights_problem(self) -> str:
+        """Tell which member that does not lead must not run compressed weights that are integers, and why."""
+        found = (
+            (name, integer_weights_problem(each.device, self._held_to(each))) for name, each in self._others.items()
+        )
+        return next((f"{name}: {why}" for name, why in found if why), "")
 
     def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
@@ -257,6 +274,10 @@ class Fleet:
         start = far_start(ask, member.label, member.isa)
         other = self._stack.enter_context(open_member(self._work, member, member.isa or "", start))
         return replace(self._row(other), machine=machine, elsewhere=True)
+
+    def _held_to(self, other: OtherMember) -> str:
+        """Return the instruction set that a member is held to on a machine that may have more."""
+        return "" if other.device.label in dict(self._work.cell.places) else other.isa
 
     def _row(self, other: OtherMember) -> FleetMember:
         name = other.device.label

@@ -113,7 +113,7 @@ def _faults(
     notes: list[str],
 ) -> Iterator[ConfigurationError]:
     try:
-        model = open_model(config, devices, folder)
+        model = open_model(config, devices, folder, notes)
     except ConfigurationError as error:
         yield error
         return
@@ -139,13 +139,14 @@ def _faults(
         notes.append(note)
 
 
-def open_model(config: ModelConfig, devices: Iterable[str], folder: Path) -> ov.Model:
+def open_model(config: ModelConfig, devices: Iterable[str], folder: Path, notes: list[str] | None = None) -> ov.Model:
     """Return a model as its cells read it, of which it is known that it can be quantized for these devices.
 
     Args:
         config: a complete model of a matrix.
         devices: OpenVINO's names of those that it is quantized for.
         folder: the model is written into it; it must exist.
+        notes: takes what the scopes of tuning name in vain.
 
     Raises:
         ConfigurationError: it cannot, with file and line of what is in the way.
@@ -157,7 +158,9 @@ def open_model(config: ModelConfig, devices: Iterable[str], folder: Path) -> ov.
         model = read_model(folder / "model.xml")
         require_memory(model)
         for target in dict.fromkeys(hardware_target(device) for device in devices):
-            place_model(model, config, target)
+            placed = place_model(model, config, target)
+            if notes is not None:
+                notes += placed.scope_notes()
     except QuantizeZooError as error:
         of_quantization = error.where == "compression" and error.keys
         place = place_in_yaml(config)(_keys(config, error)) if of_quantization else _own_place(config, error.where)

@@ -20,6 +20,7 @@ from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.elsewhere import SampleSets, score_there
 from quantize_zoo.cell.surveying import SECONDS_A_ROUND
 from quantize_zoo.config import DeviceSpec
+from quantize_zoo.errors import CellError
 from quantize_zoo.graph import save_model
 from quantize_zoo.quantization import Samples
 from quantize_zoo.quantization.output_changes import AT_F32
@@ -68,6 +69,18 @@ class OtherMember:
             self.process.load(Side(candidate, self.device.device, accuracy_properties(self.device, self.isa)))
             seconds = time.perf_counter() - started
             return self.work.passed_by(self.process, self.accuracy, self.per_sample, seconds, prune=prune)
+
+    def refusal(self, candidate: Path) -> str:
+        """Tell why a candidate is not run there, maybe as late as in the first inference; empty where it is."""
+        bench = self.work.bench
+        self.process.free([self.work.cell.model.model])
+        timed = latency_properties(self.device, bench.benchmark, self.isa)
+        try:
+            self.process.load(Side(candidate, self.device.device, timed))
+            list(self.process.infer(bench.timed_samples()[:1]))
+        except CellError as error:
+            return error.what
+        return ""
 
     def measured(self, reference: Path, candidate: Path, *, final: bool = False) -> PairedLatency:
         """Measure a candidate against a reference, as that of a trial or as what is reported in the end.

@@ -50,6 +50,7 @@ from quantize_zoo.scoring import (
     entry_notes,
     find_checker,
     hardware_target,
+    integer_weights_problem,
     mean_estimate,
     open_session,
     playable_environments,
@@ -212,7 +213,16 @@ class CellSession:
             for point, model in finishing.score_reference(self._work, name, samples, self._split.holdout):
                 yield self._fleet.reference(point, model, self._samples) if self._fleet else point
 
-        return tuple(point for name in self._cell.references for point in score(name))
+        wanted = [name for name in self._cell.references if not self._reference_problem(name)]
+        return tuple(point for name in wanted for point in score(name))
+
+    def _reference_problem(self, tool: str) -> str:
+        """Tell on which device another tool's models must not be run, and why; empty where they can be."""
+        if tool != "nncf-weights":
+            return ""
+        if problem := integer_weights_problem(self._device):
+            return f"{self._device.label}: {problem}"
+        return self._fleet.weights_problem() if self._fleet else ""
 
     def calibrate(self, base: ModelOption) -> Calibration:
         """Collect the statistics of all options of the search space around the base.
@@ -233,6 +243,8 @@ class CellSession:
         """Find out what the device executes of a base, and of compressed weights if these are to be searched."""
         bench = self._work.bench
         look = DeviceLook(self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes)
+        if self._fleet is not None:
+            look = replace(look, refusal=self._fleet.refusal)
         executed = look.executed(base)
         if not any("bits" in stage.compression.tunable.tuning_scope for stage in search_stages(self._cell.model)):
             return executed
@@ -348,6 +360,7 @@ class CellSession:
         if self._cell.scored_on_cpu:
             device = self._cell.device.label
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
+        yield from self._pipeline.scope_notes()
         yield from entry_notes(self._cell.model)
         yield from self._accuracy.notes
         bad = self._accuracy.bad_samples
@@ -367,6 +380,9 @@ class CellSession:
             yield f"latency is that of {len(timed)} samples: {_shapes_text(self._work.bench.timed_inputs())}"
         if self._fleet:
             yield from self._fleet.notes()
+        for tool in self._cell.references:
+            if problem := self._reference_problem(tool):
+                yield f"{tool} is left out, since its models do not run on {problem}"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
         for name in self._untaken:

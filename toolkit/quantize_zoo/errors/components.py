@@ -72,6 +72,11 @@ def no_nncf() -> ConfigurationError:
     )
 
 
+def not_playable(environment: str, cause: str) -> CellError:
+    """A model that must not be run in an environment that this machine plays."""
+    return CellError(f"not played: {cause}", where=environment, remedy="score it on a CPU that has no more than that")
+
+
 def reference_failed(name: str, cause: str) -> CellError:
     """Another tool cannot quantize the model."""
     return CellError(

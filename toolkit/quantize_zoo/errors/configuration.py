@@ -165,6 +165,15 @@ def named_twice(where: str, key: str, value: str) -> ConfigurationError:
     return ConfigurationError(f"{key}: {value} is named twice", where=where, remedy="remove one of the two")
 
 
+def not_compressible(where: str, key: str, kind: str, known: Iterable[str]) -> ConfigurationError:
+    """Compressed weights of a type of operation that never has any."""
+    return ConfigurationError(
+        f"{key}: no {kind} has weights that can be stored compressed",
+        where=where,
+        remedy=f"types that have: {', '.join(sorted(known))}",
+    )
+
+
 def no_hardware(where: str, error: ConfigurationError) -> ConfigurationError:
     """What should be a hardware configuration is another file."""
     told = f"{error.where}: {error.what}" if error.where else error.what
