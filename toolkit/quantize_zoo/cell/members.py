@@ -73,11 +73,12 @@ class OtherMember:
     def refusal(self, candidate: Path) -> str:
         """Tell why a candidate is not run there, maybe as late as in the first inference; empty where it is."""
         bench = self.work.bench
-        self.process.free([self.work.cell.model.model])
         timed = latency_properties(self.device, bench.benchmark, self.isa)
         try:
-            self.process.load(Side(candidate, self.device.device, timed))
-            list(self.process.infer(bench.timed_samples()[:1]))
+            with self.process.alone():
+                self.process.free([self.work.cell.model.model])
+                self.process.load(Side(candidate, self.device.device, timed))
+                list(self.process.infer(bench.timed_samples()[:1]))
         except CellError as error:
             return error.what
         return ""
