@@ -132,7 +132,7 @@ def test_latency_in_a_process_is_that_of_several_compilations_in_turns(file):
 
 def test_a_precision_that_a_machine_does_not_have_is_told():
     f16 = DeviceSpec(device="CPU", inference_precision="f16")
-    assert precision_note(f16, "bf16") == "CPU[f16] runs in bf16: this machine has no f16"
+    assert precision_note(f16, "bf16") == "CPU[f16] runs in bf16: its machine has no f16"
     assert [precision_note(*each) for each in ((f16, "f16"), (f16, "unknown"), (CPU, "bf16"))] == ["", "", ""]
 
 

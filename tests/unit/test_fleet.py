@@ -335,7 +335,8 @@ def test_slower_is_what_is_surely_slower():
 def reported(*members, slower=()):
     fleet = (
         FleetMember("CPU", 0.75, estimate(0.9), "bf16"),
-        FleetMember("CPU[AVX2]", 0.25, estimate(0.9), "f32", played=True),
+        FleetMember("CPU[AVX2]", 0.25, estimate(0.9), "f32", played=True, machine="CPU A"),
+        FleetMember("CPU[SSE41]", 0.0, estimate(0.9), "f32", machine="CPU B", elsewhere=True),
         FleetMember("GPU", 0.0, unavailable="OpenVINO has no device GPU here"),
         FleetMember("NPU", 0.0, estimate(0.9), "f32", scored_on="CPU"),
     )
@@ -352,23 +353,25 @@ def on(name, ratio):
     return Elsewhere(name, "f32", estimate(0.9), estimate(0.89), estimate(0.011, 0.001, ""), None, latency(ratio))
 
 
-def test_a_page_has_a_column_for_each_member_and_says_which_is_played_and_which_is_not_here():
+def test_a_page_has_a_column_for_each_member_and_says_where_it_runs_and_which_is_not_here():
     report = reported(on("CPU", 1.6), on("CPU[AVX2]", 1.2))
     page = render_cell(report, report.cells[0])
     section = page[page.index('id="members"') : page.index('id="trials"')]
     for text in (
         "CPU[AVX2]",
-        "played, held to its instruction set",
+        "played by a limit: CPU A",
         "not here, scored on CPU",
         "OpenVINO has no device GPU here",
         "1.200 [",
     ):
         assert text in section
+    assert "on a machine of its kind: CPU B, another worker" in section
     document = json_value(report)["cells"][0]
     assert [each["environment"] for each in document["final"]["members"]] == ["CPU", "CPU[AVX2]"]
     assert [each["name"] for each in document["trials"][0]["members"]] == ["CPU", "CPU[AVX2]"]
-    assert [each["share"] for each in document["reference"]["fleet"]] == [0.75, 0.25, 0.0, 0.0]
-    assert document["reference"]["fleet"][3]["scored_on"] == "CPU"
+    assert [each["share"] for each in document["reference"]["fleet"]] == [0.75, 0.25, 0.0, 0.0, 0.0]
+    assert [each["elsewhere"] for each in document["reference"]["fleet"]] == [False, False, True, False, False]
+    assert document["reference"]["fleet"][4]["scored_on"] == "CPU"
 
 
 def test_a_model_that_is_slower_on_a_member_misses_the_latency_target():

@@ -21,7 +21,7 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph import has_compressed_integers, read_model
 from quantize_zoo.scoring import (
     Answers,
-    RuntimeProcess,
+    ModelProcess,
     Side,
     accuracy_properties,
     integer_weights_problem,
@@ -88,7 +88,7 @@ def score_there(
     work: CellCandidates,
     environment: DeviceSpec,
     isa: str,
-    process: RuntimeProcess,
+    process: ModelProcess,
     model: Path,
     samples: SampleSets,
     deadline: float = math.inf,

@@ -1,7 +1,8 @@
 """A fleet's candidates: built once, asked about on every member, measured on each by itself.
 
 The member that leads runs in the cell's process, which also has data, adapter and metrics; each of the others runs in a
-process of its own, since oneDNN reads its limit once. They work one after another: never do two measure at once.
+process of its own, since oneDNN reads its limit once: on this machine, or on one of its kind that an engine has found.
+They work one after another: never do two measure at once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.cell import CPU
 from quantize_zoo.cell.elsewhere import SampleSets, compared
-from quantize_zoo.cell.members import OtherMember, open_member
+from quantize_zoo.cell.members import OtherMember
 from quantize_zoo.cell.surveying import Place, place_here, survey_fleet
 from quantize_zoo.cell.values import Answered, Finished
 from quantize_zoo.config import DeviceSpec, FleetSpec, WeightCompression
@@ -32,10 +33,12 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
-    available_instruction_sets,
+    describe_kind,
+    far_start,
     mean_estimate,
     require_device,
 )
+from quantize_zoo.scoring.far_process import Ask
 from quantize_zoo.search import (
     Built,
     Known,
@@ -82,13 +85,14 @@ class Fleet:
         work: the candidates of the member that leads.
         limit: the instruction set that oneDNN is limited to where a member does not ask for one; empty for none.
         folder: takes the file of the candidate at hand; it is removed with the process.
+        ask: sends messages to the processes of members that run elsewhere.
 
     Raises:
         CellError: the models run nowhere but in the cell's process, or FP32 cannot be scored on a member.
 
     """
 
-    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path) -> None:
+    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path, ask: Ask) -> None:
         work.bench.accuracy.require_separable()
         self._spec = spec
         self._work = work
@@ -98,7 +102,12 @@ class Fleet:
         self._others: dict[str, OtherMember] = {}
         self._draft = _Draft(folder)
         self._fp32 = work.cell.model.model
-        rows = [self._open(member, limit) for member in spec.members]
+        self._kind = describe_kind(limit)
+        places = dict(work.cell.places)
+        rows = [
+            self._open_far(member, places[member.label], ask) if member.label in places else self._open(member, limit)
+            for member in spec.members
+        ]
         whole = sum(spec.shares[row.name] for row in rows if not row.unavailable)
         self.members = tuple(
             replace(row, share=0.0 if row.unavailable else spec.shares[row.name] / whole) for row in rows
@@ -114,10 +123,10 @@ class Fleet:
         for each in self.members:
             if each.unavailable:
                 yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
-            elif each.scored_on and each.name != self._lead:  # of which the cell tells as much
+            elif not each.scored_on:
+                yield f"member {each.name} is {each.place}"
+            elif each.name != self._lead:  # of which the cell tells as much
                 yield f"member {each.name} is not here: accuracy scored on {each.scored_on}, latency not measured"
-            elif each.played:
-                yield f"member {each.name} is played: this machine is held to its instruction set"
 
     def refusal(self, way: WeightCompression, candidate: ov.Model) -> str:
         """Tell which member that does not lead does not run a model with weights compressed in one way, and why."""
@@ -247,25 +256,38 @@ class Fleet:
         return (self._work.bench, *(other.bench for other in self._others.values()))
 
     def _open(self, member: DeviceSpec, limit: str) -> FleetMember:
-        """Make a member ready, if it is here."""
+        """Make a member ready on this machine, if it is here."""
         work, name = self._work, member.label
-        played = member.isa is not None and [member.isa] != available_instruction_sets()[-1:]
-        if name == self._lead:
-            fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
-            on_cpu = CPU.label if work.cell.scored_on_cpu else ""
-            return FleetMember(name, 0.0, fp32, work.precision, played and not on_cpu, scored_on=on_cpu)
-        device, isa, is_here = member, member.isa or limit, True
+        device, isa, is_here = member, member.isa or limit, name != self._lead or not work.cell.scored_on_cpu
         try:
             require_device(member)
         except DeviceUnavailableError as error:
             if not work.cell.absent_on_cpu:
                 return FleetMember(name, 0.0, unavailable=error.what)
             device, isa, is_here = CPU, limit, False
-        other = self._stack.enter_context(open_member(work, name, device, isa, timed=is_here))
-        self._others[name] = other
+        row = FleetMember(
+            name,
+            0.0,
+            played=is_here and member.isa is not None and not self._kind.is_of(member),
+            machine=self._kind.name_for(device),
+            scored_on="" if is_here else device.label,
+        )
+        if name == self._lead:
+            fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
+            return replace(row, accuracy=fp32, precision=work.precision)
+        return self._opened(row, OtherMember(work, name, device, isa, timed=is_here))
+
+    def _open_far(self, member: DeviceSpec, machine: str, ask: Ask) -> FleetMember:
+        """Make a member ready on a machine of its kind."""
+        name, isa = member.label, member.isa or ""
+        other = OtherMember(self._work, name, member, isa, far=far_start(ask, name, member.isa))
+        return self._opened(FleetMember(name, 0.0, machine=machine, elsewhere=True), other)
+
+    def _opened(self, row: FleetMember, other: OtherMember) -> FleetMember:
+        self._stack.callback(other.close)
+        self._others[row.name] = other
         fp32 = mean_estimate(other.accuracy, other.per_sample)
-        scored_on = "" if is_here else device.label
-        return FleetMember(name, 0.0, fp32, other.precision, played and is_here, scored_on=scored_on)
+        return replace(row, accuracy=fp32, precision=other.precision)
 
     def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Scored:
         if name == self._lead:

@@ -44,7 +44,7 @@ def search_identity(
         "device configuration": json.dumps(cell.scoring_device.device_config, sort_keys=True),
         "benchmark": params.benchmark.model_dump_json(exclude={"duration_seconds"}),
         "search space": _space_text(search_stages(cell.model), params.compatibility),
-        "environment": _environment_text(describe_environment()),
+        "environment": "; ".join([_environment_text(describe_environment()), *_places(members)]),
     }
 
 
@@ -73,6 +73,10 @@ def _device_text(cell: Cell, members: Sequence[FleetMember]) -> str:
     )
     slower = ", slower members allowed" if cell.fleet.allow_slower else ""
     return f"{cell.fleet.label} ({here}{slower})"
+
+
+def _places(members: Sequence[FleetMember]) -> list[str]:
+    return [f"{each.name} on {each.machine}" for each in members if each.elsewhere]
 
 
 def _environment_text(environment: Environment) -> str:

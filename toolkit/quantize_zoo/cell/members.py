@@ -1,4 +1,4 @@
-"""A member of a fleet that does not lead: the process that plays it, and what FP32 is there."""
+"""A member of a fleet that does not lead: the process that it runs in, and what FP32 is there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,16 @@ from quantize_zoo.cell.executing import weights_problem
 from quantize_zoo.cell.surveying import SECONDS_A_ROUND
 from quantize_zoo.cell.values import Answered
 from quantize_zoo.config import DeviceSpec, WeightCompression
-from quantize_zoo.errors import CellError
+from quantize_zoo.errors import CellError, WorkerDiedError
 from quantize_zoo.graph import save_model
 from quantize_zoo.quantization import Samples
 from quantize_zoo.quantization.output_changes import AT_F32
 from quantize_zoo.scoring import (
     ANSWER_SECONDS,
+    ModelProcess,
     PairedLatency,
-    RuntimeProcess,
     Side,
+    Start,
     Times,
     accuracy_properties,
     integer_weights_problem,
@@ -45,9 +46,10 @@ _LEAST_SECONDS, _TIMES, _OF_THE_CELLS = 100.0, 10.0, 0.8
 
 
 class OtherMember:
-    """Use ``open_member``. Its models are files; data, adapter and metrics are those of ``work``.
+    """Its models are files; data, adapter and metrics are those of ``work``. Whatever runs has its machine alone.
 
-    A process that crashes, hangs or refuses a candidate costs that candidate: what comes next has a new one.
+    A process that crashes, hangs or refuses a candidate costs that candidate: what comes next has a new one. Whoever
+    made it closes it.
 
     Args:
         work: the candidates of the member that leads.
@@ -55,36 +57,56 @@ class OtherMember:
         device: the device that its models run on.
         isa: the instruction set that oneDNN is limited to there, empty for none.
         timed: whether that is the member's own device, so that latency is measured.
+        far: starts a process on the member's machine, where that is another one.
 
     Raises:
         CellError: FP32 cannot be run there, or its metric is no number to refer to.
 
     """
 
-    def __init__(self, work: CellCandidates, name: str, device: DeviceSpec, isa: str, *, timed: bool = True) -> None:
-        bench = replace(work.bench, device=device, isa=isa, member=name)
-        self.bench = replace(bench, measures_latency=timed and bench.measures_latency)
-        self._work, self._device, self._isa = replace(work, bench=self.bench), device, isa
+    def __init__(
+        self,
+        work: CellCandidates,
+        name: str,
+        device: DeviceSpec,
+        isa: str,
+        *,
+        timed: bool = True,
+        far: Start | None = None,
+    ) -> None:
+        self.bench = replace(
+            work.bench,
+            device=device,
+            isa=isa,
+            member=name,
+            measures_latency=timed and work.bench.measures_latency,
+            start=self._alone,
+            elsewhere=far is not None,
+        )
+        self._work, self._device, self._isa, self._far = replace(work, bench=self.bench), device, isa, far
         self._stack = ExitStack()
-        self._process: RuntimeProcess | None = None
+        self._process: ModelProcess | None = None
         self._limit = ANSWER_SECONDS
-        metric, started = work.bench.metric, time.perf_counter()
+        metric = work.bench.metric
         with self._running() as process:
+            started = time.perf_counter()
             process.load(Side(work.cell.model.model, device.device, accuracy_properties(device, isa)))
             scored = work.bench.accuracy.score(process, work.order)
             self.precision = process.precision()
         # The cell, for which one waits 20 times as long as its longest call, must not be ended before its member is.
         patience = max(_LEAST_SECONDS, _TIMES * (time.perf_counter() - started))
         self._limit = min(ANSWER_SECONDS, patience, _OF_THE_CELLS * work.cell.hang_seconds)
-        self.close()
         self.accuracy, self.per_sample = scored.metrics[metric], scored.per_sample.get(metric)
-        if self.accuracy == 0 or not math.isfinite(self.accuracy):
+        usable = self.accuracy != 0 and math.isfinite(self.accuracy)
+        if far is None or not usable:
+            self.close()
+        if not usable:
             raise errors.fp32_metric_unusable(f"{metric} on {name}", self.accuracy, len(work.order))
 
     @property
     def integers_problem(self) -> str:
         """Why compressed weights that are integers must not be run there; empty where they can be."""
-        return integer_weights_problem(self._device, self._isa)
+        return "" if self._far else integer_weights_problem(self._device, self._isa)
 
     def passed(self, candidate: Path, *, prune: bool) -> Scored:
         """Take the search's samples through a candidate; with ``prune`` end when that is hopeless.
@@ -93,8 +115,8 @@ class OtherMember:
             CellError: it cannot be run there.
 
         """
-        started = time.perf_counter()
         with self._running() as process:
+            started = time.perf_counter()
             process.free([self._work.cell.model.model])
             process.load(Side(candidate, self._device.device, accuracy_properties(self._device, self._isa)))
             seconds = time.perf_counter() - started
@@ -102,7 +124,7 @@ class OtherMember:
 
     def weights_problem(self, way: WeightCompression) -> str:
         """Tell why weights that are compressed in one way must not be run there; empty where they can be."""
-        return weights_problem(way, self._device, self._isa)
+        return "" if self._far else weights_problem(way, self._device, self._isa)
 
     def refusal(self, candidate: Path) -> str:
         """Tell why a candidate is not run there, maybe as late as in the first inference; empty where it is."""
@@ -131,8 +153,9 @@ class OtherMember:
             return None
         timed = latency_properties(self._device, bench.benchmark, self._isa)
         sides = Side(reference, self._device.device, timed), Side(candidate, self._device.device, timed)
+        samples = bench.timed_samples()
         with self._running() as process:
-            return measure_in_process(process, sides, bench.timed_samples(), bench.benchmark, final=final)
+            return measure_in_process(process, sides, samples, bench.benchmark, final=final)
 
     def rounds(self, models: Sequence[ov.Model]) -> Iterator[list[Times]]:
         """Compile models anew and profile them in turns, again and again; yield the times of their layers.
@@ -162,7 +185,7 @@ class OtherMember:
                 yield list(outputs.values())
 
     @contextmanager
-    def _files(self, process: RuntimeProcess, models: Sequence[ov.Model]) -> Iterator[list[Path]]:
+    def _files(self, process: ModelProcess, models: Sequence[ov.Model]) -> Iterator[list[Path]]:
         """Write models for the process, which forgets them in the end."""
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(folder, f"{number}.xml") for number in range(len(models))]
@@ -180,11 +203,11 @@ class OtherMember:
             CellError: one of them cannot be run there.
 
         """
-        started = time.perf_counter()
         with self._running() as process:
+            started = time.perf_counter()
             process.free([self._work.cell.model.model])
             found = score_there(self._work, self._device, self._isa, process, model, samples, final=True)
-        seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started
         return replace(found, figures=replace(found.figures, environment=self.bench.member, seconds=seconds))
 
     def close(self) -> None:
@@ -193,24 +216,28 @@ class OtherMember:
         self._stack.close()
 
     @contextmanager
-    def _running(self) -> Iterator[RuntimeProcess]:
-        """Give its process, a new one where the last failed; an error names the member."""
+    def _running(self) -> Iterator[ModelProcess]:
+        """Give its process, a new one where the last failed; an error names the member.
+
+        One on another machine is the engine's to replace: who lost it has lost the cell's session.
+        """
         try:
             if self._process is None:
-                self._process = self._stack.enter_context(start_runtime(limit=self._limit, isa=self._isa))
-            yield self._process
+                self._process = self._stack.enter_context(self._started())
+            with self._process.alone():
+                yield self._process
+        except WorkerDiedError:
+            self.close()
+            raise
         except CellError as error:
             self.close()
             raise errors.member_failed(self.bench.member, error) from error
 
+    @contextmanager
+    def _alone(self) -> Iterator[ModelProcess]:
+        """Start another process like its own, which has the machine alone as long as it lives."""
+        with self._started() as process, process.alone():
+            yield process
 
-@contextmanager
-def open_member(
-    work: CellCandidates, name: str, device: DeviceSpec, isa: str, *, timed: bool = True
-) -> Iterator[OtherMember]:
-    """Make a member ready; its process ends with the context. Arguments and errors are ``OtherMember``'s."""
-    member = OtherMember(work, name, device, isa, timed=timed)
-    try:
-        yield member
-    finally:
-        member.close()
+    def _started(self) -> AbstractContextManager[ModelProcess]:
+        return self._far() if self._far else start_runtime(limit=self._limit, isa=self._isa)

@@ -61,6 +61,7 @@ from quantize_zoo.scoring import (
     split_samples,
     split_sequences,
 )
+from quantize_zoo.scoring.far_process import Ask, nobody
 from quantize_zoo.scoring.proof import write_proven
 from quantize_zoo.search import Evaluation, Known, Survey, Timed, evaluate
 from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint
@@ -75,6 +76,7 @@ class CellSession:
         inputs: the folder for preprocessed inputs that do not fit into memory.
         quiet: held while the latency of a trial is measured.
         limit: the instruction set that oneDNN is limited to on this machine, beside what the cell asks for.
+        ask: sends messages to members of a fleet that run on other machines; without, the cell has no such ``places``.
 
     """
 
@@ -85,9 +87,11 @@ class CellSession:
         inputs: Path,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
         limit: str = "",
+        ask: Ask = nobody,
     ) -> None:
         self._cell = cell
         self._limit = limit
+        self._ask = ask
         self._device = cell.scoring_device
         self._quiet = quiet
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
@@ -119,7 +123,7 @@ class CellSession:
         scored, fp32 = self._score_fp32(self._accuracy, self._split, again)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
         fleet = self._cell.fleet
-        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder) if fleet else None
+        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder, self._ask) if fleet else None
         self._benches = self._fleet.benches if self._fleet else (bench,)
         self._releases = ReleaseComparison(self._benches)
         members = self._fleet.members if self._fleet else ()

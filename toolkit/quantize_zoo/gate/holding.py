@@ -240,7 +240,7 @@ class _Held:
 
     def _release_latency(self, bench: Bench, int8: Path) -> Iterator[Check]:
         """Yield the baseline's INT8 model under the baseline's OpenVINO release against today's, if it is at hand."""
-        runtime = self.release() if bench.measures_latency else None
+        runtime = self.release() if bench.measures_latency and not bench.elsewhere else None
         if runtime is not None:
             sides = bench.side(int8, runtime.python), bench.side(int8)
             subject = bench.subject(f"the baseline's INT8 model, {runtime.name} -> now")
@@ -283,6 +283,8 @@ def _between_releases(
             skipped=f"OpenVINO {now} is the release that the baseline was accepted with; what its layers computed then "
             "is not stored, only the answers are"
         )
+    if bench.elsewhere:
+        return LayerDeviations(skipped=f"{bench.member} runs on another machine, which has OpenVINO {now} alone")
     try:
         runtime = release()
     except CellError as error:  # an interpreter does not start; the answers are compared without

@@ -44,12 +44,12 @@ class ReleaseComparison:
     """Compares releases on a cell's benches; what a model answers under a release is asked once.
 
     Args:
-        benches: of a fleet those of all members, that of the one that leads first.
+        benches: of a fleet those of all members, that of the one that leads first; other machines' have one release.
 
     """
 
     def __init__(self, benches: Sequence[Bench]) -> None:
-        self._benches = benches
+        self._benches = [bench for bench in benches if not bench.elsewhere]
         self._answers: dict[tuple[str, Path, Path], Answers] = {}
 
     def compare(self, request: ReleasesRequest) -> tuple[Check, ...]:

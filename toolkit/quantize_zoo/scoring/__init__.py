@@ -61,9 +61,11 @@ if TYPE_CHECKING:
         read_executed,
         runtime_names,
     )
+    from quantize_zoo.scoring.far_process import FarProcess, HostedProcess, far_start
     from quantize_zoo.scoring.figure import Estimate
     from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
     from quantize_zoo.scoring.inputs import InputBudget
+    from quantize_zoo.scoring.kinds import MachineKind, describe_kind
     from quantize_zoo.scoring.latency import (
         PairedLatency,
         SharedReference,
@@ -79,7 +81,15 @@ if TYPE_CHECKING:
     from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
     from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
     from quantize_zoo.scoring.rounds import measure_rounds, profile_in_turns, profile_rounds
-    from quantize_zoo.scoring.runtimes import ANSWER_SECONDS, RuntimeProcess, Side, start_runtime
+    from quantize_zoo.scoring.runtimes import (
+        ANSWER_SECONDS,
+        ModelProcess,
+        RuntimeProcess,
+        Side,
+        Start,
+        start_runtime,
+        started,
+    )
     from quantize_zoo.scoring.session import open_session
     from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 else:
@@ -102,10 +112,14 @@ __all__ = [
     "ExecutedCompression",
     "ExecutedOperation",
     "Execution",
+    "FarProcess",
     "Fault",
+    "HostedProcess",
     "InputBudget",
     "Interpreters",
     "LayerTime",
+    "MachineKind",
+    "ModelProcess",
     "PairedLatency",
     "Release",
     "Replicates",
@@ -113,6 +127,7 @@ __all__ = [
     "SharedReference",
     "Side",
     "Split",
+    "Start",
     "Times",
     "Watch",
     "Where",
@@ -129,9 +144,11 @@ __all__ = [
     "definitions_path",
     "describe_environment",
     "describe_execution",
+    "describe_kind",
     "entry_notes",
     "evaluator_problem",
     "executed_operations",
+    "far_start",
     "faults_of",
     "fed_with_answers",
     "find_checker",
@@ -183,6 +200,7 @@ __all__ = [
     "split_samples",
     "split_sequences",
     "start_runtime",
+    "started",
     "summarize_compilations",
     "take_entry",
     "this_release",

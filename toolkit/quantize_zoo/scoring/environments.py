@@ -53,7 +53,7 @@ def precision_note(device: DeviceSpec, precision: str) -> str:
     asked = device.inference_precision
     if asked is None or precision in (asked, "unknown"):
         return ""
-    return f"{device.label} runs in {precision}: this machine has no {asked}"
+    return f"{device.label} runs in {precision}: its machine has no {asked}"
 
 
 def _within(limit: str, sets: Sequence[InstructionSet]) -> list[InstructionSet]:

@@ -29,7 +29,7 @@ from quantize_zoo.config import BenchmarkParams
 from quantize_zoo.scoring.compilation import request_with
 from quantize_zoo.scoring.estimate import exponential, two_stage_estimate
 from quantize_zoo.scoring.figure import Estimate
-from quantize_zoo.scoring.runtimes import RuntimeProcess, Side
+from quantize_zoo.scoring.runtimes import ModelProcess, Side
 
 TARGET_HALF_WIDTH = 0.02  # of the 95 % interval of a ratio, relative to it
 _WARM_UP, _WARM_UP_SECONDS = 5, 0.025  # turns, of which the first is always made
@@ -143,7 +143,7 @@ def measure_finally(
 
 
 def measure_in_process(
-    process: RuntimeProcess,
+    process: ModelProcess,
     sides: tuple[Side, Side],
     samples: Samples,
     benchmark: BenchmarkParams,
@@ -215,7 +215,7 @@ def _compilations(
 
 
 def _compilations_in(
-    process: RuntimeProcess, sides: tuple[Side, Side], samples: Samples, effort: _Effort, at_once: int
+    process: ModelProcess, sides: tuple[Side, Side], samples: Samples, effort: _Effort, at_once: int
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the same of two sides that run in a process; those of small models stay loaded until the last."""
     held = 0
