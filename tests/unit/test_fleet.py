@@ -1,5 +1,6 @@
 """A fleet: what its configuration may say, which candidate is valid, who is asked first, and what its latency is."""
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -8,17 +9,30 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from builders import Scorer, accepted, cell_record, estimate, final, latency, option, reference, trial
 from quantize_zoo.cell import Cell
-from quantize_zoo.config import DeviceSpec, FleetSpec, GateConfig, OptimizerParams, load_matrix
-from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.config import DeviceSpec, FleetSpec, GateConfig, ModelConfig, OptimizerParams, load_matrix
+from quantize_zoo.errors import ConfigurationError, DeviceUnavailableError
+from quantize_zoo.errors.components import device_unavailable
 from quantize_zoo.matrix import counted_as, expand, unresolved
 from quantize_zoo.matrix.desk import Night
+from quantize_zoo.matrix.night import _walk_any
 from quantize_zoo.matrix.stand_ins import as_run_here, stand_ins
+from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import render_cell
 from quantize_zoo.report.json_document import json_value
-from quantize_zoo.scoring import Answers, Contents, Estimate, answers_name, write_answers
+from quantize_zoo.report.wording import by_member
+from quantize_zoo.scoring import (
+    Answers,
+    Contents,
+    Estimate,
+    Executed,
+    ExecutedOperation,
+    answers_name,
+    write_answers,
+)
 from quantize_zoo.search import (
     Built,
     Evaluation,
@@ -332,18 +346,21 @@ def test_slower_is_what_is_surely_slower():
 # What is reported
 
 
-def reported(*members, slower=()):
-    fleet = (
+def members_reported():
+    return (
         FleetMember("CPU", 0.75, estimate(0.9), "bf16"),
         FleetMember("CPU[AVX2]", 0.25, estimate(0.9), "f32", played=True, machine="CPU A"),
         FleetMember("CPU[SSE41]", 0.0, estimate(0.9), "f32", machine="CPU B", elsewhere=True),
         FleetMember("GPU", 0.0, unavailable="OpenVINO has no device GPU here"),
         FleetMember("NPU", 0.0, estimate(0.9), "f32", scored_on="CPU"),
     )
+
+
+def reported(*members, slower=()):
     cell = cell_record(
         [trial(0, 0.0, 1.5, members=(member("CPU", 0.0), member("CPU[AVX2]", 0.002)))],
         replace(final(0, 1.5), members=members, slower=slower),
-        reference=reference(fleet=fleet),
+        reference=reference(fleet=members_reported()),
         device="servers",
     )
     return report_of(cell)
@@ -378,3 +395,72 @@ def test_a_model_that_is_slower_on_a_member_misses_the_latency_target():
     verdict = reported(on("CPU", 1.6), on("CPU[AVX2]", 0.9), slower=("CPU[AVX2]",)).cells[0].verdict
     assert (verdict.status, verdict.cause) == ("missed", "latency")
     assert "slower than FP32 on members of the fleet: CPU[AVX2] 0.90x" in verdict.reason
+
+
+def test_a_page_tells_the_latencies_of_each_member():
+    report = reported(on("CPU", 1.6), on("CPU[AVX2]", 1.25))
+    page = render_cell(report, report.cells[0])
+    section = page[page.index('id="members"') : page.index('id="trials"')]
+    rows = dict(by_member(report.cells[0].record.final.members, members_reported()))
+    assert rows["latency FP32 (µs)"][:3] == ["100.0 [99.0, 101.0]", "100.0 [99.0, 101.0]", ""]
+    assert rows["latency INT8 (µs)"][:3] == ["62.5 [61.5, 63.5]", "80.0 [79.0, 81.0]", ""]
+    assert "80.0 [79.0, 81.0]" in section
+
+
+def test_a_page_names_the_member_whose_figures_are_not_the_fleets():
+    record = reported().cells[0].record
+    executed = Executed((ExecutedOperation("op0", "u8", "brgconv"),), ())
+    report = report_of(replace(record, reference=replace(record.reference, executed=executed)))
+    page = render_cell(report, report.cells[0])
+    assert "What CPU executes" in page
+    assert "accuracy, compile time and memory are those on CPU, loss and holdout those of the member" in page
+    alone = report_of(cell_record([trial(0, 0.0, 1.5)], final(0, 1.5)))
+    assert "compile time and memory are those" not in render_cell(alone, alone.cells[0])
+
+
+def test_a_member_that_is_not_here_has_no_share():
+    report = reported()
+    page = render_cell(report, report.cells[0])
+    shares = page[page.index('<th scope="row">share</th>') :].split("</tr>")[0]
+    assert shares.count("<td></td>") == 1  # the GPU's, and none for those that count for nothing
+
+
+def test_what_would_pay_but_for_a_member_is_told_with_keep_fp32():
+    """A trial is faster in the mean, and slower on a member; the best is no faster than FP32."""
+    faster = Score(0.0, 1.05, 1.0, slower=("CPU[AVX2]",))
+    trials = [trial(0, 0.0, 1.05, score=faster), trial(1, 0.0, 1.0)]
+    verdict = report_of(cell_record(trials, final(1, 1.0, half=0.02))).cells[0].verdict
+    assert verdict.status == "keep-fp32"
+    assert verdict.reason.endswith("measurably faster without being slower on members of the fleet: CPU[AVX2]")
+
+
+@pytest.mark.parametrize(
+    ("on_missing", "message", "remedy"),
+    [
+        ("skip", "no member of the fleet is here: GPU (", "one of them at least"),
+        ("fail", "members of the fleet are not here: GPU (", "on_missing_device: skip"),
+    ],
+)
+def test_without_any_member_the_remedy_is_none_that_the_matrix_has_already(matrix, on_missing, message, remedy):
+    device = {"fleet": "servers", "members": [{"device": "GPU"}, {"device": "NPU"}]}
+    config = matrix(device, on_missing_device=on_missing)
+    (cell,) = expand(config)
+    night = SimpleNamespace(matrix=config, engine=SimpleNamespace(open=absent))
+    with pytest.raises(DeviceUnavailableError) as raised:
+        _walk_any([cell, *stand_ins(cell, config)], 0, Path("log"), night)
+    assert raised.value.what.startswith(message)
+    assert remedy in raised.value.remedy
+
+
+def absent(cell, log):
+    raise device_unavailable(cell.device.device, ("CPU",))
+
+
+def test_the_terminal_tells_on_which_member_a_trial_is_slower():
+    shown = io.StringIO()
+    score = Score(0.0, 1.05, 1.0, slower=("CPU[AVX2]",))
+    cell = Cell(ModelConfig(name="net", model="net.onnx", accuracy_checker={}), DeviceSpec(device="CPU"), fleet())
+    with ConsoleProgress(Console(file=shown, width=200)) as progress:
+        progress.cell_started(cell, 0, 1, None)
+        progress.trial_finished(cell, trial(0, 0.0, 1.05, score=score), None)
+    assert "loss 0.00 %, 1.05x, slower than FP32 on CPU[AVX2], none yet" in shown.getvalue()

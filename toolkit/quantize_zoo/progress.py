@@ -186,4 +186,5 @@ def _figures(trial: Trial) -> str:
         return "failed"
     ratio = trial.score.latency_ratio
     speed = "latency not measured" if ratio is None else f"{ratio:.2f}x"
-    return f"loss {100 * trial.score.accuracy_loss:.2f} %, {speed}"
+    slower = f", slower than FP32 on {', '.join(trial.score.slower)}" if trial.score.slower else ""
+    return f"loss {100 * trial.score.accuracy_loss:.2f} %, {speed}{slower}"

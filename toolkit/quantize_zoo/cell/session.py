@@ -362,7 +362,7 @@ class CellSession:
         samples = len(self._split.tuning)
         wanted = self._cell.model.compression.tunable.stat_subset_size
         if self._cell.scored_on_cpu:
-            device = self._cell.device.label
+            device = f"{'member ' if self._cell.fleet else ''}{self._cell.device.label}"
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
         yield from self._pipeline.scope_notes()
         yield from entry_notes(self._cell.model)

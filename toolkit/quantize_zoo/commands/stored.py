@@ -78,7 +78,8 @@ def _row(cell: ListedCell, trial: ListedTrial) -> list[str]:
             percent(trial.score.quantization_ratio),
             optional(trial.loss, 2),
         ]
-        note = "best" if trial.number == cell.best else ""
+        slower = [f"slower than FP32 on {', '.join(trial.score.slower)}"] if trial.score.slower else []
+        note = ", ".join([*slower, *(["best"] if trial.number == cell.best else [])])
     return [cell.name, str(trial.number), *figures, note]
 
 

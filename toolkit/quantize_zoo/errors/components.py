@@ -58,11 +58,23 @@ def no_instruction_set(name: str, available: Iterable[str]) -> DeviceUnavailable
 
 def fleet_incomplete(absent: Mapping[str, str]) -> DeviceUnavailableError:
     """Members of a fleet are not here, and the matrix does not go on without them."""
-    told = "; ".join(f"{name} ({why})" for name, why in absent.items())
     return DeviceUnavailableError(
-        f"members of the fleet are not here: {told}",
+        f"members of the fleet are not here: {_absent(absent)}",
         remedy="run on a machine that has them; with on_missing_device: skip it is tuned for those that are here",
     )
+
+
+def fleet_absent(absent: Mapping[str, str]) -> DeviceUnavailableError:
+    """No member of a fleet is here, though the matrix would go on with any."""
+    return DeviceUnavailableError(
+        f"no member of the fleet is here: {_absent(absent)}",
+        remedy="run on a machine that has one of them at least; with on_missing_device: score_on_cpu accuracy is scored"
+        " on the CPU",
+    )
+
+
+def _absent(members: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} ({why})" for name, why in members.items())
 
 
 def member_failed(name: str, error: CellError) -> CellError:

@@ -162,9 +162,17 @@ def _judge_best(cell: CellRecord, score: Score, final: Final, before: PairedLate
             text = "the accuracy target is met, scored on CPU; latency is not measured without the device"
         return _Against("met", text, "", checks)
     if worst.name == "latency" and not _pays(final):
-        text = "keep FP32: no INT8 model within the accuracy target is measurably faster"
-        return _Against("keep-fp32", text, worst.name, checks)
+        return _Against("keep-fp32", _keep_fp32(cell), worst.name, checks)
     return _Against("missed" if missed else "undecided", worst.text, worst.name, checks)
+
+
+def _keep_fp32(cell: CellRecord) -> str:
+    """Tell that nothing pays, and of a fleet on which members what would have is slower."""
+    faster = (each.score for each in cell.trials if each.score and (each.score.latency_ratio or 0) > 1)
+    within = [score for score in faster if meets_accuracy(score.accuracy_loss, cell.params)]
+    slower = dict.fromkeys(name for score in within for name in score.slower)
+    unless = f" without being slower on members of the fleet: {', '.join(slower)}" if slower else ""
+    return f"keep FP32: no INT8 model within the accuracy target is measurably faster{unless}"
 
 
 def _accuracy(cell: CellRecord, score: Score) -> TargetCheck:

@@ -214,10 +214,12 @@ def _walk_any(
         absent = {**absent, cell.device.label: error.what}
         if others:
             _walk_any(others, cell_id, log, night, absent)
-        elif len(absent) > 1:
+        elif cell.fleet is None:
+            raise
+        elif night.matrix.on_missing_device == "fail":
             raise errors.fleet_incomplete(absent) from error
         else:
-            raise
+            raise errors.fleet_absent(absent) from error
 
 
 def _walk_on(cell: Cell, cell_id: int, log: Path, night: Night) -> None:

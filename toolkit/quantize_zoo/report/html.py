@@ -18,6 +18,7 @@ from quantize_zoo.report import charts, offers, overview, wording
 from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.groups import grouped
 from quantize_zoo.report.run_report import CellReport, RunReport
+from quantize_zoo.store import lead_of
 from quantize_zoo.text.shown import visible
 from quantize_zoo.text.slugs import slug
 
@@ -102,6 +103,7 @@ def _environment() -> Environment:
         latency_figures=wording.latency_figures,
         layer_time=wording.layer_time,
         by_member=wording.by_member,
+        lead=lead_of,
         repository=wording.repository,
         commits_title=wording.commits_title,
         share=share_text,

@@ -82,6 +82,8 @@ def by_member(found: Sequence[Elsewhere], members: Sequence[FleetMember]) -> lis
         ("INT8", row(lambda each: "" if each.int8 is None else interval(each.int8, 4))),
         ("loss", row(lambda each: "" if each.accuracy_loss is None else percent_interval(each.accuracy_loss))),
         ("loss on the holdout", row(lambda each: percent_interval(each.holdout.accuracy_loss) if each.holdout else "")),
+        ("latency FP32 (µs)", row(lambda each: latency_figures(each.latency)[0])),
+        ("latency INT8 (µs)", row(lambda each: latency_figures(each.latency)[1])),
         ("FP32 / INT8", row(lambda each: latency_figures(each.latency)[2])),
     ]
 

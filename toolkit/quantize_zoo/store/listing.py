@@ -38,6 +38,7 @@ class ListedScore:
 
     accuracy_loss: float
     quantization_ratio: float
+    slower: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
