@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 
 from builders import Scorer, accepted, cell_record, estimate, final, latency, option, reference, trial
+from kill_store import start_cell, start_run
 from quantize_zoo.cell import Cell
+from quantize_zoo.commands.stored import trials
 from quantize_zoo.config import DeviceSpec, FleetSpec, GateConfig, ModelConfig, OptimizerParams, load_matrix
 from quantize_zoo.errors import ConfigurationError, DeviceUnavailableError
 from quantize_zoo.errors.components import device_unavailable
@@ -21,7 +23,7 @@ from quantize_zoo.matrix.desk import Night
 from quantize_zoo.matrix.night import _walk_any
 from quantize_zoo.matrix.stand_ins import as_run_here, stand_ins
 from quantize_zoo.progress import ConsoleProgress
-from quantize_zoo.report import render_cell
+from quantize_zoo.report import render_cell, render_index
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.report.wording import by_member
 from quantize_zoo.scoring import (
@@ -37,6 +39,7 @@ from quantize_zoo.search import (
     Built,
     Evaluation,
     MemberScore,
+    Pruned,
     Score,
     Scored,
     TrialRecorder,
@@ -47,7 +50,7 @@ from quantize_zoo.search import (
     meets_targets,
 )
 from quantize_zoo.search.members import asking_order
-from quantize_zoo.store import Elsewhere, FleetMember, lead_of
+from quantize_zoo.store import Elsewhere, FleetMember, Store, lead_of
 from unit.test_verdict import report_of
 
 CPU, AVX2 = {"device": "CPU", "share": 0.75}, {"device": "CPU", "isa": "AVX2", "share": 0.25}
@@ -456,11 +459,47 @@ def absent(cell, log):
     raise device_unavailable(cell.device.device, ("CPU",))
 
 
-def test_the_terminal_tells_on_which_member_a_trial_is_slower():
+SLOWER = {"score": Score(0.0, 1.05, 1.0, slower=("CPU[AVX2]",))}
+ENDED = {
+    "measurement": None, "score": None, "loss": math.inf, "pruned": Pruned(estimate(0.8, samples=32), 0.2),
+    "members": (member("CPU", 0.0), member("CPU[AVX2]", 0.2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (SLOWER, "loss 0.00 %, 1.05x, slower than FP32 on CPU[AVX2], none yet"),
+        (ENDED, "ended on CPU[AVX2] after 32 samples, which lose 20.00 %, none yet"),
+        ({**ENDED, "members": ()}, "ended after 32 samples, which lose 20.00 %, none yet"),
+    ],
+)
+def test_the_terminal_tells_of_a_trial_which_member_is_slower_or_missed(changes, told):
     shown = io.StringIO()
-    score = Score(0.0, 1.05, 1.0, slower=("CPU[AVX2]",))
     cell = Cell(ModelConfig(name="net", model="net.onnx", accuracy_checker={}), DeviceSpec(device="CPU"), fleet())
     with ConsoleProgress(Console(file=shown, width=200)) as progress:
         progress.cell_started(cell, 0, 1, None)
-        progress.trial_finished(cell, trial(0, 0.0, 1.05, score=score), None)
-    assert "loss 0.00 %, 1.05x, slower than FP32 on CPU[AVX2], none yet" in shown.getvalue()
+        progress.trial_finished(cell, trial(0, 0.0, 1.05, **changes), None)
+    assert told in shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        (SLOWER, "slower than FP32 on CPU[AVX2]"),
+        (ENDED, "ended early on CPU[AVX2]"),
+        ({**ENDED, "members": ()}, "ended early"),
+    ],
+)
+def test_a_list_of_trials_tells_which_member_is_slower_or_missed(changes, note, tmp_path, capsys):
+    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    start_run(store)
+    store.add_trial(start_cell(store), trial(0, 0.0, 1.05, **changes))
+    trials(reports=tmp_path)
+    assert capsys.readouterr().out.splitlines()[-2].rstrip(" │").endswith(f"│ {note}")
+
+
+def test_the_overview_tells_whose_figures_those_of_a_fleet_are():
+    told = "of a fleet accuracy is that of the member that leads"
+    assert told in render_index(reported())
+    assert told not in render_index(report_of(cell_record([trial(0, 0.0, 1.5)], final(0, 1.5))))

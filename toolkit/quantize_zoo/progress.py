@@ -181,7 +181,8 @@ def _trials(cell: Cell) -> int | None:
 def _figures(trial: Trial) -> str:
     if trial.pruned is not None:
         lost, count = 100 * trial.pruned.accuracy_loss, trial.pruned.accuracy.samples
-        return f"ended after {count} samples, which lose {lost:.2f} %"
+        where = f" on {trial.members[-1].name}" if trial.members else ""
+        return f"ended{where} after {count} samples, which lose {lost:.2f} %"
     if trial.score is None:
         return "failed"
     ratio = trial.score.latency_ratio

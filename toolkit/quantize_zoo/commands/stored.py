@@ -68,7 +68,7 @@ def trials(
 def _row(cell: ListedCell, trial: ListedTrial) -> list[str]:
     from quantize_zoo.report.wording import NOT_MEASURED, interval, optional, percent
 
-    figures, note = ["", "", "", "", ""], trial.failure or "ended early"
+    figures, note = ["", "", "", "", ""], trial.failure or _ended(trial)
     if trial.measurement and trial.score:
         latency = trial.measurement.latency
         figures = [
@@ -81,6 +81,10 @@ def _row(cell: ListedCell, trial: ListedTrial) -> list[str]:
         slower = [f"slower than FP32 on {', '.join(trial.score.slower)}"] if trial.score.slower else []
         note = ", ".join([*slower, *(["best"] if trial.number == cell.best else [])])
     return [cell.name, str(trial.number), *figures, note]
+
+
+def _ended(trial: ListedTrial) -> str:
+    return f"ended early on {trial.members[-1].name}" if trial.members else "ended early"
 
 
 def _print_trials(run: RunRecord, names: list[str]) -> None:

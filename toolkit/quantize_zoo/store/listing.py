@@ -42,6 +42,13 @@ class ListedScore:
 
 
 @dataclass(frozen=True)
+class ListedMember:
+    """A member of a fleet that was asked; see ``quantize_zoo.search.MemberScore``."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class ListedTrial:
     """A trial of a cell in a list; its figures are those of ``quantize_zoo.search.Trial``."""
 
@@ -50,6 +57,7 @@ class ListedTrial:
     score: ListedScore | None
     loss: float | None
     failure: str | None
+    members: tuple[ListedMember, ...] = ()
 
 
 @dataclass(frozen=True)
