@@ -269,6 +269,21 @@ def test_where_nothing_pays_the_search_says_so_after_a_handful():
     assert len(found) <= 8
 
 
+@pytest.mark.parametrize(("operations", "most"), [(1, 2), (2, 5)])
+def test_of_few_operations_as_many_structures_as_there_are_say_that_nothing_pays(operations, most):
+    survey = Survey(tuple(chain(operations, saved=lambda _: -0.2, fp32=lambda _: 10.0)), None, 0.0)
+    found, why = searched(Modelled([-0.02] * operations, [0.0] * operations), survey, space=space(operations))
+    assert why.endswith("keep FP32")
+    assert len(found) <= most
+
+
+def test_a_frontier_of_no_operations_chooses_nothing():
+    frontier = Frontier([])
+    assert not frontier.fastest(np.inf).any()
+    assert frontier.change(frontier.mask(["gone"])) == 0
+    assert frontier.speedup(frontier.mask([])) == 1
+
+
 def sized(index):
     """The first is half of all weights and changes the most."""
     return 1100 if index == 0 else 100

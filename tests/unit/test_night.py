@@ -253,6 +253,15 @@ def test_pots_search_and_a_rebuilt_best_are_not_surveyed(night, changes):
     assert night({"survey": fail(AssertionError("nobody asked"))}, **changes).cells[0].status == "done"
 
 
+def test_around_a_best_that_quantizes_nothing_there_is_nothing_to_survey(night, monkeypatch, unpaid):
+    """A night that fine-tunes after "keep FP32"."""
+    first = night({}, max_trials=20).cells[0]
+    assert first.trials[first.final.trial].option.is_fp32
+    unasked = {"survey": fail(AssertionError("nothing is quantized"))}
+    cell = night(unasked, trials_load_method="fine_tune", max_trials=20).cells[0]
+    assert (cell.status, cell.reference.survey) == ("done", None)
+
+
 def test_another_base_is_surveyed_anew(night, unpaid):
     warm = {"trials_load_method": "warm_start", "max_trials": 20}
     cell = night({}, **warm).cells[0]

@@ -206,9 +206,9 @@ def _surveyed(found: Start, base: ModelOption, stage: Stage, desk: Desk) -> Surv
     """Find out what is worth quantizing, where a stage chooses that; a search that goes on knows it already.
 
     POT's searches did without. So do those around compressed weights, of which it is not known what they save and
-    change.
+    change, and around FP32, which has nothing to choose from: what the base leaves unquantized stays so.
     """
-    chooses = "layer" in stage.compression.tunable.tuning_scope
+    chooses = "layer" in stage.compression.tunable.tuning_scope and not base.is_fp32
     as_pot = desk.params.compatibility == "pot" or desk.cell.model.give_back is not None
     if not chooses or as_pot or base.has_compressed_weights:
         return None

@@ -71,7 +71,9 @@ class TrialRecorder:
         if self.params.max_minutes is not None and minutes >= self.params.max_minutes:
             return True
         best = self.best if self.params.stop_on_target else None
-        return best is not None and best.score is not None and meets_targets(best.score, self.params)
+        if best is None or best.score is None or best.option.is_fp32:  # as fast as FP32, whatever was measured
+            return False
+        return meets_targets(best.score, self.params)
 
     def draft(self, kind: TrialKind, stage: int, option: ModelOption) -> Trial:
         """Return a trial that has not begun."""
