@@ -379,6 +379,21 @@ def test_the_page_holds_what_was_predicted_against_what_was_measured():
     assert json.loads(render_json(report))["cells"][0]["predictions"]["trials"][5]["trial"] == 5
 
 
+def test_times_that_nobody_measured_are_told_nowhere():
+    """As of a model whose layers all take less than the microsecond of the plugin's clock."""
+    alike = Estimate(1.0, None, None, "us", 0)
+    survey = Survey((OperationSurvey("op0", (), 1.0, 0.0, alike, 0.0, 0.0, 2e-4),), None, 3.0)
+    report = make_run_report(run_record(cell_record([trial(0, 0.0, 1.0)], reference=reference(survey=survey))))
+    page = render_cell(report, report.cells[0])
+    section = page[page.index('id="survey"') : page.index("</section>", page.index('id="survey"'))]
+    assert "No times are known" in section
+    assert "What quantizing each of 1 operation changes" in section
+    assert "saved (µs)" not in section
+    told = json.loads(render_json(report))["cells"][0]["reference"]["survey"]
+    assert [told[each] for each in ("fp32_us", "int8_us", "entering_us", "leaving_us")] == [[None]] * 4
+    assert told["output_change"] == [2e-4]
+
+
 def test_of_compressed_weights_nothing_was_predicted():
     survey = Survey(tuple(chain(4)), Estimate(1.9, 1.8, 2.0, "x", 6), 3.0)
     trials = [trial(0, 0.0, 1.5, chosen=option(0, 1)), trial(1, 0.0, 1.5, chosen=compressed(option(0), "op1"))]
