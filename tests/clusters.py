@@ -65,7 +65,7 @@ def pretending(folder, code):
     shim = folder / "shim"
     shim.mkdir()
     (shim / "sitecustomize.py").write_text(code)
-    return {"PYTHONPATH": str(shim)}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(shim), os.environ.get("PYTHONPATH")]))}
 
 
 def wait_until(condition):

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from builders import model, parameter, plain_int8
+from quantize_zoo.cell.inspection import refuse_fleets
 from quantize_zoo.commands.places import looked_at, matrix_at
 from quantize_zoo.errors import ConfigurationError
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.scoring import fed_with_answers
 
 
 def dataset(content):
@@ -42,6 +44,21 @@ def check(small, quantize_zoo):
 
 def line_of(path, text):
     return next(number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+def test_a_network_that_is_fed_with_its_answers_is_no_fleets(small):
+    states = [{"name": "state", "type": "LSTM_INPUT", "value": "after"}]
+    small.edit("accuracy-check.yml", lambda content: launcher(content).update(inputs=states))
+    members = ["CPU", {"device": "CPU", "isa": "AVX2"}]
+    small.edit("matrix.yml", lambda matrix: matrix["devices"].append({"fleet": "servers", "members": members}))
+    (error,) = refuse_fleets(matrix_at(small.path, [], [], {}))
+    assert error.where == f"{small.path}:{line_of(small.path, 'fleet: servers')}: devices.1.fleet"
+    assert "net cannot be of the fleet 'servers': an LSTM_INPUT of the launcher feeds the network" in error.what
+    small.edit("matrix.yml", lambda matrix: matrix["devices"].pop())
+    assert list(refuse_fleets(matrix_at(small.path, [], [], {}))) == []
+    evaluator = {"evaluation": {"module": "custom_evaluators.x.Y"}}
+    assert fed_with_answers(evaluator) == "the custom evaluator custom_evaluators.x.Y"
+    assert fed_with_answers({"launchers": [{"inputs": "none"}, {}]}) == ""
 
 
 def misspell(name, wrong):

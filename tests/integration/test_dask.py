@@ -228,6 +228,7 @@ def test_worker_refuses_to_listen_in_the_open(quantize_zoo):
         (("run", "--executor", "dask", "--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers"),
         (("run", "--workers", "2"), "add --executor dask"),
         (("worker", "--scheduler", "tcp://127.0.0.1:9", "--role", "speed"), "there is no role 'speed'"),
+        (("worker", "--scheduler", "tcp://127.0.0.1:9", "--role", "member,latency"), "member has no other"),
         (("worker",), "no cluster is named"),
         (("run", "--executor", "dask", "--scheduler", "tcp://127.0.0.1:9", "--tls-cert", "/no/file"), "TLS needs"),
     ],

@@ -1,6 +1,10 @@
 """A fleet on a small model, in sets that every CPU has: one model for all members, in every step of a night."""
 
 import json
+import os
+import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,14 +12,19 @@ import yaml
 
 from matrices import session_of
 from quantize_zoo.cell import Cell, surveying
-from quantize_zoo.config import FleetSpec, load_matrix
+from quantize_zoo.config import FleetSpec, GateConfig, load_matrix
+from quantize_zoo.errors import CellError
+from quantize_zoo.gate.bisection import CheckName
+from quantize_zoo.gate.comparison import Terms
+from quantize_zoo.gate.releases import ReleasesRequest, releases_level
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.search import Known
+from slowed_runtime import wrapper
 
 MEMBERS = [
+    {"device": "GPU", "share": 0.1},
     {"device": "CPU", "isa": "AVX2", "share": 0.6},
     {"device": "CPU", "isa": "SSE41", "share": 0.3},
-    {"device": "GPU", "share": 0.1},
 ]
 
 
@@ -39,7 +48,9 @@ def test_a_fleet_goes_through_the_nights_with_one_model(small, quantize_zoo):
     final = cell["final"]
     assert [each["environment"] for each in final["members"]] == ["CPU[AVX2]", "CPU[SSE41]"]
     logs = [np.log(each["latency"]["speedup"]["value"]) for each in final["members"]]
-    assert np.log(final["latency"]["speedup"]["value"]) == pytest.approx(np.average(logs, weights=[2, 1]), rel=1e-4)
+    assert np.log(final["latency"]["speedup"]["value"]) == pytest.approx(
+        np.average(logs, weights=[2, 1]), rel=1e-4, abs=1e-5
+    )
     page = small.cell_page()
     assert "Members of the fleet" in page
     assert "On the members: CPU[AVX2]" in page, "what operations save was found out on each of them"
@@ -50,9 +61,18 @@ def test_a_fleet_goes_through_the_nights_with_one_model(small, quantize_zoo):
     assert status in (0, 1), err
     (cell,) = json.loads(out)["cells"]
     checks = {(check["quantity"], check["subject"]): check["status"] for check in cell["gate"]["checks"]}
-    for subject in ("the baseline's configuration", "the baseline's configuration on CPU[SSE41]"):
-        assert checks["accuracy", subject] == "pass", "the same configuration computes the same on every member"
-        assert ("latency", subject) in checks
+    for member in ("", " on CPU[SSE41]"):
+        for model in ("the baseline's FP32 model", "the baseline's INT8 model", "the baseline's configuration"):
+            assert checks["accuracy", model + member] == "pass", "the same computes the same on every member"
+        assert checks["latency", f"the baseline's configuration{member}"] == "pass", "the same model is not measured"
+
+    status, out, err = quantize_zoo("compare", "latest", "latest", *reports, "--json")
+    assert status == 0, err
+    (compared,) = json.loads(out)
+    assert compared["cell"] == "net-servers"
+    assert [(each["subject"], each["quantity"]) for each in compared["checks"] if each["quantity"] == "accuracy"] == [
+        ("net-servers.xml", "accuracy"), ("net-servers.xml on CPU[SSE41]", "accuracy"),
+    ]  # fmt: skip
 
     arguments = ("--trial", "0", "--output-dir", small.folder / "exported", *reports)
     status, _, err = quantize_zoo("export", "net-servers", *arguments)
@@ -60,36 +80,96 @@ def test_a_fleet_goes_through_the_nights_with_one_model(small, quantize_zoo):
     assert len(list((small.folder / "exported").glob("*.xml"))) == 1
 
 
-def test_a_fleet_is_surveyed_on_each_of_its_members(small, monkeypatch):
-    monkeypatch.setattr(surveying, "_SECONDS", 0.0)  # as few rounds as can be
-    model = load_matrix(small.path).models[0]
-    fleet = FleetSpec.model_validate({"fleet": "servers", "members": MEMBERS})
-    session = session_of(Cell(model, fleet.members[0], fleet=fleet), small.folder)
+@pytest.fixture(scope="module")
+def base_and_session(shared_small):
+    """A fleet's session, ready to evaluate, and its base; the GPU, which is not here, is scored on the CPU."""
+    model = load_matrix(shared_small.path).models[0]
+    members = ["CPU", {"device": "CPU", "isa": "SSE41"}, "GPU"]
+    fleet = FleetSpec.model_validate({"fleet": "servers", "members": members})
+    session = session_of(Cell(model, fleet.members[0], fleet=fleet, absent_on_cpu=True), shared_small.folder)
     prepared = session.prepare()
     session.calibrate(prepared.base)
-    found = session.survey(prepared.base)
+    return prepared.base, session
+
+
+def test_a_fleet_is_surveyed_on_each_of_its_members(base_and_session, monkeypatch):
+    """Tests are held to AVX2, so is who leads; the CPU that stands in for the GPU is not asked."""
+    base, session = base_and_session
+    monkeypatch.setattr(surveying, "_SECONDS", 0.0)  # as few rounds as can be
+    found = session.survey(base)
     assert [(each.name, each.share) for each in found.members] == [
-        ("CPU[AVX2]", pytest.approx(2 / 3)),
-        ("CPU[SSE41]", pytest.approx(1 / 3)),
+        (name, pytest.approx(1 / 2)) for name in ("CPU", "CPU[SSE41]")
     ]
     assert all(each.speedup is not None for each in found.members), "both tell times"
     assert found.speedup.low <= found.speedup.value <= found.speedup.high
     first, second = ([operation.fp32_us for operation in each.operations] for each in found.members)
     assert sum(second) > sum(first), "SSE computes four numbers at once, AVX2 eight"
-    session.evaluate(prepared.base, Known(), prune=False)  # the members' processes go on
+    session.evaluate(base, Known(), prune=False)  # the members' processes go on
 
 
-def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(small):
+def test_a_member_that_is_not_here_is_scored_on_the_cpu_and_not_measured(base_and_session):
+    base, session = base_and_session
+    rows = {each.name: each for each in session._fleet.members}
+    assert rows["GPU"].scored_on == "CPU"
+    assert rows["GPU"].share == pytest.approx(1 / 3)
+    found = session.evaluate(base, Known(), prune=False)
+    assert session._fleet._others["GPU"].finished(session._cell.model.model, session._samples).figures.latency is None
+    assert [each.name for each in found.scored.members] == ["CPU", "CPU[SSE41]", "GPU"]
+    assert found.scored.members[2].accuracy == found.scored.members[0].accuracy, "the same CPU"
+    assert list(found.timed.members) == ["CPU", "CPU[SSE41]"]
+    assert "GPU scored on CPU 0.333333" in session._identity["device"]
+
+
+@pytest.mark.parametrize("fails", ["crashes", "hangs"])
+def test_a_member_that_fails_costs_one_candidate(base_and_session, monkeypatch, fails):
+    base, session = base_and_session
+    member = session._fleet._others["CPU[SSE41]"]
+    whole = session.evaluate(base, Known(), prune=False, measure=False).scored
+    if fails == "crashes":
+        os.kill(member._process._process.pid, signal.SIGKILL)
+    else:
+        monkeypatch.setattr(member._process, "_limit", 1e-6)
+    told = "ended: exit status -9" if fails == "crashes" else "has not answered"
+    with pytest.raises(CellError, match=rf"fleet: on CPU\[SSE41\]: the process of .* {told}"):
+        session.evaluate(base, Known(), prune=False, measure=False)
+    again = session.evaluate(base, Known(), prune=False, measure=False).scored
+    assert again.members == whole.members
+
+
+def test_releases_are_compared_on_every_member(base_and_session, tmp_path):
+    """What a bisection looks at; the newer interpreter answers wrongly."""
+    _, session = base_and_session
+    model, newer = session._cell.model.model, wrapper(tmp_path / "python", sys.executable, "2025.1.0", 0.0, "wrong")
+    names = frozenset(
+        CheckName("runtime", "accuracy", f"the baseline's INT8 model{on}") for on in ("", " on CPU[SSE41]", " on GPU")
+    )
+    terms = Terms(GateConfig(), releases_level(GateConfig(), 3), tmp_path)
+    older, metric = Path(sys.executable), session._cell.model.metric
+    checks = session.compare_releases(ReleasesRequest(metric, model, model, older, newer, terms, names))
+    assert {CheckName.of(check) for check in checks} == names
+    assert {check.status for check in checks} == {"regressed"}
+    bench = session._fleet.benches[1]
+    under = bench.answers_under(older, model)
+    assert (under.digests == bench.answers(bench.read(model)).digests).all(), "other processes have the member's limit"
+
+
+def test_compressed_integers_are_offered_where_every_member_runs_them(base_and_session, monkeypatch):
+    _, session = base_and_session
+    monkeypatch.setattr("quantize_zoo.scoring.devices.cpu_flags", lambda: {"avx512f"})
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
+    monkeypatch.setattr(session._fleet._others["GPU"], "_isa", "")
+    assert session._reference_problem("nncf-weights").startswith("CPU[SSE41]: held to SSE41 on a CPU with AVX-512")
+    monkeypatch.setattr(session._fleet._others["CPU[SSE41]"], "_isa", "AVX512_CORE")
+    assert session._reference_problem("nncf-weights") == ""
+
+
+def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(base_and_session, monkeypatch):
     """The model is spoiled after FP32 was scored, so that whatever is asked about loses everything."""
-    model = load_matrix(small.path).models[0]
-    fleet = FleetSpec.model_validate({"fleet": "servers", "members": ["CPU", {"device": "CPU", "isa": "SSE41"}]})
-    session = session_of(Cell(model, fleet.members[0], fleet=fleet), small.folder)
-    prepared = session.prepare()
-    session.calibrate(prepared.base)
+    base, session = base_and_session
     others = session.elsewhere(session._cell.model.model, 0.0)
     assert not {each.environment for each in others} & {"CPU", "CPU[SSE41]"}, "members are known already"
     assert all("ten trials" in each.skipped for each in others)
-    order = ("CPU[SSE41]", "CPU")
+    order = ("CPU[SSE41]", "CPU", "GPU")
     build = session._pipeline.build
 
     def spoiled(option):
@@ -98,12 +178,12 @@ def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(small):
         net.outputs[0].get_node().input(0).replace_source_output(ops.multiply(last, np.float32(-1)).output(0))
         return net
 
-    session._pipeline.build = spoiled
-    found = session.evaluate(prepared.base, Known(members=order, found=True), prune=True).scored
+    monkeypatch.setattr(session._pipeline, "build", spoiled)
+    found = session.evaluate(base, Known(members=order, found=True), prune=True).scored
     assert [each.name for each in found.members] == ["CPU[SSE41]"]
     assert found.hopeless
     assert found.members[0].accuracy_loss > 0.5
-    whole = session.evaluate(prepared.base, Known(members=order), prune=False, measure=False).scored
+    whole = session.evaluate(base, Known(members=order), prune=False, measure=False).scored
     assert [each.name for each in whole.members] == list(order)
     assert not whole.hopeless
     worst = max(each.accuracy_loss for each in whole.members)

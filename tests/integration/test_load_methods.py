@@ -182,3 +182,24 @@ def test_compressed_weights_are_searched_beside_nncfs(small, quantize_zoo, monke
     assert "size" in {target["name"] for target in cell["verdict"]["targets"]}
     assert len({trial["score"]["size_ratio"] for trial in cell["trials"] if trial["score"]}) > 1
     assert "NF4 perchannel" in small.cell_page()
+
+
+@pytest.mark.skipif("AVX512_CORE" not in available_instruction_sets(), reason="only there are they refused when held")
+def test_what_one_member_of_a_fleet_refuses_is_not_offered(small, quantize_zoo, monkeypatch):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    members = [
+        {"device": "CPU", "inference_precision": "f32", "share": 0.5},
+        {"device": "CPU", "isa": "AVX2", "share": 0.5},
+    ]
+    fleet = {"fleet": "servers", "members": members, "allow_slower": True}
+    small.edit("matrix.yml", lambda matrix: matrix.update(references=["nncf-weights"], devices=[fleet]))
+    small.edit("net.yml", with_weights)
+    status, cell, err = run(small, quantize_zoo, "cold_start", "--max-trials", 2)
+    assert status == 0, err
+    assert cell["references"] == []
+    assert [trial["failure"] for trial in cell["trials"]] == [None] * 2
+    refused = {each["way"]["mode"]: each["refused"] for each in cell["reference"]["executed"]["compressed"]}
+    assert refused["nf4"] == ""
+    assert refused["symmetric"].startswith("CPU[AVX2]: held to AVX2")
+    for told in ("nncf-weights is left out", " are not offered, since they do not run on CPU[AVX2]: "):
+        assert sum(note.startswith(told) or told in note for note in cell["reference"]["notes"]) == 1

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from builders import compressed_everywhere, model, parameter, plain_int8, residual_model
 from quantize_zoo.config import OperationRule, WeightCompression
-from quantize_zoo.graph import WeightPoint
+from quantize_zoo.graph import WeightPoint, has_compressed_integers, with_integer_weights
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.quantization.compressed import compress, decompression
-from zoo import with_all_instructions
+from zoo import random_samples, with_all_instructions
 
 OF_ROWS = WeightPoint("scores", 1, (0,))
 INTEGERS = [
@@ -110,3 +111,14 @@ def test_a_way_stands_in_a_list_once():
 def test_widths_and_groups_are_whole_numbers_of_a_list(wrong):
     with pytest.raises(ValueError, match=r"whole number|Input should be 4 or 8"):
         WeightCompression.model_validate({"mode": "symmetric", **wrong})
+
+
+@pytest.mark.parametrize("compression", [*INTEGERS, NF4], ids=str)
+def test_a_model_tells_whether_it_has_compressed_integers(compression):
+    net = residual_model()
+    assert not has_compressed_integers(net)
+    assert not has_compressed_integers(with_integer_weights(plain_int8(net, random_samples(net, 2))))
+    wide = parameter((1, 128), "wide")
+    whole = model(ops.matmul(wide, ops.constant(np.ones((4, 128), np.float32)), False, True), wide)
+    found = compressed_everywhere(whole, {}, compression)
+    assert has_compressed_integers(found) == (compression.mode != "nf4")

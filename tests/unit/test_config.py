@@ -10,7 +10,9 @@ import pytest
 from quantize_zoo.config import DeviceSpec, hardware_path, load_hardware, load_matrix, load_model_config
 from quantize_zoo.config.devices import devices_below
 from quantize_zoo.config.json_schema import schema_text
+from quantize_zoo.config.operation_types import COMPRESSIBLE
 from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.graph.operations import WEIGHTED
 
 MODEL = """\
 name: net
@@ -205,6 +207,23 @@ def test_a_type_that_no_operation_has_or_a_second_rule_is_refused(write, change,
     assert load_hardware(write(text, "hard.yml")).rule("MatMul")
     with pytest.raises(ConfigurationError, match=message):
         load_hardware(write(text.replace(*change), "hard.yml"))
+
+
+@pytest.mark.parametrize("kind", ["Relu", "Add", "LSTMSequence", "Gather"])
+def test_compressed_weights_of_what_has_none_are_refused(write, kind):
+    text = (
+        "target: CPU\noperations:\n"
+        "  - types: [MatMul]\n    activations: [{bits: 8, mode: symmetric, granularity: pertensor}]\n"
+        "    compressed_weights: [{bits: 4, mode: symmetric}]\n"
+    )
+    assert load_hardware(write(text, "hard.yml")).rule("MatMul").compressed_weights
+    message = rf"hard.yml:5: operations.0.compressed_weights: no {kind} has weights.*\n.*types that have: .*MatMul"
+    with pytest.raises(ConfigurationError, match=message):
+        load_hardware(write(text.replace("[MatMul]", f"[MatMul, {kind}]"), "hard.yml"))
+
+
+def test_types_with_compressed_weights_are_those_with_one_constant():
+    assert WEIGHTED | {"Embedding"} == COMPRESSIBLE
 
 
 @pytest.mark.parametrize("target", ["CPU", "GPU"])

@@ -19,6 +19,7 @@ from quantize_zoo.scoring import (
     latency_properties,
     measure_in_process,
     playable_environments,
+    precision_note,
     start_runtime,
 )
 from quantize_zoo.store import Elsewhere, Holdout
@@ -32,6 +33,16 @@ NEW = (*OLD, "AVX512_CORE", "AVX512_CORE_VNNI", "AVX512_CORE_BF16")
 
 def labels(own, precision, limit="", available=NEW):
     return [each.label for each in playable_environments(own, precision, limit, available)]
+
+
+def test_members_of_a_fleet_are_no_other_environments():
+    """On a CPU with BF16 its own precision is a member beside AVX2's, whichever of them leads."""
+    avx2 = DeviceSpec(device="CPU", isa="AVX2", inference_precision="f32")
+    members = [(avx2, "f32"), (CPU, "bf16"), (DeviceSpec(device="GPU"), "f16")]
+    found = playable_environments(*members[0], "", NEW, members)
+    assert [each.label for each in found] == [
+        "CPU[f32]", "CPU[AVX512_CORE_VNNI]", "CPU[AVX512_CORE]", "CPU[AVX]", "CPU[SSE41]",
+    ]  # fmt: skip
 
 
 def test_a_new_cpu_plays_its_precisions_and_all_sets_below_its_own():
@@ -117,6 +128,31 @@ def test_latency_in_a_process_is_that_of_several_compilations_in_turns(file):
     assert found.ratio.low < 1.5
     assert found.ratio.high > 0.67
     assert found.reference_us.value > 0
+
+
+def test_a_precision_that_a_machine_does_not_have_is_told():
+    f16 = DeviceSpec(device="CPU", inference_precision="f16")
+    assert precision_note(f16, "bf16") == "CPU[f16] runs in bf16: its machine has no f16"
+    assert [precision_note(*each) for each in ((f16, "f16"), (f16, "unknown"), (CPU, "bf16"))] == ["", "", ""]
+
+
+def test_throughput_in_a_process_is_that_of_several_inferences_at_once(file):
+    """All streams work for a turn; one after another, as many inferences would take as many times as long."""
+    benchmark = BenchmarkParams(duration_seconds=0.2, api_type="async", nstreams=2, nthreads=2)
+    side = Side(file, "CPU", latency_properties(F32, benchmark))
+    fed = []
+    with start_runtime() as process:
+        feed = process.feed
+        process.feed = lambda *arguments: (fed.append(arguments[2]), feed(*arguments))
+        found = measure_in_process(process, (side, side), samples(8), benchmark)
+        process.load(side)
+        feed(samples(8), 0, 2)
+        once = process.turns((0,), 3)
+        feed(8 * samples(8), 0, 2)
+        assert process.turns((0,), 3).min() > 2 * once.min(), "the seconds are those of all inputs"
+    assert set(fed) == {2}
+    assert found.ratio.low < 1.5
+    assert found.ratio.high > 0.67
 
 
 # What is said of it

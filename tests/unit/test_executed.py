@@ -107,7 +107,23 @@ def test_weights_of_convolutions_are_unpacked_and_what_a_device_refuses_is_told(
     eight = found["INT8 asymmetric perchannel"]
     assert eight.refused or eight.unpacked == ("first", "branch")
     notes = list(executed_notes(Executed((), (), tuple(found.values())), look(residual_model())[1], "CPU"))
-    assert len(notes) == sum(bool(each.refused) for each in found.values())
+    refused = [way for way, each in found.items() if each.refused]
+    assert len(notes) == bool(refused), "one reason is told once"
+    assert all(way in notes[0] for way in refused)
+    assert all(each.refused.startswith("CPU[f32]: ") for each in found.values() if each.refused)
+
+
+def test_what_another_device_refuses_is_told_with_its_name():
+    device, base, sample = look(residual_model(), "CPU-weights")
+    asked = []
+
+    def refusal(way, candidate):
+        asked.append((str(way), candidate.get_friendly_name()))
+        return "CPU[SSE41]: no kernel"
+
+    found = {str(each.way): each for each in replace(device, refusal=refusal).compressed(base, sample)}
+    assert found["NF4 perchannel"].refused == "CPU[SSE41]: no kernel"
+    assert [way for way, _ in asked] == [way for way, each in found.items() if "no kernel" in each.refused]
 
 
 def test_all_instructions_read_compressed_weights_of_a_matrix_multiplication():

@@ -3,18 +3,22 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from builders import Scorer, cell_record, estimate, final, latency, option, reference, trial
+from builders import Scorer, accepted, cell_record, estimate, final, latency, option, reference, trial
 from quantize_zoo.cell import Cell
-from quantize_zoo.config import DeviceSpec, FleetSpec, OptimizerParams, load_matrix
+from quantize_zoo.config import DeviceSpec, FleetSpec, GateConfig, OptimizerParams, load_matrix
 from quantize_zoo.errors import ConfigurationError
-from quantize_zoo.matrix import expand
-from quantize_zoo.matrix.night import _stand_ins
+from quantize_zoo.matrix import counted_as, expand, unresolved
+from quantize_zoo.matrix.desk import Night
+from quantize_zoo.matrix.stand_ins import as_run_here, stand_ins
 from quantize_zoo.report import render_cell
 from quantize_zoo.report.json_document import json_value
-from quantize_zoo.scoring import Estimate
+from quantize_zoo.scoring import Answers, Contents, Estimate, answers_name, write_answers
 from quantize_zoo.search import (
     Built,
     Evaluation,
@@ -29,7 +33,7 @@ from quantize_zoo.search import (
     meets_targets,
 )
 from quantize_zoo.search.members import asking_order
-from quantize_zoo.store import Elsewhere, FleetMember
+from quantize_zoo.store import Elsewhere, FleetMember, lead_of
 from unit.test_verdict import report_of
 
 CPU, AVX2 = {"device": "CPU", "share": 0.75}, {"device": "CPU", "isa": "AVX2", "share": 0.25}
@@ -72,8 +76,37 @@ def test_members_without_shares_have_the_same():
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ({"fleet": "servers", "members": [CPU]}, "members"),
+        ({"fleet": "servers", "members": [CPU]}, "members has 1 device: a fleet has two at least"),
+        ({"fleet": "servers", "members": []}, "members has no device"),
+        (
+            {
+                "fleet": "servers",
+                "members": [{"device": "CPU", "device_config": {"NUM_STREAMS": n}} for n in range(17)],
+            },
+            "members has 17 devices: a fleet has 16 at most",
+        ),
+        ({"fleet": "servers", "members": "CPU"}, "members: input should be a list"),
         ({"fleet": "servers", "members": [CPU, CPU]}, "members has CPU more than once"),
+        (
+            {
+                "fleet": "servers",
+                "members": [
+                    {"device": "CPU", "inference_precision": "f32"},
+                    {"device": "CPU", "device_config": {"INFERENCE_PRECISION_HINT": "f32"}},
+                ],
+            },
+            "members has CPU[f32] and CPU[INFERENCE_PRECISION_HINT=f32], which are the same",
+        ),
+        (
+            {"fleet": "servers", "members": [{**CPU, "share": 0}, AVX2]},
+            "members.0.share: input should be greater than 0",
+        ),
+        ({"fleet": "servers", "members": [{**CPU, "share": -1}, AVX2]}, "input should be greater than 0, not -1"),
+        ({"fleet": "servers", "members": [{**CPU, "share": 75}, AVX2]}, "input should be less than or equal to 1"),
+        ({"fleet": "servers", "members": [{**CPU, "share": "most"}, AVX2]}, "should be a valid number, not 'most'"),
+        ({"fleet": "servers", "members": [{**CPU, "isa": "AVX"}, {**AVX2, "device": "GPU"}]}, "device must be CPU"),
+        ({"fleet": "servers", "members": [CPU, {**AVX2, "inference_precision": "bf16"}]}, "isa needs inference_precis"),
+        ({"fleet": "servers", "members": [CPU, {"fleet": "old", "members": [CPU, AVX2]}]}, "unknown key"),
         ({"fleet": "servers", "members": ["CPU", AVX2]}, "give all of them a share, or none"),
         ({"fleet": "servers", "members": [CPU, {**AVX2, "share": 0.5}]}, "their shares are 1.25 together"),
         ({"fleet": "GPU", "members": [CPU, AVX2]}, "GPU is a device"),
@@ -93,14 +126,99 @@ def test_what_is_wrong_with_it_is_told_with_its_place(matrix, device, message):
     assert "all.yml:1" in str(caught.value)
 
 
+@pytest.mark.parametrize("device", ["servers", {"fleet": "all", "members": ["CPU", "servers"]}])
+def test_a_fleet_is_no_device_of_another_entry(matrix, device):
+    with pytest.raises(ConfigurationError, match="servers is a fleet of this matrix, and no device"):
+        matrix({"fleet": "servers", "members": [CPU, AVX2]}, device)
+
+
+def test_two_fleets_of_one_name_are_refused(matrix):
+    with pytest.raises(ConfigurationError, match="the same cell 'net-servers' as by"):
+        matrix(*2 * [{"fleet": "servers", "members": [CPU, AVX2]}])
+
+
 def test_another_member_leads_where_the_first_is_not_here(matrix):
     loaded = matrix({"fleet": "servers", "members": [{"device": "GPU"}, "CPU", {"device": "CPU", "isa": "AVX2"}]})
     (cell,) = expand(loaded)
-    assert [each.device.label for each in _stand_ins(cell, loaded)] == ["CPU", "CPU[AVX2]"]
-    assert {each.key.label for each in _stand_ins(cell, loaded)} == {"net-servers"}
+    assert [each.device.label for each in stand_ins(cell, loaded)] == ["CPU", "CPU[AVX2]"]
+    assert {each.key.label for each in stand_ins(cell, loaded)} == {"net-servers"}
     required = loaded.model_copy(update={"on_missing_device": "fail"})
-    assert _stand_ins(cell, required) == []
-    assert [each.scored_on_cpu for each in _stand_ins(Cell(cell.model, DeviceSpec(device="GPU")), loaded)] == []
+    assert stand_ins(cell, required) == []
+    assert [each.scored_on_cpu for each in stand_ins(Cell(cell.model, DeviceSpec(device="GPU")), loaded)] == []
+    on_cpu = loaded.model_copy(update={"on_missing_device": "score_on_cpu"})
+    (cell,) = expand(on_cpu)
+    assert cell.absent_on_cpu
+    assert [(each.device.label, each.scored_on_cpu) for each in stand_ins(cell, on_cpu)] == [
+        ("CPU", False), ("CPU[AVX2]", False), ("GPU", True),
+    ], "the CPU stands in for all of them where none is here"  # fmt: skip
+
+
+def test_commands_run_a_cell_as_what_is_here(matrix):
+    gpu = {"device": "GPU", "share": 0.75}
+    loaded = matrix("GPU", {"fleet": "servers", "members": [gpu, {**AVX2, "isa": "SSE41"}]})
+    assert [as_run_here(cell, loaded).device.label for cell in expand(loaded)] == ["GPU", "CPU[SSE41]"]
+    on_cpu = loaded.model_copy(update={"on_missing_device": "score_on_cpu"})
+    cells = [as_run_here(cell, on_cpu) for cell in expand(on_cpu)]
+    assert [(each.device.label, each.scored_on_cpu) for each in cells] == [("GPU", True), ("CPU[SSE41]", False)]
+
+
+def test_the_member_that_leads_is_here_if_any_is():
+    gpu = FleetMember("GPU", 0.5, estimate(0.9), scored_on="CPU")
+    assert lead_of((FleetMember("NPU", 0, unavailable="no NPU"), gpu, FleetMember("CPU", 0.5))) == "CPU"
+    assert lead_of((gpu,)) == "GPU"
+    assert lead_of(()) == ""
+
+
+# How many checks it has, and what their samples show
+
+
+def test_a_fleet_counts_as_many_cells_as_it_has_members(matrix):
+    loaded = matrix("CPU", {"fleet": "servers", "members": [CPU, AVX2]})
+    cells = tuple(expand(loaded))
+    assert [cell.counts_as for cell in cells] == [1, 2]
+    night = SimpleNamespace(cells=cells[:1], beside={cell.key.label: cell.counts_as for cell in cells})
+    assert Night.cells_with(night, {"net-CPU", "net-servers"}) == 3
+    assert Night.cells_with(night, {"net-servers"}) == 2
+    pairs = [SimpleNamespace(cell=cell, baseline=Path("a"), candidate=Path("b")) for cell in cells]
+    assert sum(pair.cell.counts_as for pair in pairs) == 3
+
+
+def test_the_member_whose_samples_show_the_least_is_told(tmp_path):
+    """Of 40 samples on GPU.0 more answers differ between FP32 and INT8 than on the one that leads."""
+    kept = accepted_fleet(tmp_path, {"": 1, "GPU.0": 12})
+    (line,) = unresolved([kept], tmp_path, GateConfig(), 0.01)
+    assert "40 samples show losses of" in line
+    assert "and more on GPU.0, the margin is 0.5 %" in line
+    assert counted_as(kept) == 2
+
+
+def test_answers_of_a_former_release_are_those_of_the_member_that_leads(tmp_path):
+    (line,) = unresolved([accepted_fleet(tmp_path, {"": 1})], tmp_path, GateConfig(), 0.01)
+    assert "and more on CPU, the margin" in line
+
+
+def accepted_fleet(folder, changed):
+    """A baseline of a fleet; by member the answers of INT8 that are others than FP32's, the first is who leads."""
+    names = np.array([f"{number}.png" for number in range(40)])
+
+    def answered(wrong):
+        values = np.ones(40)
+        values[:wrong] = 0
+        numbers = np.arange(40, dtype=np.uint64)
+        return Answers("accuracy@top1", {"accuracy@top1": float(values.mean())}, names, numbers, names, values)
+
+    answers = {
+        answers_name(model, member): answered(wrong if model == "int8" else 0)
+        for member, wrong in changed.items()
+        for model in ("fp32", "int8")
+    }
+    (folder / "baselines").mkdir()
+    numbers = np.arange(40, dtype=np.uint64)
+    contents = Contents(names, numbers, numbers, names, np.ones(40, np.bool_))
+    write_answers(folder / "baselines" / "answers.npz", answers, contents)
+    members = (FleetMember("CPU", 0.5), FleetMember("GPU.0", 0.5))
+    cell = cell_record([trial(0, 0.0, 1.5)], final(0, 1.5), reference=reference(fleet=members), device="servers")
+    return accepted(cell, answers="answers.npz").content
 
 
 # Which candidate is valid, and who is asked
@@ -217,8 +335,10 @@ def test_slower_is_what_is_surely_slower():
 def reported(*members, slower=()):
     fleet = (
         FleetMember("CPU", 0.75, estimate(0.9), "bf16"),
-        FleetMember("CPU[AVX2]", 0.25, estimate(0.9), "f32", played=True),
+        FleetMember("CPU[AVX2]", 0.25, estimate(0.9), "f32", played=True, machine="CPU A"),
+        FleetMember("CPU[SSE41]", 0.0, estimate(0.9), "f32", machine="CPU B", elsewhere=True),
         FleetMember("GPU", 0.0, unavailable="OpenVINO has no device GPU here"),
+        FleetMember("NPU", 0.0, estimate(0.9), "f32", scored_on="CPU"),
     )
     cell = cell_record(
         [trial(0, 0.0, 1.5, members=(member("CPU", 0.0), member("CPU[AVX2]", 0.002)))],
@@ -233,16 +353,25 @@ def on(name, ratio):
     return Elsewhere(name, "f32", estimate(0.9), estimate(0.89), estimate(0.011, 0.001, ""), None, latency(ratio))
 
 
-def test_a_page_has_a_column_for_each_member_and_says_which_is_played_and_which_is_not_here():
+def test_a_page_has_a_column_for_each_member_and_says_where_it_runs_and_which_is_not_here():
     report = reported(on("CPU", 1.6), on("CPU[AVX2]", 1.2))
     page = render_cell(report, report.cells[0])
     section = page[page.index('id="members"') : page.index('id="trials"')]
-    for text in ("CPU[AVX2]", "played, held to its instruction set", "OpenVINO has no device GPU here", "1.200 ["):
+    for text in (
+        "CPU[AVX2]",
+        "played by a limit: CPU A",
+        "not here, scored on CPU",
+        "OpenVINO has no device GPU here",
+        "1.200 [",
+    ):
         assert text in section
+    assert "on a machine of its kind: CPU B, another worker" in section
     document = json_value(report)["cells"][0]
     assert [each["environment"] for each in document["final"]["members"]] == ["CPU", "CPU[AVX2]"]
     assert [each["name"] for each in document["trials"][0]["members"]] == ["CPU", "CPU[AVX2]"]
-    assert [each["share"] for each in document["reference"]["fleet"]] == [0.75, 0.25, 0.0]
+    assert [each["share"] for each in document["reference"]["fleet"]] == [0.75, 0.25, 0.0, 0.0, 0.0]
+    assert [each["elsewhere"] for each in document["reference"]["fleet"]] == [False, False, True, False, False]
+    assert document["reference"]["fleet"][4]["scored_on"] == "CPU"
 
 
 def test_a_model_that_is_slower_on_a_member_misses_the_latency_target():

@@ -149,11 +149,11 @@ def night(tmp_path, zoo, canonical):
     matrix = matrix.model_copy(update={"devices": (DeviceSpec(device="CPU"),)}).with_optimizer({"max_trials": 4})
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
 
-    def run(happens, at_once=1, beside=(), limit=None, **changes):
+    def run(happens, at_once=1, beside=None, limit=None, **changes):
         named = {("digits-resnet", name): what for name, what in happens.items()}
         engine = PlayedEngine(named, at_once)
         tonight = run.matrix.with_optimizer(changes).model_copy(update={"max_minutes_a_night": limit})
-        return run_in(tmp_path, tonight, engine, store, Silent(), "quantize-zoo run", 0, beside)
+        return run_in(tmp_path, tonight, engine, store, Silent(), "quantize-zoo run", 0, beside or {})
 
     run.store, run.folder, run.matrix = store, tmp_path, matrix
     return run
@@ -449,7 +449,7 @@ def test_runs_of_one_night_share_its_level(night):
     others = {name: replace(night.store.baselines()[0].content, model=name) for name in ("a", "b")}
     for content in others.values():
         night.store.add_baseline(content)
-    night({}, beside=("a-CPU", "b-CPU", "digits-resnet-CPU", "new-CPU"))
+    night({}, beside=dict.fromkeys(("a-CPU", "b-CPU", "digits-resnet-CPU", "new-CPU"), 1))
     assert PlayedWork.held.terms.level == pytest.approx(alone / 2), "two cells more"
 
 

@@ -7,7 +7,7 @@ import pytest
 from builders import compression, residual_model
 from quantize_zoo.config import WeightCompression, hardware_path, load_hardware
 from quantize_zoo.graph import find_placement
-from quantize_zoo.matrix.paying import what_pays
+from quantize_zoo.matrix.paying import what_pays, what_runs
 from quantize_zoo.quantization import base_option, derive_space
 from quantize_zoo.scoring import Executed, ExecutedCompression, ExecutedOperation
 
@@ -82,6 +82,26 @@ def test_what_the_device_refuses_is_never_offered(for_size):
     _, values = found(compressed=[ExecutedCompression(INT4, 0, (), "no kernel")], for_size=for_size)
     assert INT4 not in values["scores"]
     assert INT8 in values["scores"]
+
+
+@pytest.mark.parametrize("for_size", [False, True])
+def test_what_is_refused_is_told_elsewhere_and_not_again(for_size):
+    compressed = [ExecutedCompression(INT8, 1, ("first", "branch")), ExecutedCompression(INT4, 0, (), "no kernel")]
+    paying, _ = found(compressed=compressed, for_size=for_size)
+    told = "not searched: compressed weights that the device does not read as such, of first, branch"
+    assert paying.notes == (() if for_size else (told,))
+
+
+def test_what_is_refused_is_left_out_of_all_that_runs():
+    placement = find_placement(residual_model(), CPU, "net")
+    base = base_option(placement, CPU, compression(**BITS).tunable)
+    idle = (ExecutedOperation("add", "f32", "kernel"),)
+    ways = (ExecutedCompression(INT4, 0, (), "no kernel"), ExecutedCompression(INT8, 1, ("first", "branch")))
+    paying = what_runs(placement, base, Executed(idle, (), ways))
+    offered = {each.name: each.compressed_weights for each in paying.placement.operations}
+    assert (paying.base, paying.idle, paying.notes) == (base, frozenset(), ())
+    assert INT4 not in offered["scores"]
+    assert INT8 in offered["first"]
 
 
 def test_a_later_stage_that_quantizes_otherwise_is_not_judged_by_the_preset():

@@ -434,3 +434,46 @@ def test_anchors_that_are_looked_up_are_no_embedding():
     names = [operation.type for operation in find_placement(two_stage_detector(), CPU, "net").operations]
     assert "MatMul" in names
     assert "Embedding" not in names
+
+
+@pytest.mark.parametrize("batch", [-1, 4])
+def test_weights_that_are_made_in_the_shape_of_the_data_are_left_alone(batch):
+    """No constant is known of them, and no data reach them."""
+    image = parameter(ov.PartialShape([batch, 5, 8]))
+    count = ops.gather(ops.shape_of(image), np.array([0]), ops.constant(np.int64(0)))
+    weights = ops.broadcast(constant(1, 8, 4), ops.concat([count, ops.constant(np.array([8, 4]))], 0))
+    first = named(ops.matmul(image, constant(8, 8), False, False), "first")
+    net = model(named(ops.matmul(first, weights, False, False), "second"), image)
+    placement = find_placement(net, load_hardware(hardware_path("CPU-weights")), "net")
+    assert [each.name for each in placement.operations] == ["first"]
+
+
+@pytest.mark.parametrize(("stored", "offered"), [("f16", {8, 4}), ("u8", {4}), ("i4", set())])
+def test_weights_that_are_compressed_are_offered_fewer_bits_alone(stored, offered):
+    image = parameter((1, 64))
+    values = np.random.default_rng(0).integers(0, 8, size=(8, 64))
+    scale = ops.constant(np.full((8, 1), 0.01, np.float16))
+    given_back = ops.multiply(ops.convert(ops.constant(values, getattr(ov.Type, stored)), "f16"), scale)
+    weights = ops.convert(ops.reshape(given_back, np.array([8, 64]), special_zero=False), "f32")
+    net = model(named(ops.matmul(image, weights, False, True), "scores"), image)
+    (scores,) = find_placement(net, load_hardware(hardware_path("CPU-weights")), "net").operations
+    assert {each.bits for each in scores.compressed_weights} == offered
+
+
+def ways(node, *parameters):
+    """How many ways to compress its weights an operation, called so, is offered."""
+    net = model(named(node, "called"), *parameters)
+    (found,) = find_placement(net, load_hardware(hardware_path("CPU-weights")), "net").operations
+    return len(found.compressed_weights)
+
+
+def test_compressed_weights_that_the_cpu_reads_as_garbage_are_not_offered():
+    """Compiled for throughput, and NNCF's as well."""
+    image, tokens = parameter((2, 5, 64)), named(ops.parameter([7], np.int64), "tokens")
+    flat = parameter((64, 5), "flat")
+    assert ways(ops.matmul(image, constant(64, 48), False, False), image) > 1
+    assert ways(ops.matmul(image, constant(2, 64, 48), False, False), image) == 0
+    assert ways(ops.matmul(image, constant(1, 64, 48), False, False), image) == 0
+    assert ways(ops.matmul(constant(48, 64), flat, False, False), flat) == 0
+    assert ways(ops.gather(constant(64, 16), tokens, np.int64(0)), tokens) > 1
+    assert ways(ops.gather(constant(16, 64), tokens, np.int64(1)), tokens) == 0

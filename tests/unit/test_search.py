@@ -313,7 +313,10 @@ def test_start_has_no_choice_twice_and_never_the_base():
 def test_space_without_choices_says_so():
     fixed = SearchSpace({f"op{index}": Variable("quantize", (Branch(False),)) for index in range(4)})
     assert not fixed.has_choices
-    assert [each.kind for each in stage(plan(space=fixed), recorder(), 0)] == ["base"]
+    found, used_up = drained(stage(plan(space=fixed), recorder(), 0))
+    assert [each.kind for each in found] == ["base"]
+    assert used_up == "nothing is left to try"
+    assert drained(stage(plan(space=fixed, until=1), recorder(), 0))[1] == "", "it had no more trials to make"
 
 
 def test_first_trial_is_the_base_and_until_counts_it():

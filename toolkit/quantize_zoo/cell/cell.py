@@ -18,7 +18,9 @@ class Cell:
     on, where these differ. A step that takes longer than ``hang_seconds``, and much longer than the cell's others, is
     taken for one that hangs. ``content`` tells sources of the model apart whose canonical file ``model.model`` is.
     ``otherwise`` is how it searches where nothing stored fits it, and the night meant only to evaluate it. Of a
-    ``fleet`` the device is the member that its process plays itself, the one that leads.
+    ``fleet`` the device is the member that its process plays itself, the one that leads, and ``places`` are members
+    that run on other machines, each with what it runs on there; ``absent_on_cpu`` scores those of its members on the
+    CPU which are not here, as ``scored_on_cpu`` does where none is.
     """
 
     model: ModelConfig
@@ -31,6 +33,8 @@ class Cell:
     content: str = ""
     otherwise: TrialsLoadMethod | None = None
     fleet: FleetSpec | None = None
+    absent_on_cpu: bool = False
+    places: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> CellKey:
@@ -41,6 +45,11 @@ class Cell:
     def target(self) -> DeviceSpec | FleetSpec:
         """What the matrix names: a device, or a fleet."""
         return self.fleet or self.device
+
+    @property
+    def counts_as(self) -> int:
+        """As how many cells it counts in a night's level: a fleet as its members, each of which is compared."""
+        return len(self.fleet.members) if self.fleet else 1
 
     @property
     def scoring_device(self) -> DeviceSpec:

@@ -15,13 +15,16 @@ from typing import TypeVar
 from quantize_zoo import errors
 from quantize_zoo.cell.candidates import CellCandidates
 from quantize_zoo.cell.finishing import loss_between
+from quantize_zoo.cell.values import Answered
 from quantize_zoo.config import DeviceSpec
 from quantize_zoo.errors import CellError
+from quantize_zoo.graph import has_compressed_integers, read_model
 from quantize_zoo.scoring import (
     Answers,
-    RuntimeProcess,
+    ModelProcess,
     Side,
     accuracy_properties,
+    integer_weights_problem,
     latency_properties,
     mean_estimate,
     measure_in_process,
@@ -62,14 +65,17 @@ def score_elsewhere(
     """
     work.bench.accuracy.require_separable()
     deadline = time.perf_counter() + seconds
+    reads_integers = has_compressed_integers(read_model(model))
     for environment in environments:
         started = time.perf_counter()
         try:
             if started >= deadline:
                 raise _TimeIsOverError
             isa = environment.isa or limit
+            if reads_integers and (problem := integer_weights_problem(environment, isa)):
+                raise errors.not_playable(environment.label, problem)
             with start_runtime(limit=deadline - started, isa=isa) as process:
-                found = score_there(work, environment, isa, process, model, samples, deadline)
+                found = score_there(work, environment, isa, process, model, samples, deadline).figures
         except _TimeIsOverError:
             found = Elsewhere(environment.label, skipped=_OVER)
         except CellError as error:
@@ -82,14 +88,14 @@ def score_there(
     work: CellCandidates,
     environment: DeviceSpec,
     isa: str,
-    process: RuntimeProcess,
+    process: ModelProcess,
     model: Path,
     samples: SampleSets,
     deadline: float = math.inf,
     *,
     final: bool = False,
-) -> Elsewhere:
-    """Return what FP32 and a model are in an environment that a process plays; arguments as above.
+) -> Answered:
+    """Find out what FP32 and a model are in an environment that a process plays; arguments as above.
 
     Latency is measured as that of a trial, or as what is reported of a finished model.
 
@@ -113,7 +119,8 @@ def score_there(
         fp32, int8 = (Side(path, environment.device, timed) for path in (work.cell.model.model, model))
         latency = measure_in_process(process, (fp32, int8), bench.timed_samples(), bench.benchmark, final=final)
     assert search is not None, "a search has samples"
-    return Elsewhere(environment.label, precision, search.fp32, search.int8, search.accuracy_loss, holdout, latency)
+    found = Elsewhere(environment.label, precision, search.fp32, search.int8, search.accuracy_loss, holdout, latency)
+    return Answered(found, *answers)
 
 
 def compared(work: CellCandidates, answers: Sequence[Answers], indices: tuple[int, ...]) -> Holdout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,8 @@ class DeviceLook:
         device: where they are to run.
         benchmark: how latency is measured.
         before: the names of what FP32 executes.
+        refusal: tells why another device, which has to run the same models, does not run one whose weights are
+            compressed in one way; empty where all do.
 
     """
 
@@ -43,6 +45,7 @@ class DeviceLook:
     device: DeviceSpec
     benchmark: BenchmarkParams
     before: Collection[str]
+    refusal: Callable[[WeightCompression, ov.Model], str] = lambda _way, _model: ""
 
     def executed(self, base: ModelOption) -> Executed:
         """Return what the device executes of an option's model.
@@ -66,21 +69,26 @@ class DeviceLook:
     def _way(
         self, base: ModelOption, way: WeightCompression, names: list[str], sample: Mapping[str, NDArray[Any]]
     ) -> ExecutedCompression:
-        if way.mode != "nf4" and (problem := integer_weights_problem(self.device)):
-            return ExecutedCompression(way, 0, (), problem)
+        if problem := weights_problem(way, self.device):
+            return self._refused(way, problem)
         compressed = {
             name: without_quantization(choice, way if name in names else None)
             for name, choice in base.operations.items()
         }
         try:
-            compiled = self._compiled(replace(base, operations=compressed))
+            model = self.pipeline.build(replace(base, operations=compressed))
+            compiled = compile_for_latency(model, self.device, self.benchmark)
             request_with(compiled, sample).infer()
         except (CellError, RuntimeError) as error:
-            why = error.what if isinstance(error, CellError) else errors.message_of(error)
+            return self._refused(way, error.what if isinstance(error, CellError) else errors.message_of(error))
+        if why := self.refusal(way, model):
             return ExecutedCompression(way, 0, (), why)
         executed = executed_operations(compiled, self._names(names))
         unpacked = tuple(each.name for each in executed if each.in_floating_point)
         return ExecutedCompression(way, len(names) - len(unpacked), unpacked)
+
+    def _refused(self, way: WeightCompression, why: str) -> ExecutedCompression:
+        return ExecutedCompression(way, 0, (), f"{self.device.label}: {why}")
 
     def _compiled(self, option: ModelOption) -> Any:
         return compile_for_latency(self.pipeline.build(option), self.device, self.benchmark)
@@ -90,6 +98,11 @@ class DeviceLook:
         nodes, on_data = nodes_by_name(self.fp32), data_path(self.fp32)
         biases = {name: find_bias(nodes[name], on_data) for name in operations}
         return {name: "" if bias is None else bias.addition for name, bias in biases.items()}
+
+
+def weights_problem(way: WeightCompression, device: DeviceSpec, held_to: str | None = None) -> str:
+    """Tell why a device must not be tried with weights that are compressed in one way; empty where it can be."""
+    return "" if way.mode == "nf4" else integer_weights_problem(device, held_to)
 
 
 def executed_notes(executed: Executed, option: ModelOption, device: str) -> Iterator[str]:
@@ -107,6 +120,9 @@ def executed_notes(executed: Executed, option: ModelOption, device: str) -> Iter
             f"{len(asymmetric)} of these have asymmetric weights, which {device} does not multiply in INT8: "
             "preset mixed, or weights: {mode: symmetric}, keeps activations asymmetric and runs in INT8"
         )
+    refused: dict[str, list[str]] = {}
     for each in executed.compressed:
         if each.refused:
-            yield f"{device} does not run weights in {each.way}, which are not offered: {each.refused}"
+            refused.setdefault(each.refused, []).append(str(each.way))
+    for why, ways in refused.items():
+        yield f"weights in {', '.join(ways)} are not offered, since they do not run on {why}"

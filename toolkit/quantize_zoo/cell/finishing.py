@@ -14,7 +14,7 @@ import openvino as ov
 from quantize_zoo import errors
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
 from quantize_zoo.cell.nncf import nncf_models
-from quantize_zoo.cell.values import Finished
+from quantize_zoo.cell.values import Answered, Finished
 from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate.bench import Bench, measure_figures
 from quantize_zoo.graph import content_hash, read_model, weights_bytes
@@ -25,11 +25,11 @@ from quantize_zoo.scoring import (
     InputBudget,
     LayerTime,
     PairedLatency,
+    answers_name,
     checker_entry,
     compile_for_accuracy,
     compile_for_latency,
     find_checker,
-    integer_weights_problem,
     mean_estimate,
     measure_finally,
     open_session,
@@ -61,9 +61,22 @@ def prove(work: CellCandidates, candidate: ov.Model, path: Path, accuracy: float
 
 
 def finish_file(
-    work: CellCandidates, path: Path, proof: Proof, holdout: tuple[int, ...], budget: InputBudget
+    work: CellCandidates,
+    path: Path,
+    proof: Proof,
+    holdout: tuple[int, ...],
+    budget: InputBudget,
+    others: Mapping[str, Answered],
 ) -> Finished:
     """Find out what is told of an exported model, of the file as it is, and write its answers beside it.
+
+    Args:
+        work: the cell's; of a fleet that of the member that leads.
+        path: the model's file.
+        proof: what was found when it was written.
+        holdout: the samples that the search never saw.
+        budget: what preprocessed inputs may take of memory.
+        others: what both models answered on the other members of a fleet, by their names.
 
     Raises:
         CellError: it cannot be read or run, or its metric is no number on the holdout.
@@ -73,7 +86,12 @@ def finish_file(
     candidate = read_model(path)
     latency = confirm(bench, fp32, candidate)
     answers = {"fp32": bench.answers(fp32), "int8": bench.answers(candidate)}
-    kept = {name: bench.accuracy.replicated(each) for name, each in answers.items()}
+    on_others = {
+        answers_name(name, member): each
+        for member, found in others.items()
+        for name, each in (("fp32", found.fp32), ("int8", found.int8))
+    }
+    kept = {name: bench.accuracy.replicated(each) for name, each in (answers | on_others).items()}
     answered = path.with_suffix(".npz")
     write_answers(answered, kept, bench.contents)
     scored = score_holdout(work, candidate, holdout)
@@ -120,8 +138,6 @@ def score_reference(
         CellError: the tool fails, or a model of it cannot be run.
 
     """
-    if tool == "nncf-weights" and (problem := integer_weights_problem(work.bench.device)):
-        raise errors.reference_failed(tool, f"its model cannot be run: {problem}")
     for name, make in nncf_models(tool, work.fp32.model, samples, work.cell.model.compression).items():
         start = time.perf_counter()
         model = make()

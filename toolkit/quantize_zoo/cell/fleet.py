@@ -1,7 +1,8 @@
 """A fleet's candidates: built once, asked about on every member, measured on each by itself.
 
 The member that leads runs in the cell's process, which also has data, adapter and metrics; each of the others runs in a
-process of its own, since oneDNN reads its limit once. They work one after another: never do two measure at once.
+process of its own, since oneDNN reads its limit once: on this machine, or on one of its kind that an engine has found.
+They work one after another: never do two measure at once.
 """
 
 from __future__ import annotations
@@ -19,23 +20,25 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo.cell.candidates import Candidate, CellCandidates
+from quantize_zoo.cell.cell import CPU
 from quantize_zoo.cell.elsewhere import SampleSets, compared
-from quantize_zoo.cell.members import OtherMember, open_member
+from quantize_zoo.cell.members import OtherMember
 from quantize_zoo.cell.surveying import Place, place_here, survey_fleet
-from quantize_zoo.cell.values import Finished
-from quantize_zoo.config import DeviceSpec, FleetSpec
-from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
-from quantize_zoo.gate import Check
-from quantize_zoo.gate.holding import GateRequest, Tonight, hold_on_member
+from quantize_zoo.cell.values import Answered, Finished
+from quantize_zoo.config import DeviceSpec, FleetSpec, WeightCompression
+from quantize_zoo.errors import DeviceUnavailableError
+from quantize_zoo.gate.bench import Bench
 from quantize_zoo.graph import read_model, save_model
-from quantize_zoo.quantization import ModelOption, operations_difference
+from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
-    available_instruction_sets,
+    describe_kind,
+    far_start,
     mean_estimate,
     require_device,
 )
+from quantize_zoo.scoring.far_process import Ask
 from quantize_zoo.search import (
     Built,
     Known,
@@ -82,13 +85,14 @@ class Fleet:
         work: the candidates of the member that leads.
         limit: the instruction set that oneDNN is limited to where a member does not ask for one; empty for none.
         folder: takes the file of the candidate at hand; it is removed with the process.
+        ask: sends messages to the processes of members that run elsewhere.
 
     Raises:
         CellError: the models run nowhere but in the cell's process, or FP32 cannot be scored on a member.
 
     """
 
-    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path) -> None:
+    def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path, ask: Ask) -> None:
         work.bench.accuracy.require_separable()
         self._spec = spec
         self._work = work
@@ -98,7 +102,12 @@ class Fleet:
         self._others: dict[str, OtherMember] = {}
         self._draft = _Draft(folder)
         self._fp32 = work.cell.model.model
-        rows = [self._open(member, member.isa or limit) for member in spec.members]
+        self._kind = describe_kind(limit)
+        places = dict(work.cell.places)
+        rows = [
+            self._open_far(member, places[member.label], ask) if member.label in places else self._open(member, limit)
+            for member in spec.members
+        ]
         whole = sum(spec.shares[row.name] for row in rows if not row.unavailable)
         self.members = tuple(
             replace(row, share=0.0 if row.unavailable else spec.shares[row.name] / whole) for row in rows
@@ -114,8 +123,23 @@ class Fleet:
         for each in self.members:
             if each.unavailable:
                 yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
-            elif each.played:
-                yield f"member {each.name} is played: this machine is held to its instruction set"
+            elif not each.scored_on:
+                yield f"member {each.name} is {each.place}"
+            elif each.name != self._lead:  # of which the cell tells as much
+                yield f"member {each.name} is not here: accuracy scored on {each.scored_on}, latency not measured"
+
+    def refusal(self, way: WeightCompression, candidate: ov.Model) -> str:
+        """Tell which member that does not lead does not run a model with weights compressed in one way, and why."""
+        for name, other in self._others.items():
+            problem = other.weights_problem(way)
+            if why := problem or other.refusal(self._draft.of(candidate)):
+                return f"{name}: {why}"
+        return ""
+
+    def weights_problem(self) -> str:
+        """Tell which member that does not lead must not run compressed weights that are integers, and why."""
+        found = ((name, each.integers_problem) for name, each in self._others.items())
+        return next((f"{name}: {why}" for name, why in found if why), "")
 
     def build(self, option: ModelOption) -> tuple[Built, Candidate]:
         """See ``Candidates``."""
@@ -171,13 +195,17 @@ class Fleet:
         work, allow_slower = self._work, self._spec.allow_slower
         places = []
         asked = {self._lead_isa}  # what members of one instruction set compute in floating point is the same
+        # What a stand-in takes is not what its member does; where all are stand-ins, the lead tells of changes alone.
+        timed = {self._lead, *(name for name, other in self._others.items() if other.bench.measures_latency)}
+        whole = sum(self._shares[name] for name in timed)
         for name, share in self._shares.items():
             if name == self._lead:
-                places.append(replace(place_here(work.bench), name=name, share=share))
-                continue
-            other = self._others[name]
-            places.append(Place(other.rounds, None if other.isa in asked else other.infer, name, share))
-            asked.add(other.isa)
+                places.append(replace(place_here(work.bench), name=name, share=share / whole))
+            elif name in timed:
+                other = self._others[name]
+                isa = other.bench.isa or ""
+                places.append(Place(other.rounds, None if isa in asked else other.infer, name, share / whole))
+                asked.add(isa)
         return survey_fleet(work.pipeline, work.fp32.model, base, places, evaluated, allow_slower=allow_slower)
 
     def compare(self, first: ov.Model, second: ov.Model, on_lead: PairedLatency | None) -> PairedLatency:
@@ -191,9 +219,13 @@ class Fleet:
         assert combined is not None, "candidates are compared where latency is measured"
         return combined
 
-    def finish(self, finished: Finished, path: Path, samples: SampleSets) -> Finished:
-        """Return what is told of an exported model, with what it is on each member."""
-        members = self._everywhere(read_model(path), path, samples, finished.latency)
+    def finish_others(self, path: Path, samples: SampleSets) -> dict[str, Answered]:
+        """Find out what an exported model is on each member that does not lead, by its name."""
+        return {name: other.finished(path, samples) for name, other in self._others.items()}
+
+    def finish(self, finished: Finished, path: Path, samples: SampleSets, others: Mapping[str, Answered]) -> Finished:
+        """Return what is told of an exported model, with what it is on each member; ``others`` are known."""
+        members = self._everywhere(read_model(path), samples, finished.latency, others)
         latencies = _latencies(members)
         losses = [each.accuracy_loss for each in members if each.accuracy_loss is not None]
         return replace(
@@ -207,38 +239,55 @@ class Fleet:
 
     def reference(self, point: ReferencePoint, model: ov.Model, samples: SampleSets) -> ReferencePoint:
         """Return what another tool's model is, with what it is on each member."""
-        members = self._everywhere(model, self._draft.of(model), samples, point.latency)
+        others = self.finish_others(self._draft.of(model), samples)
+        members = self._everywhere(model, samples, point.latency, others)
         latency = self._combined(_latencies(members))
         return replace(point, latency=latency, holdout=_worst_holdout(members), members=members)
 
-    def hold(self, request: GateRequest, tonight: Tonight) -> Iterator[Check]:
-        """Yield the checks against the baseline on the members that do not lead."""
-        option = request.baseline.content.option
-        if operations_difference(option, tonight.base):
-            return  # the checks of the member that leads tell of it
-        try:
-            rebuilt = tonight.build(option)
-        except QuantizeZooError:  # so do they of this
-            return
-        path = self._draft.of(rebuilt)
-        for name, other in self._others.items():
-            bench = replace(self._work.bench, device=other.device, isa=other.isa)
-            yield from hold_on_member(bench, request, path, name)
+    @property
+    def precisions(self) -> tuple[tuple[DeviceSpec, str], ...]:
+        """The members that are here, each with the floating point precision that FP32 runs in there."""
+        found = {row.name: row.precision for row in self.members if not row.unavailable and not row.scored_on}
+        return tuple((each, found[each.label]) for each in self._spec.members if each.label in found)
 
-    def _open(self, member: DeviceSpec, isa: str) -> FleetMember:
-        """Make a member ready, if it is here."""
+    @property
+    def benches(self) -> tuple[Bench, ...]:
+        """What compares models on each member, that of the one that leads first."""
+        return (self._work.bench, *(other.bench for other in self._others.values()))
+
+    def _open(self, member: DeviceSpec, limit: str) -> FleetMember:
+        """Make a member ready on this machine, if it is here."""
         work, name = self._work, member.label
-        played = member.isa is not None and [member.isa] != available_instruction_sets()[-1:]
-        if name == self._lead:
-            fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
-            return FleetMember(name, 0.0, fp32, work.precision, played)
+        device, isa, is_here = member, member.isa or limit, name != self._lead or not work.cell.scored_on_cpu
         try:
             require_device(member)
         except DeviceUnavailableError as error:
-            return FleetMember(name, 0.0, unavailable=error.what)
-        other = self._stack.enter_context(open_member(work, member, isa))
-        self._others[name] = other
-        return FleetMember(name, 0.0, mean_estimate(other.accuracy, other.per_sample), other.precision, played)
+            if not work.cell.absent_on_cpu:
+                return FleetMember(name, 0.0, unavailable=error.what)
+            device, isa, is_here = CPU, limit, False
+        row = FleetMember(
+            name,
+            0.0,
+            played=is_here and member.isa is not None and not self._kind.is_of(member),
+            machine=self._kind.name_for(device),
+            scored_on="" if is_here else device.label,
+        )
+        if name == self._lead:
+            fp32 = mean_estimate(work.fp32.accuracy, work.fp32.per_sample)
+            return replace(row, accuracy=fp32, precision=work.precision)
+        return self._opened(row, OtherMember(work, name, device, isa, timed=is_here))
+
+    def _open_far(self, member: DeviceSpec, machine: str, ask: Ask) -> FleetMember:
+        """Make a member ready on a machine of its kind."""
+        name, isa = member.label, member.isa or ""
+        other = OtherMember(self._work, name, member, isa, far=far_start(ask, name, member.isa))
+        return self._opened(FleetMember(name, 0.0, machine=machine, elsewhere=True), other)
+
+    def _opened(self, row: FleetMember, other: OtherMember) -> FleetMember:
+        self._stack.callback(other.close)
+        self._others[row.name] = other
+        fp32 = mean_estimate(other.accuracy, other.per_sample)
+        return replace(row, accuracy=fp32, precision=other.precision)
 
     def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Scored:
         if name == self._lead:
@@ -257,18 +306,18 @@ class Fleet:
         return fp32.accuracy, fp32.per_sample
 
     def _on_all(
-        self, on_lead: PairedLatency | None, measure: Callable[[OtherMember], PairedLatency]
+        self, on_lead: PairedLatency | None, measure: Callable[[OtherMember], PairedLatency | None]
     ) -> dict[str, PairedLatency]:
         """Return what is measured on each member, in the fleet's order."""
         found = {name: on_lead if name == self._lead else measure(self._others[name]) for name in self._shares}
         return {name: latency for name, latency in found.items() if latency is not None}
 
     def _everywhere(
-        self, model: ov.Model, path: Path, samples: SampleSets, on_lead: PairedLatency | None
+        self, model: ov.Model, samples: SampleSets, on_lead: PairedLatency | None, others: Mapping[str, Answered]
     ) -> tuple[Elsewhere, ...]:
         """Return what FP32 and a model are on each member, in the fleet's order."""
         return tuple(
-            self._on_lead(model, samples, on_lead) if name == self._lead else self._others[name].finished(path, samples)
+            self._on_lead(model, samples, on_lead) if name == self._lead else others[name].figures
             for name in self._shares
         )
 

@@ -44,7 +44,7 @@ def search_identity(
         "device configuration": json.dumps(cell.scoring_device.device_config, sort_keys=True),
         "benchmark": params.benchmark.model_dump_json(exclude={"duration_seconds"}),
         "search space": _space_text(search_stages(cell.model), params.compatibility),
-        "environment": _environment_text(describe_environment()),
+        "environment": "; ".join([_environment_text(describe_environment()), *_places(members)]),
     }
 
 
@@ -66,9 +66,17 @@ def _space_text(stages: Sequence[Stage], compatibility: str | None) -> str:
 def _device_text(cell: Cell, members: Sequence[FleetMember]) -> str:
     if cell.fleet is None:
         return cell.device.label + (" scored on CPU" if cell.scored_on_cpu else "")
-    here = ", ".join(f"{each.name} {each.share:.6g}" for each in members if not each.unavailable)
+    here = ", ".join(
+        f"{each.name}{f' scored on {each.scored_on}' if each.scored_on else ''} {each.share:.6g}"
+        for each in members
+        if not each.unavailable
+    )
     slower = ", slower members allowed" if cell.fleet.allow_slower else ""
     return f"{cell.fleet.label} ({here}{slower})"
+
+
+def _places(members: Sequence[FleetMember]) -> list[str]:
+    return [f"{each.name} on {each.machine}" for each in members if each.elsewhere]
 
 
 def _environment_text(environment: Environment) -> str:

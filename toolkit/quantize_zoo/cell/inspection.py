@@ -11,7 +11,16 @@ import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.cell.room import require_room
-from quantize_zoo.config import DeviceSpec, ModelConfig, hardware_path, load_hardware, search_stages
+from quantize_zoo.config import (
+    DeviceSpec,
+    FleetSpec,
+    MatrixConfig,
+    ModelConfig,
+    hardware_path,
+    load_hardware,
+    search_stages,
+)
+from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.graph import make_canonical, read_model, require_memory, require_model
 from quantize_zoo.quantization import ActivationStatistics, Pipeline
@@ -24,6 +33,7 @@ from quantize_zoo.scoring import (
     entry_notes,
     evaluator_problem,
     faults_of,
+    fed_with_answers,
     find_checker,
     hardware_target,
     open_session,
@@ -103,6 +113,20 @@ def inspect_model(
     return Inspection(refusals, unknown_keys, "; ".join(notes))
 
 
+def refuse_fleets(matrix: MatrixConfig) -> Iterator[ConfigurationError]:
+    """Yield what is in the way of a matrix's fleets: models whose network runs in the cell's process alone."""
+    fleets = [(index, each) for index, each in enumerate(matrix.devices) if isinstance(each, FleetSpec)]
+    if not fleets:
+        return
+    source = read_yaml(matrix.source)
+    for model in matrix.models:
+        if fed := fed_with_answers(checker_entry(model)):
+            for index, fleet in fleets:
+                if not fleet.models or model.name in fleet.models:
+                    place = f"{source.where(('devices', index, 'fleet'))}: devices.{index}.fleet"
+                    yield errors.not_for_a_fleet(place, model.name, fleet.fleet, fed)
+
+
 def _faults(
     config: ModelConfig,
     devices: Iterable[str],
@@ -113,7 +137,7 @@ def _faults(
     notes: list[str],
 ) -> Iterator[ConfigurationError]:
     try:
-        model = open_model(config, devices, folder)
+        model = open_model(config, devices, folder, notes)
     except ConfigurationError as error:
         yield error
         return
@@ -139,13 +163,14 @@ def _faults(
         notes.append(note)
 
 
-def open_model(config: ModelConfig, devices: Iterable[str], folder: Path) -> ov.Model:
+def open_model(config: ModelConfig, devices: Iterable[str], folder: Path, notes: list[str] | None = None) -> ov.Model:
     """Return a model as its cells read it, of which it is known that it can be quantized for these devices.
 
     Args:
         config: a complete model of a matrix.
         devices: OpenVINO's names of those that it is quantized for.
         folder: the model is written into it; it must exist.
+        notes: takes what the scopes of tuning name in vain.
 
     Raises:
         ConfigurationError: it cannot, with file and line of what is in the way.
@@ -157,7 +182,9 @@ def open_model(config: ModelConfig, devices: Iterable[str], folder: Path) -> ov.
         model = read_model(folder / "model.xml")
         require_memory(model)
         for target in dict.fromkeys(hardware_target(device) for device in devices):
-            place_model(model, config, target)
+            placed = place_model(model, config, target)
+            if notes is not None:
+                notes += placed.scope_notes()
     except QuantizeZooError as error:
         of_quantization = error.where == "compression" and error.keys
         place = place_in_yaml(config)(_keys(config, error)) if of_quantization else _own_place(config, error.where)

@@ -25,7 +25,7 @@ from quantize_zoo.cell.room import batched_inputs, require_room
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.surveying import place_here, survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
-from quantize_zoo.config import hardware_path, load_hardware, search_stages
+from quantize_zoo.config import DeviceSpec, hardware_path, load_hardware, search_stages
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bench import Bench
@@ -50,18 +50,21 @@ from quantize_zoo.scoring import (
     entry_notes,
     find_checker,
     hardware_target,
+    integer_weights_problem,
     mean_estimate,
     open_session,
     playable_environments,
+    precision_note,
     require_device,
     resolution_note,
     runtime_names,
     split_samples,
     split_sequences,
 )
+from quantize_zoo.scoring.far_process import Ask, nobody
 from quantize_zoo.scoring.proof import write_proven
 from quantize_zoo.search import Evaluation, Known, Survey, Timed, evaluate
-from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint, lead_of
+from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint
 
 
 class CellSession:
@@ -73,6 +76,7 @@ class CellSession:
         inputs: the folder for preprocessed inputs that do not fit into memory.
         quiet: held while the latency of a trial is measured.
         limit: the instruction set that oneDNN is limited to on this machine, beside what the cell asks for.
+        ask: sends messages to members of a fleet that run on other machines; without, the cell has no such ``places``.
 
     """
 
@@ -83,9 +87,11 @@ class CellSession:
         inputs: Path,
         quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
         limit: str = "",
+        ask: Ask = nobody,
     ) -> None:
         self._cell = cell
         self._limit = limit
+        self._ask = ask
         self._device = cell.scoring_device
         self._quiet = quiet
         self._budget = InputBudget(inputs, cell.input_memory_mb * 1_000_000)
@@ -115,10 +121,11 @@ class CellSession:
         execution = describe_execution(for_latency)
         again = compile_again(for_latency, self._model, self._device, benchmark, execution)
         scored, fp32 = self._score_fp32(self._accuracy, self._split, again)
-        self._releases = ReleaseComparison(bench)
         self._work = CellCandidates(self._cell, self._pipeline, bench, self._split.scoring, fp32)
         fleet = self._cell.fleet
-        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder) if fleet else None
+        self._fleet = Fleet(fleet, self._work, self._limit, self._budget.folder, self._ask) if fleet else None
+        self._benches = self._fleet.benches if self._fleet else (bench,)
+        self._releases = ReleaseComparison(self._benches)
         members = self._fleet.members if self._fleet else ()
         self._identity = search_identity(self._cell, self._hardware, dataset, self._split.tuning, members)
         placement = self._pipeline.placement
@@ -208,7 +215,16 @@ class CellSession:
             for point, model in finishing.score_reference(self._work, name, samples, self._split.holdout):
                 yield self._fleet.reference(point, model, self._samples) if self._fleet else point
 
-        return tuple(point for name in self._cell.references for point in score(name))
+        wanted = [name for name in self._cell.references if not self._reference_problem(name)]
+        return tuple(point for name in wanted for point in score(name))
+
+    def _reference_problem(self, tool: str) -> str:
+        """Tell on which device another tool's models must not be run, and why; empty where they can be."""
+        if tool != "nncf-weights":
+            return ""
+        if problem := integer_weights_problem(self._device):
+            return f"{self._device.label}: {problem}"
+        return self._fleet.weights_problem() if self._fleet else ""
 
     def calibrate(self, base: ModelOption) -> Calibration:
         """Collect the statistics of all options of the search space around the base.
@@ -229,6 +245,8 @@ class CellSession:
         """Find out what the device executes of a base, and of compressed weights if these are to be searched."""
         bench = self._work.bench
         look = DeviceLook(self._pipeline, self._model, self._device, bench.benchmark, self._fp32_executes)
+        if self._fleet is not None:
+            look = replace(look, refusal=self._fleet.refusal)
         executed = look.executed(base)
         if not any("bits" in stage.compression.tunable.tuning_scope for stage in search_stages(self._cell.model)):
             return executed
@@ -270,8 +288,9 @@ class CellSession:
         ``accuracy`` is what its trial found.
         """
         proof = self._write(option, accuracy, path)
-        finished = finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget)
-        return self._fleet.finish(finished, path, self._samples) if self._fleet else finished
+        others = self._fleet.finish_others(path, self._samples) if self._fleet else {}
+        finished = finishing.finish_file(self._work, path, proof, self._split.holdout, self._budget, others)
+        return self._fleet.finish(finished, path, self._samples, others) if self._fleet else finished
 
     def elsewhere(self, path: Path, seconds: float) -> tuple[Elsewhere, ...]:
         """Score a model that ``finish`` has written in the other environments that this machine can play.
@@ -282,9 +301,8 @@ class CellSession:
             CellError: its network cannot run in another process.
 
         """
-        found = playable_environments(self._device, self._work.precision, self._limit)
-        members = {each.name for each in self._fleet.members} if self._fleet else set()
-        environments = [each for each in found if each.label not in members]
+        cpus = [each for each in self._precisions if each[0].device == "CPU"]
+        environments = playable_environments(*cpus[0], self._limit, members=cpus) if cpus else ()
         return tuple(score_elsewhere(self._work, environments, self._limit, path, self._samples, seconds))
 
     def identify(self, option: ModelOption) -> str:
@@ -301,7 +319,7 @@ class CellSession:
 
     def compare_files(self, request: FilesRequest) -> tuple[Check, ...]:
         """Compare two model files on the cell's data."""
-        return compare_files(self._work.bench, request)
+        return compare_files(self._benches, request)
 
     def compare_releases(self, request: ReleasesRequest) -> tuple[Check, ...]:
         """Compare the baseline's models under two OpenVINO releases."""
@@ -309,13 +327,10 @@ class CellSession:
 
     def hold(self, request: GateRequest) -> GateResult:
         """Compare tonight with the cell's baseline."""
-        lead = lead_of(self._fleet.members) if self._fleet else ""
+        members = self._fleet.members if self._fleet else ()
         pipeline, source = self._pipeline, self._identity["model content"]
-        tonight = Tonight(self._cell.model.model, source, pipeline.build, pipeline.base, lead)
-        result = hold(self._work.bench, request, tonight)
-        if not self._fleet:
-            return result
-        return replace(result, checks=(*result.checks, *self._fleet.hold(request, tonight)))
+        tonight = Tonight(self._cell.model.model, source, pipeline.build, pipeline.base, members)
+        return hold(self._benches, request, tonight)
 
     def _score_fp32(
         self, accuracy: AccuracySession, split: Split, again: Callable[[], Any]
@@ -334,6 +349,11 @@ class CellSession:
         return scored, Fp32(self._model, again, for_accuracy, value, scored.per_sample.get(config.metric), better)
 
     @property
+    def _precisions(self) -> tuple[tuple[DeviceSpec, str], ...]:
+        """The devices that models run on, each with the floating point precision that FP32 runs in there."""
+        return self._fleet.precisions if self._fleet else ((self._device, self._work.precision),)
+
+    @property
     def _samples(self) -> SampleSets:
         """Those of the search, and those of the holdout."""
         return self._split.scoring, self._split.holdout
@@ -344,6 +364,7 @@ class CellSession:
         if self._cell.scored_on_cpu:
             device = self._cell.device.label
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
+        yield from self._pipeline.scope_notes()
         yield from entry_notes(self._cell.model)
         yield from self._accuracy.notes
         bad = self._accuracy.bad_samples
@@ -363,6 +384,13 @@ class CellSession:
             yield f"latency is that of {len(timed)} samples: {_shapes_text(self._work.bench.timed_inputs())}"
         if self._fleet:
             yield from self._fleet.notes()
+            config = self._cell.model
+            if config.metric in {given.name for given in config.optimizer.params.metrics}:
+                yield f"FP32's {config.metric} is the given one on {self._device.label}; on other members it is scored"
+        yield from filter(None, (precision_note(*each) for each in self._precisions))
+        for tool in self._cell.references:
+            if problem := self._reference_problem(tool):
+                yield f"{tool} is left out, since its models do not run on {problem}"
         for name in self._pipeline.placement.bodies:
             yield f"the body of {name!r} is left as it is: operations in it are not quantized"
         for name in self._untaken:

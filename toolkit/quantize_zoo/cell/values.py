@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import Estimate, Executed, LayerTime, PairedLatency
+from quantize_zoo.scoring import Answers, Estimate, Executed, LayerTime, PairedLatency
 from quantize_zoo.store import Elsewhere, Figures, Holdout, OtherMetric, Proof, Reference
 
 
@@ -36,6 +36,15 @@ class Calibration:
     errors: dict[str, float]
     executed: Executed | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What FP32 and a model are in an environment, and what both answered there for every sample."""
+
+    figures: Elsewhere
+    fp32: Answers
+    int8: Answers
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def accept(
     from quantize_zoo.config import cell_label
     from quantize_zoo.gate import check_level
     from quantize_zoo.matrix import accept as accept_cells
-    from quantize_zoo.matrix import taken_unverified, unresolved
+    from quantize_zoo.matrix import counted_as, taken_unverified, unresolved
     from quantize_zoo.report import report_of
     from quantize_zoo.report.acceptance import accepted_misses, left_out
 
@@ -56,7 +56,8 @@ def accept(
     gate, checks = _gate_of(run)
     for line in taken_unverified(accepted, run):
         tell(line)
-    for line in unresolved(accepted, reports, gate, check_level(gate, len(opened.baselines()), checks)):
+    held = sum(counted_as(each.content) for each in opened.baselines())
+    for line in unresolved(accepted, reports, gate, check_level(gate, held, checks)):
         tell(line)
 
 

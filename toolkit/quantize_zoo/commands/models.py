@@ -69,7 +69,7 @@ def check(
 
 def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
     """Look at every model of a matrix; print all that is wrong, and end with exit status 2 if anything is."""
-    from quantize_zoo.cell.inspection import inspect_model
+    from quantize_zoo.cell.inspection import inspect_model, refuse_fleets
     from quantize_zoo.config import devices_of
 
     wrong: list[ConfigurationError] = []
@@ -80,6 +80,7 @@ def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
         wrong += [*found.refusals, *found.unknown_keys]
         if found.note:
             tell(f"{model.name}: {found.note}")
+    wrong += refuse_fleets(matrix)
     for error in wrong:
         tell(f"error: {error}")
     if wrong:

@@ -108,7 +108,9 @@ def run(
 def worker(
     scheduler: SchedulerOption = None,
     scheduler_file: SchedulerFileOption = None,
-    role: Annotated[str, typer.Option(help="accuracy, latency, or both with a comma between.")] = "accuracy,latency",
+    role: Annotated[
+        str, typer.Option(help="accuracy, latency, or both (with a comma); or member.")
+    ] = "accuracy,latency",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     name: Annotated[str | None, typer.Option(help="Name of the worker.")] = None,
     memory_limit: Annotated[str, typer.Option(help="Bytes, a share, or auto.")] = "auto",
@@ -126,6 +128,8 @@ def worker(
     wrong = [each for each in roles if each not in ROLES]
     if wrong:
         raise errors.unknown_role(wrong[0], ROLES)
+    if "member" in roles and len(roles) > 1:
+        raise errors.member_works_alone()
     cluster = ClusterOptions(scheduler, scheduler_file, None, tls_ca_file, tls_cert, tls_key, insecure)
     found = find_scheduler(cluster, workers=False)
     find_checker()

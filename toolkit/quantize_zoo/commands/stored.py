@@ -102,7 +102,7 @@ def export(
 ) -> None:
     """Write the best model of a cell, or any trial's, as IR with the configuration that made it."""
     from quantize_zoo.engines import LocalEngine
-    from quantize_zoo.matrix import expand, export_trial
+    from quantize_zoo.matrix import as_run_here, expand, export_trial
 
     record = existing_store(store, reports).load_run(run_id)
     chosen = cell_of(record, cell, "CELL")
@@ -113,7 +113,7 @@ def export(
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
     with writable(output_dir, "--output-dir"):
-        written = export_trial(chosen, number, planned, engine, reports, output_dir)
+        written = export_trial(chosen, number, as_run_here(planned, matrix), engine, reports, output_dir)
     say(f"model: {written}")
 
 
@@ -182,7 +182,9 @@ def _tell_comparison(found: list[Compared], *, as_json: bool) -> None:
         print(json_text([{"cell": each.cell, "checks": list(map(check_document, each.checks))} for each in found]))
     else:
         rows = [
-            [compared.cell, check.quantity, check.status, check.text] for compared in found for check in compared.checks
+            [compared.cell, check.quantity, check.subject, check.status, check.text]
+            for compared in found
+            for check in compared.checks
         ]
-        show(Listing(["cell", "check", "verdict", "found"], rows, prose=frozenset({"found"})))
+        show(Listing(["cell", "check", "model", "verdict", "found"], rows, prose=frozenset({"found"})))
     raise typer.Exit(1 if "regressed" in statuses else 3 if "failed" in statuses else 0)

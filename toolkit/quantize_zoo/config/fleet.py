@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from quantize_zoo.config.devices import PLUGINS
-from quantize_zoo.config.keys import CellKey
+from quantize_zoo.config.keys import CellKey, first_twins
 from quantize_zoo.config.model import DeviceSpec
 from quantize_zoo.config.numbers import Flag, ShareAboveZero
 from quantize_zoo.config.strict import Strict
 
 MOST_MEMBERS = 16
+_PRECISION = "INFERENCE_PRECISION_HINT"  # the plugin's property that inference_precision sets
 
 
 class Member(DeviceSpec):
@@ -35,7 +36,7 @@ class FleetSpec(Strict):
     """
 
     fleet: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    members: tuple[Member, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
+    members: tuple[Member, ...] = Field(json_schema_extra={"minItems": 2, "maxItems": MOST_MEMBERS})
     allow_slower: Flag = False
     models: tuple[str, ...] = ()
 
@@ -46,11 +47,22 @@ class FleetSpec(Strict):
         return self
 
     @model_validator(mode="after")
+    def _are_several(self) -> FleetSpec:
+        count = len(self.members)
+        if count < 2:
+            raise ValueError(f"members has {count or 'no'} device: a fleet has two at least, one alone is a device")
+        if count > MOST_MEMBERS:
+            raise ValueError(f"members has {count} devices: a fleet has {MOST_MEMBERS} at most")
+        return self
+
+    @model_validator(mode="after")
     def _members_differ(self) -> FleetSpec:
-        labels = [member.label for member in self.members]
-        twice = next((label for label in labels if labels.count(label) > 1), None)
-        if twice is not None:
-            raise ValueError(f"members has {twice} more than once")
+        kinds = [_kind_of(member) for member in self.members]
+        twins = first_twins(kinds)
+        if twins is not None:
+            labels = dict.fromkeys(self.members[position].label for position in twins)
+            named = " and ".join(labels)
+            raise ValueError(f"members has {named}{' more than once' if len(labels) == 1 else ', which are the same'}")
         return self
 
     @model_validator(mode="after")
@@ -75,6 +87,14 @@ class FleetSpec(Strict):
     def key(self, model: str, cpu: str = "") -> CellKey:
         """Return the key of a model's cell for this fleet."""
         return CellKey(model, self.fleet, cpu=cpu)
+
+
+def _kind_of(member: Member) -> CellKey:
+    """Return what tells a member from others: a precision that is asked for as a property is one all the same."""
+    properties = dict(member.device_config)
+    precision = properties.pop(_PRECISION, None)
+    asked = member.inference_precision or (None if precision is None else str(precision))
+    return CellKey("", member.device, tuple(sorted((k, str(v)) for k, v in properties.items())), member.isa, asked)
 
 
 def _kind(value: Any) -> str:

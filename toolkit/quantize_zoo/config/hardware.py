@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from quantize_zoo import errors
 from quantize_zoo.config.file_kinds import HARDWARE, require_kind
 from quantize_zoo.config.numbers import Bits, GroupSize, WeightBits
-from quantize_zoo.config.operation_types import operation_types
+from quantize_zoo.config.operation_types import COMPRESSIBLE, operation_types
 from quantize_zoo.config.strict import Strict
 from quantize_zoo.config.yaml_source import ConfigSource, Key, read_yaml, validate
 
@@ -95,8 +95,8 @@ def load_hardware(path: Path) -> HardwareConfig:
     """Read a hardware configuration.
 
     Raises:
-        ConfigurationError: see ``read_yaml`` and ``validate``; or OpenVINO has no operation of a type, or two rules
-            name the same one.
+        ConfigurationError: see ``read_yaml`` and ``validate``; or OpenVINO has no operation of a type, two rules name
+            the same one, or one of those with compressed weights never has any.
 
     """
     source = read_yaml(path)
@@ -106,6 +106,8 @@ def load_hardware(path: Path) -> HardwareConfig:
     for number, rule in enumerate(hardware.operations):
         at = ("operations", number, "types")
         _require_known_types(rule.types, source, at)
+        if rule.compressed_weights:
+            _require_compressible_types(rule.types, source, ("operations", number, "compressed_weights"))
         for kind in rule.types:
             if kind in ruled:
                 raise errors.named_twice(source.where(at), f"operations.{number}.types", kind)
@@ -113,6 +115,13 @@ def load_hardware(path: Path) -> HardwareConfig:
     _require_known_types(hardware.quantize_agnostic, source, ("quantize_agnostic",))
     _require_known_types(hardware.unified_scales, source, ("unified_scales",))
     return hardware
+
+
+def _require_compressible_types(types: tuple[str, ...], source: ConfigSource, at: tuple[Key, ...]) -> None:
+    """Refuse compressed weights of a type that never has any: nobody would know that they are not offered."""
+    for kind in types:
+        if kind not in COMPRESSIBLE:
+            raise errors.not_compressible(source.where(at), ".".join(map(str, at)), kind, COMPRESSIBLE)
 
 
 def _require_known_types(types: tuple[str, ...], source: ConfigSource, at: tuple[Key, ...]) -> None:

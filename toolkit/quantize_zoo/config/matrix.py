@@ -150,10 +150,14 @@ def load_matrix(path: Path) -> MatrixConfig:
             raise errors.duplicate_model_name(where, model.name)
         models.append(model)
     known = [model.name for model in models]
+    fleets = {target.fleet for target in file.devices if isinstance(target, FleetSpec)}
     for index, target in enumerate(file.devices):
         for number, each in enumerate(devices_of(target)):
             place = ("devices", index, *(("members", number) if isinstance(target, FleetSpec) else ()), "device")
-            require_device_name(each.device, f"{source.where(place)}: {'.'.join(map(str, place))}")
+            where = f"{source.where(place)}: {'.'.join(map(str, place))}"
+            if each.device in fleets:
+                raise errors.fleet_as_device(where, each.device)
+            require_device_name(each.device, where)
         for name in target.models:
             if name not in known:
                 raise errors.unknown_value(

@@ -9,6 +9,13 @@ from pathlib import Path
 
 # Kinds of an operation that a device treats on its own, and POT's names of what OpenVINO has no operation for.
 _ADDED = frozenset({"DepthWiseConvolution", "Embedding", "Crop", "Flatten"})
+# Those with one constant that a device can read compressed; recurrent sequences have two.
+COMPRESSIBLE = frozenset(
+    {
+        "Convolution", "GroupConvolution", "DepthWiseConvolution", "ConvolutionBackpropData",
+        "GroupConvolutionBackpropData", "MatMul", "Embedding",
+    }
+)  # fmt: skip
 _CREATED = re.compile(r'\.create\(\s*"(\w+)"')
 
 

@@ -13,8 +13,9 @@ from quantize_zoo import errors
 from quantize_zoo.text.documents import LimitError, file_bytes, file_text
 from quantize_zoo.text.from_json import parse_json
 
-Role = Literal["accuracy", "latency"]
-ROLES: tuple[Role, ...] = ("accuracy", "latency")
+Role = Literal["accuracy", "latency", "member"]
+ROLES: tuple[Role, ...] = ("accuracy", "latency", "member")
+ROLES_OF_CELLS: tuple[Role, ...] = ("accuracy", "latency")  # a member's worker does nothing else
 _SCHEMES = ("tcp", "tls")
 
 

@@ -24,12 +24,15 @@ from quantize_zoo import errors, interrupts
 from quantize_zoo.cell import Cell
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.engines.patience import Patience
-from quantize_zoo.errors import QuantizeZooError
+from quantize_zoo.errors import QuantizeZooError, WorkerDiedError
 from quantize_zoo.scoring.environment import ISA_VARIABLE
+from quantize_zoo.scoring.far_process import Channel, Message, nobody
 
 _GRACE_SECONDS = 5
 
-_Kind = Literal["result", "error", "quiet"]  # of a message from the process
+_Kind = Literal["result", "error", "quiet", "ask"]  # of a message from the process
+# Passes a message on to the process of a member elsewhere; returns what that answers within so many seconds.
+Relay = Callable[[Channel, Message, float], Any]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -38,14 +41,16 @@ class CellProcess:
     """Our side of a cell's process; use ``start_process``.
 
     ``call`` is for one thread at a time, ``kill`` for any. ``quiet`` is held while the process measures the latency of
-    a trial: whoever computes on this machine meanwhile takes it for as long. ``patience`` limits the calls.
+    a trial: whoever computes on this machine meanwhile takes it for as long. ``patience`` limits the calls, ``relay``
+    passes on what the process asks of members of a fleet that run elsewhere.
     """
 
-    def __init__(self, connection: Connection, process: Any, patience: Patience) -> None:
+    def __init__(self, connection: Connection, process: Any, patience: Patience, relay: Relay) -> None:
         self.quiet = threading.Lock()
         self.patience = patience
         self._connection = connection
         self._process = process
+        self._relay = relay
         self._cause = ""
 
     @property
@@ -94,14 +99,28 @@ class CellProcess:
                 if message == "quiet":
                     held.enter_context(self.quiet)
                     self._connection.send(None)
+                elif message == "ask":
+                    self._connection.send(self._asked(value, max(0.0, deadline - time.monotonic())))
                 elif message == "error":
                     raise value
                 else:
                     return value
 
+    def _asked(self, asked: tuple[Channel, Message], seconds: float) -> tuple[_Kind, object]:
+        """Pass a message on; once a member's machine is lost the process is no use any more, and ends."""
+        try:
+            return "result", self._relay(*asked, seconds)
+        except WorkerDiedError as error:
+            self.kill(error.what)
+            return "error", error
+        except QuantizeZooError as error:
+            return "error", error
+
 
 @contextmanager
-def start_process(cell: Cell, log: Path, statistics: Path, inputs: Path) -> Iterator[CellProcess]:
+def start_process(
+    cell: Cell, log: Path, statistics: Path, inputs: Path, relay: Relay = nobody
+) -> Iterator[CellProcess]:
     """Start the process of a cell; it ends with the context, at once if that is left by an exception.
 
     Args:
@@ -110,6 +129,8 @@ def start_process(cell: Cell, log: Path, statistics: Path, inputs: Path) -> Iter
         statistics: the folder where collected statistics are kept.
         inputs: the folder for preprocessed inputs that do not fit into memory; what a killed process leaves there is
             removed with the next cell.
+        relay: passes on what the process asks of members of a fleet that run elsewhere; it may raise WorkerDiedError,
+            which ends the process.
 
     """
     context = multiprocessing.get_context("spawn")
@@ -123,7 +144,7 @@ def start_process(cell: Cell, log: Path, statistics: Path, inputs: Path) -> Iter
         process.start()
     theirs.close()
     try:
-        yield CellProcess(ours, process, Patience(cell.hang_seconds))
+        yield CellProcess(ours, process, Patience(cell.hang_seconds), relay)
     except BaseException:
         process.kill()
         raise
@@ -180,6 +201,14 @@ def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, l
         connection.recv()
         yield
 
+    def ask(channel: Channel, message: Message) -> Any:
+        """Ask a member that runs elsewhere, by our side."""
+        connection.send(("ask", (channel, message)))
+        kind, value = connection.recv()
+        if kind == "error":
+            raise value
+        return value
+
     session: CellSession | None = None
     while True:
         reply: tuple[_Kind, object]
@@ -189,7 +218,7 @@ def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, l
             return
         try:
             if session is None:
-                session = CellSession(cell, statistics, inputs, quiet, limit)
+                session = CellSession(cell, statistics, inputs, quiet, limit, ask)
             reply = ("result", method(session, *arguments, **named))
         except QuantizeZooError as error:
             traceback.print_exc()

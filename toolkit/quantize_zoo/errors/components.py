@@ -61,8 +61,13 @@ def fleet_incomplete(absent: Mapping[str, str]) -> DeviceUnavailableError:
     told = "; ".join(f"{name} ({why})" for name, why in absent.items())
     return DeviceUnavailableError(
         f"members of the fleet are not here: {told}",
-        remedy="run on a machine that has them, or write on_missing_device: skip to tune for the others",
+        remedy="run on a machine that has them; with on_missing_device: skip it is tuned for those that are here",
     )
+
+
+def member_failed(name: str, error: CellError) -> CellError:
+    """Something failed on a member of a fleet."""
+    return CellError(f"on {name}: {error.what}", where="fleet", remedy=error.remedy)
 
 
 def no_nncf() -> ConfigurationError:
@@ -70,6 +75,11 @@ def no_nncf() -> ConfigurationError:
     return ConfigurationError(
         "references names nncf, which is not installed", remedy="run: pip install 'quantize-zoo[nncf]'"
     )
+
+
+def not_playable(environment: str, cause: str) -> CellError:
+    """A model that must not be run in an environment that this machine plays."""
+    return CellError(f"not played: {cause}", where=environment, remedy="score it on a CPU that has no more than that")
 
 
 def reference_failed(name: str, cause: str) -> CellError:

@@ -165,6 +165,15 @@ def named_twice(where: str, key: str, value: str) -> ConfigurationError:
     return ConfigurationError(f"{key}: {value} is named twice", where=where, remedy="remove one of the two")
 
 
+def not_compressible(where: str, key: str, kind: str, known: Iterable[str]) -> ConfigurationError:
+    """Compressed weights of a type of operation that never has any."""
+    return ConfigurationError(
+        f"{key}: no {kind} has weights that can be stored compressed",
+        where=where,
+        remedy=f"types that have: {', '.join(sorted(known))}",
+    )
+
+
 def no_hardware(where: str, error: ConfigurationError) -> ConfigurationError:
     """What should be a hardware configuration is another file."""
     told = f"{error.where}: {error.what}" if error.where else error.what
@@ -337,6 +346,25 @@ def custom_evaluator(where: str, problem: str) -> ConfigurationError:
         where=where,
         remedy="describe the one network to quantize under 'models', with launchers and datasets; or quantize it "
         "without an accuracy: quantize-zoo pot -q default --engine simplified --data-source PICTURES -m MODEL.xml",
+    )
+
+
+def fleet_as_device(where: str, name: str) -> ConfigurationError:
+    """A fleet's name where a device of OpenVINO's has to be."""
+    return ConfigurationError(
+        f"{name} is a fleet of this matrix, and no device that another entry can have",
+        where=where,
+        remedy="remove it: a fleet is run where its members are listed; or list the devices that are meant",
+    )
+
+
+def not_for_a_fleet(where: str, model: str, fleet: str, what: str) -> ConfigurationError:
+    """A model of a fleet whose members cannot be processes of their own."""
+    return ConfigurationError(
+        f"{model} cannot be of the fleet {fleet!r}: {what} feeds the network with what it answered before, and members "
+        "run in processes of their own",
+        where=where,
+        remedy="name the fleet's other models under its 'models', and give this one a cell for each device",
     )
 
 

@@ -182,7 +182,8 @@ def mixed_cpus(cpus: Iterable[str]) -> ConfigurationError:
     return ConfigurationError(
         f"the workers have different CPUs: {'; '.join(cpus)}",
         where="the cluster",
-        remedy="write on_mixed_cpus: split into the matrix for a cell of each, or start workers on one CPU model only",
+        remedy="write on_mixed_cpus: split into the matrix for a cell of each, or start workers on one CPU model only; "
+        "those of machines that a fleet's members are to run on with --role member",
     )
 
 
@@ -221,6 +222,40 @@ def cut_short() -> WorkerDiedError:
     return WorkerDiedError("the run was interrupted", where="interrupt", remedy="what was finished is stored")
 
 
+def far_cache_too_small() -> CellError:
+    """What a member of a fleet infers with does not stay on its machine long enough to be read."""
+    return CellError(
+        "the worker of a member of the fleet cannot keep the inputs of one inference after another",
+        where="--cache-mb",
+        remedy="let workers keep more, as much as the inputs of all samples take",
+    )
+
+
+def member_lost(member: str, address: str, cause: str) -> WorkerDiedError:
+    """The worker on whose machine a member of a fleet runs is gone."""
+    return WorkerDiedError(
+        f"the worker {address} of the member {member} is gone: {cause}", where=address, remedy="see the worker's log"
+    )
+
+
+def no_place(member: str, machine: str) -> WorkerDiedError:
+    """No worker is left on whose machine a member of a fleet can run as it did."""
+    return WorkerDiedError(
+        f"no worker is left for the member {member}, which ran on {machine}",
+        where="cluster",
+        remedy="start one there with: quantize-zoo worker --scheduler ADDRESS --role member; the trials are stored",
+    )
+
+
+def member_works_alone() -> ConfigurationError:
+    """A worker has the role of a fleet's member and another."""
+    return ConfigurationError(
+        "a worker with the role member has no other: its machine measures for fleets only",
+        where="--role",
+        remedy="leave the other roles out, or start their worker on another machine",
+    )
+
+
 def session_lost(cause: str, address: str) -> WorkerDiedError:
-    """A cell's process ended on a worker, which goes on."""
+    """A process of a cell ended on a worker, which goes on."""
     return WorkerDiedError(cause, where=address, remedy="see the worker's log")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         latency_check,
     )
     from quantize_zoo.gate.latency import LatencyVerdict, judge_latency
-    from quantize_zoo.gate.resolution import WANTED, resolve
+    from quantize_zoo.gate.resolution import WANTED, Resolution, resolve
     from quantize_zoo.gate.trends import MOST_NIGHTS, Trend, find_trend
     from quantize_zoo.gate.verdict import Alarm, TargetCheck, Verdict, VerdictStatus, failed_report, judge
 else:
@@ -37,6 +37,7 @@ __all__ = [
     "GateResult",
     "GateStatus",
     "LatencyVerdict",
+    "Resolution",
     "TargetCheck",
     "Trend",
     "Verdict",

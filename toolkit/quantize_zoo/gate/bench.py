@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from quantize_zoo.scoring import (
     Answers,
     Contents,
     Side,
+    Start,
     accuracy_properties,
     compile_for_accuracy,
     latency_properties,
@@ -41,7 +42,9 @@ class Bench:
     ``former_dataset`` is what releases up to 0.1.0 called the dataset.
     ``inputs`` are the shapes of all inputs, ``batched`` those whose first dimension is dynamic. ``calibration`` are the
     samples that statistics are collected on, ``holdout`` those that the search never sees. Where all models run in
-    processes of their own, ``isa`` is the instruction set that these are limited to, empty for none.
+    processes of their own, ``isa`` is the instruction set that these are limited to, empty for none, and ``start``
+    starts one. ``member`` is the member of a fleet that it is, empty if that leads; it may run ``elsewhere``: on a
+    machine of its own, which has this interpreter's release alone.
     """
 
     accuracy: AccuracySession
@@ -56,6 +59,13 @@ class Bench:
     holdout: tuple[int, ...] = ()
     calibration: tuple[int, ...] = ()
     isa: str | None = None
+    member: str = ""
+    start: Start | None = None
+    elsewhere: bool = False
+
+    def subject(self, models: str) -> str:
+        """Return what a check is of, and on which member of a fleet, if that does not lead."""
+        return f"{models} on {self.member}" if self.member else models
 
     @cached_property
     def contents(self) -> Contents:
@@ -86,8 +96,8 @@ class Bench:
 
     def answers(self, model: ov.Model, indices: Sequence[int] | None = None) -> Answers:
         """What a model answers for these samples, for all by default."""
-        if self.isa is not None:
-            with tempfile.TemporaryDirectory() as folder, start_runtime(isa=self.isa) as process:
+        if self.start is not None:
+            with tempfile.TemporaryDirectory() as folder, self.start() as process:
                 path = Path(folder, "model.xml")
                 save_model(model, path)
                 process.load(self.accuracy_side(path))
@@ -101,19 +111,23 @@ class Bench:
             CellError: it cannot be run there.
 
         """
-        with start_runtime(python) as process:
+        with start_runtime(python, isa=self.isa) as process:
             process.load(self.side(model))
             return self.accuracy.answers_of(process.infer(self.accuracy.inputs()), self.metric)
 
     def side(self, model: Path, python: Path | None = None) -> Side:
         """One side of a latency comparison."""
         properties = latency_properties(self.device, self.benchmark, self.isa)
-        return Side(model, self.device.device, properties, python or Path(sys.executable), self.isa)
+        return Side(model, self.device.device, properties, python or Path(sys.executable), self._start(python))
 
     def accuracy_side(self, model: Path, python: Path | None = None) -> Side:
         """One side of a comparison of what models compute."""
         properties = accuracy_properties(self.device, self.isa)
-        return Side(model, self.device.device, properties, python or Path(sys.executable), self.isa)
+        return Side(model, self.device.device, properties, python or Path(sys.executable), self._start(python))
+
+    def _start(self, python: Path | None) -> Start | None:
+        """Return what starts a process of another interpreter, or of this one, limited as the bench's are."""
+        return partial(start_runtime, python, isa=self.isa) if python else self.start
 
     def timed_samples(self) -> list[Mapping[str, NDArray[Any]]]:
         """The inputs that latency is measured with, each as often as the batch is large; see ``timed_indices``.
@@ -150,7 +164,7 @@ def measure_figures(bench: Bench, path: Path) -> Figures:
     """
     weights = path.with_suffix(".bin")
     side = bench.side(path)
-    with start_runtime() as process:
+    with (bench.start or start_runtime)() as process:
         seconds = [process.load(side) for _ in range(_COMPILATIONS)]
         process.feed(bench.timed_samples())
         process.turns((0,), 1)

@@ -175,27 +175,42 @@ def growth(bench: Bench, terms: Terms, baseline: Path, candidate: Path, cause: C
     A size is exact. A time and a memory, which are not, are measured once to be told; where the matrix limits them,
     both sides are measured again and again, each time in a new process, and judged as latency is.
     """
-    gate, (before, now) = terms.gate, (measure_figures(bench, each) for each in (baseline, candidate))
-    size = before.size_bytes / 1e6, now.size_bytes / 1e6, "MB"
-    limit = gate.max_size_increase
+    before, now = (measure_figures(bench, each) for each in (baseline, candidate))
+    size, limit = (before.size_bytes / 1e6, now.size_bytes / 1e6, "MB"), terms.gate.max_size_increase
     yield growth_check(cause, "size", subject, *size, None if limit is None else limit / 100)
-    measured: tuple[tuple[Quantity, float | None, Callable[[Figures], float], str], ...] = (
-        ("compile time", gate.max_compile_time_increase, lambda each: each.compile_s, "s"),
-        ("memory", gate.max_memory_increase, lambda each: each.peak_bytes / 1e6, "MB"),
-    )
     same = same_model(baseline, candidate)
-    for quantity, limit, of, unit in measured:
+    for quantity, limit, of, unit in _measured_growth(terms):
         figures = of(before), of(now), unit
         if limit is None or same:
             yield growth_check(cause, quantity, subject, *figures, None)
             continue
-
-        def measure(of: Callable[[Figures], float] = of) -> Iterator[float]:
-            while True:
-                first, second = (of(measure_figures(bench, each)) for each in (baseline, candidate))
-                yield math.log(second / first)
-
+        measure = partial(_growths, bench, baseline, candidate, of)
         yield measured_growth_check(cause, quantity, subject, figures, *_judge(measure, limit, terms.level))
+
+
+def limited_growth(
+    bench: Bench, terms: Terms, baseline: Path, candidate: Path, cause: Cause, subject: str
+) -> Iterator[Check]:
+    """Yield the same on another device than the one that all is told of: what is measured there and has a limit."""
+    if any(limit is not None for _, limit, *_ in _measured_growth(terms)):
+        limited = {quantity for quantity, limit, *_ in _measured_growth(terms) if limit is not None}
+        found = growth(bench, terms, baseline, candidate, cause, subject)
+        yield from (check for check in found if check.quantity in limited)
+
+
+def _measured_growth(terms: Terms) -> tuple[tuple[Quantity, float | None, Callable[[Figures], float], str], ...]:
+    """Return what is measured: its name, its limit in percent, what it is of a model's figures, and its unit."""
+    gate = terms.gate
+    return (
+        ("compile time", gate.max_compile_time_increase, lambda each: each.compile_s, "s"),
+        ("memory", gate.max_memory_increase, lambda each: each.peak_bytes / 1e6, "MB"),
+    )
+
+
+def _growths(bench: Bench, baseline: Path, candidate: Path, of: Callable[[Figures], float]) -> Iterator[float]:
+    while True:
+        first, second = (of(measure_figures(bench, each)) for each in (baseline, candidate))
+        yield math.log(second / first)
 
 
 def _confidences(baseline: Answers, candidate: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -30,7 +30,7 @@ from quantize_zoo.graph import (
     with_other_rounding,
 )
 from quantize_zoo.graph.propagation import tensor_of
-from quantize_zoo.scoring import RuntimeProcess, Side, compile_for_accuracy, describe_execution, start_runtime
+from quantize_zoo.scoring import ModelProcess, Side, compile_for_accuracy, describe_execution, started
 from quantize_zoo.text.counts import counted
 
 SAMPLES = 4
@@ -182,7 +182,7 @@ def _reading_notes(readings: tuple[_Sums, _Sums], limit: float | None) -> Iterat
 class _Runner:
     """Computes layers in a process."""
 
-    def __init__(self, process: RuntimeProcess, side: Side, folder: Path) -> None:
+    def __init__(self, process: ModelProcess, side: Side, folder: Path) -> None:
         self._process, self._side, self._folder = process, side, folder
         self._count = 0
 
@@ -203,10 +203,10 @@ class _Runner:
 def _runners(
     sides: tuple[Side, Side], properties: Mapping[str, Any], folder: Path, stack: ExitStack
 ) -> tuple[_Runner, _Runner]:
-    first = stack.enter_context(start_runtime(sides[0].python, isa=sides[0].isa))
+    first = stack.enter_context(started(sides[0]))
     second = first
     if sides[1].python != sides[0].python:
-        second = stack.enter_context(start_runtime(sides[1].python, isa=sides[1].isa))
+        second = stack.enter_context(started(sides[1]))
     one, other = (
         _Runner(process, Side(side.model, side.device, {**side.properties, **properties}, side.python), folder)
         for process, side in zip((first, second), sides, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,11 +41,16 @@ class ReleasesRequest:
 
 
 class ReleaseComparison:
-    """Compares releases on one bench; what a model answers under a release is asked once."""
+    """Compares releases on a cell's benches; what a model answers under a release is asked once.
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._answers: dict[tuple[Path, Path], Answers] = {}
+    Args:
+        benches: of a fleet those of all members, that of the one that leads first; other machines' have one release.
+
+    """
+
+    def __init__(self, benches: Sequence[Bench]) -> None:
+        self._benches = [bench for bench in benches if not bench.elsewhere]
+        self._answers: dict[tuple[str, Path, Path], Answers] = {}
 
     def compare(self, request: ReleasesRequest) -> tuple[Check, ...]:
         """Return the checks, each as the gate makes it of a night.
@@ -54,32 +59,34 @@ class ReleaseComparison:
             CellError: the baseline is of something else, or a model cannot be run under one of the releases.
 
         """
-        if request.metric != self._bench.metric:
-            raise errors.other_baseline([f"metric ({request.metric!r}, now {self._bench.metric!r})"])
+        bench = self._benches[0]
+        if request.metric != bench.metric:
+            raise errors.other_baseline([f"metric ({request.metric!r}, now {bench.metric!r})"])
         for path in (request.fp32, request.int8):
-            self._bench.read(path)
-        return tuple(self._checks(request))
+            bench.read(path)
+        return tuple(check for each in self._benches for check in self._checks(each, request))
 
-    def _checks(self, request: ReleasesRequest) -> Iterator[Check]:
-        bench, terms = self._bench, request.terms
-        models = {_FP32: request.fp32, _INT8: request.int8}
+    def _checks(self, bench: Bench, request: ReleasesRequest) -> Iterator[Check]:
+        terms, models = request.terms, {_FP32: request.fp32, _INT8: request.int8}
         for name in _CHECKS:
-            if request.wanted is not None and name not in request.wanted:
+            subject = bench.subject(name.subject)
+            if request.wanted is not None and name._replace(subject=subject) not in request.wanted:
                 continue
             model = models[name.subject]
             if name.quantity == "accuracy":
-                before, now = (self._answers_under(python, model) for python in (request.older, request.newer))
-                yield compare_answers(bench, terms, "runtime", name.subject, before, now)
+                before, now = (self._answers_under(bench, python, model) for python in (request.older, request.newer))
+                yield compare_answers(bench, terms, "runtime", subject, before, now)
             elif bench.measures_latency:
                 sides = bench.side(model, request.older), bench.side(model, request.newer)
-                yield compare_latency(bench, terms, *sides, "runtime", name.subject)
+                yield compare_latency(bench, terms, *sides, "runtime", subject)
 
-    def _answers_under(self, python: Path, model: Path) -> Answers:
-        if (python, model) not in self._answers:
-            self._answers[python, model] = self._bench.answers_under(python, model)
-        return self._answers[python, model]
+    def _answers_under(self, bench: Bench, python: Path, model: Path) -> Answers:
+        key = bench.member, python, model
+        if key not in self._answers:
+            self._answers[key] = bench.answers_under(python, model)
+        return self._answers[key]
 
 
-def releases_level(gate: GateConfig) -> float:
-    """Return the level of one check: those of a cell share the night's."""
-    return check_level(gate, 1, len(_CHECKS))
+def releases_level(gate: GateConfig, cells: int) -> float:
+    """Return the level of one check: those of a cell, which counts as so many, share the night's."""
+    return check_level(gate, cells, len(_CHECKS))

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from quantize_zoo.graph.constants import constant_of, set_constant
     from quantize_zoo.graph.files import content_hash, read_model, require_model, save_model, weights_file_bytes
     from quantize_zoo.graph.ignored import ignored_operations
-    from quantize_zoo.graph.integer_weights import weights_bytes, with_integer_weights
+    from quantize_zoo.graph.integer_weights import has_compressed_integers, weights_bytes, with_integer_weights
     from quantize_zoo.graph.layers import (
         common_layers,
         in_passes,
@@ -71,6 +71,7 @@ __all__ = [
     "find_normalized_bias",
     "find_placement",
     "hardware_type",
+    "has_compressed_integers",
     "ignored_operations",
     "in_passes",
     "layers_before",

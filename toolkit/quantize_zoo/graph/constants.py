@@ -8,9 +8,10 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from quantize_zoo.graph.opset import Constant, Node
+from quantize_zoo.graph.opset import Constant, Node, Output
 from quantize_zoo.graph.opset import opset13 as ops
 
+_GIVING_BACK = frozenset({"Convert", "Subtract", "Multiply", "Reshape", "Transpose"})
 _SMALL = (ov.Type.i8, ov.Type.u8, ov.Type.i4, ov.Type.u4, ov.Type.nf4)
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
@@ -40,6 +41,18 @@ def set_constant(port: Any, value: NDArray[Any]) -> None:
     """Let an operation's input (``openvino.Input``) read this value, of the element type that it reads now."""
     constant = constant_of(value, port.get_source_output().get_element_type())
     port.replace_source_output(constant.output(0))
+
+
+def stored_bits(output: Output) -> int:
+    """Return the width of the elements that constant weights are stored in, whatever gives them back.
+
+    Of what is computed otherwise it is the width of the output's elements.
+    """
+    node = output.get_node()
+    while node.get_type_name() in _GIVING_BACK:
+        node = node.input_value(0).get_node()
+    kind = node.get_element_type() if node.get_type_name() == "Constant" else output.get_element_type()
+    return int(kind.bitwidth)
 
 
 def integers_behind(node: Node) -> Node | None:

@@ -18,6 +18,7 @@ from quantize_zoo.graph.opset import opset13 as ops
 
 _CONSTANT = "Constant"
 _DATA, _LOW, _HIGH = 0, 1, 2  # inputs of a FakeQuantize
+_COMPRESSED = (ov.Type.i8, ov.Type.u8, ov.Type.i4, ov.Type.u4)
 _FOUR_BITS = 16  # levels
 
 
@@ -54,6 +55,17 @@ def weights_bytes(model: ov.Model) -> int:
             for border in borders[:-1]:  # one scale is left of these
                 counted.pop(border.get_friendly_name(), None)
     return sum(counted.values())
+
+
+def has_compressed_integers(model: ov.Model) -> bool:
+    """Tell whether weights are stored as integers and given back in f16, which no quantized operation's are."""
+    return any(
+        node.get_type_name() == "Convert"
+        and node.get_element_type() == ov.Type.f16
+        and node.input_value(0).get_node().get_type_name() == _CONSTANT
+        and node.input(0).get_element_type() in _COMPRESSED
+        for node in ordered_operations(model)
+    )
 
 
 def _quantizes_constant(node: Node) -> bool:

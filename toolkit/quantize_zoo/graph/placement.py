@@ -14,12 +14,14 @@ from quantize_zoo import errors
 from quantize_zoo.config import HardwareConfig, OperationRule, QuantizationConfig, WeightCompression
 from quantize_zoo.graph import recurrent
 from quantize_zoo.graph.bodies import bodies_left_alone, ordered_operations
+from quantize_zoo.graph.constants import stored_bits
 from quantize_zoo.graph.operations import (
     CONVOLUTIONS,
     WEIGHTED,
     WeightPoint,
     data_path,
     hardware_type,
+    is_constant,
     table_point,
     weight_point,
 )
@@ -129,20 +131,37 @@ def _weight_compressions(
 ) -> tuple[WeightCompression, ...]:
     """Return what the hardware offers for an operation's weights and fits their shape: groups divide a channel.
 
-    A group that is a whole channel is left out, since there is the same with a scale a channel.
+    A group that is a whole channel is left out, since there is the same with a scale a channel. So is what would round
+    weights that are stored compressed a second time, and not make them smaller.
     """
-    if len(points) != 1:
+    if len(points) != 1 or _is_misread(node, points[0]):
         return ()
-    shape = list(node.input(points[0].port).get_partial_shape().to_shape())
+    weights = node.input_value(points[0].port)
+    shape, stored = list(weights.get_shape()), stored_bits(weights)
     reduced = [size for axis, size in enumerate(shape) if axis not in points[0].channel_axes]
     if len(shape) < _FEWEST_DIMENSIONS or not reduced:
         return ()
     return tuple(
         each
         for each in rule.compressed_weights
-        if each.group_size is None
-        or (len(reduced) == 1 and reduced[0] > each.group_size and reduced[0] % each.group_size == 0)
+        if each.bits < stored
+        and (
+            each.group_size is None
+            or (len(reduced) == 1 and reduced[0] > each.group_size and reduced[0] % each.group_size == 0)
+        )
     )
+
+
+def _is_misread(node: Node, point: WeightPoint) -> bool:
+    """Tell whether the CPU plugin computes garbage of an operation's compressed weights, as NNCF stores them, too.
+
+    Of weights on the left of a matrix multiplication, and of more dimensions than two, at every third compilation with
+    several streams. Of a table that is not looked up along its first axis always: it takes scales for those of rows.
+    """
+    kind, rank = hardware_type(node), len(node.input(point.port).get_partial_shape())
+    if kind == "MatMul":
+        return point.port == 0 or rank > _FEWEST_DIMENSIONS
+    return kind == "Embedding" and point.channel_axes != (0,)
 
 
 def _check_ports(model: ov.Model) -> None:
@@ -179,6 +198,10 @@ def _is_quantizable(node: Node, on_data: frozenset[str]) -> bool:
     if (kind == "Equal" and _is_mask(node)) or (kind == "BatchNormInference" and _is_fused(node, on_data)):
         return False
     on_path = [source.get_node().get_friendly_name() in on_data for source in sources]
+    if kind in WEIGHTED and any(
+        not (reads_data or is_constant(source.get_node())) for reads_data, source in zip(on_path, sources, strict=True)
+    ):
+        return False  # weights that are made in the shape of the data
     if kind in CONVOLUTIONS:
         return on_path == [True, False]
     return any(on_path) if kind == "MatMul" else all(on_path)

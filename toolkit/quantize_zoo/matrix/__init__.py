@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
     from quantize_zoo.matrix.pot_search import pot_matrix
     from quantize_zoo.matrix.release_bisection import bisect_releases
-    from quantize_zoo.matrix.resolutions import unresolved
+    from quantize_zoo.matrix.resolutions import counted_as, unresolved
     from quantize_zoo.matrix.retention import Pruned, prune
+    from quantize_zoo.matrix.stand_ins import as_run_here
 else:
     from quantize_zoo.exports import exports_of
 
@@ -53,6 +54,7 @@ __all__ = [
     "Step",
     "accept",
     "as_baselines",
+    "as_run_here",
     "baseline_of",
     "baseline_rows",
     "baselines_folder",
@@ -60,6 +62,7 @@ __all__ = [
     "bisect_releases",
     "compare_pairs",
     "copy_model",
+    "counted_as",
     "expand",
     "expected_seconds",
     "export_baselines",

@@ -22,6 +22,7 @@ from quantize_zoo.gate.files import FilesRequest
 from quantize_zoo.graph import read_model, require_model
 from quantize_zoo.matrix.baselines import baseline_content, require_unchanged
 from quantize_zoo.matrix.expansion import expand
+from quantize_zoo.matrix.stand_ins import as_run_here
 from quantize_zoo.store import CellRecord, RunRecord, StoredBaseline
 from quantize_zoo.text.paths import is_file
 
@@ -61,7 +62,7 @@ def pairs_of_files(matrix: MatrixConfig, baseline: Path, candidate: Path) -> lis
     _require_alike(first, second)
     for other in others:  # whose shapes its YAML may change
         _require_as_many(other, first)
-    return [Pair(cell, baseline, candidate) for cell in expand(matrix)]
+    return [Pair(as_run_here(cell, matrix), baseline, candidate) for cell in expand(matrix)]
 
 
 def _outputs(path: Path) -> list[ov.PartialShape]:
@@ -102,11 +103,11 @@ def pairs_of_runs(baseline: RunRecord, candidate: RunRecord, matrix: MatrixConfi
                 require_unchanged(reports / run.id / cell.final.model, cell.final.model_hash)
     before = {cell.name: reports / baseline.id / cell.final.model for cell in baseline.cells if cell.final}
     pairs = [
-        Pair(planned, before[cell.name], reports / candidate.id / cell.final.model)
+        Pair(as_run_here(planned, matrix), before[cell.name], reports / candidate.id / cell.final.model)
         for cell in candidate.cells
         if cell.final and cell.name in before
         for planned in expand(matrix)
-        if cell.model == planned.model.name and is_on(cell.device, planned.device.label)
+        if cell.model == planned.model.name and is_on(cell.device, planned.target.label)
     ]
     if not pairs:
         raise errors.nothing_in_common(baseline.id, candidate.id)
@@ -120,7 +121,7 @@ def compare_pairs(
 
     Logs, and pictures of samples whose answer changed, go into the folder; ``models`` has canonical FP32 models.
     """
-    level = check_level(gate, len(pairs), checks_a_cell(gate, OF_A_PAIR))
+    level = check_level(gate, sum(pair.cell.counts_as for pair in pairs), checks_a_cell(gate, OF_A_PAIR))
     for pair in pairs:
         terms = Terms(gate, level, folder)
         request = FilesRequest(pair.baseline.absolute(), pair.candidate.absolute(), terms, python)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from quantize_zoo import interrupts
@@ -20,7 +20,8 @@ class Night:
     """A run under way: its cells, where its files go, who does the work, and who is told.
 
     ``models`` is the folder with canonical FP32 models, ``baselines`` that with the models of baselines; ``stop`` is
-    set when the run is to end before its cells do. ``beside`` names cells that other runs of the same night have.
+    set when the run is to end before its cells do. ``beside`` names cells that other runs of the same night have, each
+    with as how many it counts.
     """
 
     run_id: str
@@ -34,15 +35,14 @@ class Night:
     store: Store
     observer: RunObserver
     stop: threading.Event
-    beside: frozenset[str] = frozenset()
+    beside: Mapping[str, int] = field(default_factory=dict)
 
     def cells_with(self, baselines: Collection[str]) -> int:
         """Return how many cells of the night have a baseline, by which its level is divided.
 
         A fleet counts as many as it has members.
         """
-        checked = dict.fromkeys(self.beside, 1)
-        checked |= {cell.key.label: len(cell.fleet.members) if cell.fleet else 1 for cell in self.cells}
+        checked = {**self.beside, **{cell.key.label: cell.counts_as for cell in self.cells}}
         return sum(count for name, count in checked.items() if name in baselines)
 
 

@@ -25,6 +25,7 @@ def expand(matrix: MatrixConfig, cpus: Sequence[str] = ("",)) -> list[Cell]:
             cpu=cpu,
             hang_seconds=60 * matrix.hang_minutes,
             fleet=target if isinstance(target, FleetSpec) else None,
+            absent_on_cpu=isinstance(target, FleetSpec) and matrix.on_missing_device == "score_on_cpu",
         )
         for model in matrix.models
         for target in matrix.devices

@@ -19,11 +19,11 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from quantize_zoo import errors
@@ -39,6 +39,7 @@ from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
 from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, as_planned, expected_seconds, names_of, plan_night
 from quantize_zoo.matrix.repository import repository_of
+from quantize_zoo.matrix.stand_ins import stand_ins
 from quantize_zoo.store import ErrorRecord, RunPlan, RunRecord, RunStatus, Store
 
 STEPS: tuple[Callable[[Any, Desk], Any], ...] = (
@@ -61,7 +62,7 @@ def run_in(
     observer: RunObserver,
     command: str,
     seed: int,
-    beside: Collection[str] = (),
+    beside: Mapping[str, int] = MappingProxyType({}),
 ) -> RunRecord:
     """Run all cells of a matrix in a new folder of the reports; return what the store has of the run.
 
@@ -76,7 +77,8 @@ def run_in(
         observer: who is told.
         command: by which the run is repeated.
         seed: of the searches.
-        beside: names of cells that other runs of the same night have, with which this one shares its level.
+        beside: cells that other runs of the same night have, with which this one shares its level: by their names, as
+            how many each counts.
 
     Raises:
         QuantizeZooError: the matrix cannot be expanded, or nothing can be stored.
@@ -101,7 +103,18 @@ def run_in(
         models, baselines, stop = models_folder(reports), baselines_folder(reports), threading.Event()
         _run_cells(
             Night(
-                run_id, matrix, cells, seed, folder, models, baselines, engine, store, observer, stop, frozenset(beside)
+                run_id,
+                matrix,
+                cells,
+                seed,
+                folder,
+                models,
+                baselines,
+                engine,
+                store,
+                observer,
+                stop,
+                beside,
             )
         )
         status = "finished"
@@ -187,24 +200,24 @@ def run_cell(cell: Cell, position: int, night: Night, left: float | None) -> Non
 def _walk(cell: Cell, cell_id: int, log: Path, night: Night) -> None:
     """Walk the steps, with the first of what the cell may be run as whose device is here."""
     fetched = fetch(cell, night.models, log)
-    _walk_any([fetched, *_stand_ins(fetched, night.matrix)], cell_id, log, night)
+    _walk_any([fetched, *stand_ins(fetched, night.matrix)], cell_id, log, night)
 
 
-def _stand_ins(cell: Cell, matrix: MatrixConfig) -> list[Cell]:
-    """Return as what a cell is run if its device is not there: a fleet with another member leading, or on the CPU."""
-    if cell.fleet is not None:
-        others = () if matrix.on_missing_device == "fail" else cell.fleet.members[1:]
-        return [replace(cell, device=member) for member in others]
-    return [replace(cell, scored_on_cpu=True)] if matrix.on_missing_device == "score_on_cpu" else []
-
-
-def _walk_any(cells: Sequence[Cell], cell_id: int, log: Path, night: Night) -> None:
+def _walk_any(
+    cells: Sequence[Cell], cell_id: int, log: Path, night: Night, absent: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Walk with the first of the cells whose device is here; ``absent`` tells why those before are not."""
+    cell, *others = cells
     try:
-        _walk_on(cells[0], cell_id, log, night)
-    except DeviceUnavailableError:
-        if len(cells) == 1:
+        _walk_on(cell, cell_id, log, night)
+    except DeviceUnavailableError as error:
+        absent = {**absent, cell.device.label: error.what}
+        if others:
+            _walk_any(others, cell_id, log, night, absent)
+        elif len(absent) > 1:
+            raise errors.fleet_incomplete(absent) from error
+        else:
             raise
-        _walk_any(cells[1:], cell_id, log, night)
 
 
 def _walk_on(cell: Cell, cell_id: int, log: Path, night: Night) -> None:

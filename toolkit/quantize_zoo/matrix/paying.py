@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from quantize_zoo.config import CompressionParams, WeightCompression
@@ -25,6 +25,12 @@ class Paying:
     base: ModelOption
     idle: frozenset[str]
     notes: tuple[str, ...]
+
+
+def what_runs(placement: Placement, base: ModelOption, executed: Executed) -> Paying:
+    """Return all of a stage but the compressed weights that the device, or one of a fleet's, refuses to run."""
+    refused = {each.way for each in executed.compressed if each.refused}
+    return Paying(_offering(placement, lambda _, way: way not in refused), base, frozenset(), ())
 
 
 def what_pays(
@@ -50,7 +56,8 @@ def what_pays(
         for_size: size is a target, so weights that the device unpacks when it compiles a model do pay.
 
     """
-    offered = _without_useless_weights(placement, executed, for_size=for_size)
+    runs = what_runs(placement, base, executed).placement
+    offered = runs if for_size else _without_unpacked(runs, executed)
     reading = {name for point in placement.activations for name in point.operations}
     space = derive_space(offered, base, compression)
     idle = frozenset(
@@ -66,7 +73,7 @@ def what_pays(
         name: without_quantization(choice) if name in idle and choice.quantize else choice
         for name, choice in base.operations.items()
     }
-    notes = tuple(_notes(idle, placement, offered))
+    notes = tuple(_notes(idle, runs, offered))
     return Paying(offered, replace(base, operations=operations), idle, notes)
 
 
@@ -77,26 +84,27 @@ def _is_as(preset: ModelOption, base: ModelOption, name: str) -> bool:
     return one.activations.config == other.activations.config and weights[0] == weights[1]
 
 
-def _without_useless_weights(placement: Placement, executed: Executed, *, for_size: bool) -> Placement:
-    made_of = {each.way: each for each in executed.compressed}
+def _without_unpacked(placement: Placement, executed: Executed) -> Placement:
+    """Return the placement without compressed weights that the device unpacks when it compiles a model."""
+    unpacked = {each.way: each.unpacked for each in executed.compressed}
+    return _offering(placement, lambda name, way: name not in unpacked.get(way, ()))
 
-    def pays(name: str, way: WeightCompression) -> bool:
-        found = made_of.get(way)
-        return found is None or not (found.refused or (name in found.unpacked and not for_size))
 
+def _offering(placement: Placement, wanted: Callable[[str, WeightCompression], bool]) -> Placement:
+    """Return the placement with those ways alone to compress an operation's weights that are wanted."""
     operations = tuple(
-        replace(each, compressed_weights=tuple(way for way in each.compressed_weights if pays(each.name, way)))
+        replace(each, compressed_weights=tuple(way for way in each.compressed_weights if wanted(each.name, way)))
         for each in placement.operations
     )
     return replace(placement, operations=operations)
 
 
-def _notes(idle: frozenset[str], placement: Placement, offered: Placement) -> Iterator[str]:
+def _notes(idle: frozenset[str], runs: Placement, offered: Placement) -> Iterator[str]:
     if idle:
         yield f"not searched: quantizing {_listed(sorted(idle))}, which runs in floating point all the same"
     lost = [
         before.name
-        for before, after in zip(placement.operations, offered.operations, strict=True)
+        for before, after in zip(runs.operations, offered.operations, strict=True)
         if len(after.compressed_weights) < len(before.compressed_weights)
     ]
     if lost:

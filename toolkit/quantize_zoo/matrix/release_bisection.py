@@ -18,6 +18,7 @@ from quantize_zoo.gate.comparison import Terms
 from quantize_zoo.gate.releases import ReleasesRequest, releases_level
 from quantize_zoo.matrix.baselines import baselines_folder, models_folder
 from quantize_zoo.matrix.bisection import Bisection, Step, bisect_steps
+from quantize_zoo.matrix.stand_ins import as_run_here
 from quantize_zoo.scoring import Interpreters, Release, this_release
 from quantize_zoo.store import StoredBaseline
 
@@ -54,10 +55,12 @@ def bisect_releases(
     if interpreters.index_problem:
         tell(f"only releases at hand are looked at: {interpreters.index_problem}")
     steps = tuple(Step(str(release)) for release in releases)
-    baselines, terms = baselines_folder(reports), Terms(matrix.gate, releases_level(matrix.gate), folder.absolute())
+    level = releases_level(matrix.gate, cell.counts_as)
+    baselines, terms = baselines_folder(reports), Terms(matrix.gate, level, folder.absolute())
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     log = folder / "logs" / f"{cell.key.slug}.log"
-    with engine.start(fetch(cell, models_folder(reports), log), log) as process:
+    led = as_run_here(cell, matrix)
+    with engine.start(fetch(led, models_folder(reports), log), log) as process:
         process.call(CellSession.prepare)
         used: dict[Release, Path] = {}
 

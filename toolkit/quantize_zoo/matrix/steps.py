@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
-from quantize_zoo.config import CompressionParams, OptimizerParams, Stage, search_stages
+from quantize_zoo.config import CompressionParams, OptimizerParams, Stage, devices_of, search_stages
 from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
@@ -27,7 +27,7 @@ from quantize_zoo.matrix.incumbent import (
     usable,
     why_given_up,
 )
-from quantize_zoo.matrix.paying import Paying, what_pays
+from quantize_zoo.matrix.paying import Paying, what_pays, what_runs
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
 from quantize_zoo.quantization import ModelOption, derive_space, option_hash
 from quantize_zoo.scoring import Executed, inverse
@@ -197,11 +197,17 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
 def _paying(
     found: Start, base: ModelOption, compression: CompressionParams, executed: Executed | None, desk: Desk
 ) -> Paying:
-    """Return what a stage is offered: all, where that is asked for, is POT's way, or cannot be told from the device."""
+    """Return what a stage is offered: what pays.
+
+    It is all that runs where that is asked for, is POT's way, or cannot be told from the device: of a fleet it is known
+    what its leading member executes, and that is not what the others do.
+    """
     params = desk.params
-    as_pot = params.compatibility is not None or desk.cell.model.give_back is not None
-    if executed is None or as_pot or compression.tunable.search_unexecuted:
+    if executed is None:
         return Paying(found.placement, base, frozenset(), ())
+    as_pot = params.compatibility is not None or desk.cell.model.give_back is not None
+    if as_pot or compression.tunable.search_unexecuted or found.reference.fleet:
+        return what_runs(found.placement, base, executed)
     for_size = params.size_reduce is not None
     return what_pays(found.placement, base, found.preset, compression, executed, for_size=for_size)
 
@@ -360,7 +366,8 @@ def hold(choice: Choice | None, desk: Desk) -> Choice | None:
 def elsewhere(choice: Choice | None, desk: Desk) -> None:
     """Score the best model in other environments, for as long as ten trials took; its failure takes nothing away."""
     night = desk.night
-    if choice is None or not night.matrix.portability or desk.cell.device.device != "CPU":
+    of_a_cpu = any(each.device == "CPU" for each in devices_of(desk.cell.target))
+    if choice is None or not night.matrix.portability or not of_a_cpu:
         return
     try:
         found = desk.work.elsewhere(night.folder / _best_model(desk.cell), _TRIALS_WORTH * choice.seconds)

@@ -28,7 +28,7 @@ _CHECKS = Path(__file__).with_name("checks.py")
 _NODE = "quantize-zoo"  # what node ids of the checks begin with, in place of a path
 _FIRST = "test_baseline"
 NOTE = "quantize-zoo"  # the property of a test that passes and has something to tell
-_BESIDE: pytest.StashKey[frozenset[str]] = pytest.StashKey()
+_BESIDE: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _MATRIX: pytest.StashKey[MatrixConfig] = pytest.StashKey()
 _DONE: pytest.StashKey[dict[str, CellReport]] = pytest.StashKey()
 
@@ -107,7 +107,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Remember which cells are run, since they share the level of a night."""
     calls = (getattr(item, "callspec", None) for item in session.items)
     cells = (call.params[_FIXTURE] for call in calls if call is not None and _FIXTURE in call.params)
-    session.config.stash[_BESIDE] = frozenset(cell.key.label for cell in cells)
+    session.config.stash[_BESIDE] = {cell.key.label: cell.counts_as for cell in cells}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -147,7 +147,7 @@ def quantize_zoo_cell(request: pytest.FixtureRequest) -> CellReport:
     return done[cell.key.label]
 
 
-def _run(matrix: MatrixConfig, reports: Path, command: str, beside: frozenset[str]) -> CellReport:
+def _run(matrix: MatrixConfig, reports: Path, command: str, beside: dict[str, int]) -> CellReport:
     from quantize_zoo.engines import LocalEngine
     from quantize_zoo.errors import ConfigurationError
     from quantize_zoo.matrix import expand, run_in

@@ -49,6 +49,7 @@ from quantize_zoo.quantization.output_changes import Infer, affordable_samples, 
 from quantize_zoo.quantization.pot_bias_correction import PotBiasCorrections, pot_requests
 from quantize_zoo.quantization.range_finder import RangeFinder
 from quantize_zoo.quantization.ranges import CHANNEL_AXIS
+from quantize_zoo.quantization.scopes import scope_notes
 from quantize_zoo.quantization.sensitivity import operation_errors
 from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
 from quantize_zoo.quantization.statistics import ActivationStatistics, Samples
@@ -106,7 +107,8 @@ class Pipeline:
         self._samples = samples
         self._steps: dict[str, Algorithm] = {each.name: each for each in params.algorithms}
         self._as_pot = compatibility == "pot"
-        self._scopes = (params.tunable, *scopes)
+        self._stages = tuple(scopes) or (params.tunable,)
+        self._scopes = (params.tunable, *self._stages)
         self._tail = 0.0
         self._variants: dict[tuple[str, ...], _Variant] = {}
         self._place(ignored_operations(model, hardware, params.tunable, name, as_pot=self._as_pot))
@@ -141,6 +143,10 @@ class Pipeline:
 
         """
         self._variant(base)
+
+    def scope_notes(self) -> tuple[str, ...]:
+        """Return what the scopes of tuning name in vain, and what could be chosen and is not named."""
+        return tuple(scope_notes(self.placement, self.base, self._stages, self._hardware))
 
     def build(self, option: ModelOption) -> ov.Model:
         """Return the quantized model; of an option of other operations see ``fitted_option``.

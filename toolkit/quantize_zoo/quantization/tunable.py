@@ -90,8 +90,20 @@ def derive_space(
     whose weights may be compressed.
     """
     params = compression.tunable
+    operations = operation_variables(placement, base, params, idle)
+    steps: tuple[Variable, ...] = ()
+    if "pipeline" in params.tuning_scope:
+        applied = {step: step in base.steps for step in compression.steps}
+        steps = tuple(Variable(step, (Branch(first), Branch(not first))) for step, first in applied.items())
+    return SearchSpace(operations, steps)
+
+
+def operation_variables(
+    placement: Placement, base: ModelOption, params: TunableQuantizationParams, idle: Container[str] = ()
+) -> dict[str, Variable]:
+    """Return the variable of each operation; arguments as above."""
     reading = {name for point in placement.activations for name in point.operations}
-    operations = {
+    return {
         operation.name: _operation_variable(
             operation,
             base.operations[operation.name],
@@ -101,11 +113,6 @@ def derive_space(
         )
         for operation in placement.operations
     }
-    steps: tuple[Variable, ...] = ()
-    if "pipeline" in params.tuning_scope:
-        applied = {step: step in base.steps for step in compression.steps}
-        steps = tuple(Variable(step, (Branch(first), Branch(not first))) for step, first in applied.items())
-    return SearchSpace(operations, steps)
 
 
 def assemble(base: ModelOption, operations: Mapping[str, Choice], steps: Mapping[str, Choice]) -> ModelOption:

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quantize_zoo.scoring.accuracy import AccuracyResult, AccuracySession, Watch
-    from quantize_zoo.scoring.answers import Answers, read_answers, read_contents, write_answers
+    from quantize_zoo.scoring.answers import Answers, answers_name, read_answers, read_contents, write_answers
     from quantize_zoo.scoring.checker import Checker, find_checker, find_overlay, install_overlay
     from quantize_zoo.scoring.checker_config import (
         checker_entry,
         entry_notes,
+        fed_with_answers,
         place_in_entry,
         place_in_yaml,
         place_of_model,
@@ -45,10 +46,11 @@ if TYPE_CHECKING:
         available_instruction_sets,
         hardware_target,
         integer_weights_problem,
+        is_available,
         require_device,
     )
     from quantize_zoo.scoring.environment import Environment, describe_environment
-    from quantize_zoo.scoring.environments import playable_environments
+    from quantize_zoo.scoring.environments import playable_environments, precision_note
     from quantize_zoo.scoring.estimate import inverse, location_estimate, mean_estimate, paired_loss
     from quantize_zoo.scoring.executed import (
         Conversion,
@@ -59,9 +61,11 @@ if TYPE_CHECKING:
         read_executed,
         runtime_names,
     )
+    from quantize_zoo.scoring.far_process import FarProcess, HostedProcess, far_start
     from quantize_zoo.scoring.figure import Estimate
     from quantize_zoo.scoring.images import make_noise, read_images, require_pictures
     from quantize_zoo.scoring.inputs import InputBudget
+    from quantize_zoo.scoring.kinds import MachineKind, describe_kind
     from quantize_zoo.scoring.latency import (
         PairedLatency,
         SharedReference,
@@ -77,7 +81,15 @@ if TYPE_CHECKING:
     from quantize_zoo.scoring.replicates import Replicates, replicated_difference, replicated_loss
     from quantize_zoo.scoring.resolvable import counts_answers, resolution_note
     from quantize_zoo.scoring.rounds import measure_rounds, profile_in_turns, profile_rounds
-    from quantize_zoo.scoring.runtimes import RuntimeProcess, Side, start_runtime
+    from quantize_zoo.scoring.runtimes import (
+        ANSWER_SECONDS,
+        ModelProcess,
+        RuntimeProcess,
+        Side,
+        Start,
+        start_runtime,
+        started,
+    )
     from quantize_zoo.scoring.session import open_session
     from quantize_zoo.scoring.split import Split, split_samples, split_sequences
 else:
@@ -86,6 +98,7 @@ else:
     __getattr__ = exports_of(__name__)
 
 __all__ = [
+    "ANSWER_SECONDS",
     "CLOCK_US",
     "AccuracyResult",
     "AccuracySession",
@@ -99,10 +112,14 @@ __all__ = [
     "ExecutedCompression",
     "ExecutedOperation",
     "Execution",
+    "FarProcess",
     "Fault",
+    "HostedProcess",
     "InputBudget",
     "Interpreters",
     "LayerTime",
+    "MachineKind",
+    "ModelProcess",
     "PairedLatency",
     "Release",
     "Replicates",
@@ -110,10 +127,12 @@ __all__ = [
     "SharedReference",
     "Side",
     "Split",
+    "Start",
     "Times",
     "Watch",
     "Where",
     "accuracy_properties",
+    "answers_name",
     "available_devices",
     "available_instruction_sets",
     "checker_entry",
@@ -125,10 +144,13 @@ __all__ = [
     "definitions_path",
     "describe_environment",
     "describe_execution",
+    "describe_kind",
     "entry_notes",
     "evaluator_problem",
     "executed_operations",
+    "far_start",
     "faults_of",
+    "fed_with_answers",
     "find_checker",
     "find_overlay",
     "hardware_target",
@@ -136,6 +158,7 @@ __all__ = [
     "install_overlay",
     "integer_weights_problem",
     "inverse",
+    "is_available",
     "kind_of_entries",
     "latency_properties",
     "location_estimate",
@@ -153,6 +176,7 @@ __all__ = [
     "place_in_yaml",
     "place_of_model",
     "playable_environments",
+    "precision_note",
     "profile_in_turns",
     "profile_layers",
     "profile_rounds",
@@ -176,6 +200,7 @@ __all__ = [
     "split_samples",
     "split_sequences",
     "start_runtime",
+    "started",
     "summarize_compilations",
     "take_entry",
     "this_release",

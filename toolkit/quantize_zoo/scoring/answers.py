@@ -106,6 +106,11 @@ def text_of(prediction: Any, value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+def answers_name(model: str, member: str) -> str:
+    """Return what a file calls the answers of ``fp32`` or ``int8`` on a member of a fleet; empty for one that leads."""
+    return f"{model} on {member}" if member else model
+
+
 def write_answers(path: Path, answers: Mapping[str, Answers], contents: Contents) -> None:
     """Write the answers of several models to one file, with what the samples are.
 
@@ -142,7 +147,7 @@ def read_answers(path: Path) -> dict[str, Answers]:
     """
     try:
         with arrays_of(path) as stored:
-            names = sorted({key.split(".")[0] for key in stored.files} - {_CONTENTS})
+            names = sorted({key.rpartition(".")[0] for key in stored.files} - {_CONTENTS})
             return {name: _answers(stored, name) for name in names}
     except ValueError as error:
         raise errors.answers_unreadable(path, str(error)) from error

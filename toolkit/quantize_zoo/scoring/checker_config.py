@@ -68,6 +68,16 @@ def entry_notes(config: ModelConfig) -> Iterator[str]:
         yield f"the accuracy checker's configuration is for {framework}; accuracy is scored by OpenVINO"
 
 
+def fed_with_answers(entry: Mapping[str, Any]) -> str:
+    """Return what of an entry feeds its network with what that answered before; empty if nothing does."""
+    if "evaluation" in entry:
+        return f"the custom evaluator {entry['evaluation'].get('module', '')}".strip()
+    inputs = (launcher.get("inputs") for launcher in entry.get("launchers", ()) if isinstance(launcher, Mapping))
+    listed = (each for found in inputs if isinstance(found, list) for each in found)
+    fed = any(isinstance(each, Mapping) and each.get("type") == "LSTM_INPUT" for each in listed)
+    return "an LSTM_INPUT of the launcher" if fed else ""
+
+
 def checker_metrics(config: ModelConfig) -> list[str]:
     """Return the names of the metrics of the dataset that is tuned on.
 

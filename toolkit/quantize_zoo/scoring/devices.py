@@ -7,6 +7,7 @@ import os
 from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec, InstructionSet
 from quantize_zoo.config.devices import devices_below
+from quantize_zoo.errors import DeviceUnavailableError
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.environment import ISA_VARIABLE, SETS_OF_F32, cpu_flags
 
@@ -50,13 +51,25 @@ def require_device(spec: DeviceSpec) -> None:
             raise errors.device_unavailable(name, available)
 
 
-def integer_weights_problem(spec: DeviceSpec) -> str:
+def is_available(spec: DeviceSpec) -> bool:
+    """Tell whether a device can be used here; see ``require_device``."""
+    try:
+        require_device(spec)
+    except DeviceUnavailableError:
+        return False
+    return True
+
+
+def integer_weights_problem(spec: DeviceSpec, held_to: str | None = None) -> str:
     """Tell why compressed weights that are integers must not be run; empty where they can be.
+
+    ``held_to`` is the instruction set that oneDNN is limited to in the process that plays the device, empty for none;
+    this process's where it is not given.
 
     Held to a set below AVX-512 on a CPU that has it, OpenVINO packs them for kernels of AVX-512, and oneDNN takes
     others: it refuses them, or reads beyond their end and ends the process. NF4 is not packed.
     """
-    held_to = os.environ.get(ISA_VARIABLE, "")
+    held_to = os.environ.get(ISA_VARIABLE, "") if held_to is None else held_to
     if "CPU" not in devices_below(spec.device) or held_to not in SETS_OF_F32 or "avx512f" not in cpu_flags():
         return ""
     return (

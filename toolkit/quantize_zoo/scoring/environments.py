@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from quantize_zoo.config import DeviceSpec, InstructionSet
@@ -18,7 +18,11 @@ _ORDER: tuple[InstructionSet, ...] = (
 
 
 def playable_environments(
-    own: DeviceSpec, precision: str, limit: str, available: Sequence[InstructionSet] | None = None
+    own: DeviceSpec,
+    precision: str,
+    limit: str,
+    available: Sequence[InstructionSet] | None = None,
+    members: Iterable[tuple[DeviceSpec, str]] = (),
 ) -> tuple[DeviceSpec, ...]:
     """Return the environments other than a CPU's own that this machine can play, the most telling first.
 
@@ -27,6 +31,7 @@ def playable_environments(
         precision: what FP32 runs in there.
         limit: the instruction set that oneDNN is limited to on this machine, whatever was asked for; empty for none.
         available: the machine's instruction sets, by default what its processor says.
+        members: of a fleet, each with what FP32 runs in there: what they are is no other environment either.
 
     """
     sets = _within(limit, available_instruction_sets() if available is None else available)
@@ -39,8 +44,16 @@ def playable_environments(
         found.append(plain.model_copy(update={"inference_precision": "bf16"}))
     below = (each for each in _ORDER if each in sets and each != best)
     found += [plain.model_copy(update={"isa": each, "inference_precision": "f32"}) for each in below]
-    here = own.isa or best, precision
-    return tuple(each for each in found if (each.isa or best, each.inference_precision) != here)
+    here = {(each.isa or best, there) for each, there in ((own, precision), *members) if each.device == "CPU"}
+    return tuple(each for each in found if (each.isa or best, each.inference_precision) not in here)
+
+
+def precision_note(device: DeviceSpec, precision: str) -> str:
+    """Tell where a device runs in another floating point precision than it was asked for; empty where it does not."""
+    asked = device.inference_precision
+    if asked is None or precision in (asked, "unknown"):
+        return ""
+    return f"{device.label} runs in {precision}: its machine has no {asked}"
 
 
 def _within(limit: str, sets: Sequence[InstructionSet]) -> list[InstructionSet]:

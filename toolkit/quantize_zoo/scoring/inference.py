@@ -17,7 +17,7 @@ from quantize_zoo.scoring.inputs import InputArrays
 from quantize_zoo.scoring.launcher import InputFitter
 from quantize_zoo.scoring.predictor import Outputs
 from quantize_zoo.scoring.preprocessing import Sample
-from quantize_zoo.scoring.runtimes import RuntimeProcess
+from quantize_zoo.scoring.runtimes import ModelProcess
 
 _REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
 
@@ -50,7 +50,7 @@ class Inference:
             CellError: inference fails.
 
         """
-        if isinstance(compiled, RuntimeProcess):
+        if isinstance(compiled, ModelProcess):
             yield from compiled.infer(self.fed(samples))
             return
         queue: Any = ()

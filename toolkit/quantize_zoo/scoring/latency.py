@@ -29,7 +29,7 @@ from quantize_zoo.config import BenchmarkParams
 from quantize_zoo.scoring.compilation import request_with
 from quantize_zoo.scoring.estimate import exponential, two_stage_estimate
 from quantize_zoo.scoring.figure import Estimate
-from quantize_zoo.scoring.runtimes import RuntimeProcess, Side
+from quantize_zoo.scoring.runtimes import ModelProcess, Side
 
 TARGET_HALF_WIDTH = 0.02  # of the 95 % interval of a ratio, relative to it
 _WARM_UP, _WARM_UP_SECONDS = 5, 0.025  # turns, of which the first is always made
@@ -143,14 +143,14 @@ def measure_finally(
 
 
 def measure_in_process(
-    process: RuntimeProcess,
+    process: ModelProcess,
     sides: tuple[Side, Side],
     samples: Samples,
     benchmark: BenchmarkParams,
     *,
     final: bool = False,
 ) -> PairedLatency:
-    """Do what ``measure_in_turns`` does in a process of its own, one inference after another.
+    """Do what ``measure_in_turns`` does in a process of its own.
 
     Args:
         process: where both sides run.
@@ -167,7 +167,8 @@ def measure_in_process(
     for slot, side in enumerate(sides):  # what is compiled once is no part of the time budget, as in this process
         process.load_again(side, slot)
     try:
-        found = _measured(_compilations_in(process, sides, samples, effort), benchmark, effort)
+        at_once = benchmark.nstreams if benchmark.api_type == "async" else 0
+        found = _measured(_compilations_in(process, sides, samples, effort, at_once), benchmark, effort)
     finally:
         process.free([sides[0].model])
     return found if final else replace(found, distribution=())
@@ -214,7 +215,7 @@ def _compilations(
 
 
 def _compilations_in(
-    process: RuntimeProcess, sides: tuple[Side, Side], samples: Samples, effort: _Effort
+    process: ModelProcess, sides: tuple[Side, Side], samples: Samples, effort: _Effort, at_once: int
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the same of two sides that run in a process; those of small models stay loaded until the last."""
     held = 0
@@ -222,7 +223,7 @@ def _compilations_in(
         slots = (2 * held, 2 * held + 1)
         for side in _order(number):
             process.load_again(sides[side], slots[side])
-            process.feed(samples, slots[side])
+            process.feed(samples, slots[side], at_once)
         warm = process.turns(slots, 1)
         if _WARM_UP > 1 and warm.sum() < _WARM_UP_SECONDS:
             warm = process.turns(slots, _WARM_UP - 1)

@@ -12,10 +12,9 @@ from quantize_zoo import errors
 from quantize_zoo.config import DeviceSpec, FleetSpec, MatrixConfig, devices_of
 from quantize_zoo.config.devices import devices_below
 from quantize_zoo.config.yaml_source import ConfigSource, read_yaml
-from quantize_zoo.errors import DeviceUnavailableError
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.graph.runtime import core
-from quantize_zoo.scoring.devices import available_devices, require_device
+from quantize_zoo.scoring.devices import available_devices, is_available
 
 _PROPERTIES = "device_config"
 _WRITES = "CACHE_DIR"  # a folder that is made as soon as something is compiled with it
@@ -48,11 +47,7 @@ def _asked(targets: Iterable[DeviceSpec | FleetSpec]) -> Iterator[tuple[tuple[st
 
 
 def _is_here(spec: DeviceSpec) -> bool:
-    try:
-        require_device(DeviceSpec(device=spec.device))
-    except DeviceUnavailableError:
-        return False
-    return not _refusal(spec.device, {})
+    return is_available(DeviceSpec(device=spec.device)) and not _refusal(spec.device, {})
 
 
 def _require(spec: DeviceSpec, source: ConfigSource, at: tuple[str | int, ...]) -> None:

@@ -17,7 +17,7 @@ import scipy
 from numpy.typing import NDArray
 
 from quantize_zoo.scoring.profiling import WARM_UP, Profile, Times, executed_times
-from quantize_zoo.scoring.runtimes import RuntimeProcess, Samples, Side, start_runtime
+from quantize_zoo.scoring.runtimes import ModelProcess, Samples, Side, started
 
 _ROUND_SECONDS = 0.15
 _FEWEST_TURNS, _MOST_TURNS = 8, 200
@@ -26,7 +26,7 @@ _TRIMMED = 0.2  # of the turns, at either end
 
 _FEWEST_BLOCKS, _MOST_BLOCKS = 2, 25  # of inferences that are profiled
 Seconds = NDArray[np.float64]
-Place = tuple[RuntimeProcess, Side, int]  # a side, and where it is loaded
+Place = tuple[ModelProcess, Side, int]  # a side, and where it is loaded
 
 
 def measure_rounds(baseline: Side, candidate: Side, samples: Samples, *, cores: int = 1) -> Iterator[float]:
@@ -39,7 +39,7 @@ def measure_rounds(baseline: Side, candidate: Side, samples: Samples, *, cores: 
         cores: how many cores the models use.
 
     Raises:
-        CellError: see ``start_runtime`` and ``RuntimeProcess``.
+        CellError: see ``start_runtime`` and ``ModelProcess``.
 
     """
     with _places(baseline, candidate, cores) as places:
@@ -79,7 +79,7 @@ def profile_in_turns(places: Sequence[Place], samples: Samples, seconds: float) 
         seconds: to infer for, all of them together.
 
     Raises:
-        CellError: see ``RuntimeProcess``.
+        CellError: see ``ModelProcess``.
 
     """
     before = []
@@ -103,7 +103,7 @@ def profile_in_turns(places: Sequence[Place], samples: Samples, seconds: float) 
     ]
 
 
-def _times(process: RuntimeProcess, slot: int, before: tuple[Profile, Profile], count: int) -> Times:
+def _times(process: ModelProcess, slot: int, before: tuple[Profile, Profile], count: int) -> Times:
     now, averages = process.profile(slot)
     return executed_times((*before, now), count, averages=averages)
 
@@ -112,21 +112,21 @@ def _times(process: RuntimeProcess, slot: int, before: tuple[Profile, Profile], 
 def _places(baseline: Side, candidate: Side, cores: int) -> Iterator[tuple[Place, Place]]:
     """Start what both sides run in: one process, or two that stay on the same cores."""
     with ExitStack() as stack:
-        first = stack.enter_context(start_runtime(baseline.python, isa=baseline.isa))
+        first = stack.enter_context(started(baseline))
         second = first
         if candidate.python != baseline.python:
-            second = stack.enter_context(start_runtime(candidate.python, isa=candidate.isa))
+            second = stack.enter_context(started(candidate))
             shared = sorted(os.sched_getaffinity(0))[-cores:]
             first.pin(shared)
             second.pin(shared)
         yield (first, baseline, 0), (second, candidate, 1)
 
 
-def _in_one_process(process: RuntimeProcess) -> Callable[[int], Seconds]:
+def _in_one_process(process: ModelProcess) -> Callable[[int], Seconds]:
     return lambda count: process.turns((0, 1), count)
 
 
-def _in_two_processes(first: RuntimeProcess, second: RuntimeProcess) -> Callable[[int], Seconds]:
+def _in_two_processes(first: ModelProcess, second: ModelProcess) -> Callable[[int], Seconds]:
     def turns(count: int) -> Seconds:
         """Blocks of a few turns; the side that goes first alternates."""
         blocks = []

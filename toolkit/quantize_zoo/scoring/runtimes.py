@@ -1,4 +1,4 @@
-"""Processes that run a model, each with an interpreter, and so an OpenVINO release, of its own."""
+"""Processes that run a model, each with an interpreter, and so an OpenVINO release, of its own; here, or far away."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,32 +39,31 @@ _TOLD = 8_192  # bytes that are kept of what a process tells beside its answers
 class Side:
     """What one side of a comparison runs: a model file, on a device with plugin properties, in an interpreter.
 
-    ``isa`` is the instruction set that its process is limited to; None for this process's own limit.
+    ``start`` starts its process where that is no plain one of the interpreter: one that is limited, or elsewhere.
     """
 
     model: Path
     device: str
     properties: Mapping[str, Any]
     python: Path = Path(sys.executable)
-    isa: str | None = None
+    start: Start | None = None
 
 
-class RuntimeProcess:
-    """A process that runs the models of an interpreter, each in a slot; use ``start_runtime``.
+class ModelProcess(ABC):
+    """A process that runs the models of an interpreter, each in a slot; see ``start_runtime``.
 
     Each command has a time limit of its own, and none is of more than a few samples.
     """
 
-    def __init__(self, python: Path, process: subprocess.Popen[bytes], limit: float) -> None:
-        self._python = python
-        self._process = process
-        self._limit = limit
-        self._answers, self._told = bytearray(), bytearray()  # what came of both streams, and was not used yet
-        self.openvino = str(self._call("hello")["openvino"])
+    openvino: str
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Return what is held while its machine is to work for nobody else; here nothing else does."""
+        return nullcontext()
 
     def pin(self, cores: Sequence[int]) -> None:
         """Keep the process on these cores."""
-        self._call("pin", cores=list(cores))
+        self.call("pin", cores=list(cores))
 
     def load(self, side: Side, slot: int = 0) -> float:
         """Compile a side's model anew; return the seconds that took.
@@ -80,28 +80,27 @@ class RuntimeProcess:
 
     def free(self, kept: Sequence[Path] = ()) -> None:
         """Forget what is loaded, and what is known of all files but these."""
-        self._call("free", kept=[str(model) for model in kept])
+        self.call("free", kept=[str(model) for model in kept])
 
     def precision(self, slot: int = 0) -> str:
         """Return the floating point precision that a model runs in, as OpenVINO's hints spell it."""
-        return precision_name(str(self._call("precision", slot=slot)["precision"]))
+        return precision_name(str(self.call("precision", slot=slot)["precision"]))
 
-    def feed(self, samples: Samples, slot: int = 0) -> None:
-        """Set the inputs for ``turns``."""
-        with _stored(samples) as path:
-            self._call("feed", slot=slot, inputs=path)
+    @abstractmethod
+    def feed(self, samples: Samples, slot: int = 0, at_once: int = 0) -> None:
+        """Set the inputs for ``turns``, which infer one after another, or so many ``at_once``."""
 
     def turns(self, slots: Sequence[int], count: int) -> NDArray[np.float64]:
         """Return the seconds of ``count`` turns (count, slots): of inferring all inputs, after an untimed time."""
-        return np.asarray(self._call("turns", slots=list(slots), count=count)["seconds"], dtype=np.float64)
+        return np.asarray(self.call("turns", slots=list(slots), count=count)["seconds"], dtype=np.float64)
 
     def run(self, slot: int, count: int) -> None:
         """Infer all inputs so often."""
-        self._call("run", slot=slot, count=count)
+        self.call("run", slot=slot, count=count)
 
     def profile(self, slot: int) -> tuple[Profile, bool]:
         """Return what the plugin says of each layer, and whether times are means over all inferences so far."""
-        found = self._call("profile", slot=slot)
+        found = self.call("profile", slot=slot)
         return [(str(name), bool(ran), str(kernel), float(us)) for name, ran, kernel, us in found["layers"]], bool(
             found["averages"]
         )
@@ -114,28 +113,66 @@ class RuntimeProcess:
 
         """
         for first, batch in _batches(samples):
-            with _stored(batch) as path, tempfile.TemporaryDirectory() as folder:
-                goes_on = [continues(samples, index) for index in range(first, first + len(batch))]
-                names = self._call("infer", inputs=path, outputs=f"{folder}/outputs.npz", continues=goes_on)["names"]
-                with np.load(f"{folder}/outputs.npz", allow_pickle=False) as stored:
-                    found = {key: stored[key] for key in stored.files}
-                for index in range(len(batch)):
-                    yield {
-                        name: found[f"* {port}"][index] if f"* {port}" in found else found[f"{index} {port}"]
-                        for port, name in enumerate(names)
-                    }
+            yield from self.infer_batch(batch, [continues(samples, first + index) for index in range(len(batch))])
+
+    @abstractmethod
+    def infer_batch(self, batch: Samples, goes_on: Sequence[bool]) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield the outputs of a few samples; the states of those that go on are not reset before."""
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that the process has had."""
+        return int(self.call("memory")["peak_bytes"])
 
     def _load(self, command: str, side: Side, slot: int) -> float:
         if not side.model.exists():
             raise errors.model_vanished(side.model)
         arguments = {"model": str(side.model), "device": side.device, "config": dict(side.properties)}
-        return float(self._call(command, slot=slot, **arguments)["compile_s"])
+        return float(self.call(command, slot=slot, **arguments)["compile_s"])
 
-    def peak_bytes(self) -> int:
-        """Return the most memory that the process has had."""
-        return int(self._call("memory")["peak_bytes"])
+    @abstractmethod
+    def call(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Run a command of ``runtime_worker`` and return its answer."""
 
-    def _call(self, command: str, **arguments: Any) -> dict[str, Any]:
+
+# Starts a process that ends with the context.
+Start = Callable[[], AbstractContextManager[ModelProcess]]
+
+
+class RuntimeProcess(ModelProcess):
+    """A process of this machine; use ``start_runtime``."""
+
+    def __init__(self, python: Path, process: subprocess.Popen[bytes], limit: float) -> None:
+        self._python = python
+        self._process = process
+        self._limit = limit
+        self._answers, self._told = bytearray(), bytearray()  # what came of both streams, and was not used yet
+        self.openvino = str(self.call("hello")["openvino"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    def feed(self, samples: Samples, slot: int = 0, at_once: int = 0) -> None:
+        """See ``ModelProcess``."""
+        with _stored(samples) as path:
+            self.call("feed", slot=slot, inputs=path, at_once=at_once)
+
+    def infer_batch(self, batch: Samples, goes_on: Sequence[bool]) -> Iterator[dict[str, NDArray[Any]]]:
+        """See ``ModelProcess``."""
+        with _stored(batch) as path, tempfile.TemporaryDirectory() as folder:
+            outputs = f"{folder}/outputs.npz"
+            names = self.call("infer", inputs=path, outputs=outputs, continues=list(goes_on))["names"]
+            with np.load(outputs, allow_pickle=False) as stored:
+                found = {key: stored[key] for key in stored.files}
+            for index in range(len(batch)):
+                yield {
+                    name: found[f"* {port}"][index] if f"* {port}" in found else found[f"{index} {port}"]
+                    for port, name in enumerate(names)
+                }
+
+    def call(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """See ``ModelProcess``."""
         assert self._process.stdin is not None, "it is a pipe"
         try:
             self._process.stdin.write(json.dumps([command, arguments]).encode() + b"\n")
@@ -196,6 +233,11 @@ class RuntimeProcess:
         lines = [line for line in self._told.decode(errors="replace").splitlines() if line.strip()]
         # What a killed process said last is not why it ended.
         return lines[-1] if lines and status is not None and status >= 0 else f"exit status {self._process.wait()}"
+
+
+def started(side: Side) -> AbstractContextManager[ModelProcess]:
+    """Start the process that a side runs in; it ends with the context."""
+    return start_runtime(side.python) if side.start is None else side.start()
 
 
 @contextmanager

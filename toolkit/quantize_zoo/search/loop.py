@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _STARTUP_SHARE = 0.2
 _ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
 _TURNS_OF_SAMPLER = 3  # of which one is the frontier's, once the walk has ended
-_NOTHING_LEFT = "nothing is left to try"
+_USED_UP = "nothing is left to try"
 _POLL_SECONDS = 1.0  # while waiting, whether more can be evaluated at once now
 
 # The next trial, given those that were asked for and not told yet; None where nothing is left to try.
@@ -71,7 +71,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     base = None if known else recorder.draft("base", plan.number, plan.base)
     if not plan.space.has_choices:
         yield from run_alone(base, recorder, pool, plan.beside)
-        return "" if recorder.is_finished(plan.until) else _NOTHING_LEFT
+        return "" if recorder.is_finished(plan.until) else _USED_UP
     first = known[0].number if known else len(recorder.trials)
     count = round(_STARTUP_SHARE * (plan.until - first))
     as_pot = recorder.params.compatibility == "pot"
@@ -110,7 +110,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     def cannot_pay() -> bool:  # of compressed weights it is not known
         return walk is not None and not plan.space.offers_compressed_weights and walk.cannot_pay()
 
-    why_ended = _NOTHING_LEFT
+    why_ended = _USED_UP
 
     def ask(untold: Sequence[Trial]) -> Trial | None:
         nonlocal why_ended

@@ -30,8 +30,10 @@ class ErrorRecord:
 class FleetMember:
     """A member of a fleet: FP32's metric there, the precision that it ran in; ``unavailable`` tells why it is not here.
 
-    ``share`` is that among the members which are here, and 0 of the others. A member is ``played`` where the machine is
-    held to an instruction set below its own.
+    ``share`` is that among the members which are here, and 0 of the others. ``machine`` names the CPU, or the device
+    beside a CPU, that it runs on: the machine of the member that leads, or ``elsewhere`` another one of its kind. A
+    member is ``played`` where the machine is held to an instruction set below its own. One that is not here is
+    ``scored_on`` another device where the matrix asks for that.
     """
 
     name: str
@@ -40,11 +42,25 @@ class FleetMember:
     precision: str = ""
     played: bool = False
     unavailable: str = ""
+    machine: str = ""
+    elsewhere: bool = False
+    scored_on: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it runs, and whether that is what it asks for."""
+        how = "played by a limit" if self.played else "on a machine of its kind"
+        how = f"not here, scored on {self.scored_on}" if self.scored_on else how
+        return f"{how}: {self.machine}{', another worker' if self.elsewhere else ''}" if self.machine else how
 
 
 def lead_of(members: Iterable[FleetMember]) -> str:
-    """Return the member of a fleet that leads: the first that is here."""
-    return next((each.name for each in members if not each.unavailable), "")
+    """Return the member of a fleet that leads: the first on the machine of the cell's process.
+
+    One that is only scored on another device leads where none of the others is there.
+    """
+    known = [each for each in members if not each.unavailable and not each.elsewhere]
+    return next((each.name for each in known if not each.scored_on), known[0].name if known else "")
 
 
 @dataclass(frozen=True)

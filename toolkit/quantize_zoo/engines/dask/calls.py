@@ -47,6 +47,11 @@ class Calls:
         self._tasks: Counter[str] = Counter()  # by address
         self._ended = threading.Event()
 
+    @property
+    def ended(self) -> bool:
+        """Whether they were cut short."""
+        return self._ended.is_set()
+
     def cut_short(self) -> None:
         """End what is waited for; nothing more can be run."""
         self._ended.set()
@@ -94,7 +99,7 @@ class Calls:
             time.sleep(_POLL_SECONDS)
             return None
         except WorkerDiedError as error:
-            if error.where in ("scheduler", "interrupt"):
+            if error.where in ("scheduler", "interrupt", "cluster"):
                 raise
             return _Lost(error.where, f"{error.what} on {error.where}")
         except OSError as error:

@@ -20,7 +20,7 @@ from distributed.core import send_recv
 from distributed.worker_memory import parse_memory_limit
 
 from quantize_zoo import errors, interrupts
-from quantize_zoo.engines.cluster_options import ROLES, Role, SchedulerAddress, require_safe
+from quantize_zoo.engines.cluster_options import ROLES_OF_CELLS, Role, SchedulerAddress, require_safe
 from quantize_zoo.engines.dask import worker as tasks
 
 CONFIGURATION = {
@@ -45,7 +45,7 @@ def connect(scheduler: SchedulerAddress) -> Iterator[Client]:
     """
     with dask.config.set(CONFIGURATION):
         if scheduler.workers:
-            resources = dict.fromkeys(ROLES, 1)
+            resources = dict.fromkeys(ROLES_OF_CELLS, 1)
             with interrupts.hidden():
                 cluster = LocalCluster(
                     n_workers=scheduler.workers, threads_per_worker=1, processes=True, host="127.0.0.1",

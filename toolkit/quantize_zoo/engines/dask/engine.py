@@ -28,6 +28,7 @@ from quantize_zoo.engines.dask.calls import Calls
 from quantize_zoo.engines.dask.cluster import dashboard_of
 from quantize_zoo.engines.dask.files import CellFiles, batches, files_of
 from quantize_zoo.engines.dask.leases import share_out
+from quantize_zoo.engines.dask.places import placed
 from quantize_zoo.engines.dask.quiet import Quiet
 from quantize_zoo.engines.dask.roster import Roster
 from quantize_zoo.engines.dask.statistics import Calibrated
@@ -43,6 +44,8 @@ from quantize_zoo.store import Elsewhere, ReferencePoint, WorkerUse
 from quantize_zoo.terms import LatencyMode
 from quantize_zoo.text.files import write_together
 
+_PLACE_SECONDS = 60.0  # in which a nanny has started a worker again
+_POLL_SECONDS = 0.5
 _PENDING = 256  # trials of a cell at most: each waits in a thread
 
 
@@ -94,7 +97,7 @@ class DaskEngine:
             ConfigurationError: CPU models differ, and the matrix does not want that.
 
         """
-        roles: tuple[Role, ...] = ("accuracy", self._measuring_role)
+        roles = self._leading()
         cpus = {role: self.roster.cpus(role) for role in roles}
         for role in roles:
             self.roster.keep_to(role, cpus[role])
@@ -111,7 +114,7 @@ class DaskEngine:
     @contextmanager
     def open(self, cell: Cell, log: Path) -> Iterator[_DaskCell]:
         """See ``Engine``; a session's log stays with its worker."""
-        opened = _DaskCell(self, files_of(cell))
+        opened = _DaskCell(self, files_of(self._placed(cell)))
         with self._lock:
             self._open.append(opened)
         try:
@@ -121,6 +124,31 @@ class DaskEngine:
                 self._open.remove(opened)
             opened.close()
             self.roster.ask(tasks.release, opened.files.key, on_error="ignore")
+
+    def _placed(self, cell: Cell) -> Cell:
+        """Return a fleet's cell with its members on the machines that they keep as long as it is open."""
+        found = [self.roster.of(role, cell.cpu) or self.roster.of(role) for role in self._leading()]
+        leading = [self.roster.facts(address).kind for addresses in found for address in addresses]
+        return placed(cell, leading, [each.kind for each in self.roster.alone("member").values()])
+
+    def _leading(self) -> tuple[Role, ...]:
+        return "accuracy", self._measuring_role
+
+    def members(self, cell: Cell, failed: Collection[str] = ()) -> dict[str, list[str]]:
+        """Return for each member of a cell's fleet that runs elsewhere the workers on its kind of machine.
+
+        Those that failed a call are none for it: a worker that was killed is known as one for a moment longer.
+        """
+        specs = {each.label: each for each in cell.fleet.members} if cell.fleet else {}
+        workers = self.roster.alone("member").items()
+        return {
+            label: [
+                address
+                for address, facts in workers
+                if facts.kind.name_for(specs[label]) == machine and address not in failed
+            ]
+            for label, machine in cell.places
+        }
 
     def workers(self, cell: _DaskCell, role: Role, failed: Collection[str] = ()) -> list[str]:
         """Return the addresses of the workers that may work for an open cell: its share of them, or all.
@@ -140,11 +168,29 @@ class DaskEngine:
         """Run a task of a cell on one of its workers, which get its files if they have none; see ``Calls.run``."""
 
         def where(failed: Collection[str]) -> list[str]:
+            if not self._has_places(cell, failed):
+                return []
             addresses = self.workers(cell, role, failed)
-            cell.provide(addresses)
+            cell.provide(addresses, failed)
             return addresses
 
         return self._calls.run(role, task, where, cell.patience, cell.files.key, *arguments)
+
+    def _has_places(self, cell: _DaskCell, failed: Collection[str]) -> bool:
+        """Wait until all members of a cell have workers; tell whether they do, not if the cluster is gone.
+
+        Raises:
+            WorkerDiedError: nobody came.
+
+        """
+        deadline = time.monotonic() + _PLACE_SECONDS
+        while (lost := cell.lost_place(failed)) is not None:
+            if self._calls.ended or not self.roster.connected:
+                return False
+            if time.monotonic() > deadline:
+                raise errors.no_place(*lost)
+            time.sleep(_POLL_SECONDS)
+        return True
 
     def measure(self, cell: _DaskCell, task: Callable[..., tasks.Done], *arguments: Any) -> tasks.Done:
         """Run a task of a cell that measures latency; where its machine has other workers, these pause."""
@@ -190,6 +236,7 @@ class _DaskCell:
         self._engine = engine
         self._calibrated: Calibrated | None = None
         self._provided: dict[str, Calibrated | None] = {}  # what a worker has, by address
+        self._places: dict[str, dict[str, str]] = {}  # of members, told to a worker, by address
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(_PENDING, thread_name_prefix="trial")
         self._measures = not files.cell.scored_on_cpu
@@ -200,8 +247,11 @@ class _DaskCell:
         """Let pending evaluations go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def provide(self, addresses: list[str]) -> None:
-        """Send workers what they have not: the cell with those of its files that they lack, and its statistics."""
+    def provide(self, addresses: list[str], failed: Collection[str] = ()) -> None:
+        """Send workers what they have not: the cell with those of its files that they lack, and its statistics.
+
+        They are told where members run, too, which is at none of those that failed.
+        """
         ask = self._engine.roster.ask
         with self._lock:
             new = [each for each in addresses if each not in self._provided]
@@ -210,10 +260,30 @@ class _DaskCell:
                 for batch in batches(self.files, missing):
                     ask(tasks.keep_files, batch, workers=[address], on_error="ignore")
                 self._provided[address] = None
+            self._tell_places(addresses, failed)
             stale = [each for each in addresses if self._provided.get(each) is not self._calibrated]
             if stale and self._calibrated is not None:
                 told = self._tell_statistics(stale, self._calibrated)
                 self._provided.update(dict.fromkeys(told, self._calibrated))
+
+    def lost_place(self, failed: Collection[str]) -> tuple[str, str] | None:
+        """Return a member that has no worker on its kind of machine any more, and that machine."""
+        there = self._engine.members(self.files.cell, failed)
+        return next(((label, machine) for label, machine in self.files.cell.places if not there[label]), None)
+
+    def _tell_places(self, addresses: list[str], failed: Collection[str]) -> None:
+        """Tell workers where members run that are not theirs: always at the same workers, as long as these live."""
+        there = self._engine.members(self.files.cell, failed)
+        for position, leading in enumerate(addresses if there else ()):
+            before = self._places.get(leading, {})
+            now = {
+                label: before[label] if before.get(label) in found else found[position % len(found)]
+                for label, found in there.items()
+                if found
+            }
+            if now != before:
+                self._engine.roster.ask(tasks.learn_places, self.files.key, now, workers=[leading], on_error="ignore")
+                self._places[leading] = now
 
     def _tell_statistics(self, addresses: list[str], calibrated: Calibrated) -> list[str]:
         """Tell workers of statistics, and send them to machines that lack them, each once; return who was told."""

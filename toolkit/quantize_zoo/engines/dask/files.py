@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -76,7 +76,22 @@ class Cache:
 
     def missing(self, files: CellFiles) -> list[str]:
         """Return the hashes that are not in the cache."""
-        return sorted({digest for _, digest in files.hashes if not (self._folder / digest).is_file()})
+        return self.lacking(sorted({digest for _, digest in files.hashes}))
+
+    def lacking(self, digests: Sequence[str]) -> list[str]:
+        """Return those of some hashes that are not in the cache."""
+        return [digest for digest in digests if not (self._folder / digest).is_file()]
+
+    def path(self, digest: str) -> Path:
+        """Return the file with a hash, which is used now.
+
+        Raises:
+            FileNotFoundError: it is gone.
+
+        """
+        blob = self._folder / digest
+        os.utime(blob)
+        return blob
 
     def keep(self, contents: Mapping[str, bytes]) -> None:
         """Add files; those that were not used for the longest time make room."""
@@ -98,9 +113,8 @@ class Cache:
             return files.cell
         tree = self._tree(files)
         for path, digest in files.hashes:
-            target, blob = tree / Path(path).relative_to(files.root), self._folder / digest
+            target, blob = tree / Path(path).relative_to(files.root), self.path(digest)
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.utime(blob)
             if not target.exists():
                 os.link(blob, target)
         return replace(files.cell, model=_moved(files.cell.model, files.root, tree))

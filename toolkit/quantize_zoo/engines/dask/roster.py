@@ -88,6 +88,16 @@ class Roster:
         """Tell whether a worker with a role is on this machine."""
         return any(each.facts.host == self._own.host for each in self.members().values() if role in each.roles)
 
+    def alone(self, role: Role) -> dict[str, tasks.Facts]:
+        """Return the workers with a role, by address, that have their machine to themselves: no other, and not us."""
+        members = self.members()
+        hosts = Counter([self._own.host, *(each.facts.host for each in members.values())])
+        return {
+            address: each.facts
+            for address, each in members.items()
+            if role in each.roles and hosts[each.facts.host] == 1
+        }
+
     def require(self, role: Role) -> None:
         """Require a worker.
 

@@ -25,12 +25,13 @@ from quantize_zoo import __version__, errors
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.engines.dask.files import Cache, CellFiles
 from quantize_zoo.engines.dask.memory import MemoryGuard
+from quantize_zoo.engines.dask.places import OPERATION, Connections, Hosting
 from quantize_zoo.engines.dask.statistics import Calibrated, MachineStatistics, Told
 from quantize_zoo.engines.process import CellProcess, start_process
 from quantize_zoo.errors import WorkerDiedError
 from quantize_zoo.gate.holding import GateRequest
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.scoring import describe_environment, find_checker
+from quantize_zoo.scoring import MachineKind, describe_environment, describe_kind, find_checker
 from quantize_zoo.search import Known
 
 PLUGIN = "quantize-zoo"
@@ -46,6 +47,7 @@ class Facts:
     name: str
     cpu: str
     versions: Mapping[str, str]
+    kind: MachineKind = field(default_factory=MachineKind)
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,12 @@ class CellSessions(WorkerPlugin):
         self.files: dict[str, CellFiles] = {}  # by the cell's key, as all that follows
         self.statistics = MachineStatistics(self._folder / "statistics")
         self.calibrated: dict[str, Told] = {}
+        self.places: dict[str, Mapping[str, str]] = {}
         self._open: dict[str, Session] = {}  # the one used last at the end
         self._lock = threading.Lock()
         self._guard = MemoryGuard(worker.memory_manager.memory_limit, self._processes)
+        self._worker = worker
+        worker.handlers[OPERATION] = Hosting(self._folder / "members", self.cache).serve
 
     def teardown(self, worker: Any) -> None:
         """End the sessions."""
@@ -102,7 +107,9 @@ class CellSessions(WorkerPlugin):
             unused = list(self._open)[: len(self._open) - SESSIONS + 1] if session is None else []
         for each in unused:
             self.end(each)
-        session = session or Session(self.files[key], self._folder / key, self.cache, self.statistics)
+        if session is None:
+            connections = Connections(self._worker, self.places.get(key, {}))
+            session = Session(self.files[key], self._folder / key, self.cache, self.statistics, connections)
         with self._lock:
             self._open[key] = session
         return session
@@ -122,21 +129,26 @@ class CellSessions(WorkerPlugin):
 class Session:
     """A cell's process, which is prepared and calibrated once."""
 
-    def __init__(self, files: CellFiles, folder: Path, cache: Cache, statistics: MachineStatistics) -> None:
+    def __init__(
+        self, files: CellFiles, folder: Path, cache: Cache, statistics: MachineStatistics, connections: Connections
+    ) -> None:
         self._files = files
         self._folder = folder
         self._cache = cache
         self._statistics = statistics
+        self.connections = connections
         self._base: ModelOption | None = None
         self._prepared: Any = None
         self._stack = ExitStack()
         cell = cache.localized(files)
-        started = start_process(cell, folder / f"{cell.key.slug}.log", folder / "statistics", folder / "inputs")
+        log = folder / f"{cell.key.slug}.log"
+        started = start_process(cell, log, folder / "statistics", folder / "inputs", connections.relay)
         self.process: CellProcess = self._stack.enter_context(started)
 
     def close(self) -> None:
         """End the process."""
         self.process.kill("its cell is over")
+        self.connections.close()
         self._stack.close()
         self._cache.release(self._files)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -177,8 +189,8 @@ def facts(dask_worker: Any = None) -> Facts:
         "distributed": metadata.version("distributed"),
         "Python": ".".join(platform.python_version_tuple()[:2]),
     }
-    name = "" if dask_worker is None else str(dask_worker.name)
-    return Facts(socket.gethostname(), name, environment.cpu, versions)
+    name, kind = ("", MachineKind()) if dask_worker is None else (str(dask_worker.name), describe_kind())
+    return Facts(socket.gethostname(), name, environment.cpu, versions, kind)
 
 
 def prepare(longest: Mapping[str, float], key: str) -> Done:
@@ -301,6 +313,11 @@ async def keep_statistics(key: str, contents: Mapping[str, bytes], dask_worker: 
     await asyncio.to_thread(_sessions(dask_worker).statistics.keep, key, contents)
 
 
+async def learn_places(key: str, addresses: Mapping[str, str], dask_worker: Any) -> None:
+    """Learn which workers a cell's members run on, by their names, for sessions that are opened from now on."""
+    _sessions(dask_worker).places[key] = addresses
+
+
 async def keep_files(contents: Mapping[str, bytes], dask_worker: Any) -> None:
     """Take files of cells into the cache, by the hash of their content."""
     await asyncio.to_thread(_sessions(dask_worker).cache.keep, contents)
@@ -311,6 +328,7 @@ async def release(key: str, dask_worker: Any) -> None:
     sessions = _sessions(dask_worker)
     sessions.files.pop(key, None)
     sessions.calibrated.pop(key, None)
+    sessions.places.pop(key, None)
     await asyncio.to_thread(sessions.statistics.release, key)
     await asyncio.to_thread(sessions.end, key)
 
@@ -338,7 +356,7 @@ def _in_session(longest: Mapping[str, float], key: str, task: Callable[[Session]
         return Done(task(session), worker.address, time.perf_counter() - started, patience.longest())
     except WorkerDiedError as error:
         sessions.end(key)
-        raise errors.session_lost(error.what, worker.address) from error
+        raise errors.session_lost(error.what, session.connections.lost or worker.address) from error
 
 
 def _read(folder: Path) -> dict[str, bytes]:
