@@ -379,14 +379,19 @@ def test_the_page_holds_what_was_predicted_against_what_was_measured():
     assert json.loads(render_json(report))["cells"][0]["predictions"]["trials"][5]["trial"] == 5
 
 
-def test_times_that_nobody_measured_are_told_nowhere():
+@pytest.mark.parametrize(
+    ("scored_on", "why"), [("", "all of them are below its clock's microsecond"), ("CPU", "the device is not here")]
+)
+def test_times_that_nobody_measured_are_told_nowhere(scored_on, why):
     """As of a model whose layers all take less than the microsecond of the plugin's clock."""
     alike = Estimate(1.0, None, None, "us", 0)
     survey = Survey((OperationSurvey("op0", (), 1.0, 0.0, alike, 0.0, 0.0, 2e-4),), None, 3.0)
-    report = make_run_report(run_record(cell_record([trial(0, 0.0, 1.0)], reference=reference(survey=survey))))
+    known = reference(survey=survey, scored_on=scored_on)
+    report = make_run_report(run_record(cell_record([trial(0, 0.0, 1.0)], reference=known)))
     page = render_cell(report, report.cells[0])
     section = page[page.index('id="survey"') : page.index("</section>", page.index('id="survey"'))]
-    assert "No times are known" in section
+    assert "No times are known, since" in section
+    assert f"{why}: each operation counts the same" in section.replace("&#39;", "'")
     assert "What quantizing each of 1 operation changes" in section
     assert "saved (µs)" not in section
     told = json.loads(render_json(report))["cells"][0]["reference"]["survey"]
