@@ -14,7 +14,7 @@ from quantize_zoo.report import make_run_report, render_cell, render_json
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, Timed, TrialRecorder, run_stage
 from quantize_zoo.search.frontier import speedup
-from quantize_zoo.search.walk import FrontierWalk
+from quantize_zoo.search.walk import FrontierWalk, reaches_size
 from unit.test_gate_and_report import run_record
 from unit.test_search import drained, layers, plan, space
 
@@ -335,6 +335,20 @@ def test_where_weights_may_be_compressed_int8_that_does_not_pay_ends_nothing():
     found, why = searched(scorer, Survey(tuple(operations), None, 0.0), until=20, space=offered)
     assert (len(found), why) == (20, "")
     assert any(each.option.has_compressed_weights for each in found)
+
+
+def test_where_int8_cannot_be_small_enough_the_search_begins_with_compressed_weights():
+    operations = tuple(replace(each, saved_bytes=75) for each in chain(12))
+    weights = Branch(WeightCompression(bits=4, mode="symmetric"))
+    offered = SearchSpace(
+        {name: replace(each, branches=(*each.branches, weights)) for name, each in layers(12).operations.items()}
+    )
+    params = PARAMS.model_copy(update={"size_reduce": 5.0})
+    scorer = Modelled([0.0] * 12, [0.001] * 12)
+    found, _ = searched(scorer, Survey(operations, None, 0.0, fp32_bytes=1200), until=10, space=offered, params=params)
+    assert all(each.compressed_weights for each in found[1].option.operations.values())
+    small = params.model_copy(update={"size_reduce": 4.0})
+    assert reaches_size(Survey(operations, None, 0.0, fp32_bytes=1200), small)
 
 
 def test_where_something_pays_the_search_goes_on():

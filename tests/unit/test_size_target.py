@@ -44,9 +44,14 @@ def test_the_loss_grows_with_what_is_lacking_in_size():
     losses = [loss(Score(0.0, 1.5, 1.0, size), BASE, SMALL) for size in (4.0, 3.0, 2.9, 2.0, 1.0)]
     assert losses[0] == losses[1], "smaller than wanted is no better"
     assert losses == sorted(losses)
-    assert losses[2] - losses[1] > 40, "as bad as a target of latency that is missed"
+    assert losses[2] - losses[1] > 40, "worse than a target of latency that is missed"
     inaccurate = loss(Score(0.02, 1.5, 1.0, 4.0), BASE, SMALL)
     assert inaccurate > losses[-1]
+
+
+def test_what_is_too_large_is_no_better_for_being_faster():
+    slow, base = Score(0.0, 0.73, 0.0, 5.5), Score(0.0, 0.85, 1.0, 2.9)
+    assert loss(Score(0.0, 1.03, 0.0, 1.0), base, SMALL) > loss(slow, base, SMALL)
 
 
 def test_without_a_latency_size_counts_as_well():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, WorkerDiedError
 from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.evaluation import Evaluation, EvaluationPool
@@ -20,7 +21,7 @@ from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.startup import startup_choices
 from quantize_zoo.search.survey import Survey
 from quantize_zoo.search.trial import Trial, TrialKind
-from quantize_zoo.search.walk import FrontierWalk
+from quantize_zoo.search.walk import FrontierWalk, reaches_size
 
 if TYPE_CHECKING:
     from quantize_zoo.search.sampler import TpeSampler
@@ -75,7 +76,7 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     first = known[0].number if known else len(recorder.trials)
     count = round(_STARTUP_SHARE * (plan.until - first))
     as_pot = recorder.params.compatibility == "pot"
-    walk = None if plan.survey is None or as_pot else FrontierWalk(plan.survey, plan.base, recorder.params)
+    walk = None if as_pot else _walk(plan, recorder.params)
     startup = []
     if walk is None and not as_pot:
         startup = startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
@@ -134,6 +135,13 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
 
     used_up = yield from _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
     return why_ended if used_up else ""
+
+
+def _walk(plan: StagePlan, params: OptimizerParams) -> FrontierWalk | None:
+    """Return the walk along the frontier; None without a survey, or where all that it proposes would be too large."""
+    if plan.survey is None or (plan.space.offers_compressed_weights and not reaches_size(plan.survey, params)):
+        return None
+    return FrontierWalk(plan.survey, plan.base, params)
 
 
 def _walked(

@@ -77,8 +77,8 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     """Return POT's loss of a trial; ``base`` is the fully quantized model, which sets the scales.
 
     Where the base loses no accuracy, or is no faster than FP32, the target takes its place. Without a latency the
-    share of what is quantized takes the place of its term. A model that misses a target of size is as bad as one that
-    misses that of latency, and the worse the more it misses it by.
+    share of what is quantized takes the place of its term. What ``is_allowed`` refuses for its size, or for a member of
+    a fleet, is as bad as what misses the accuracy, since it is the best as little; of sizes the worse the larger.
     """
     allowed = params.accuracy_loss / 100
     exceeded = not meets_accuracy(score.accuracy_loss, params)
@@ -88,9 +88,7 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     if score.latency_ratio is None or base.latency_ratio is None:
         unquantized = _SCALE * (base.quantization_ratio - score.quantization_ratio)
         total = accuracy_weight * accuracy_scaled + unquantized + _oversize(score, params)
-        if exceeded:
-            return total + _ACCURACY_PENALTY
-        return total + (0.0 if meets_size(score.size_ratio, params) else _LATENCY_PENALTY)
+        return total + (0.0 if is_allowed(score, params) else _ACCURACY_PENALTY)
     base_ratio = base.latency_ratio if base.latency_ratio != 1 else params.latency_reduce
     latency_span = abs(_latency_term(1.0) - _latency_term(base_ratio))
     latency_scaled = (_latency_term(score.latency_ratio) - _latency_term(base_ratio)) * _scale(latency_span)
@@ -105,11 +103,9 @@ def loss(score: Score, base: Score, params: OptimizerParams) -> float:
     total += params.latency_weight * latency_scaled
     total -= params.quantization_ratio_weight * ratio_term
     total += _oversize(score, params)
-    if exceeded:
+    if not is_allowed(score, params):
         return total + _ACCURACY_PENALTY
-    fast = meets_latency(score.latency_ratio, params) and not score.slower
-    within = fast and meets_size(score.size_ratio, params)
-    return total + (0.0 if within else _LATENCY_PENALTY)
+    return total + (0.0 if meets_latency(score.latency_ratio, params) else _LATENCY_PENALTY)
 
 
 def _oversize(score: Score, params: OptimizerParams) -> float:

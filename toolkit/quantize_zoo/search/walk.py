@@ -204,6 +204,11 @@ def _among(operations: Sequence[OperationSurvey], names: Collection[str]) -> tup
     return tuple(each for each in operations if each.name in names)
 
 
+def reaches_size(survey: Survey, params: OptimizerParams) -> bool:
+    """Tell whether quantizing can make weights as small as they are to be; a walk is of nothing else."""
+    return sum(each.saved_bytes for each in survey.operations) >= _least_bytes(survey, params)
+
+
 def _least_bytes(survey: Survey, params: OptimizerParams) -> float:
     """Return by how many bytes weights have to become smaller."""
     return 0.0 if params.size_reduce is None else survey.fp32_bytes * (1 - 1 / params.size_reduce)
