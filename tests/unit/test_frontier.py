@@ -269,6 +269,21 @@ def test_where_nothing_pays_the_search_says_so_after_a_handful():
     assert len(found) <= 8
 
 
+@pytest.mark.parametrize(("operations", "most"), [(1, 2), (2, 5)])
+def test_of_few_operations_as_many_structures_as_there_are_say_that_nothing_pays(operations, most):
+    survey = Survey(tuple(chain(operations, saved=lambda _: -0.2, fp32=lambda _: 10.0)), None, 0.0)
+    found, why = searched(Modelled([-0.02] * operations, [0.0] * operations), survey, space=space(operations))
+    assert why.endswith("keep FP32")
+    assert len(found) <= most
+
+
+def test_a_frontier_of_no_operations_chooses_nothing():
+    frontier = Frontier([])
+    assert not frontier.fastest(np.inf).any()
+    assert frontier.change(frontier.mask(["gone"])) == 0
+    assert frontier.speedup(frontier.mask([])) == 1
+
+
 def sized(index):
     """The first is half of all weights and changes the most."""
     return 1100 if index == 0 else 100
@@ -376,6 +391,26 @@ def test_the_page_holds_what_was_predicted_against_what_was_measured():
     assert "Rank correlation of predicted and measured: gain" in page
     assert page.count('class="predicted_') == 2
     assert json.loads(render_json(report))["cells"][0]["predictions"]["trials"][5]["trial"] == 5
+
+
+@pytest.mark.parametrize(
+    ("scored_on", "why"), [("", "all of them are below its clock's microsecond"), ("CPU", "the device is not here")]
+)
+def test_times_that_nobody_measured_are_told_nowhere(scored_on, why):
+    """As of a model whose layers all take less than the microsecond of the plugin's clock."""
+    alike = Estimate(1.0, None, None, "us", 0)
+    survey = Survey((OperationSurvey("op0", (), 1.0, 0.0, alike, 0.0, 0.0, 2e-4),), None, 3.0)
+    known = reference(survey=survey, scored_on=scored_on)
+    report = make_run_report(run_record(cell_record([trial(0, 0.0, 1.0)], reference=known)))
+    page = render_cell(report, report.cells[0])
+    section = page[page.index('id="survey"') : page.index("</section>", page.index('id="survey"'))]
+    assert "No times are known, since" in section
+    assert f"{why}: each operation counts the same" in section.replace("&#39;", "'")
+    assert "What quantizing each of 1 operation changes" in section
+    assert "saved (µs)" not in section
+    told = json.loads(render_json(report))["cells"][0]["reference"]["survey"]
+    assert [told[each] for each in ("fp32_us", "int8_us", "entering_us", "leaving_us")] == [[None]] * 4
+    assert told["output_change"] == [2e-4]
 
 
 def test_of_compressed_weights_nothing_was_predicted():

@@ -253,6 +253,30 @@ def test_pots_search_and_a_rebuilt_best_are_not_surveyed(night, changes):
     assert night({"survey": fail(AssertionError("nobody asked"))}, **changes).cells[0].status == "done"
 
 
+@pytest.mark.parametrize(
+    ("changes", "made", "why"),
+    [
+        ({"max_minutes": 1e-9}, 1, "its time is over, 1e-09 minutes for calibration, surveys and trials"),
+        ({"stop_on_target": True, "latency_reduce": 1.2, "accuracy_loss": 2.0}, 1, "the targets are met"),
+        ({"max_trials": 1}, 1, None),
+    ],
+)
+def test_a_search_that_ends_before_its_trials_says_why(night, changes, made, why):
+    cell = night({}, **{"max_trials": 20, **changes}).cells[0]
+    told = [] if why is None else [f"the search: after {made} of at most 20 trials {why}"]
+    assert (len(cell.trials), list(cell.reference.notes)) == (made, told)
+
+
+def test_around_a_best_that_quantizes_nothing_there_is_nothing_to_survey(night, monkeypatch, unpaid):
+    """A night that fine-tunes after "keep FP32"."""
+    first = night({}, max_trials=20).cells[0]
+    assert first.trials[first.final.trial].option.is_fp32
+    unasked = {"survey": fail(AssertionError("nothing is quantized"))}
+    cell = night(unasked, trials_load_method="fine_tune", max_trials=20).cells[0]
+    assert (cell.status, cell.reference.survey) == ("done", None)
+    assert list(cell.reference.notes) == ["stage 1 of the search: after 1 of at most 20 trials nothing is left to try"]
+
+
 def test_another_base_is_surveyed_anew(night, unpaid):
     warm = {"trials_load_method": "warm_start", "max_trials": 20}
     cell = night({}, **warm).cells[0]

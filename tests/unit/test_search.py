@@ -499,6 +499,13 @@ def test_search_stops_on_target():
     assert all(each.score.latency_ratio < 1.25 for each in found[:-1])
 
 
+def test_a_best_that_quantizes_nothing_meets_no_target_of_latency():
+    params = PARAMS.model_copy(update={"stop_on_target": True, "latency_reduce": 1.0})
+    noise = Scorer(accuracy=lambda count: 1.0 if count == 0 else 0.5, ratio=lambda count: 1.003)
+    found = list(stage(plan(until=20, operations=2), recorder(noise, params), 0))
+    assert any(each.option.is_fp32 for each in found[:-1])
+
+
 class Hopeless(Scorer):
     """Ends what leaves any operation unquantized, if it may."""
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from builders import accepted, cell_record, estimate, final, latency, trial
+from builders import accepted, cell_record, estimate, final, latency, option, trial
 from quantize_zoo.config import Waiver
 from quantize_zoo.config.gate import WAIVED_CHECKS
 from quantize_zoo.gate import Check, GateResult, apply_waivers, judge
@@ -99,6 +99,15 @@ def target_of(ratio, half, wanted=1.2, before=None):
     cell = replace(cell, params=replace_wanted(cell.params, wanted))
     verdict = judge(cell, run_record(require_targets=True), before=latency(*before) if before else None)
     return verdict.targets[-1].status, verdict.status, bool(verdict.alarms)
+
+
+@pytest.mark.parametrize(("wanted", "status"), [(1.05, "missed"), (1.0, "undecided")])
+@pytest.mark.parametrize("ratio", [0.997, 1.003, 1.2])
+def test_a_best_that_quantizes_nothing_is_fp32_whatever_was_measured_of_it(ratio, wanted, status):
+    cell = cell_record([trial(0, 0.0, ratio, chosen=option())], final(0, ratio, half=0.002))
+    verdict = judge(replace(cell, params=replace_wanted(cell.params, wanted)), run_record())
+    assert (verdict.status, verdict.targets[-1].status) == ("keep-fp32", status)
+    assert verdict.targets[-1].text == f"the best quantizes nothing, so it is FP32; the latency target is {wanted:g}x"
 
 
 def replace_wanted(params, wanted):

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from quantize_zoo.commands.lines import tell
 from quantize_zoo.commands.tables import Listing, print_listing
+from quantize_zoo.text.counts import counted
 
 if TYPE_CHECKING:
     from quantize_zoo.config import Notify
@@ -47,10 +48,10 @@ def tell_plan(planned: Sequence[PlannedCell], *, as_json: bool) -> None:
     show(Listing(["cell", "method", "trials", "minutes", "why"], listed, prose=frozenset({"why"})))
     expected, unknown = expected_seconds(planned), sum(each.seconds is None for each in planned)
     if expected is None:
-        tell(f"{len(planned)} cells; no night before tells how long they take")
+        tell(f"{counted(planned, 'cell')}; no night before tells how long they take")
         return
     taken = f", {unknown} of them taken for what the others are" if unknown else ""
-    tell(f"{len(planned)} cells, {_minutes(expected)} minutes one after another{taken}")
+    tell(f"{counted(planned, 'cell')}, {_minutes(expected)} minutes one after another{taken}")
 
 
 def _minutes(seconds: float | None) -> str:

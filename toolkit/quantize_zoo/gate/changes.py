@@ -14,6 +14,7 @@ from quantize_zoo.graph import content_hash
 from quantize_zoo.scoring import Answers, Contents, describe_environment
 from quantize_zoo.search import relative_accuracy_loss
 from quantize_zoo.store import Baseline
+from quantize_zoo.text.counts import counted
 
 _ABSENT = "not there"
 
@@ -80,10 +81,10 @@ def find_data_change(
     ]  # fmt: skip
     kind = "label" if now.labels.astype(bool).all() else "annotation"
     parts = [
-        *([_counted(len(labels), kind)] if labels else []),
-        *([f"inputs of {_counted(len(inputs), 'sample')}"] if inputs else []),
-        *([f"{_counted(len(more), 'sample')} more"] if more else []),
-        *([f"{_counted(len(fewer), 'sample')} fewer"] if fewer else []),
+        *([counted(len(labels), kind)] if labels else []),
+        *([f"inputs of {counted(len(inputs), 'sample')}"] if inputs else []),
+        *([f"{counted(len(more), 'sample')} more"] if more else []),
+        *([f"{counted(len(fewer), 'sample')} fewer"] if fewer else []),
     ]
     if before is None:
         parts.append("which of the others did is not known, since an older release accepted the baseline")
@@ -238,7 +239,3 @@ def _calibration(before: Contents | None, now: Contents) -> str:
     )
     others = (here - was).total()
     return f"{others} of {here.total()} calibration samples are others" if others else ""
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

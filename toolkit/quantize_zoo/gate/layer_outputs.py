@@ -31,6 +31,7 @@ from quantize_zoo.graph import (
 )
 from quantize_zoo.graph.propagation import tensor_of
 from quantize_zoo.scoring import ModelProcess, Side, compile_for_accuracy, describe_execution, started
+from quantize_zoo.text.counts import counted
 
 SAMPLES = 4
 _OUTPUTS = "the outputs"
@@ -120,7 +121,7 @@ def _notes(first: ov.Model, second: ov.Model, common: Sequence[str]) -> Iterator
         alone = [name for name in layers_of(model) if name not in common]
         if alone:
             listed = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
-            yield f"only {side} has {len(alone)} {'layer' if len(alone) == 1 else 'layers'}: {listed}"
+            yield f"only {side} has {counted(alone, 'layer')}: {listed}"
     for name in with_bodies(first):
         yield f"the operations in the body of {name} are not looked into"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from quantize_zoo.gate.checks import Check, GateResult, GateStatus
 from quantize_zoo.gate.portability import portability_warnings
+from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search import Score, meets_accuracy, meets_size
 from quantize_zoo.store import CellRecord, Elsewhere, Final, RunRecord
@@ -21,6 +22,7 @@ TargetsStatus = Literal["met", "missed", "undecided", "keep-fp32", "unavailable"
 VerdictStatus = TargetsStatus | GateStatus
 # What somebody has to look at; the exit status of a run follows from these.
 Alarm = Literal["regression", "missed target", "failure"]
+_SAME = Estimate(1.0, 1.0, 1.0, "x", 0)  # FP32 time / that of the same model
 _UNFINISHED = ("unavailable", "failed", "interrupted")
 _TOLD = (
     "failed",
@@ -146,7 +148,14 @@ def _against_targets(cell: CellRecord, run: RunRecord, before: PairedLatency | N
     best = cell.trials[cell.final.trial]
     if best.score is None:
         return _Against("failed", "no trial could be measured", "search")
-    return _judge_best(cell, best.score, cell.final, before)
+    return _judge_best(cell, best.score, _without_noise(best.option, cell.final), before)
+
+
+def _without_noise(option: ModelOption, final: Final) -> Final:
+    """Return what is judged: a best that quantizes nothing is as fast as FP32, whatever measuring the two says."""
+    if final.latency is None or not option.is_fp32:
+        return final
+    return replace(final, latency=replace(final.latency, ratio=_SAME), slower=())
 
 
 def _judge_best(cell: CellRecord, score: Score, final: Final, before: PairedLatency | None) -> _Against:
@@ -216,6 +225,9 @@ def _latency(cell: CellRecord, final: Final, before: PairedLatency | None) -> Ta
     accepted = _by_interval(before.ratio, wanted) if before else "undecided"
     if before and accepted not in ("undecided", found) and _overlap(ratio, before.ratio):
         return TargetCheck("latency", accepted, f"{text}: {accepted}, as the baseline's {_speed(before.ratio)}")
+    if ratio == _SAME:
+        told = f"the best quantizes nothing, so it is FP32; the latency target is {wanted:g}x"
+        return TargetCheck("latency", found, told)
     if found == "undecided":
         return TargetCheck("latency", found, f"{text}: not decided")
     if found == "missed":

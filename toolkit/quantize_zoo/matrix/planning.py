@@ -127,7 +127,9 @@ def duty_of(cell: Cell, nights: Sequence[PastNight]) -> Duty:
     if unchanged >= SETTLED_NIGHTS:
         return "eval", f"the best has not changed for {unchanged} nights"
     gain = gain_of(nights)
-    return method, f"gained {100 * gain:.1f} % a night" if gain else "no gain yet"
+    if gain:
+        return method, f"became {100 * gain:.1f} % faster a night"
+    return method, "became no faster in the last nights" if len(nights) > 1 else "one night so far"
 
 
 def gain_of(nights: Sequence[PastNight]) -> float:

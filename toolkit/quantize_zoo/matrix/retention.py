@@ -12,6 +12,7 @@ from pathlib import Path
 from quantize_zoo import errors
 from quantize_zoo.matrix.baselines import baselines_folder, models_folder, names_of
 from quantize_zoo.store import Store
+from quantize_zoo.text.counts import counted
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-f]{24}")  # of canonical models and of statistics
@@ -33,7 +34,7 @@ class Pruned:
         """What went in one line."""
         runs, files = len(self.runs), self.files
         others = f", {self.others} model{'s' * (self.others != 1)}, statistics or comparisons" if self.others else ""
-        return f"pruned: {runs} run{'s' * (runs != 1)}, {files} file{'s' * (files != 1)} of former baselines{others}"
+        return f"pruned: {counted(runs, 'run')}, {counted(files, 'file')} of former baselines{others}"
 
 
 def prune(store: Store, reports: Path, keep_nights: int, *, keep_baselines: bool) -> Pruned:

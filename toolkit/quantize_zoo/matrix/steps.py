@@ -150,10 +150,11 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         return
     seconds = 0.0
     executed: Executed | None = None
+    ended = ""
     reference = found.reference
     stages = search_stages(desk.cell.model)
     for number, stage in enumerate(stages):
-        if recorder.is_finished(stage.until):
+        if recorder.trials and recorder.is_finished(stage.until):  # however short the time is, there is one trial
             continue
         done = [trial for trial in recorder.trials if trial.stage == number]
         best = recorder.best
@@ -175,16 +176,19 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
             reference = _noticed(replace(reference, survey=survey), (), desk)
         plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside, survey)
         if terms is None:
-            why = yield from run_stage(plan, recorder, desk.night.seed, pool)
-            if why:
-                store.set_search_ended(desk.cell_id, why)
-                told = f"after {len(recorder.trials)} of at most {stage.until} trials {why}"
+            ended = yield from run_stage(plan, recorder, desk.night.seed, pool)
+            if ended:
+                store.set_search_ended(desk.cell_id, ended)
+                told = f"after {len(recorder.trials)} of at most {stage.until} trials {ended}"
                 reference = _noticed(reference, [f"stage {number + 1} of the search: {told}"], desk)
             continue
         by_rank = number == len(stages) - 1
         yield from (give_back if by_rank else change_whole_model)(plan, terms, recorder, pool)
         if is_met(recorder.trials, recorder):
             break
+    made, most = len(recorder.trials), stages[-1].until
+    if made < most and not ended and (over := recorder.why_over()):
+        _noticed(reference, [f"the search: after {made} of at most {most} trials {over}"], desk)
     if (missing := incumbent(0, None)) is not None:  # a search that goes on had trials enough
         desk.work.calibrate(found.base)
         yield from run_alone(None, recorder, pool, missing)
@@ -212,9 +216,9 @@ def _surveyed(found: Start, base: ModelOption, stage: Stage, desk: Desk) -> Surv
     """Find out what is worth quantizing, where a stage chooses that; a search that goes on knows it already.
 
     POT's searches did without. So do those around compressed weights, of which it is not known what they save and
-    change.
+    change, and around FP32, which has nothing to choose from: what the base leaves unquantized stays so.
     """
-    chooses = "layer" in stage.compression.tunable.tuning_scope
+    chooses = "layer" in stage.compression.tunable.tuning_scope and not base.is_fp32
     as_pot = desk.params.compatibility == "pot" or desk.cell.model.give_back is not None
     if not chooses or as_pot or base.has_compressed_weights:
         return None

@@ -59,6 +59,11 @@ class ModelOption:
         """Tell whether the weights of an operation are stored compressed."""
         return any(choice.compressed_weights is not None for choice in self.operations.values())
 
+    @property
+    def is_fp32(self) -> bool:
+        """Tell whether nothing is quantized or compressed: what is made of it computes what FP32 does."""
+        return not (self.has_compressed_weights or any(choice.quantize for choice in self.operations.values()))
+
 
 def base_option(
     placement: Placement,

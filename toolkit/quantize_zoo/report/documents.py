@@ -96,9 +96,9 @@ class SurveyedMember:
 class SurveyDocument:
     """What was known of operations before the first trial, column by column; see ``quantize_zoo.search.Survey``.
 
-    ``speedup`` is that of the best choice, null where it cannot be predicted; then a device that tells no times counts
-    as one on which each operation takes a microsecond. ``output_change`` is null where it is not known. Of a fleet
-    times are means over its members, weighted by their shares.
+    ``speedup`` is that of the best choice, null where it cannot be predicted. Times are null where the device tells
+    none, or they are below its clock's microsecond; ``output_change`` is where it is not known. Of a fleet times are
+    means over its members, weighted by their shares; where a member tells none, each operation counts the same there.
     """
 
     operation: tuple[int, ...]

@@ -19,6 +19,7 @@ from quantize_zoo.report.gate_lines import gate_headline, gate_lines
 from quantize_zoo.report.groups import grouped
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.store import lead_of
+from quantize_zoo.text.counts import counted
 from quantize_zoo.text.shown import visible
 from quantize_zoo.text.slugs import slug
 
@@ -107,6 +108,7 @@ def _environment() -> Environment:
         repository=wording.repository,
         commits_title=wording.commits_title,
         share=share_text,
+        counted=counted,
     )
     environment.tests["is_number"] = wording.is_number
     environment.tests["beyond"] = fails_elsewhere

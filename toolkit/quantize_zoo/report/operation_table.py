@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from quantize_zoo.report.documents import (
@@ -13,7 +13,7 @@ from quantize_zoo.report.documents import (
     SurveyedMember,
 )
 from quantize_zoo.scoring import Executed, LayerTime
-from quantize_zoo.search import Survey
+from quantize_zoo.search import OperationSurvey, Survey
 from quantize_zoo.store import CellRecord
 from quantize_zoo.text.plain import measured
 
@@ -67,12 +67,16 @@ class OperationTable:
     def survey(self, survey: Survey) -> SurveyDocument:
         """Return what was known before the first trial, operations column by column."""
         operations = survey.operations
+
+        def times(of: Callable[[OperationSurvey], float]) -> tuple[float | None, ...]:
+            return tuple(measured(of(each)) if survey.has_times else None for each in operations)
+
         return SurveyDocument(
             operation=self._names.all_of(each.name for each in operations),
-            fp32_us=tuple(measured(each.fp32_us) for each in operations),
-            int8_us=tuple(measured(each.int8_us) for each in operations),
-            entering_us=tuple(measured(each.entering_us) for each in operations),
-            leaving_us=tuple(measured(each.leaving_us) for each in operations),
+            fp32_us=times(lambda each: each.fp32_us),
+            int8_us=times(lambda each: each.int8_us),
+            entering_us=times(lambda each: each.entering_us),
+            leaving_us=times(lambda each: each.leaving_us),
             output_change=tuple(measured(each.change) for each in operations),
             speedup=survey.speedup,
             seconds=survey.seconds,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from quantize_zoo.report.gate_lines import waived_cells
 from quantize_zoo.report.run_report import STATUS_ORDER, CellReport, RunReport
+from quantize_zoo.text.counts import counted
 
 _NIGHTS = 30
 _WIDTH, _HEIGHT = 90, 22
@@ -59,7 +60,7 @@ def answer(report: RunReport) -> str:
     count = len(report.cells)
     if not count:
         return f"No cell was run: the run {_ENDED[report.run.status]}"
-    cells = f"{count} cell{'s' if count > 1 else ''}"
+    cells = counted(count, "cell")
     absent = Counter(str(cell.status) for cell in report.absent)
     statuses = Counter(str(cell.status) for cell in report.cells)
     statuses["interrupted"] += absent["interrupted"]

@@ -48,5 +48,9 @@ def resolution_note(percent: float, samples: int, fp32: float = 1.0) -> str:
         f"accuracy_loss {percent:g} % is less than one of {samples} samples"
     )  # fmt: skip
     beyond = f"a model that loses no answer of so few may still lose {100 * unseen / abs(fp32):.2g} % on others (95 %)"
-    needed = f"to tell takes {samples_to_see(allowed)} samples" if allowed > 0 else "no number of samples tells none"
+    needed = (
+        f"to tell takes {samples_to_see(allowed)} samples of the search"
+        if allowed > 0
+        else "no number of samples tells none"
+    )
     return f"{told}: {beyond}; {needed}"

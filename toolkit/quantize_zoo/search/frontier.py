@@ -17,6 +17,7 @@ from quantize_zoo.search.survey import MemberSurvey, OperationSurvey, scales_of
 
 _GAP = 1e-3  # of the optimum, at which the solver may end
 _NODES = 2000  # that it looks at; no limit of time, which would let the outcome depend on the machine
+_NO_TIME_US = 1e-9  # FP32's, where there are no operations: shares of it stay finite
 _TIE = 1e-6  # of the model's time: of two choices that take as long the one that changes less
 
 
@@ -50,7 +51,7 @@ class Frontier:
         self._entering = np.array([[max(0.0, each.entering_us) for each in row] for row in own])
         self._leaving = np.array([[max(0.0, each.leaving_us) for each in row] for row in own])
         self.shares = np.array([each.share for each in members] or [1.0])
-        self.whole_us = np.array([sum(each.fp32_us for each in row) for row in own], dtype=float)
+        self.whole_us = np.array([sum(each.fp32_us for each in row) or _NO_TIME_US for row in own], dtype=float)
         self.scales = scales_of(self.shares, self.whole_us)
         self._none_slower = bool(members) and not allow_slower
         self._bytes = np.array([each.saved_bytes for each in operations], dtype=float)
@@ -64,7 +65,7 @@ class Frontier:
 
     def mask(self, quantized: Collection[str]) -> NDArray[np.bool_]:
         """Return which operations are quantized (operations,)."""
-        return np.array([name in quantized for name in self.names])
+        return np.array([name in quantized for name in self.names], dtype=np.bool_)
 
     def savings(self, quantized: NDArray[np.bool_], saved: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Return the microseconds that quantizing these saves on each member (members,).
@@ -108,6 +109,8 @@ class Frontier:
         saved = self.saved if saved is None else saved
         changes = self.changes if changes is None else changes
         count = len(self.names)
+        if not count:
+            return np.zeros(0, dtype=np.bool_)
         whole = float(self.scales @ self.whole_us)
         tie = _TIE * max(whole, 1e-9) * changes / max(float(changes.sum()), 1e-30)
         costs = np.concatenate([tie - self.scales @ saved, self.scales @ self._entering, self.scales @ self._leaving])

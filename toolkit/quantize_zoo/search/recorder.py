@@ -65,13 +65,17 @@ class TrialRecorder:
 
     def is_finished(self, until: int) -> bool:
         """Tell whether there are enough trials, the time is over, or the targets are met and that is all one wants."""
-        if len(self.trials) >= until:
-            return True
+        return len(self.trials) >= until or bool(self.why_over())
+
+    def why_over(self) -> str:
+        """Say why there are no more trials, however many were asked for; empty if nothing forbids them."""
         minutes = (time.perf_counter() - self._started) / 60
         if self.params.max_minutes is not None and minutes >= self.params.max_minutes:
-            return True
+            return f"its time is over, {self.params.max_minutes:.2g} minutes for calibration, surveys and trials"
         best = self.best if self.params.stop_on_target else None
-        return best is not None and best.score is not None and meets_targets(best.score, self.params)
+        if best is None or best.score is None or best.option.is_fp32:  # as fast as FP32, whatever was measured
+            return ""
+        return "the targets are met" if meets_targets(best.score, self.params) else ""
 
     def draft(self, kind: TrialKind, stage: int, option: ModelOption) -> Trial:
         """Return a trial that has not begun."""

@@ -51,10 +51,10 @@ class Survey:
     """The operations in graph order, and how much faster than FP32 the best choice of them is predicted to be.
 
     That is ``speedup``, with the interval of compilations other than those that the choice was made by. It is None
-    where the device tells no times, or is not here: then each operation counts as one microsecond that quantizing it
-    saves. ``seconds`` is what finding out took, ``base`` the hash of the option that was surveyed,
-    ``fp32_bytes`` are those of the FP32 model's weights. Of a fleet ``operations`` are those of its ``members``
-    together, see ``of_all``; with ``allow_slower`` a member may be slower than its FP32.
+    where the device tells no times, they are below its clock's microsecond, or it is not here: then each operation
+    counts as one microsecond that quantizing it saves. ``seconds`` is what finding out took, ``base`` the hash of the
+    option that was surveyed, ``fp32_bytes`` are those of the FP32 model's weights. Of a fleet ``operations`` are those
+    of its ``members`` together, see ``of_all``; with ``allow_slower`` a member may be slower than its FP32.
     """
 
     operations: tuple[OperationSurvey, ...]
@@ -64,6 +64,11 @@ class Survey:
     fp32_bytes: int = 0
     members: tuple[MemberSurvey, ...] = ()
     allow_slower: bool = False
+
+    @property
+    def has_times(self) -> bool:
+        """Tell whether times are a device's; of a fleet, of one of its members at least."""
+        return self.speedup is not None or any(each.speedup is not None for each in self.members)
 
 
 def of_all(members: Sequence[MemberSurvey]) -> tuple[OperationSurvey, ...]:

@@ -27,7 +27,7 @@ _STEP = 0.5  # of the change from one point of the frontier to the next, at most
 _MOST_POINTS = 24
 _FASTER_SIDE = 3  # the walk looks a third of the way from what is too inaccurate to what is accurate enough
 _CLOSER = 3  # points between the two in the end
-_ENOUGH = 5  # trials that confirm that nothing pays
+_ENOUGH = 5  # structures that confirm that nothing pays, or all that there are beside FP32's
 _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
 _SPREAD = 0.7  # of what an operation is expected to lose by its change
 _STEADY = 0.2  # of the target: what a trial's loss is certain to, beside its interval
@@ -165,7 +165,8 @@ class FrontierWalk:
         """
         if self._params.size_reduce is not None:
             return False
-        return not self._faster and len(self._measured) >= _ENOUGH and self.bound() < 1 + _RESOLVED
+        enough = min(_ENOUGH, 2 ** len(self.frontier.names) - 1)
+        return not self._faster and len(self._measured) >= enough and self.bound() < 1 + _RESOLVED
 
     def _mask(self, option: ModelOption) -> NDArray[np.bool_]:
         return self.frontier.mask([name for name, choice in option.operations.items() if choice.quantize])
