@@ -51,8 +51,8 @@ def main():
             told = super().hello()
             return told if release == "-" else {**told, "openvino": f"{release}-claimed"}
 
-        def feed(self, slot, inputs):
-            done = super().feed(slot, inputs)
+        def feed(self, slot, inputs, at_once=0):
+            done = super().feed(slot, inputs, at_once)
             if float(share):
                 self._requests[slot] = [Slow(request, float(share)) for request in self._requests[slot]]
             return done

@@ -24,7 +24,7 @@ def request(openvino, *runtimes):
 
 def test_answers_of_the_same_release_have_no_layers():
     asked = request(ov.get_version())
-    found = _between_releases(SimpleNamespace(), asked, lambda: _baseline_release(asked), Path(), ["a"])
+    found = _between_releases(SimpleNamespace(elsewhere=False), asked, lambda: _baseline_release(asked), Path(), ["a"])
     assert found.text == (
         f"layers are not compared: OpenVINO {ov.get_version()} is the release that the baseline was accepted with; "
         "what its layers computed then is not stored, only the answers are"
@@ -34,7 +34,7 @@ def test_answers_of_the_same_release_have_no_layers():
 @pytest.mark.parametrize("runtimes", [(), (Runtime(name="now", python=sys.executable),)], ids=["none", "another one"])
 def test_without_the_baselines_release_only_its_answers_are_known(runtimes):
     asked = request("2020.1", *runtimes)
-    found = _between_releases(SimpleNamespace(), asked, lambda: _baseline_release(asked), Path(), ["a"])
+    found = _between_releases(SimpleNamespace(elsewhere=False), asked, lambda: _baseline_release(asked), Path(), ["a"])
     assert found.skipped == (
         "only the answers of OpenVINO 2020.1 are stored; an interpreter that has it, named under 'runtimes' of the "
         "matrix, would tell its layers"
@@ -43,5 +43,5 @@ def test_without_the_baselines_release_only_its_answers_are_known(runtimes):
 
 def test_an_interpreter_that_does_not_start_takes_no_check_away():
     asked = request("2020.1", Runtime(name="gone", python="/nowhere/python"))
-    found = _between_releases(SimpleNamespace(), asked, lambda: _baseline_release(asked), Path(), ["a"])
+    found = _between_releases(SimpleNamespace(elsewhere=False), asked, lambda: _baseline_release(asked), Path(), ["a"])
     assert "/nowhere/python" in found.skipped

@@ -99,7 +99,7 @@ class Connections:
         try:
             found = sync(self._worker.loop, self._passed, channel, message, callback_timeout=seconds)
         except (OSError, asyncio.TimeoutError) as error:
-            cause = str(error.__cause__ or error) or f"it has not answered for {seconds:.0f} s"
+            cause = str(error.__cause__ or error) or f"it has not answered for {seconds:g} s"
             self.lost = self._addresses.get(channel[0], "")
             raise errors.member_lost(channel[0], self.lost, cause) from error
         if isinstance(found, QuantizeZooError):
