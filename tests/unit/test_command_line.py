@@ -352,3 +352,18 @@ def test_output_is_written_out_where_the_terminal_has_no_such_characters(tmp_pat
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert done.stdout == "1 exported to n\\xe9\n"
+
+
+def test_what_native_code_prints_is_no_result():
+    """HiGHS prints a line of its own now and then, through C's buffer, which is written out when the process ends."""
+    code = (
+        "import ctypes, os; from quantize_zoo import cli\n"
+        "def status():\n"
+        "    ctypes.CDLL(None).printf(b'from C\\n'); os.write(1, b'from a library\\n')\n"
+        "    os.system('echo from a child')\n"
+        "    print('{}'); return 0\n"
+        "cli._status = status; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "{}\n")
+    assert all(f"from {each}" in done.stderr for each in ("C", "a library", "a child"))

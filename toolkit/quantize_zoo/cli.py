@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from quantize_zoo.text.given import give_home, require_texts
 from quantize_zoo.text.tracebacks import INTERNAL_ERROR, keep_traceback
 
 BAD_USAGE = 2
+_STANDARD_OUTPUT = 1
 CELL_FAILED = 3
 # In the order in which they are used: the function behind each, and what its help begins with.
 _COMMANDS = {
@@ -82,8 +84,7 @@ def _group() -> None:
 
 def main() -> None:
     """Run the command and exit."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # and not closed; standard error writes out what it cannot encode
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _keep_output()
     try:
         with interrupts.raised():
             status = _written_out(_status())
@@ -93,6 +94,25 @@ def main() -> None:
     if number := interrupts.asked():
         status = interrupts.tell(number)
     sys.exit(status)
+
+
+def _keep_output() -> None:
+    """Leave standard output to what is printed here, as ``--json`` is read by programs.
+
+    Native libraries print there as well, HiGHS a line of its own now and then, and so does what is started by this
+    process: all that goes to standard error.
+    """
+    out, errors_out = sys.stdout, sys.__stderr__
+    if not isinstance(out, io.TextIOWrapper):  # closed, or somebody's who calls this in his own process
+        return
+    out.reconfigure(errors="backslashreplace")  # standard error writes out what it cannot encode
+    with suppress(OSError):  # no file is behind one of them
+        if errors_out is not None and out.fileno() == _STANDARD_OUTPUT:
+            own = os.dup(_STANDARD_OUTPUT)
+            os.dup2(errors_out.fileno(), _STANDARD_OUTPUT)
+            sys.stdout = io.TextIOWrapper(
+                os.fdopen(own, "wb"), out.encoding, out.errors, None, out.line_buffering, out.write_through
+            )
 
 
 def _status() -> int:
