@@ -21,8 +21,8 @@ from quantize_zoo.text.given import give_home, require_texts
 from quantize_zoo.text.tracebacks import INTERNAL_ERROR, keep_traceback
 
 BAD_USAGE = 2
-_STANDARD_OUTPUT = 1
 CELL_FAILED = 3
+_STANDARD_OUTPUT = 1  # the file descriptor, not a status
 # In the order in which they are used: the function behind each, and what its help begins with.
 _COMMANDS = {
     "doctor": ("machine.doctor", "Tell what this machine has, and how to get what is missing."),

@@ -13,6 +13,7 @@ from quantize_zoo.commands.lines import say, tell
 from quantize_zoo.commands.options import DefinitionsOption, JsonOption, MatrixArgument
 from quantize_zoo.commands.places import matrix_at
 from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.text.counts import counted
 
 if TYPE_CHECKING:
     from quantize_zoo.config import MatrixConfig
@@ -64,7 +65,7 @@ def check(
     if as_json:
         print(json.dumps({"cells": cells}))
         return
-    say(f"{len(cells)} cell{'' if len(cells) == 1 else 's'}: {', '.join(cells)}")
+    say(f"{counted(cells, 'cell')}: {', '.join(cells)}")
 
 
 def _inspect(matrix: MatrixConfig, *, fast: bool) -> None:
