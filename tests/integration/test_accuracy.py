@@ -22,6 +22,8 @@ from quantize_zoo.errors import CellError
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
+from quantize_zoo.scoring.contents import read_through
+from quantize_zoo.scoring.inputs import InputBudget
 from quantize_zoo.scoring.launcher import InputFitter
 
 F32 = DeviceSpec(device="CPU", inference_precision="f32")
@@ -133,6 +135,26 @@ def test_the_content_of_masks_belongs_to_the_data(zoo, tmp_path):
     after, _ = contents_of(folder, "shapes-unet")
     assert np.flatnonzero(before.annotations != after.annotations).tolist() == [3]
     np.testing.assert_array_equal(before.inputs, after.inputs)
+
+
+@pytest.mark.parametrize("memory_bytes", [10**9, 0])
+@pytest.mark.parametrize(("name", "read"), [("shapes-unet", "_mask"), ("shapes-upscaler", "_value")])
+def test_ground_truth_is_read_once_while_there_is_memory_and_is_no_part_of_the_data(
+    name, read, memory_bytes, zoo, tmp_path, monkeypatch
+):
+    config = load_model_config(zoo / "embedded" / f"{name}.yml")
+    model = read_model(config.model)
+    session = AccuracySession(find_checker(), config, model, InputBudget(tmp_path, memory_bytes), first=12)
+    before = read_through(session._samples, session._inputs)
+    opened = []
+    real = Image.open
+    monkeypatch.setattr(Image, "open", lambda *args, **more: opened.append(args) or real(*args, **more))
+    compiled = compile_for_accuracy(model, F32)
+    assert session.score(compiled).metrics == session.score(compiled).metrics
+    assert bool(opened) == (memory_bytes == 0)
+    assert all(vars(sample.annotation)[read] is None for sample in session._samples)
+    after = read_through(session._samples, session._inputs)
+    assert (after[0].fingerprint, after[1]) == (before[0].fingerprint, before[1])
 
 
 @pytest.mark.parity

@@ -18,6 +18,7 @@ from quantize_zoo.scoring import (
     replicated_difference,
     write_answers,
 )
+from quantize_zoo.scoring.replicates import groups_of, others_than
 
 LEVEL = 0.01 / 6
 
@@ -111,3 +112,38 @@ def test_replicates_do_not_depend_on_the_order_of_the_samples(answered):
         )
     )  # fmt: skip
     np.testing.assert_allclose(moved.replicates.values, first.replicates.values, rtol=1e-9)
+
+
+def without_each(session, answers):
+    """The metric of all other samples than each group's, computed from them."""
+    count = len(answers.pairs)
+    rests = (others_than(group, count) for group in groups_of(answers.identifiers.tolist()))
+    return [session._metric_of([answers.pairs[index] for index in rest], answers.metric) for rest in rests]
+
+
+def test_replicates_are_the_metric_of_the_other_samples(answered):
+    session, (first, *_) = answered
+    np.testing.assert_allclose(first.replicates.values, without_each(session, first), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["by the number of samples", "with a count beside its state"])
+def test_metric_that_is_more_than_the_sum_of_its_state_is_told_of_every_sample_again(kind, zoo, monkeypatch):
+    config = load_model_config(zoo / "embedded" / "shapes-unet.yml")
+    model = read_model(config.model)
+    session = AccuracySession(find_checker(), config, model, first=30)
+    function = type(next(each.metric_fn for each in session._metrics.executor.metrics if each.name == config.metric))
+    evaluate, update = function.evaluate, function.update
+
+    def counted(self, annotation, prediction):
+        self.told = getattr(self, "told", 0) + 1
+        return update(self, annotation, prediction)
+
+    def divided(self, annotations, predictions):
+        count = len(annotations) if kind == "by the number of samples" else self.told
+        return np.mean(evaluate(self, annotations, predictions)) / count
+
+    monkeypatch.setattr(function, "update", counted)
+    monkeypatch.setattr(function, "evaluate", divided)
+    found = session.answers(compile_for_accuracy(model, F32), config.metric)
+    replicates = session.replicated(found).replicates
+    np.testing.assert_allclose(replicates.values, without_each(session, found), rtol=1e-12)

@@ -34,7 +34,7 @@ from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
 from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, added_outputs
 from quantize_zoo.scoring.predictor import LabelRange, Outputs, Predictor
 from quantize_zoo.scoring.preprocessing import Sample, input_shapes, preprocess, sample_name, sequence_of
-from quantize_zoo.scoring.replicates import replicate
+from quantize_zoo.scoring.replicates import groups_of, replicates_of
 
 # Is told the values of each sample by metric; True ends the pass.
 Watch = Callable[[Mapping[str, Any]], bool]
@@ -288,10 +288,11 @@ class AccuracySession:
             sequence = dict(zip(self.identifiers(), self.sequences, strict=True))
             units = [sequence[str(name)] for name in units]
 
-        def metric_of(indices: NDArray[np.int64]) -> float:
-            return self._metric_of([answers.pairs[index] for index in indices], answers.metric)
-
-        return replace(answers, replicates=replicate(metric_of, units))
+        groups, metric = groups_of(units), answers.metric
+        if len(groups) < 2:
+            return answers
+        values = self._metrics.values_without(answers.pairs, metric, answers.metrics[metric], groups)
+        return replace(answers, replicates=replicates_of(values, groups))
 
     def part(self, answers: Answers, chosen: Sequence[int]) -> Answers:
         """Return the answers for these samples, with the metric on them, and its replicates where it has such.

@@ -7,10 +7,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quantize_zoo import errors
+from quantize_zoo.errors import CellError
 from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_names, lacks_package
 from quantize_zoo.scoring.metric_values import is_higher_better, metric_of, named_values, values_of
 from quantize_zoo.scoring.preprocessing import sample_name
+from quantize_zoo.scoring.replicates import others_than
+
+Pair = tuple[Any, Any]  # the annotation of a sample, and the prediction
+_ADDED_UP = 1e-12  # of a metric's value, by which sums of floating point numbers may differ
 
 # What the checker says where a metric finds nothing that it takes.
 _NOT_FOUND = re.compile(r"suitable (annotation|prediction) for metric \S+ not found")
@@ -99,20 +107,66 @@ class CheckerMetrics:
             found |= values
         return found
 
-    def value_of(self, pairs: Sequence[tuple[Any, Any]], metric: str) -> float:
+    def value_of(self, pairs: Sequence[Pair], metric: str) -> float:
         """Return a metric, or a value of one, of these annotations and predictions; begins a pass.
 
         Raises:
             CellError: it cannot be computed, or is no single number.
 
         """
+        return self._value(self._told_of(pairs, metric), pairs, metric)
+
+    def values_without(
+        self, pairs: Sequence[Pair], metric: str, whole: float, groups: Sequence[NDArray[np.int64]]
+    ) -> list[float]:
+        """Return the same of all pairs but each group's.
+
+        A metric that adds up what it is told (confusion matrices) is told of each pair once: what it has of the others
+        is the sum of theirs. It is taken for such if the sum of all groups makes ``whole``, which it is of all pairs.
+        """
+        rests = [[pairs[index] for index in others_than(group, len(pairs))] for group in groups]
+        states = self._states_without(pairs, metric, whole, groups)
+        if states is None:
+            return [self.value_of(rest, metric) for rest in rests]
+        return [self._of_state(state, rest, metric) for state, rest in zip(states, rests, strict=True)]
+
+    def _states_without(
+        self, pairs: Sequence[Pair], metric: str, whole: float, groups: Sequence[NDArray[np.int64]]
+    ) -> list[dict[str, Any]] | None:
+        """Return what a metric has added up of all pairs but each group's; None where it does not add up."""
+        function = self._told_of([], metric)
+        if self.need_predictions or not isinstance(getattr(function, "state", None), dict):
+            return None
+        told = [self._told_of([pairs[index] for index in group], metric).state for group in groups]
+        if not told[0] or any(each.keys() != told[0].keys() for each in told):
+            return None
+        try:
+            total = {name: sum(each[name] for each in told) for name in told[0]}
+            if not np.isclose(self._of_state(total, pairs, metric), whole, rtol=_ADDED_UP, atol=0):
+                return None
+            return [{name: total[name] - each[name] for name in total} for each in told]
+        except (TypeError, ValueError, AttributeError, CellError):  # no numbers, or more than its state counts
+            return None
+
+    def _of_state(self, state: dict[str, Any], pairs: Sequence[Pair], metric: str) -> float:
+        function = self._told_of([], metric)
+        function.state = state
+        return self._value(function, pairs, metric)
+
+    def _told_of(self, pairs: Sequence[Pair], metric: str) -> Any:
+        """Begin a pass; return the checker's metric, told of some samples."""
         self.begin_pass()
         owner = metric_of(metric, self.names)
         function = next(each.metric_fn for each in self.executor.metrics if each.name == owner)
         try:
-            if not self.need_predictions:
-                for annotation, prediction in pairs:
-                    function.submit(annotation, prediction)
+            for annotation, prediction in () if self.need_predictions else pairs:
+                function.submit(annotation, prediction)
+        except Exception as error:
+            raise self._failed(error) from error
+        return function
+
+    def _value(self, function: Any, pairs: Sequence[Pair], metric: str) -> float:
+        try:
             value = function([each for each, _ in pairs], [each for _, each in pairs])
         except Exception as error:
             raise self._failed(error) from error

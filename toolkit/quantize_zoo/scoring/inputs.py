@@ -83,6 +83,12 @@ class InputArrays:
             raise errors.inputs_unwritable(self._budget.folder, error.strerror or str(error)) from error
         return len(self._samples) - 1
 
+    def reserve(self, count: int) -> bool:
+        """Count so many bytes of something else that is kept; tell whether there was memory for them."""
+        fits = self._bytes + count <= self._budget.memory_bytes
+        self._bytes += count if fits else 0
+        return fits
+
     def get(self, index: int) -> dict[str, NDArray[Any]]:
         """Return the inputs at a position, without copying."""
         found = self._samples[index]

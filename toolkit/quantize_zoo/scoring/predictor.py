@@ -75,7 +75,8 @@ class Predictor:
         for name, value in ((name, value) for each in outputs for name, value in each.items()):
             if value.dtype.kind == _FLOATING and np.isnan(value).any():
                 raise errors.outputs_not_numbers(name, identifier)
-        annotation = [copy.deepcopy(sample.annotation)] if self.postprocessor.has_processors else [sample.annotation]
+        truth = sample.truth
+        annotation = [copy.deepcopy(truth) if self.postprocessor.has_processors else truth]
         predicted = [self.fitter.named_for_adapters(each) for each in outputs]
         if self.adapter is not None:
             try:

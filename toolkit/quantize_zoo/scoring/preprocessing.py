@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_package
+from quantize_zoo.scoring.ground_truth import with_ground_truth
 from quantize_zoo.scoring.inputs import InputArrays, InputBudget
 from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, Inputs
 
@@ -24,7 +26,7 @@ class Sample:
     """What the checker needs to know of one preprocessed sample, and where its inputs are kept.
 
     A sample takes one inference, or several: tiles of a picture, windows of a sequence. ``parts`` are the positions of
-    their inputs.
+    their inputs. ``held`` is the annotation with its ground truth, if there is memory for that.
     """
 
     identifier: Any
@@ -32,6 +34,12 @@ class Sample:
     meta: list[dict[str, Any]]
     index: int
     parts: tuple[int, ...]
+    held: Any = None
+
+    @property
+    def truth(self) -> Any:
+        """The annotation to score by; what that reads is not kept by the dataset's."""
+        return copy.copy(self.annotation) if self.held is None else self.held
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,9 @@ def preprocess(
                     given = str(each[name].shape) if name in each else "absent"
                     raise errors.input_mismatch(name, shape_text(shape), given)
         parts = tuple(arrays.append({name: each[name] for name in shapes}) for each in states.carried(filled))
-        samples.append(Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples), parts))
+        annotation = annotations[0] if annotations else None
+        held = None if annotation is None else with_ground_truth(annotation, arrays)
+        samples.append(Sample(identifiers[0], annotation, meta, len(samples), parts, held))
     if not samples:
         raise errors.all_samples_bad(bad[:_LISTED_BAD_SAMPLES])
     return PreparedData(tuple(samples), arrays, tuple(bad))

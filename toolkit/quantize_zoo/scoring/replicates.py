@@ -60,13 +60,19 @@ def replicate(metric_without: Callable[[NDArray[np.int64]], float], units: Seque
 
     """
     groups = groups_of(units)
-    if len(groups) < 2:
+    return replicates_of([metric_without(others_than(group, len(units))) for group in groups], groups)
+
+
+def replicates_of(values: Sequence[float], groups: Sequence[NDArray[np.int64]]) -> Replicates | None:
+    """Return the values that a metric has without each group; None as ``replicate``."""
+    if len(groups) < 2 or not np.isfinite(values).all():
         return None
-    everything = np.arange(len(units))
-    values = np.array([metric_without(np.setdiff1d(everything, group)) for group in groups])
-    if not np.isfinite(values).all():
-        return None
-    return Replicates(values, np.array([len(group) for group in groups], dtype=np.int64))
+    return Replicates(np.array(values), np.array([len(group) for group in groups], dtype=np.int64))
+
+
+def others_than(group: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return the indices of all samples but a group's."""
+    return np.setdiff1d(np.arange(count), group)
 
 
 def replicated_difference(
