@@ -1,7 +1,10 @@
 """The hot path, by pytest-benchmark; what is asserted is a ratio of two things measured here, in turns."""
 
 import itertools
+import os
 import statistics
+import subprocess
+import sys
 import time
 import tracemalloc
 
@@ -16,6 +19,7 @@ from large_models import many_convolutions
 from quantize_zoo.config import BenchmarkParams, DeviceSpec, load_model_config
 from quantize_zoo.graph import read_model, weights_bytes
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.runtime import KERNELS_VARIABLE
 from quantize_zoo.quantization import Extremes, collect_statistics, derive_space
 from quantize_zoo.scoring import (
     AccuracySession,
@@ -175,6 +179,35 @@ def test_statistics_of_the_full_scope_against_nncfs_of_one_configuration(benchma
     ratio = median_ratio(lambda: collect_statistics(model, requests, samples), with_nncf, rounds=3)
     benchmark.extra_info["statistics / nncf.quantize"] = ratio
     assert ratio < 1
+
+
+LINES_TWICE = """
+import sys, time
+from pathlib import Path
+from quantize_zoo.config import DeviceSpec, load_model_config
+from quantize_zoo.graph import read_model
+from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker
+
+config = load_model_config(Path(sys.argv[1]))
+model = read_model(config.model)
+session = AccuracySession(find_checker(), config, model)
+for _ in range(2):
+    started = time.process_time()
+    session.score(compile_for_accuracy(model, DeviceSpec(device="CPU", inference_precision="f32")))
+    print(time.process_time() - started)
+"""
+
+
+def test_kernels_of_lines_of_any_size_are_kept_for_the_next_candidate(zoo):
+    """A process of its own, since oneDNN reads how many it keeps once; a limit that the user sets holds."""
+    ratios = []
+    for limit in ({}, {KERNELS_VARIABLE: "1024"}):
+        environment = {name: value for name, value in os.environ.items() if name != KERNELS_VARIABLE} | limit
+        command = [sys.executable, "-c", LINES_TWICE, zoo / "embedded" / "lines-crnn.yml"]
+        ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        first, second = map(float, ended.stdout.split())
+        ratios.append(second / first)
+    assert ratios[0] < 0.75 * ratios[1], "the second pass makes them no more"
 
 
 def test_next_trial_of_a_large_model_compiles_fp32_no_more(benchmark):
