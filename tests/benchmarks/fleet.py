@@ -22,13 +22,17 @@ from statistics import median
 
 import yaml
 
+from quantize_zoo.scoring.devices import available_instruction_sets
+
 ZOO = Path(__file__).parents[2] / "model_zoo_configs" / "embedded"
+BELOW = ("AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX")  # the third member: the first that is not the CPU itself
+THIRD = next(each for each in BELOW if each in available_instruction_sets()[:-1])
 MEMBERS = (
     {"device": "CPU", "share": 0.5},
     {"device": "CPU", "isa": "AVX2", "share": 0.3},
-    {"device": "CPU", "isa": "AVX512_CORE_VNNI", "share": 0.2},
+    {"device": "CPU", "isa": THIRD, "share": 0.2},
 )
-LABELS = {"CPU": 0.5, "CPU[AVX2]": 0.3, "CPU[AVX512_CORE_VNNI]": 0.2}
+LABELS = {"CPU": 0.5, "CPU[AVX2]": 0.3, f"CPU[{THIRD}]": 0.2}
 HEADER = (
     "| model | seeds | a cell's model is invalid on another member | the fleet's model is invalid | not played "
     "| fleet's mean ratio / the cells' own | seconds of a fleet's trial | of its members' cells together |"
