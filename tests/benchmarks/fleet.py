@@ -25,7 +25,12 @@ import yaml
 from quantize_zoo.scoring.devices import available_instruction_sets
 
 ZOO = Path(__file__).parents[2] / "model_zoo_configs" / "embedded"
-BELOW = ("AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX")  # the third member: the first that is not the CPU itself
+BELOW = (
+    "AVX512_CORE_VNNI",
+    "AVX512_CORE",
+    "AVX2_VNNI",
+    "AVX",
+)  # the third member: the first that is not the CPU itself
 THIRD = next(each for each in BELOW if each in available_instruction_sets()[:-1])
 MEMBERS = (
     {"device": "CPU", "share": 0.5},

@@ -18,9 +18,12 @@ def shared_small(tmp_path_factory, zoo):
 
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory, zoo):
-    """A small matrix with trials enough to harm some."""
+    """A small matrix with trials enough to harm some.
+
+    With a target of size, which all meet, no measurement ends the search before.
+    """
     made = SmallMatrix(tmp_path_factory.mktemp("longer"), zoo)
-    made.edit("net.yml", lambda model: model["optimizer"]["params"].update(max_trials=12))
+    made.edit("net.yml", lambda model: model["optimizer"]["params"].update(max_trials=12, size_reduce=1))
     return made
 
 

@@ -16,6 +16,7 @@ from quantize_zoo.scoring import (
     Side,
     accuracy_properties,
     compile_for_accuracy,
+    is_emulated,
     latency_properties,
     measure_in_process,
     playable_environments,
@@ -55,6 +56,23 @@ def test_a_limited_cell_is_scored_without_its_limit_too():
     assert labels(DeviceSpec(device="CPU", isa="AVX2", inference_precision="f32"), "f32") == [
         "CPU[f32]", "CPU[bf16]", "CPU[AVX512_CORE_VNNI]", "CPU[AVX512_CORE]", "CPU[AVX]", "CPU[SSE41]",
     ]  # fmt: skip
+
+
+def test_avx_512_without_bf16_emulates_it():
+    """OpenVINO takes the hint there, and rounds: what a model loses is known, what it takes is not."""
+    assert labels(F32, "f32", available=NEW[:-1]) == [
+        "CPU[bf16]",
+        "CPU[AVX2]",
+        "CPU[AVX512_CORE]",
+        "CPU[AVX]",
+        "CPU[SSE41]",
+    ]
+    bf16 = DeviceSpec(device="CPU", inference_precision="bf16")
+    assert is_emulated(bf16, "bf16", "", NEW[:-1])
+    assert is_emulated(bf16, "bf16", "AVX512_CORE", NEW)
+    assert not is_emulated(bf16, "bf16", "", NEW)
+    assert not is_emulated(bf16, "f32", "", OLD), "where the hint is not taken"
+    assert not is_emulated(DeviceSpec(device="GPU", inference_precision="f16"), "f16", "", OLD)
 
 
 @pytest.mark.parametrize(("limit", "available"), [("", OLD), ("AVX2", NEW)])

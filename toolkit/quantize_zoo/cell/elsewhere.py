@@ -25,6 +25,7 @@ from quantize_zoo.scoring import (
     Side,
     accuracy_properties,
     integer_weights_problem,
+    is_emulated,
     latency_properties,
     mean_estimate,
     measure_in_process,
@@ -97,7 +98,8 @@ def score_there(
 ) -> Answered:
     """Find out what FP32 and a model are in an environment that a process plays; arguments as above.
 
-    Latency is measured as that of a trial, or as what is reported of a finished model.
+    Latency is measured as that of a trial, or as what is reported of a finished model. Where a precision is emulated it
+    is not, but for a member that was asked for.
 
     Raises:
         CellError: they cannot be run there, or FP32's metric is no number to refer to.
@@ -114,7 +116,8 @@ def score_there(
     process.free()
     search, holdout = (compared(work, answers, indices) if indices else None for indices in samples)
     latency = None
-    if bench.measures_latency and time.perf_counter() < deadline:
+    timed_there = bench.measures_latency and (final or not is_emulated(environment, precision, isa))
+    if timed_there and time.perf_counter() < deadline:
         timed = latency_properties(environment, bench.benchmark, isa)
         fp32, int8 = (Side(path, environment.device, timed) for path in (work.cell.model.model, model))
         latency = measure_in_process(process, (fp32, int8), bench.timed_samples(), bench.benchmark, final=final)

@@ -34,6 +34,7 @@ from quantize_zoo.scoring import (
     Estimate,
     PairedLatency,
     describe_kind,
+    emulation_note,
     far_start,
     mean_estimate,
     require_device,
@@ -94,7 +95,8 @@ class Fleet:
 
     def __init__(self, spec: FleetSpec, work: CellCandidates, limit: str, folder: Path, ask: Ask) -> None:
         work.bench.accuracy.require_separable()
-        self._spec = spec
+        self._allow_slower = spec.allow_slower
+        self._specs = {member.label: member for member in spec.members}
         self._work = work
         self._stack = ExitStack()
         self._lead = work.cell.device.label
@@ -102,7 +104,7 @@ class Fleet:
         self._others: dict[str, OtherMember] = {}
         self._draft = _Draft(folder)
         self._fp32 = work.cell.model.model
-        self._kind = describe_kind(limit)
+        self._kind, self._limit = describe_kind(limit), limit
         places = dict(work.cell.places)
         rows = [
             self._open_far(member, places[member.label], ask) if member.label in places else self._open(member, limit)
@@ -125,6 +127,8 @@ class Fleet:
                 yield f"member {each.name} is not here ({each.unavailable}): the model is tuned for the others"
             elif not each.scored_on:
                 yield f"member {each.name} is {each.place}"
+                if not each.elsewhere and (note := emulation_note(self._specs[each.name], each.precision, self._limit)):
+                    yield note
             elif each.name != self._lead:  # of which the cell tells as much
                 yield f"member {each.name} is not here: accuracy scored on {each.scored_on}, latency not measured"
 
@@ -192,7 +196,7 @@ class Fleet:
             CellError: a model cannot be built.
 
         """
-        work, allow_slower = self._work, self._spec.allow_slower
+        work, allow_slower = self._work, self._allow_slower
         places = []
         asked = {self._lead_isa}  # what members of one instruction set compute in floating point is the same
         # What a stand-in takes is not what its member does; where all are stand-ins, the lead tells of changes alone.
@@ -248,7 +252,7 @@ class Fleet:
     def precisions(self) -> tuple[tuple[DeviceSpec, str], ...]:
         """The members that are here, each with the floating point precision that FP32 runs in there."""
         found = {row.name: row.precision for row in self.members if not row.unavailable and not row.scored_on}
-        return tuple((each, found[each.label]) for each in self._spec.members if each.label in found)
+        return tuple((self._specs[name], precision) for name, precision in found.items())
 
     @property
     def benches(self) -> tuple[Bench, ...]:
@@ -335,7 +339,7 @@ class Fleet:
         return combined_latency(latencies, self._shares) if latencies else None
 
     def _slower(self, latencies: Mapping[str, PairedLatency]) -> tuple[str, ...]:
-        if self._spec.allow_slower:
+        if self._allow_slower:
             return ()
         return tuple(name for name, latency in latencies.items() if is_slower(latency))
 

@@ -47,6 +47,7 @@ from quantize_zoo.scoring import (
     counts_answers,
     describe_environment,
     describe_execution,
+    emulation_note,
     entry_notes,
     find_checker,
     hardware_target,
@@ -387,6 +388,8 @@ class CellSession:
             config = self._cell.model
             if config.metric in {given.name for given in config.optimizer.params.metrics}:
                 yield f"FP32's {config.metric} is the given one on {self._device.label}; on other members it is scored"
+        elif note := emulation_note(self._device, self._work.precision, self._limit):
+            yield note
         yield from filter(None, (precision_note(*each) for each in self._precisions))
         for tool in self._cell.references:
             if problem := self._reference_problem(tool):

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         require_device,
     )
     from quantize_zoo.scoring.environment import Environment, describe_environment
-    from quantize_zoo.scoring.environments import playable_environments, precision_note
+    from quantize_zoo.scoring.environments import emulation_note, is_emulated, playable_environments, precision_note
     from quantize_zoo.scoring.estimate import inverse, location_estimate, mean_estimate, paired_loss
     from quantize_zoo.scoring.executed import (
         Conversion,
@@ -145,6 +145,7 @@ __all__ = [
     "describe_environment",
     "describe_execution",
     "describe_kind",
+    "emulation_note",
     "entry_notes",
     "evaluator_problem",
     "executed_operations",
@@ -159,6 +160,7 @@ __all__ = [
     "integer_weights_problem",
     "inverse",
     "is_available",
+    "is_emulated",
     "kind_of_entries",
     "latency_properties",
     "location_estimate",

@@ -7,9 +7,10 @@ from typing import get_args
 
 from quantize_zoo.config import DeviceSpec, InstructionSet
 from quantize_zoo.scoring.devices import available_instruction_sets
+from quantize_zoo.scoring.kinds import SETS_OF
 
 _RANKS: tuple[InstructionSet, ...] = get_args(InstructionSet)  # the lowest first
-_BF16: tuple[InstructionSet, ...] = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX")
+_EMULATES_BF16: InstructionSet = "AVX512_CORE"  # and has it, or not
 # Those first in which INT8 computes most differently from what a new CPU does: without VNNI, sums of products saturate.
 _ORDER: tuple[InstructionSet, ...] = (
     "AVX2", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX", "SSE41", "AVX512_CORE_BF16", "AVX512_CORE_FP16",
@@ -40,12 +41,29 @@ def playable_environments(
     best = max(sets, key=_RANKS.index)
     plain = own.model_copy(update={"isa": None, "device_config": _without_precision(own), "models": ()})
     found = [plain.model_copy(update={"inference_precision": "f32"})]
-    if best in _BF16:
+    if _EMULATES_BF16 in sets:
         found.append(plain.model_copy(update={"inference_precision": "bf16"}))
     below = (each for each in _ORDER if each in sets and each != best)
     found += [plain.model_copy(update={"isa": each, "inference_precision": "f32"}) for each in below]
     here = {(each.isa or best, there) for each, there in ((own, precision), *members) if each.device == "CPU"}
     return tuple(each for each in found if (each.isa or best, each.inference_precision) not in here)
+
+
+def is_emulated(
+    device: DeviceSpec, precision: str, limit: str, available: Sequence[InstructionSet] | None = None
+) -> bool:
+    """Tell whether a CPU has no instructions for what it runs in: answers are the same, and times are not.
+
+    Args:
+        device: as it was asked for.
+        precision: what FP32 runs in there.
+        limit: the instruction set that oneDNN is limited to there; empty for none.
+        available: the machine's instruction sets, by default what its processor says.
+
+    """
+    sets = _within(limit, available_instruction_sets() if available is None else available)
+    needed = SETS_OF.get(precision, ())
+    return device.device == "CPU" and bool(needed) and not any(each in sets for each in needed)
 
 
 def precision_note(device: DeviceSpec, precision: str) -> str:
@@ -54,6 +72,15 @@ def precision_note(device: DeviceSpec, precision: str) -> str:
     if asked is None or precision in (asked, "unknown"):
         return ""
     return f"{device.label} runs in {precision}: its machine has no {asked}"
+
+
+def emulation_note(device: DeviceSpec, precision: str, limit: str) -> str:
+    """Tell where a device emulates what it runs in; empty where it does not."""
+    if not is_emulated(device, precision, device.isa or limit):
+        return ""
+    return (
+        f"{device.label} emulates {precision}, which its CPU has not: accuracy is that of {precision}, latency is not"
+    )
 
 
 def _within(limit: str, sets: Sequence[InstructionSet]) -> list[InstructionSet]:

@@ -13,7 +13,7 @@ from quantize_zoo.scoring.devices import available_devices, available_instructio
 from quantize_zoo.scoring.environment import ISA_VARIABLE, describe_environment
 
 # The sets of which one must be there for a CPU to run in a precision by itself.
-_SETS_OF: dict[str, tuple[InstructionSet, ...]] = {
+SETS_OF: dict[str, tuple[InstructionSet, ...]] = {
     "bf16": ("AVX512_CORE_BF16", "AVX512_CORE_AMX"),
     "f16": ("AVX512_CORE_FP16",),
 }
@@ -45,7 +45,7 @@ class MachineKind:
             return has
         if member.isa is not None:
             return not self.limited and self.instruction_sets[-1:] == (member.isa,)
-        needed = _SETS_OF.get(member.inference_precision or "")
+        needed = SETS_OF.get(member.inference_precision or "")
         return needed is None or (not self.limited and any(each in self.instruction_sets for each in needed))
 
     def name_for(self, member: DeviceSpec) -> str:
