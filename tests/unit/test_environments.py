@@ -1,11 +1,14 @@
 """Environments that a machine plays for others, and what is said where the best model does not hold in one."""
 
+import contextlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from builders import cell_record, convolution, estimate, final, latency, model, parameter, trial
+from quantize_zoo.cell import elsewhere as playing
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
@@ -115,6 +118,23 @@ def test_many_samples_at_once_come_back_in_their_order(file):
     for sample, outputs in zip(given, found, strict=True):
         (value,) = outputs.values()
         np.testing.assert_array_equal(value, compiled(sample)[0])
+
+
+@pytest.mark.parametrize(("seconds", "seen"), [(100.0, 320), (5.0, 31), (0.0, 0)])
+def test_a_pass_that_cannot_end_in_time_ends_once_that_is_clear(seconds, seen, monkeypatch):
+    """A batch of 32 takes a second, and 320 samples ten."""
+    now = [0.0]
+    monkeypatch.setattr(playing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def outputs():
+        for index in range(320):
+            now[0] += index % 32 == 0
+            yield index
+
+    found = []
+    with contextlib.suppress(playing._TimeIsOverError):
+        found.extend(playing._until(seconds, outputs(), 320))
+    assert len(found) == seen
 
 
 def test_samples_of_different_shapes_come_back_as_they_are(tmp_path):

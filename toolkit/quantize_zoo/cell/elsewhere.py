@@ -31,10 +31,12 @@ from quantize_zoo.scoring import (
     measure_in_process,
     start_runtime,
 )
+from quantize_zoo.scoring.runtimes import BATCH
 from quantize_zoo.store import Elsewhere, Holdout
 
 SampleSets = tuple[tuple[int, ...], tuple[int, ...]]  # the samples of the search, and of the holdout
 _OVER = "not played: as much time as ten trials took was over"
+_CLEAR = 0.1  # of a pass, after which it is clear whether the time suffices for the rest
 Output = TypeVar("Output")
 
 
@@ -110,7 +112,8 @@ def score_there(
     properties = accuracy_properties(environment, isa)
     for path in (work.cell.model.model, model):
         process.load(Side(path, environment.device, properties))
-        outputs = _until(deadline, process.infer(bench.accuracy.inputs()))
+        inputs = bench.accuracy.inputs()
+        outputs = _until(deadline, process.infer(inputs), len(inputs))
         answers.append(bench.accuracy.answers_of(outputs, bench.metric))
     precision = process.precision()
     process.free()
@@ -137,8 +140,12 @@ def compared(work: CellCandidates, answers: Sequence[Answers], indices: tuple[in
     return Holdout(before, after, loss_between(fp32, int8, higher_is_better=work.fp32.higher_is_better))
 
 
-def _until(deadline: float, outputs: Iterable[Output]) -> Iterator[Output]:
-    for output in outputs:
-        if time.perf_counter() >= deadline:
+def _until(deadline: float, outputs: Iterable[Output], count: int) -> Iterator[Output]:
+    """Yield ``count`` outputs; end once it is clear that they will not all be there in time."""
+    started = time.perf_counter()
+    for done, output in enumerate(outputs, 1):
+        left = count / done - 1 if done % BATCH == 0 and done >= _CLEAR * count else 0.0  # a batch comes at once
+        now = time.perf_counter()
+        if now + (now - started) * left >= deadline:
             raise _TimeIsOverError
         yield output

@@ -29,7 +29,7 @@ from quantize_zoo.scoring.profiling import Profile
 Samples = Sequence[Mapping[str, NDArray[Any]]]  # for each sample the value of each input
 _SCRIPT = Path(__file__).with_name("runtime_worker.py")
 ANSWER_SECONDS = 300.0  # a side that takes longer for one command hangs
-_BATCH = 32  # samples of a command
+BATCH = 32  # samples of a command
 _BATCH_BYTES = 64_000_000  # of their inputs, after which no other is added
 _READ = 65_536  # bytes at a time
 _TOLD = 8_192  # bytes that are kept of what a process tells beside its answers
@@ -297,7 +297,7 @@ def _batches(samples: Samples) -> Iterator[tuple[int, Samples]]:
     for index, sample in enumerate(samples):
         batch.append(sample)
         size += sum(value.nbytes for value in sample.values())
-        if len(batch) == _BATCH or size >= _BATCH_BYTES:
+        if len(batch) == BATCH or size >= _BATCH_BYTES:
             yield index + 1 - len(batch), batch
             batch, size = [], 0
     if batch:
