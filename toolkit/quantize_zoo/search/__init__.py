@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from quantize_zoo.search.frontier import Frontier
     from quantize_zoo.search.give_back import change_whole_model, is_met
     from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
-    from quantize_zoo.search.loop import StagePlan, run_alone, run_stage
+    from quantize_zoo.search.loop import run_alone, run_stage
     from quantize_zoo.search.members import MemberScore, combined_latency, is_slower
     from quantize_zoo.search.objective import (
         Score,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         relative_accuracy_loss,
     )
     from quantize_zoo.search.optimism import Optimism, predicted_optimism
+    from quantize_zoo.search.proposals import StagePlan
     from quantize_zoo.search.pruning import ERROR_RATE, SequentialTest, can_prune
     from quantize_zoo.search.recorder import TrialRecorder
     from quantize_zoo.search.startup import startup_choices

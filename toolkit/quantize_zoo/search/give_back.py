@@ -16,8 +16,9 @@ from quantize_zoo.config.model import WholeModelChange
 from quantize_zoo.quantization import ModelOption, without_quantization
 from quantize_zoo.search.evaluation import EvaluationPool
 from quantize_zoo.search.labels import option_of
-from quantize_zoo.search.loop import StagePlan, run_alone
+from quantize_zoo.search.loop import run_alone
 from quantize_zoo.search.objective import meets_accuracy
+from quantize_zoo.search.proposals import StagePlan
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.startup import whole_model_choices
 from quantize_zoo.search.trial import Trial

@@ -4,58 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from quantize_zoo.config import OptimizerParams
 from quantize_zoo.errors import CellError, WorkerDiedError
-from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.evaluation import Evaluation, EvaluationPool
-from quantize_zoo.search.everywhere import Everywhere
-from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
+from quantize_zoo.search.proposals import USED_UP, Proposals, StagePlan
 from quantize_zoo.search.recorder import TrialRecorder
-from quantize_zoo.search.startup import startup_choices
-from quantize_zoo.search.survey import Survey
-from quantize_zoo.search.trial import Trial, TrialKind
-from quantize_zoo.search.walk import FrontierWalk, reaches_size
+from quantize_zoo.search.trial import Trial
 
-if TYPE_CHECKING:
-    from quantize_zoo.search.sampler import TpeSampler
-
-# The share of a stage's trials that may go into its start.
-_STARTUP_SHARE = 0.2
-_ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
-_TURNS_OF_SAMPLER = 3  # of which one is the frontier's, once the walk has ended
-_USED_UP = "nothing is left to try"
 _POLL_SECONDS = 1.0  # while waiting, whether more can be evaluated at once now
 
 # The next trial, given those that were asked for and not told yet; None where nothing is left to try.
 Ask = Callable[[Sequence[Trial]], Trial | None]
 Tell = Callable[[Trial], None]
 Trials = Generator[Trial, None, str]  # returns why a stage ended before its limits, empty if it did not
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """A stage of a search: where it starts, what it may choose, and when it ends.
-
-    ``types`` and ``errors`` are as in ``startup_choices``; the stage goes on until there are ``until`` trials in all.
-    ``beside`` is evaluated after the base, whatever the limits are. With a ``survey`` of the operations it begins with
-    a walk along their frontier, and ends where nothing can pay.
-    """
-
-    number: int
-    base: ModelOption
-    space: SearchSpace
-    until: int
-    types: Mapping[str, str]
-    errors: Mapping[str, float]
-    beside: Trial | None = None
-    survey: Survey | None = None
 
 
 def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: EvaluationPool) -> Trials:
@@ -72,99 +36,17 @@ def run_stage(plan: StagePlan, recorder: TrialRecorder, seed: int, pool: Evaluat
     base = None if known else recorder.draft("base", plan.number, plan.base)
     if not plan.space.has_choices:
         yield from run_alone(base, recorder, pool, plan.beside)
-        return "" if recorder.is_finished(plan.until) else _USED_UP
-    first = known[0].number if known else len(recorder.trials)
-    count = round(_STARTUP_SHARE * (plan.until - first))
-    as_pot = recorder.params.compatibility == "pot"
-    walk = None if as_pot else _walk(plan, recorder.params)
-    startup = []
-    if walk is None and not as_pot:
-        startup = startup_choices(plan.space, plan.types, plan.errors, count, (seed, plan.number))
-    # hyperopt takes a second to import, which what searches nothing does without.
-    from quantize_zoo.search.sampler import TpeSampler
-
-    asked: dict[str, Choices | None] = {}  # by option
-    for each in (base, plan.beside):
-        if each is not None:
-            asked[each.option_hash] = None
-
-    def is_known(choices: Choices) -> bool:
-        trial = recorder.draft("search", plan.number, option_of(plan.space, plan.base, choices))
-        return trial.option_hash in asked or recorder.is_known(trial)
-
-    sampler = TpeSampler(plan.space, (seed, plan.number), startup, as_pot=as_pot, is_known=is_known)
-
-    everywhere = None if walk is None else Everywhere(plan.space, plan.base, plan.types, count)
-
-    def tell(trial: Trial) -> None:
-        choices = choices_of(plan.space, trial.option)
-        if walk is not None and everywhere is not None:
-            everywhere.tell(trial)
-            walk.tell(trial, decides=choices is None or everywhere.is_best(choices))
-        if choices is not None:
-            sampler.tell(choices, trial.loss)
-
-    for trial in known:
-        tell(trial)
-    sampler.skip(sum(trial.kind in _ASKED for trial in known))
-
-    def cannot_pay() -> bool:  # of compressed weights it is not known
-        return walk is not None and not plan.space.offers_compressed_weights and walk.cannot_pay()
-
-    why_ended = _USED_UP
+        return "" if recorder.is_finished(plan.until) else USED_UP
+    proposals = Proposals(plan, recorder, seed, base)
 
     def ask(untold: Sequence[Trial]) -> Trial | None:
-        nonlocal why_ended
-        # One that runs is no news; several are, so that what is asked for beside them looks elsewhere.
-        pending = [choices for each in untold if (choices := asked.get(each.option_hash)) is not None]
-        if walk is not None and cannot_pay():
-            why_ended = (
-                f"no INT8 model is predicted to be more than {walk.bound():.2f}x as fast as FP32 (95 %): keep FP32"
-            )
-            return None
-        walked = None
-        if walk is not None and everywhere is not None:
-            walked = everywhere.next(sampler) or _walked(walk, plan, sampler, (seed, plan.number), everywhere.best)
-        choices = walked or sampler.ask(pending if pool.capacity() > 1 else [])
-        if choices is None:
-            return None
-        kind: TrialKind = "informed" if walked or choices in startup else "search"
-        trial = recorder.draft(kind, plan.number, option_of(plan.space, plan.base, choices))
-        asked[trial.option_hash] = choices
-        return trial
+        return proposals.ask(untold, several=pool.capacity() > 1)
 
-    used_up = yield from _run(base, plan.beside, ask, tell, recorder, pool, plan.until, looks_ahead=not as_pot)
-    return why_ended if used_up else ""
-
-
-def _walk(plan: StagePlan, params: OptimizerParams) -> FrontierWalk | None:
-    """Return the walk along the frontier; None without a survey, or where all that it proposes would be too large."""
-    if plan.survey is None or (plan.space.offers_compressed_weights and not reaches_size(plan.survey, params)):
-        return None
-    return FrontierWalk(plan.survey, plan.base, params)
-
-
-def _walked(
-    walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequence[int], changed: Choices
-) -> Choices | None:
-    """Return choices of the walk, until it has bracketed the target, then in every third turn.
-
-    ``changed`` are choices beside those of what is quantized.
-    """
-    quantized = walk.next()
-    if quantized is None and sampler.asked % _TURNS_OF_SAMPLER == 0:
-        quantized = walk.beside(np.random.default_rng([*seed, sampler.asked]))
-    if quantized is None:
-        return None
-    left_out = {}
-    for name in set(walk.frontier.names) - quantized:
-        values = [branch.value for branch in plan.space.operations[name].branches]
-        if False in values:
-            left_out[f"operation {name}"] = values.index(False)
-    choices = sampler.take(base_choices(plan.space, changed | left_out))
-    if choices is None:
-        walk.drop(quantized)
-    return choices
+    looks_ahead = recorder.params.compatibility != "pot"
+    used_up = yield from _run(
+        base, plan.beside, ask, proposals.tell, recorder, pool, plan.until, looks_ahead=looks_ahead
+    )
+    return proposals.why_ended if used_up else ""
 
 
 def run_alone(

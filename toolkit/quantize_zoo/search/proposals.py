@@ -1,0 +1,159 @@
+"""What a stage tries next: along the frontier or by an informed start, then the sampler's in turns with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quantize_zoo.config import OptimizerParams
+from quantize_zoo.quantization import ModelOption, SearchSpace
+from quantize_zoo.search.everywhere import Everywhere
+from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
+from quantize_zoo.search.recorder import TrialRecorder
+from quantize_zoo.search.startup import startup_choices
+from quantize_zoo.search.survey import Survey
+from quantize_zoo.search.trial import Trial, TrialKind
+from quantize_zoo.search.walk import FrontierWalk, reaches_size
+
+if TYPE_CHECKING:
+    from quantize_zoo.search.sampler import TpeSampler
+
+# The share of a stage's trials that may go into its start.
+_STARTUP_SHARE = 0.2
+_ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
+_TURNS_OF_SAMPLER = 3  # of which one is the frontier's, once the walk has ended
+USED_UP = "nothing is left to try"
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage of a search: where it starts, what it may choose, and when it ends.
+
+    ``types`` and ``errors`` are as in ``startup_choices``; the stage goes on until there are ``until`` trials in all.
+    ``beside`` is evaluated after the base, whatever the limits are. With a ``survey`` of the operations it begins with
+    a walk along their frontier, and ends where nothing can pay.
+    """
+
+    number: int
+    base: ModelOption
+    space: SearchSpace
+    until: int
+    types: Mapping[str, str]
+    errors: Mapping[str, float]
+    beside: Trial | None = None
+    survey: Survey | None = None
+
+
+class Proposals:
+    """The trials that a stage asks for, each once, and what it learns of those that ended.
+
+    Args:
+        plan: the stage, whose space has choices.
+        recorder: the search's.
+        seed: of the search.
+        base: the stage's first trial, if it is still to be made.
+
+    """
+
+    def __init__(self, plan: StagePlan, recorder: TrialRecorder, seed: int, base: Trial | None) -> None:
+        # hyperopt takes a second to import, which what searches nothing does without.
+        from quantize_zoo.search.sampler import TpeSampler
+
+        known = [trial for trial in recorder.trials if trial.stage == plan.number]
+        first = known[0].number if known else len(recorder.trials)
+        count = round(_STARTUP_SHARE * (plan.until - first))
+        as_pot = recorder.params.compatibility == "pot"
+        self._plan, self._recorder, self._seed = plan, recorder, (seed, plan.number)
+        self._walk = None if as_pot else _walk(plan, recorder.params)
+        self._everywhere = None if self._walk is None else Everywhere(plan.space, plan.base, plan.types, count)
+        self._startup: Sequence[Choices] = []
+        if self._walk is None and not as_pot:
+            self._startup = startup_choices(plan.space, plan.types, plan.errors, count, self._seed)
+        self._asked: dict[str, Choices | None] = {  # by option
+            each.option_hash: None for each in (base, plan.beside) if each is not None
+        }
+        self._sampler = TpeSampler(plan.space, self._seed, self._startup, as_pot=as_pot, is_known=self._is_known)
+        self.why_ended = USED_UP
+        for trial in known:
+            self.tell(trial)
+        self._sampler.skip(sum(trial.kind in _ASKED for trial in known))
+
+    def tell(self, trial: Trial) -> None:
+        """Learn of a trial that has ended."""
+        choices = choices_of(self._plan.space, trial.option)
+        if self._walk is not None and self._everywhere is not None:
+            self._everywhere.tell(trial)
+            self._walk.tell(trial, decides=choices is None or self._everywhere.is_best(choices))
+        if choices is not None:
+            self._sampler.tell(choices, trial.loss)
+
+    def ask(self, untold: Sequence[Trial], *, several: bool) -> Trial | None:
+        """Return the next trial; None where none is left, or none can pay, which ``why_ended`` tells then.
+
+        Args:
+            untold: trials that were asked for, and not told yet.
+            several: whether more than one is evaluated at a time. One that runs is no news; several are, so that what
+                is asked for beside them looks elsewhere.
+
+        """
+        if self._walk is not None and self._cannot_pay(self._walk):
+            bound = f"{self._walk.bound():.2f}x"
+            self.why_ended = f"no INT8 model is predicted to be more than {bound} as fast as FP32 (95 %): keep FP32"
+            return None
+        walked = None
+        if self._walk is not None and self._everywhere is not None:
+            best = self._everywhere.best
+            walked = self._everywhere.next(self._sampler) or _walked(
+                self._walk, self._plan, self._sampler, self._seed, best
+            )
+        pending = [choices for each in untold if (choices := self._asked.get(each.option_hash)) is not None]
+        choices = walked or self._sampler.ask(pending if several else [])
+        if choices is None:
+            return None
+        kind: TrialKind = "informed" if walked or choices in self._startup else "search"
+        trial = self._drafted(kind, choices)
+        self._asked[trial.option_hash] = choices
+        return trial
+
+    def _cannot_pay(self, walk: FrontierWalk) -> bool:  # of compressed weights it is not known
+        return not self._plan.space.offers_compressed_weights and walk.cannot_pay()
+
+    def _is_known(self, choices: Choices) -> bool:
+        trial = self._drafted("search", choices)
+        return trial.option_hash in self._asked or self._recorder.is_known(trial)
+
+    def _drafted(self, kind: TrialKind, choices: Choices) -> Trial:
+        return self._recorder.draft(kind, self._plan.number, option_of(self._plan.space, self._plan.base, choices))
+
+
+def _walk(plan: StagePlan, params: OptimizerParams) -> FrontierWalk | None:
+    """Return the walk along the frontier; None without a survey, or where all that it proposes would be too large."""
+    if plan.survey is None or (plan.space.offers_compressed_weights and not reaches_size(plan.survey, params)):
+        return None
+    return FrontierWalk(plan.survey, plan.base, params)
+
+
+def _walked(
+    walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequence[int], changed: Choices
+) -> Choices | None:
+    """Return choices of the walk, until it has bracketed the target, then in every third turn.
+
+    ``changed`` are choices beside those of what is quantized.
+    """
+    quantized = walk.next()
+    if quantized is None and sampler.asked % _TURNS_OF_SAMPLER == 0:
+        quantized = walk.beside(np.random.default_rng([*seed, sampler.asked]))
+    if quantized is None:
+        return None
+    left_out = {}
+    for name in set(walk.frontier.names) - quantized:
+        values = [branch.value for branch in plan.space.operations[name].branches]
+        if False in values:
+            left_out[f"operation {name}"] = values.index(False)
+    choices = sampler.take(base_choices(plan.space, changed | left_out))
+    if choices is None:
+        walk.drop(quantized)
+    return choices
