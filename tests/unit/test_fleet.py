@@ -472,6 +472,11 @@ ENDED = {
         (SLOWER, "loss 0.00 %, 1.05x, slower than FP32 on CPU[AVX2], none yet"),
         (ENDED, "ended on CPU[AVX2] after 32 samples, which lose 20.00 %, none yet"),
         ({**ENDED, "members": ()}, "ended after 32 samples, which lose 20.00 %, none yet"),
+        # Mean IoU is of all samples, and of none alone.
+        (
+            {**ENDED, "pruned": Pruned(Estimate(0.8, None, None, "", 0), 0.2)},
+            "ended on CPU[AVX2] after all samples, which",
+        ),
     ],
 )
 def test_the_terminal_tells_of_a_trial_which_member_is_slower_or_missed(changes, told):

@@ -180,7 +180,8 @@ def _trials(cell: Cell) -> int | None:
 
 def _figures(trial: Trial) -> str:
     if trial.pruned is not None:
-        lost, count = 100 * trial.pruned.accuracy_loss, trial.pruned.accuracy.samples
+        lost = 100 * trial.pruned.accuracy_loss
+        count = trial.pruned.accuracy.samples or "all"  # of what single samples do not have
         where = f" on {trial.members[-1].name}" if trial.members else ""
         return f"ended{where} after {count} samples, which lose {lost:.2f} %"
     if trial.score is None:
