@@ -1,6 +1,7 @@
 """Environments that a machine plays for others, and what is said where the best model does not hold in one."""
 
 import contextlib
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from quantize_zoo.cell import elsewhere as playing
 from quantize_zoo.config import BenchmarkParams, DeviceSpec
 from quantize_zoo.graph import read_model, save_model
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.runtime import KERNELS_VARIABLE, keep_kernels
 from quantize_zoo.report import render_cell, render_index, render_markdown
 from quantize_zoo.report.json_document import json_value
 from quantize_zoo.scoring import (
@@ -242,3 +244,14 @@ def test_what_is_not_sure_is_no_warning(found):
     report = reported(found)
     assert report.cells[0].verdict.warnings == ()
     assert "CPU[AVX2]" in render_cell(report, report.cells[0])
+
+
+@pytest.mark.parametrize(
+    ("shapes", "before", "after"),
+    [(17, {}, {KERNELS_VARIABLE: "16384"}), (16, {}, {}), (17, {KERNELS_VARIABLE: "2"}, {KERNELS_VARIABLE: "2"})],
+)
+def test_kernels_of_many_shapes_are_kept_unless_the_user_says_how_many(shapes, before, after, monkeypatch):
+    variables = dict(before)
+    monkeypatch.setattr(os, "environ", variables)
+    keep_kernels(samples(*range(1, shapes + 1), 1, 1))
+    assert variables == after

@@ -33,6 +33,7 @@ from quantize_zoo.gate.files import FilesRequest, compare_files
 from quantize_zoo.gate.holding import GateRequest, Tonight, hold
 from quantize_zoo.gate.releases import ReleaseComparison, ReleasesRequest
 from quantize_zoo.graph import content_hash, make_canonical, read_model, require_memory
+from quantize_zoo.graph.runtime import keep_kernels
 from quantize_zoo.quantization import ModelOption, Pipeline, Samples
 from quantize_zoo.scoring import (
     AccuracyResult,
@@ -176,7 +177,9 @@ class CellSession:
         params = self._cell.model.optimizer.params
         self._checker = find_checker()
         self._accuracy = open_session(self._checker, self._cell.model, self._model, self._budget)
-        require_room(self._model, self._accuracy.inputs(), params.benchmark.batch_size)
+        inputs = self._accuracy.inputs()
+        require_room(self._model, inputs, params.benchmark.batch_size)
+        keep_kernels(inputs)
         self._fingerprint = self._accuracy.fingerprint()  # reads every input, so once
         if (sequences := self._accuracy.sequences) is not None:
             self._split = split_sequences(sequences, params.holdout, params.eval_subset_size)
