@@ -1,6 +1,6 @@
 """One model for a fleet against the models of its members' own cells.
 
-    python tests/benchmarks/fleet.py SEEDS TRIALS MODEL...
+    python tests/benchmarks/fleet.py SEEDS TRIALS MODEL... [--nights FOLDER]
 
 For each seed the models are searched for each member by itself, and once for all of them, with the same number of
 trials. The model of a member's cell is scored on the other members as a night does it (``portability``); the fleet's on
@@ -12,6 +12,8 @@ table has FP32 / INT8 of each cell's model on its own member, and on it the best
 not surely lose too much there.
 """
 
+import argparse
+import itertools
 import json
 import math
 import subprocess
@@ -49,18 +51,22 @@ def table_head(header):
     return header + "\n|" + " --- |" * header.count(" | ") + " --- |"
 
 
-def night(models, seed, trials, folder):
-    """Run all cells and the fleet, and return the cells of the document by model and device."""
-    alone = [{key: value for key, value in member.items() if key != "share"} for member in MEMBERS]
-    devices = [*alone, {"fleet": "fleet", "members": list(MEMBERS)}]
-    matrix = {"models": [str(ZOO / f"{model}.yml") for model in models], "devices": devices}
-    (folder / "matrix.yml").write_text(yaml.safe_dump(matrix))
-    command = [
-        sys.executable, "-m", "quantize_zoo", "run", folder / "matrix.yml", "--reports", folder / f"reports-{seed}",
-        "--max-trials", str(trials), "--seed", str(seed), "--json",
-    ]  # fmt: skip
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    return {(cell["model"], cell["device"]): cell for cell in json.loads(ended.stdout)["cells"]}
+def night(model, seed, trials, folder):
+    """Run all cells of a model and the fleet, unless the folder has them; return the document's cells by device."""
+    document = folder / f"{model}-{seed}-{trials}.json"
+    if not document.exists():
+        alone = [{key: value for key, value in member.items() if key != "share"} for member in MEMBERS]
+        devices = [*alone, {"fleet": "fleet", "members": list(MEMBERS)}]
+        matrix = folder / f"{model}-{seed}-{trials}.yml"
+        matrix.write_text(yaml.safe_dump({"models": [str(ZOO / f"{model}.yml")], "devices": devices}))
+        command = [
+            sys.executable, "-m", "quantize_zoo", "run", matrix, "--reports", matrix.with_suffix(""),
+            "--max-trials", str(trials), "--seed", str(seed), "--json",
+        ]  # fmt: skip
+        ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        json.loads(ended.stdout)
+        document.write_text(ended.stdout)
+    return {cell["device"]: cell for cell in json.loads(document.read_text())["cells"]}
 
 
 def is_invalid(found, allowed):
@@ -83,10 +89,10 @@ def seconds_of(cell):
     )
 
 
-def compare(cells, model):
+def compare(cells):
     """Return for one seed: the cell's models invalid elsewhere, places not played, the fleet's, ratio, seconds."""
-    own = {label: cells[model, label] for label in LABELS}
-    fleet = cells[model, "fleet"]
+    own = {label: cells[label] for label in LABELS}
+    fleet = cells["fleet"]
     allowed = fleet["params"]["accuracy_loss"] / 100
     precision = own["CPU"]["reference"]["execution"]["inference_precision"]
     places = [each for cell in own.values() for each in elsewhere(cell, precision).values()]
@@ -99,9 +105,9 @@ def compare(cells, model):
     return bad, len(places) - len(played), any(ours), ratio, seconds_of(fleet), sum(map(seconds_of, own.values()))
 
 
-def compare_members(cells, model):
+def compare_members(cells):
     """Return by member FP32 / INT8 of its cell's model, and of the best other's on it that is not invalid there."""
-    own = {label: cells[model, label] for label in LABELS}
+    own = {label: cells[label] for label in LABELS}
     allowed = own["CPU"]["params"]["accuracy_loss"] / 100
     precision = own["CPU"]["reference"]["execution"]["inference_precision"]
     there = {label: [elsewhere(cell, precision).get(label) for cell in own.values()] for label in LABELS}
@@ -117,17 +123,23 @@ def compare_members(cells, model):
 
 
 def main():
-    seeds, trials, *models = sys.argv[1:]
-    print(table_head(HEADER), flush=True)
-    found = {model: [] for model in models}
-    members = {model: [] for model in models}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("seeds", type=int)
+    parser.add_argument("trials", type=int)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--nights", type=Path)
+    asked = parser.parse_args()
+    found = {model: [] for model in asked.models}
+    members = {model: [] for model in asked.models}
     with tempfile.TemporaryDirectory() as name:
-        for seed in range(int(seeds)):
-            cells = night(models, seed, int(trials), Path(name))
-            for model in models:
-                found[model].append(compare(cells, model))
-                members[model].append(compare_members(cells, model))
-                print(f"seed {seed}, {model}: {found[model][-1]}", file=sys.stderr, flush=True)
+        folder = asked.nights or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for model, seed in itertools.product(asked.models, range(asked.seeds)):
+            cells = night(model, seed, asked.trials, folder)
+            found[model].append(compare(cells))
+            members[model].append(compare_members(cells))
+            print(f"seed {seed}, {model}: {found[model][-1]}", file=sys.stderr, flush=True)
+    print(table_head(HEADER))
     for model, rows in found.items():
         bad, skipped, ours, ratios, fleets, sums = zip(*rows, strict=True)
         print(
