@@ -74,79 +74,130 @@ def _run(
     """Keep as many trials pending as the pool takes; finish them as they come, the base's before all others.
 
     Whatever the limits are, base and ``beside`` are evaluated. Returns whether it ended since nothing was asked for.
+    """
+    untold = _Untold(base, beside, recorder, pool, until, looks_ahead=looks_ahead)
+    try:
+        while not untold.is_all_told():
+            capacity = pool.capacity()
+            untold.start(capacity)
+            while untold.wants_another(capacity):
+                with pool.busy():
+                    trial = ask(untold.trials)
+                if trial is None:
+                    untold.used_up = True
+                    break
+                untold.add(trial, capacity)
+            untold.wait()
+            if capacity > 1:  # who is free need not wait until what ended is told; with one place it knows more
+                untold.start(capacity)
+            while (ended := untold.next_ended()) is not None:
+                finished = recorder.finish(*ended)
+                tell(finished)
+                yield finished
+                if untold.is_all_told():
+                    return untold.used_up
+        return untold.used_up
+    finally:
+        untold.cancel()
+
+
+class _Untold:
+    """The trials that were asked for and are not told yet: some wait, some are evaluated, some have ended.
 
     The losses of the others refer to the base's: those that end before it are held until then, and who evaluated them
     goes on with others. Asking takes time, so some trials are asked for ahead, while others are evaluated, and know
     less. POT asked afterwards.
     """
-    pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
-    ended: deque[tuple[Future[Evaluation | None], Trial, float]] = deque()
-    ready = deque(trial for trial in (base, beside) if trial is not None)
-    used_up = False
-    idle_since = time.perf_counter()
 
-    def start_ready(capacity: int) -> None:
-        while ready and len(pending) < capacity:
-            trial = ready.popleft()
-            # While nothing is evaluated the search takes its time, which is the next trial's.
-            started = time.perf_counter() if pending else idle_since
-            pending[_submitted(trial, recorder, pool)] = trial, started
+    def __init__(
+        self,
+        base: Trial | None,
+        beside: Trial | None,
+        recorder: TrialRecorder,
+        pool: EvaluationPool,
+        until: int,
+        *,
+        looks_ahead: bool,
+    ) -> None:
+        self._base, self._beside = base, beside
+        self._recorder, self._pool, self._until, self._looks_ahead = recorder, pool, until, looks_ahead
+        self._ready = deque(trial for trial in (base, beside) if trial is not None)
+        self._pending: dict[Future[Evaluation | None], tuple[Trial, float]] = {}
+        self._ended: deque[tuple[Future[Evaluation | None], Trial, float]] = deque()
+        self._idle_since = time.perf_counter()
+        self.used_up = False
 
-    def is_done() -> bool:
-        nothing_left = used_up and not (pending or ended or ready)
-        return base is None and beside is None and (nothing_left or recorder.is_finished(until))
+    @property
+    def trials(self) -> list[Trial]:
+        """Those that ended first, then those that are evaluated, then those that wait."""
+        pending = (trial for trial, _ in self._pending.values())
+        return [*(trial for _, trial, _ in self._ended), *pending, *self._ready]
 
-    def is_wanted(capacity: int) -> bool:
-        if used_up or (base is None and recorder.is_finished(until)):
+    def is_all_told(self) -> bool:
+        """Tell whether there is nothing to wait for, and nothing is to be asked for."""
+        nothing_left = self.used_up and not (self._pending or self._ended or self._ready)
+        over = nothing_left or self._recorder.is_finished(self._until)
+        return self._base is None and self._beside is None and over
+
+    def wants_another(self, capacity: int) -> bool:
+        """Tell whether to ask for a trial now."""
+        if self.used_up or (self._base is None and self._recorder.is_finished(self._until)):
             return False
-        if len(recorder.trials) + len(ended) + len(pending) + len(ready) >= until:
+        made = len(self._recorder.trials) + len(self._ended) + len(self._pending) + len(self._ready)
+        if made >= self._until:
             return False
-        if len(pending) < capacity:
+        if len(self._pending) < capacity:
             return True
         # With one place the next is asked for whether or not the trial has ended meanwhile: what a search finds must
         # not depend on how fast the machine is. With many, who has ended goes first.
-        waits = capacity > 1 and any(future.done() for future in pending)
-        return looks_ahead and len(ready) < _ahead(capacity) and not waits
+        waits = capacity > 1 and any(future.done() for future in self._pending)
+        return self._looks_ahead and len(self._ready) < _ahead(capacity) and not waits
 
-    try:
-        while not is_done():
-            capacity = pool.capacity()
-            start_ready(capacity)
-            while is_wanted(capacity):
-                untold = [*(trial for _, trial, _ in ended), *(trial for trial, _ in pending.values()), *ready]
-                with pool.busy():
-                    trial = ask(untold)
-                if trial is None:
-                    used_up = True
-                    break
-                ready.append(trial)
-                start_ready(capacity)
-            done = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
-            now = time.perf_counter()
-            for future in [each for each in pending if each in done]:
-                trial, started = pending.pop(future)
-                put = ended.appendleft if trial is base else ended.append
-                put((future, trial, now - started))
-                idle_since = now
-            if capacity > 1:  # who is free need not wait until what ended is told; with one place it knows more
-                start_ready(capacity)
-            while ended and (base is None or ended[0][1] is base):
-                future, trial, seconds = ended.popleft()
-                outcome = _outcome(future)
-                if trial is base:
-                    if isinstance(outcome, str):
-                        raise CellError(outcome, where="the model that the search starts from", remedy="see the log")
-                    base = None
-                if trial is beside:
-                    beside = None
-                finished = recorder.finish(trial, outcome, seconds)
-                tell(finished)
-                yield finished
-                if is_done():
-                    return used_up
-        return used_up
-    finally:
-        for future in pending:
+    def add(self, trial: Trial, capacity: int) -> None:
+        """Take one that was asked for."""
+        self._ready.append(trial)
+        self.start(capacity)
+
+    def start(self, capacity: int) -> None:
+        """Begin with those that wait, while there is room."""
+        while self._ready and len(self._pending) < capacity:
+            trial = self._ready.popleft()
+            # While nothing is evaluated the search takes its time, which is the next trial's.
+            started = time.perf_counter() if self._pending else self._idle_since
+            self._pending[_submitted(trial, self._recorder, self._pool)] = trial, started
+
+    def wait(self) -> None:
+        """Wait until one has ended, or for as long as the pool's room need not be looked at again."""
+        done = wait(self._pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
+        now = time.perf_counter()
+        for future in [each for each in self._pending if each in done]:
+            trial, started = self._pending.pop(future)
+            put = self._ended.appendleft if trial is self._base else self._ended.append
+            put((future, trial, now - started))
+            self._idle_since = now
+
+    def next_ended(self) -> tuple[Trial, Evaluation | str | None, float] | None:
+        """Return one that has ended, how, and its seconds; None while there is none, or the base is not among them.
+
+        Raises:
+            CellError: the base cannot be evaluated.
+
+        """
+        if not self._ended or (self._base is not None and self._ended[0][1] is not self._base):
+            return None
+        future, trial, seconds = self._ended.popleft()
+        outcome = _outcome(future)
+        if trial is self._base:
+            if isinstance(outcome, str):
+                raise CellError(outcome, where="the model that the search starts from", remedy="see the log")
+            self._base = None
+        if trial is self._beside:
+            self._beside = None
+        return trial, outcome, seconds
+
+    def cancel(self) -> None:
+        """Evaluate none any more."""
+        for future in self._pending:
             future.cancel()
 
 
