@@ -137,6 +137,15 @@ def test_the_content_of_masks_belongs_to_the_data(zoo, tmp_path):
     np.testing.assert_array_equal(before.inputs, after.inputs)
 
 
+def test_outputs_of_no_sample_are_refused_by_their_shape(zoo):
+    """What OpenVINO answers for this model's dynamic batch where it is held to SSE41 and has one core."""
+    config = load_model_config(zoo / "embedded" / "opinions-encoder.yml")
+    session = AccuracySession(find_checker(), config, read_model(config.model), first=2)
+    message = r"adapter 'bert_classification' does not fit .* predicts nothing of shapes \(0, 2\)"
+    with pytest.raises(CellError, match=message):
+        session.answers_of([{"logits": np.zeros((0, 2), np.float32)}] * 2, config.metric)
+
+
 @pytest.mark.parametrize("memory_bytes", [10**9, 0])
 @pytest.mark.parametrize(("name", "read"), [("shapes-unet", "_mask"), ("shapes-upscaler", "_value")])
 def test_ground_truth_is_read_once_while_there_is_memory_and_is_no_part_of_the_data(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,9 @@ def score_elsewhere(
         except CellError as error:
             over = time.perf_counter() >= deadline  # a command took longer than all may
             found = Elsewhere(environment.label, skipped=_OVER if over else error.what)
+        except Exception as error:  # nothing foresaw it; the log has the traceback, and others are played all the same
+            traceback.print_exc()
+            found = Elsewhere(environment.label, skipped=f"unexpected error: {type(error).__name__}: {error}")
         yield replace(found, seconds=time.perf_counter() - started)
 
 

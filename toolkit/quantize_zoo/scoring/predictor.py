@@ -91,6 +91,10 @@ class Predictor:
                     raise errors.no_such_output(self.name, error.args[0], names) from error
                 keys = output_keys(self.adapter)
                 raise errors.adapter_failed(self.name, names, identifier, cause_of(error), keys) from error
+            if not predicted:  # what a plugin that miscounts makes of a batch
+                shapes = ", ".join(str(value.shape) for each in outputs for value in each.values())
+                cause = f"it predicts nothing of shapes {shapes}"
+                raise errors.adapter_failed(self.name, outputs[0], identifier, cause, output_keys(self.adapter))
         try:
             processed: tuple[list[Any], list[Any]] = self.postprocessor.process_batch(
                 annotation, predicted, sample.meta
