@@ -126,24 +126,45 @@ def test_replicates_are_the_metric_of_the_other_samples(answered):
     np.testing.assert_allclose(first.replicates.values, without_each(session, first), rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["by the number of samples", "with a count beside its state"])
-def test_metric_that_is_more_than_the_sum_of_its_state_is_told_of_every_sample_again(kind, zoo, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "passes"), [("", 1), ("by the number of samples", 1), ("counts beside its state", 30)]
+)
+def test_metric_that_adds_up_is_told_of_each_sample_once(kind, passes, zoo, monkeypatch):
+    """One that counts beside its state what it is told, of every sample again without each group."""
     config = load_model_config(zoo / "embedded" / "shapes-unet.yml")
     model = read_model(config.model)
     session = AccuracySession(find_checker(), config, model, first=30)
     function = type(next(each.metric_fn for each in session._metrics.executor.metrics if each.name == config.metric))
     evaluate, update = function.evaluate, function.update
+    updates = []
 
     def counted(self, annotation, prediction):
         self.told = getattr(self, "told", 0) + 1
+        updates.append(annotation)
         return update(self, annotation, prediction)
 
     def divided(self, annotations, predictions):
-        count = len(annotations) if kind == "by the number of samples" else self.told
+        count = {"": 1, "by the number of samples": len(annotations)}.get(kind) or self.told
         return np.mean(evaluate(self, annotations, predictions)) / count
 
     monkeypatch.setattr(function, "update", counted)
     monkeypatch.setattr(function, "evaluate", divided)
     found = session.answers(compile_for_accuracy(model, F32), config.metric)
+    updates.clear()
     replicates = session.replicated(found).replicates
+    assert len(updates) == told
     np.testing.assert_allclose(replicates.values, without_each(session, found), rtol=1e-12)
+
+
+def test_passes_of_a_metric_with_one_list_for_all_are_separate(zoo):
+    """The checker's ``dice`` goes on with what every metric before it was told."""
+    config = load_model_config(zoo / "embedded" / "shapes-unet.yml")
+    session = AccuracySession(find_checker(), config, read_model(config.model), first=2)
+    metrics = session._metrics
+    metrics._config = [{"type": "dice", "name": "dice"}]
+    for _ in range(2):
+        metrics.begin_pass()
+        (dice,) = (each.metric_fn for each in metrics.executor.metrics)
+        assert dice.overall_metric == []
+        dice.overall_metric.append(1.0)
+    assert type(dice).overall_metric == []

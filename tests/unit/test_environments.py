@@ -21,6 +21,8 @@ from quantize_zoo.scoring import (
     Side,
     accuracy_properties,
     compile_for_accuracy,
+    emulation_note,
+    environments,
     is_emulated,
     latency_properties,
     measure_in_process,
@@ -77,7 +79,19 @@ def test_avx_512_without_bf16_emulates_it():
     assert is_emulated(bf16, "bf16", "AVX512_CORE", NEW)
     assert not is_emulated(bf16, "bf16", "", NEW)
     assert not is_emulated(bf16, "f32", "", OLD), "where the hint is not taken"
+    assert not is_emulated(bf16, "bf16", "", [*OLD, "AVX2_VNNI"]), "where it is had without AVX-512"
     assert not is_emulated(DeviceSpec(device="GPU", inference_precision="f16"), "f16", "", OLD)
+
+
+def test_a_cell_that_emulates_its_precision_says_so(monkeypatch):
+    monkeypatch.setattr(environments, "available_instruction_sets", lambda: NEW[:-1])
+    bf16 = DeviceSpec(device="CPU", inference_precision="bf16")
+    assert emulation_note(bf16, "bf16", "") == (
+        "CPU[bf16] emulates bf16, which its CPU has not: accuracy is that of bf16, latency is not"
+    )
+    assert not emulation_note(F32, "f32", "")
+    monkeypatch.setattr(environments, "available_instruction_sets", lambda: NEW)
+    assert not emulation_note(bf16, "bf16", "")
 
 
 @pytest.mark.parametrize(("limit", "available"), [("", OLD), ("AVX2", NEW)])
@@ -122,21 +136,23 @@ def test_many_samples_at_once_come_back_in_their_order(file):
         np.testing.assert_array_equal(value, compiled(sample)[0])
 
 
-@pytest.mark.parametrize(("seconds", "seen"), [(100.0, 320), (5.0, 31), (0.0, 0)])
-def test_a_pass_that_cannot_end_in_time_ends_once_that_is_clear(seconds, seen, monkeypatch):
-    """A batch of 32 takes a second, and 320 samples ten."""
-    now = [0.0]
+@pytest.mark.parametrize("batch", [32, 31, 24, 1])
+@pytest.mark.parametrize(("times", "ends"), [(1.01, False), (0.9, True), (0.3, True), (0.0, True)])
+def test_a_pass_that_cannot_end_in_time_ends_once_that_is_clear(times, ends, batch, monkeypatch):
+    """A batch comes at once, as fast as the one before; with a third of the time that is clear after a few of them."""
+    count, now = 320, [0.0]
     monkeypatch.setattr(playing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def outputs():
-        for index in range(320):
-            now[0] += index % 32 == 0
+        for index in range(count):
+            now[0] += min(batch, count - index) if index % batch == 0 else 0
             yield index
 
     found = []
     with contextlib.suppress(playing._TimeIsOverError):
-        found.extend(playing._until(seconds, outputs(), 320))
-    assert len(found) == seen
+        found.extend(playing._until(times * count, outputs(), count))
+    assert (len(found) < count) is ends
+    assert len(found) < 0.25 * count or times > 0.3
 
 
 def test_samples_of_different_shapes_come_back_as_they_are(tmp_path):
@@ -244,6 +260,11 @@ def test_what_is_not_sure_is_no_warning(found):
     report = reported(found)
     assert report.cells[0].verdict.warnings == ()
     assert "CPU[AVX2]" in render_cell(report, report.cells[0])
+
+
+def test_what_was_not_timed_is_no_figure():
+    report = reported(elsewhere(0.0, latency=None))
+    assert "<td>not measured</td>" in render_cell(report, report.cells[0])
 
 
 @pytest.mark.parametrize(

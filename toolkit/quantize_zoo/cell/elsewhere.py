@@ -38,6 +38,7 @@ from quantize_zoo.store import Elsewhere, Holdout
 SampleSets = tuple[tuple[int, ...], tuple[int, ...]]  # the samples of the search, and of the holdout
 _OVER = "not played: as much time as ten trials took was over"
 _CLEAR = 0.1  # of a pass, after which it is clear whether the time suffices for the rest
+_MARGIN = 1.5  # by which the first samples may be slower than others
 Output = TypeVar("Output")
 
 
@@ -79,7 +80,8 @@ def score_elsewhere(
             if reads_integers and (problem := integer_weights_problem(environment, isa)):
                 raise errors.not_playable(environment.label, problem)
             with start_runtime(limit=deadline - started, isa=isa) as process:
-                found = score_there(work, environment, isa, process, model, samples, deadline).figures
+                timed = not is_emulated(environment, environment.inference_precision or "", isa)
+                found = score_there(work, environment, isa, process, model, samples, deadline, timed=timed).figures
         except _TimeIsOverError:
             found = Elsewhere(environment.label, skipped=_OVER)
         except CellError as error:
@@ -101,11 +103,11 @@ def score_there(
     deadline: float = math.inf,
     *,
     final: bool = False,
+    timed: bool = True,
 ) -> Answered:
     """Find out what FP32 and a model are in an environment that a process plays; arguments as above.
 
-    Latency is measured as that of a trial, or as what is reported of a finished model. Where a precision is emulated it
-    is not, but for a member that was asked for.
+    Latency is measured, if it is, as that of a trial, or as what is reported of a finished model.
 
     Raises:
         CellError: they cannot be run there, or FP32's metric is no number to refer to.
@@ -123,10 +125,9 @@ def score_there(
     process.free()
     search, holdout = (compared(work, answers, indices) if indices else None for indices in samples)
     latency = None
-    timed_there = bench.measures_latency and (final or not is_emulated(environment, precision, isa))
-    if timed_there and time.perf_counter() < deadline:
-        timed = latency_properties(environment, bench.benchmark, isa)
-        fp32, int8 = (Side(path, environment.device, timed) for path in (work.cell.model.model, model))
+    if timed and bench.measures_latency and time.perf_counter() < deadline:
+        for_latency = latency_properties(environment, bench.benchmark, isa)
+        fp32, int8 = (Side(path, environment.device, for_latency) for path in (work.cell.model.model, model))
         latency = measure_in_process(process, (fp32, int8), bench.timed_samples(), bench.benchmark, final=final)
     assert search is not None, "a search has samples"
     found = Elsewhere(environment.label, precision, search.fp32, search.int8, search.accuracy_loss, holdout, latency)
@@ -148,8 +149,9 @@ def _until(deadline: float, outputs: Iterable[Output], count: int) -> Iterator[O
     """Yield ``count`` outputs; end once it is clear that they will not all be there in time."""
     started = time.perf_counter()
     for done, output in enumerate(outputs, 1):
-        left = count / done - 1 if done % BATCH == 0 and done >= _CLEAR * count else 0.0  # a batch comes at once
         now = time.perf_counter()
+        ahead = min(count, done + BATCH - 1)  # a batch comes at once, so as many may be inferred already
+        left = (count / ahead - 1) / _MARGIN if done >= _CLEAR * count else 0.0
         if now + (now - started) * left >= deadline:
             raise _TimeIsOverError
         yield output

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
-from quantize_zoo.errors import CellError
 from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_names, lacks_package
 from quantize_zoo.scoring.metric_values import is_higher_better, metric_of, named_values, values_of
 from quantize_zoo.scoring.preprocessing import sample_name
 from quantize_zoo.scoring.replicates import others_than
 
 Pair = tuple[Any, Any]  # the annotation of a sample, and the prediction
+_OF_ALL = "overall_metric"  # the values of samples in metrics of Dice's coefficient
 _ADDED_UP = 1e-12  # of a metric's value, by which sums of floating point numbers may differ
 
 # What the checker says where a metric finds nothing that it takes.
@@ -65,6 +65,9 @@ class CheckerMetrics:
     def begin_pass(self) -> None:
         """Take new metrics: some of the checker's keep the last sample of a pass when they are reset."""
         self.executor = type(self.executor)(copy.deepcopy(self._config), self.executor.dataset)
+        for each in self.executor.metrics:  # and one has a list for all that there ever are
+            if _OF_ALL in vars(type(each.metric_fn)):
+                setattr(each.metric_fn, _OF_ALL, [])
 
     def update(self, index: int, annotation: list[Any], prediction: list[Any]) -> Any:
         """Tell the metrics of the sample at an index; return the checker's results of it by index.
@@ -137,15 +140,18 @@ class CheckerMetrics:
         function = self._told_of([], metric)
         if self.need_predictions or not isinstance(getattr(function, "state", None), dict):
             return None
-        told = [self._told_of([pairs[index] for index in group], metric).state for group in groups]
-        if not told[0] or any(each.keys() != told[0].keys() for each in told):
-            return None
+        told: list[dict[str, Any]] = []
+        for group in groups:
+            state = self._told_of([pairs[index] for index in group], metric).state
+            if not state or (told and state.keys() != told[0].keys()):
+                return None
+            told.append(state)
         try:
             total = {name: sum(each[name] for each in told) for name in told[0]}
             if not np.isclose(self._of_state(total, pairs, metric), whole, rtol=_ADDED_UP, atol=0):
                 return None
             return [{name: total[name] - each[name] for name in total} for each in told]
-        except (TypeError, ValueError, AttributeError, CellError):  # no numbers, or more than its state counts
+        except (TypeError, ValueError, AttributeError, errors.QuantizeZooError):  # no numbers, or more than they count
             return None
 
     def _of_state(self, state: dict[str, Any], pairs: Sequence[Pair], metric: str) -> float:

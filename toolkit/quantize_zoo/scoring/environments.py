@@ -10,7 +10,8 @@ from quantize_zoo.scoring.devices import available_instruction_sets
 from quantize_zoo.scoring.kinds import SETS_OF
 
 _RANKS: tuple[InstructionSet, ...] = get_args(InstructionSet)  # the lowest first
-_EMULATES_BF16: InstructionSet = "AVX512_CORE"  # and has it, or not
+_EMULATED = "bf16"
+_EMULATES: InstructionSet = "AVX512_CORE"  # a CPU that has it and does not have BF16
 # Those first in which INT8 computes most differently from what a new CPU does: without VNNI, sums of products saturate.
 _ORDER: tuple[InstructionSet, ...] = (
     "AVX2", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX", "SSE41", "AVX512_CORE_BF16", "AVX512_CORE_FP16",
@@ -41,8 +42,8 @@ def playable_environments(
     best = max(sets, key=_RANKS.index)
     plain = own.model_copy(update={"isa": None, "device_config": _without_precision(own), "models": ()})
     found = [plain.model_copy(update={"inference_precision": "f32"})]
-    if _EMULATES_BF16 in sets:
-        found.append(plain.model_copy(update={"inference_precision": "bf16"}))
+    if _EMULATES in sets:
+        found.append(plain.model_copy(update={"inference_precision": _EMULATED}))
     below = (each for each in _ORDER if each in sets and each != best)
     found += [plain.model_copy(update={"isa": each, "inference_precision": "f32"}) for each in below]
     here = {(each.isa or best, there) for each, there in ((own, precision), *members) if each.device == "CPU"}
@@ -62,8 +63,8 @@ def is_emulated(
 
     """
     sets = _within(limit, available_instruction_sets() if available is None else available)
-    needed = SETS_OF.get(precision, ())
-    return device.device == "CPU" and bool(needed) and not any(each in sets for each in needed)
+    native = any(each in sets for each in SETS_OF[_EMULATED])
+    return device.device == "CPU" and precision == _EMULATED and _EMULATES in sets and not native
 
 
 def precision_note(device: DeviceSpec, precision: str) -> str:

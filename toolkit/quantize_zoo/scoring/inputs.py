@@ -114,9 +114,8 @@ class InputArrays:
         size = stored.dtype.itemsize * int(np.prod(stored.shape, dtype=np.int64))
         if self._mapped is None or len(self._mapped) < stored.offset + size:
             self._file.flush()
-            self._mapped = np.memmap(
-                self._file.name, mode="c", dtype=np.uint8
-            )  # OpenVINO takes what can be written only
+            # OpenVINO takes what can be written only. A private copy is refused where it is larger than the memory.
+            self._mapped = np.memmap(self._file.name, mode="r+", dtype=np.uint8)
         return self._mapped[stored.offset : stored.offset + size].view(stored.dtype).reshape(stored.shape)
 
 

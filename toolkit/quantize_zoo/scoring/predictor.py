@@ -108,7 +108,7 @@ class Predictor:
                 what = f"postprocessor {step!r}"
                 raise errors.annotation_file_unreadable(what, identifier, errors.message_of(error)) from error
             raise errors.postprocessing_failed(step, identifier, cause_of(error)) from error
-        self._check_classes(sample, processed[1][0])
+        self._check_classes(truth, processed[1][0])
         return processed
 
     def _named_by_adapter(self) -> list[str]:
@@ -118,10 +118,10 @@ class Predictor:
         listed = [each for value in values for each in (value if isinstance(value, list) else [value])]
         return [each for each in listed if isinstance(each, str)]
 
-    def _check_classes(self, sample: Sample, prediction: Any) -> None:
+    def _check_classes(self, truth: Any, prediction: Any) -> None:
         """Check that labels, and how many of the best classes metrics look at, are within the model's classes."""
         scores: Any = getattr(prediction, "scores", None)
-        label: Any = getattr(sample.annotation, "label", None)
+        label: Any = getattr(truth, "label", None)
         if np.ndim(scores) != 1 or not isinstance(label, int | np.integer) or not hasattr(prediction, "top_k"):
             return  # scores of boxes are none of classes
         classes = np.size(scores)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import openvino as ov
@@ -14,7 +13,7 @@ from quantize_zoo import errors
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.scoring.checker import Checker
 from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_package
-from quantize_zoo.scoring.ground_truth import with_ground_truth
+from quantize_zoo.scoring.ground_truth import own_copy, with_ground_truth
 from quantize_zoo.scoring.inputs import InputArrays, InputBudget
 from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, Inputs
 
@@ -39,7 +38,7 @@ class Sample:
     @property
     def truth(self) -> Any:
         """The annotation to score by; what that reads is not kept by the dataset's."""
-        return copy.copy(self.annotation) if self.held is None else self.held
+        return own_copy(self.annotation) if self.held is None else self.held
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,12 @@ def preprocess(
                     given = str(each[name].shape) if name in each else "absent"
                     raise errors.input_mismatch(name, shape_text(shape), given)
         parts = tuple(arrays.append({name: each[name] for name in shapes}) for each in states.carried(filled))
-        annotation = annotations[0] if annotations else None
-        held = None if annotation is None else with_ground_truth(annotation, arrays)
-        samples.append(Sample(identifiers[0], annotation, meta, len(samples), parts, held))
+        samples.append(Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples), parts))
     if not samples:
         raise errors.all_samples_bad(bad[:_LISTED_BAD_SAMPLES])
-    return PreparedData(tuple(samples), arrays, tuple(bad))
+    held = with_ground_truth([each.annotation for each in samples], arrays)  # after all inputs, which are used more
+    kept = tuple(replace(sample, held=annotation) for sample, annotation in zip(samples, held, strict=True))
+    return PreparedData(kept, arrays, tuple(bad))
 
 
 def _unusable(error: Exception, sample: str) -> errors.QuantizeZooError:

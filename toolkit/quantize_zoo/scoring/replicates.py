@@ -60,6 +60,8 @@ def replicate(metric_without: Callable[[NDArray[np.int64]], float], units: Seque
 
     """
     groups = groups_of(units)
+    if len(groups) < 2:
+        return None
     return replicates_of([metric_without(others_than(group, len(units))) for group in groups], groups)
 
 
