@@ -127,9 +127,10 @@ def test_replicates_are_the_metric_of_the_other_samples(answered):
 
 
 @pytest.mark.parametrize(
-    ("kind", "passes"), [("", 1), ("by the number of samples", 1), ("counts beside its state", 30)]
+    ("kind", "told"),
+    [("", 30), ("by the number of samples", 30), ("counts beside its state", 30 + 30 * 29)],
 )
-def test_metric_that_adds_up_is_told_of_each_sample_once(kind, passes, zoo, monkeypatch):
+def test_metric_that_adds_up_is_told_of_each_sample_once(kind, told, zoo, monkeypatch):
     """One that counts beside its state what it is told, of every sample again without each group."""
     config = load_model_config(zoo / "embedded" / "shapes-unet.yml")
     model = read_model(config.model)

@@ -1,7 +1,6 @@
 """Ground truth of annotations that read it when they are asked, and inputs beyond the memory beside it."""
 
 import numpy as np
-import pytest
 
 from quantize_zoo.scoring.ground_truth import own_copy, with_ground_truth
 from quantize_zoo.scoring.inputs import InputArrays, InputBudget
