@@ -169,3 +169,12 @@ def test_passes_of_a_metric_with_one_list_for_all_are_separate(zoo):
         assert dice.overall_metric == []
         dice.overall_metric.append(1.0)
     assert type(dice).overall_metric == []
+
+
+def test_a_metric_beside_one_of_all_samples_together_is_told_of_its_own(zoo, monkeypatch):
+    config = load_model_config(zoo / "embedded" / "shapes-unet.yml")
+    model = read_model(config.model)
+    session = AccuracySession(find_checker(), config, model, first=6)
+    found = session.answers(compile_for_accuracy(model, F32), config.metric)
+    monkeypatch.setattr(type(session._metrics), "need_predictions", True)
+    assert session._metric_of(found.pairs, config.metric) == found.metrics[config.metric]

@@ -137,13 +137,10 @@ class CheckerMetrics:
         self, pairs: Sequence[Pair], metric: str, whole: float, groups: Sequence[NDArray[np.int64]]
     ) -> list[dict[str, Any]] | None:
         """Return what a metric has added up of all pairs but each group's; None where it does not add up."""
-        function = self._told_of([], metric)
-        if self.need_predictions or not isinstance(getattr(function, "state", None), dict):
-            return None
         told: list[dict[str, Any]] = []
         for group in groups:
-            state = self._told_of([pairs[index] for index in group], metric).state
-            if not state or (told and state.keys() != told[0].keys()):
+            state = getattr(self._told_of([pairs[index] for index in group], metric), "state", None)
+            if not state or not isinstance(state, dict) or (told and state.keys() != told[0].keys()):
                 return None
             told.append(state)
         try:
@@ -165,7 +162,7 @@ class CheckerMetrics:
         owner = metric_of(metric, self.names)
         function = next(each.metric_fn for each in self.executor.metrics if each.name == owner)
         try:
-            for annotation, prediction in () if self.need_predictions else pairs:
+            for annotation, prediction in pairs:  # also for one of all of them together, as in a pass
                 function.submit(annotation, prediction)
         except Exception as error:
             raise self._failed(error) from error
