@@ -1,7 +1,9 @@
 """Ground truth of annotations that read it when they are asked, and inputs beyond the memory beside it."""
 
 import numpy as np
+import psutil
 
+from quantize_zoo.engines.dask.memory import _resident
 from quantize_zoo.scoring.ground_truth import own_copy, with_ground_truth
 from quantize_zoo.scoring.inputs import InputArrays, InputBudget
 
@@ -112,3 +114,13 @@ def test_inputs_of_more_than_the_memory_can_be_read(tmp_path):
     arrays._file.flush()
     arrays._file.truncate(1 << 42)  # takes no place
     np.testing.assert_array_equal(arrays.get(0)["image"], value)
+
+
+def test_pages_of_inputs_on_disk_are_not_what_a_worker_may_not_use(tmp_path):
+    arrays = memory(0, tmp_path)
+    arrays.append({"image": np.ones(100_000_000, np.uint8)})
+    before = _resident(None), psutil.Process().memory_info().rss
+    assert arrays.get(0)["image"].sum(dtype=np.int64) == 100_000_000
+    after = _resident(None), psutil.Process().memory_info().rss
+    assert after[1] - before[1] > 90_000_000
+    assert after[0] - before[0] < 10_000_000

@@ -42,8 +42,12 @@ class MemoryGuard:
 
 
 def _resident(pid: int | None) -> int:
-    """Return the bytes that a process has in memory; none if it is gone."""
+    """Return the bytes that a process has in memory; none if it is gone.
+
+    Pages of files do not count, as those of inputs beyond a cell's budget: they go where others need the memory.
+    """
     try:
-        return int(psutil.Process(pid).memory_info().rss)
+        info = psutil.Process(pid).memory_info()
+        return int(info.rss - getattr(info, "shared", 0))  # which Linux alone tells
     except psutil.NoSuchProcess:
         return 0
