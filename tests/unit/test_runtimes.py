@@ -117,7 +117,7 @@ def test_half_an_answer_is_none(tmp_path):
 
 
 def test_each_batch_of_a_dataset_has_the_time_limit(tmp_path, doubling, monkeypatch):
-    monkeypatch.setattr(runtimes, "_BATCH", 2)
+    monkeypatch.setattr(runtimes, "BATCH", 2)
     slow = "import json, time\nloads = json.loads\njson.loads = lambda text: time.sleep(0.4) or loads(text)"
     samples = [{"x": np.full((1, 8), index, np.float32)} for index in range(9)]
     with start_runtime(interpreter(tmp_path, slow), limit=20) as process:
@@ -130,7 +130,7 @@ def test_each_batch_of_a_dataset_has_the_time_limit(tmp_path, doubling, monkeypa
 
 
 def test_batches_are_bounded_by_number_and_by_size(monkeypatch):
-    monkeypatch.setattr(runtimes, "_BATCH", 3)
+    monkeypatch.setattr(runtimes, "BATCH", 3)
     monkeypatch.setattr(runtimes, "_BATCH_BYTES", 100)
     sizes = [10, 10, 10, 10, 200, 60, 60, 10]
     samples = [{"x": np.zeros(size, np.uint8)} for size in sizes]
@@ -139,7 +139,7 @@ def test_batches_are_bounded_by_number_and_by_size(monkeypatch):
 
 
 def test_states_go_on_from_one_batch_to_the_next(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtimes, "_BATCH", 2)
+    monkeypatch.setattr(runtimes, "BATCH", 2)
     x = parameter((1, 1), "x")
     state = ops.read_value(ops.constant(np.zeros((1, 1), np.float32)), "sum")
     total = ops.add(x, state)

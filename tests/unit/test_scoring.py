@@ -212,8 +212,9 @@ def test_ratio_above_one_means_that_the_candidate_is_faster(api_type):
 def test_model_against_itself_is_neither_faster_nor_slower():
     benchmark = BenchmarkParams(duration_seconds=1)
     one, other = (again(heavy_model(), benchmark) for _ in range(2))
-    ratios = [in_turns(one, other, benchmark).ratio.value for _ in range(5)]
-    assert np.median(ratios) == pytest.approx(1, abs=0.1)
+    ratios = [in_turns(one, other, benchmark).ratio for _ in range(5)]
+    # By its own interval, which a busy machine makes wider.
+    assert sum(ratio.low <= 1 <= ratio.high for ratio in ratios) >= 3, ratios
 
 
 class Counted:
