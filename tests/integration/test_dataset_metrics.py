@@ -69,7 +69,7 @@ def test_deviation_is_the_bootstraps_with_fresh_identifiers(answered):
     """Two ways to the same figure. With the identifiers that they have, copies would be one sample to the checker."""
     session, (first, second, _) = answered
     rng, differences = np.random.default_rng(0), []
-    for _ in range(120):
+    for _ in range(40):
         drawn = rng.integers(len(first.pairs), size=len(first.pairs))
         metrics = [
             session._metric_of([fresh(each.pairs[index], number) for number, index in enumerate(drawn)], each.metric)
@@ -114,16 +114,72 @@ def test_replicates_do_not_depend_on_the_order_of_the_samples(answered):
     np.testing.assert_allclose(moved.replicates.values, first.replicates.values, rtol=1e-9)
 
 
-def without_each(session, answers):
-    """The metric of all other samples than each group's, computed from them."""
-    count = len(answers.pairs)
-    rests = (others_than(group, count) for group in groups_of(answers.identifiers.tolist()))
-    return [session._metric_of([answers.pairs[index] for index in rest], answers.metric) for rest in rests]
+def without_each(session, answers, most=50):
+    """The metric of all other samples than each group's, computed from them, with each of which it is told."""
+    count, metrics = len(answers.pairs), copy.copy(session._metrics)
+    metrics._untold = frozenset()
+    rests = [others_than(group, count) for group in groups_of(answers.identifiers.tolist())][:most]
+    return [metrics.value_of([answers.pairs[index] for index in rest], answers.metric) for rest in rests]
 
 
 def test_replicates_are_the_metric_of_the_other_samples(answered):
     session, (first, *_) = answered
-    np.testing.assert_allclose(first.replicates.values, without_each(session, first), rtol=1e-12)
+    np.testing.assert_allclose(first.replicates.values[:10], without_each(session, first, 10), rtol=1e-12)
+
+
+def scored_and_told(session, monkeypatch, **changes):
+    """The values of two passes over scenes-ssd, and how many samples mAP was told of in each; it is changed so."""
+    function = type(next(each.metric_fn for each in session._metrics.executor.metrics if each.name == "mAP"))
+    update = function.update
+    told = []
+
+    def counted(self, annotation, prediction):
+        told.append(annotation)
+        self.told = getattr(self, "told", 0) + 1
+        return changes.get("update", update)(self, annotation, prediction)
+
+    monkeypatch.setattr(function, "update", counted)
+    if "evaluate" in changes:
+        evaluate = function.evaluate
+        monkeypatch.setattr(function, "evaluate", lambda *given: changes["evaluate"](evaluate, *given))
+    compiled = compile_for_accuracy(session.model, F32)
+    found = []
+    for _ in range(2):
+        told.clear()
+        found.append((session.score(compiled).metrics, len(told)))
+    return found
+
+
+@pytest.fixture
+def scenes(zoo):
+    """A session of a detector, whose mAP the checker computes of each image, too."""
+    config = load_model_config(zoo / "embedded" / "scenes-ssd.yml")
+    model = read_model(config.model)
+    session = AccuracySession(find_checker(), config, model, first=20)
+    session.model = model
+    return session
+
+
+def test_a_metric_of_all_samples_is_told_of_each_in_the_first_pass_only(scenes, monkeypatch):
+    (first, told), (second, told_again) = scored_and_told(scenes, monkeypatch)
+    assert (told, told_again) == (20, 0)
+    assert first == second
+    assert first["mAP"] > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluate": lambda evaluate, self, *pairs: np.array(evaluate(self, *pairs)) * self.told},
+        {"evaluate": lambda evaluate, self, *pairs: np.array(evaluate(self, *pairs)) * getattr(self, "told", 2)},
+        {"update": lambda *_: 0.5},
+    ],
+    ids=["counts samples", "counts them if it was told of any", "has a number of each sample"],
+)
+def test_a_metric_that_makes_something_of_each_sample_is_told_in_every_pass(changes, scenes, monkeypatch):
+    (first, told), (second, told_again) = scored_and_told(scenes, monkeypatch, **changes)
+    assert (told, told_again) == (20, 20)
+    assert first == second
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ the intervals claim, and the seconds of a trial's measurement with the candidate
 
 import argparse
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +39,6 @@ def shared(model, benchmark):
     return SharedReference(again(model, benchmark), weights_bytes(model))
 
 
-def as_in_the_end(model, benchmark):
-    return partial(compile_for_latency, model, CPU, benchmark)
-
-
 def pairs_of(name, count, final):
     """Yield the ratio's estimate and the seconds of one pair after another."""
     config = load_model_config(ZOO / f"{name}.yml")
@@ -51,14 +46,12 @@ def pairs_of(name, count, final):
     samples = AccuracySession(find_checker(), config, model).inputs(range(50))
     int8 = plain_int8(model, samples)
     twice, benchmark = int8.clone(), config.optimizer.params.benchmark
-    first, compiles, measure = (
-        (as_in_the_end, as_in_the_end, measure_finally) if final else (shared, again, measure_in_turns)
-    )
+    first, measure = (again, measure_finally) if final else (shared, measure_in_turns)
     for number in range(count):
         if number % 10 == 0:
             reference = first(int8, benchmark)
         start = time.perf_counter()
-        measured = measure(reference, compiles(twice, benchmark), [samples[0]], benchmark)
+        measured = measure(reference, again(twice, benchmark), [samples[0]], benchmark)
         yield measured.ratio, time.perf_counter() - start
 
 

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import openvino as ov
@@ -27,6 +26,7 @@ from quantize_zoo.scoring import (
     PairedLatency,
     answers_name,
     checker_entry,
+    compile_again,
     compile_for_accuracy,
     compile_for_latency,
     find_checker,
@@ -155,10 +155,12 @@ def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLat
     """Measure two models over several compilations of both; None without the cell's device."""
     if not bench.measures_latency:
         return None
+    device, benchmark = bench.device, bench.benchmark
     one, other = (
-        partial(compile_for_latency, model, bench.device, bench.benchmark) for model in (reference, candidate)
+        compile_again(compile_for_latency(model, device, benchmark), model, device, benchmark)
+        for model in (reference, candidate)
     )
-    return measure_finally(one, other, bench.timed_samples(), bench.benchmark)
+    return measure_finally(one, other, bench.timed_samples(), benchmark)
 
 
 def score_holdout(work: CellCandidates, candidate: ov.Model, holdout: tuple[int, ...]) -> Holdout | None:

@@ -32,6 +32,7 @@ from quantize_zoo.scoring.contents import Contents, read_through
 from quantize_zoo.scoring.inference import Inference
 from quantize_zoo.scoring.inputs import IN_MEMORY, InputBudget
 from quantize_zoo.scoring.launcher import DoesNotFitError, InputFitter, added_outputs
+from quantize_zoo.scoring.metric_values import is_single
 from quantize_zoo.scoring.predictor import LabelRange, Outputs, Predictor
 from quantize_zoo.scoring.preprocessing import Sample, input_shapes, preprocess, sample_name, sequence_of
 from quantize_zoo.scoring.replicates import groups_of, replicates_of
@@ -257,7 +258,7 @@ class AccuracySession:
             results = self._metrics.update(number, annotation, prediction)
             value = next((each.result for each in results[number] if each.metric_name == metric), None)
             values.append(value)
-            texts.append(text_of(prediction[0], float(value) if value is not None and _is_single(value) else None))
+            texts.append(text_of(prediction[0], float(value) if value is not None and is_single(value) else None))
             confidences.append(confidence_of(annotation[0], prediction[0]))
             pairs.append((annotation[0], prediction[0]))
         metrics = self._metrics.evaluate([each for each, _ in pairs], [each for _, each in pairs])
@@ -371,12 +372,7 @@ def _adapter_name(config: Any) -> str:
     return str(config.get("type") if isinstance(config, Mapping) else config)
 
 
-def _is_single(value: Any) -> bool:
-    """Tell whether a sample's value is one number, or none; NumPy does not take what some metrics keep of a sample."""
-    return value is None or np.isscalar(value) or (isinstance(value, np.ndarray) and value.ndim == 0)
-
-
 def _numbers(values: list[Any], count: int) -> NDArray[np.float64] | None:
-    if len(values) != count or not all(map(_is_single, values)):
+    if len(values) != count or not all(map(is_single, values)):
         return None
     return np.asarray(values, dtype=np.float64)

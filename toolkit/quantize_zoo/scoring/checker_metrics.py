@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo import errors
 from quantize_zoo.scoring.checker_failures import cause_of, failed_part, lacks_names, lacks_package
-from quantize_zoo.scoring.metric_values import is_higher_better, metric_of, named_values, values_of
+from quantize_zoo.scoring.metric_values import is_higher_better, is_single, metric_of, named_values, values_of
 from quantize_zoo.scoring.preprocessing import sample_name
 from quantize_zoo.scoring.replicates import others_than
 
@@ -40,6 +40,9 @@ class CheckerMetrics:
         self.executor = executor
         self._config = config
         self._tuned = tuned
+        self._told = executor  # of each sample
+        self._untold: frozenset[str] | None = None  # metrics that need not be; None before a pass has shown it
+        self._of_last: Sequence[Any] = ()  # the results of the last sample
 
     @property
     def names(self) -> list[str]:
@@ -64,10 +67,16 @@ class CheckerMetrics:
 
     def begin_pass(self) -> None:
         """Take new metrics: some of the checker's keep the last sample of a pass when they are reset."""
-        self.executor = type(self.executor)(copy.deepcopy(self._config), self.executor.dataset)
-        for each in self.executor.metrics:  # and one has a list for all that there ever are
+        self.executor = self._new_executor()
+        self._told = copy.copy(self.executor)
+        self._told.metrics = [each for each in self.executor.metrics if each.name not in (self._untold or ())]
+
+    def _new_executor(self) -> Any:
+        made = type(self.executor)(copy.deepcopy(self._config), self.executor.dataset)
+        for each in made.metrics:  # one has a list for all that there ever are
             if _OF_ALL in vars(type(each.metric_fn)):
                 setattr(each.metric_fn, _OF_ALL, [])
+        return made
 
     def update(self, index: int, annotation: list[Any], prediction: list[Any]) -> Any:
         """Tell the metrics of the sample at an index; return the checker's results of it by index.
@@ -77,10 +86,11 @@ class CheckerMetrics:
 
         """
         try:
-            results, _ = self.executor.update_metrics_on_batch([index], annotation, prediction)
+            results, _ = self._told.update_metrics_on_batch([index], annotation, prediction)
         except Exception as error:  # metrics raise what indexing an annotation of another task raises
             sample = sample_name(annotation[0].identifier) if annotation and annotation[0] is not None else ""
             raise self._of_another_task(error, annotation, prediction) or self._failed(error, sample) from error
+        self._of_last = results[index]
         return results
 
     def evaluate(self, annotations: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
@@ -89,7 +99,29 @@ class CheckerMetrics:
             found = [result for _, result in self.executor.iterate_metrics(annotations, predictions)]
         except Exception as error:
             raise self._failed(error) from error
+        if self._untold is None and len(annotations) > 1:
+            self._untold = frozenset(self._found_untold(annotations, predictions, found))
         return self.numbers(found)
+
+    def _found_untold(
+        self, annotations: Sequence[Any], predictions: Sequence[Any], found: Sequence[Any]
+    ) -> Iterator[str]:
+        """Yield the metrics that next passes need not tell of single samples, which for mAP is most of their time.
+
+        Those are metrics that give a sample no number of its own, and that compute of all samples together, untold,
+        what they did when they were told of each.
+        """
+        values = {each.name: np.asarray(each.evaluated_value) for each in found}
+        of_samples = {each.metric_name for each in self._of_last if is_single(each.result)}
+        for each in self._new_executor().metrics:
+            if each.name in of_samples or not hasattr(each.metric_fn, "submit_all"):
+                continue
+            try:
+                untold = np.asarray(each.metric_fn(annotations, predictions))
+                if values[each.name].any() and np.array_equal(untold, values[each.name], equal_nan=True):
+                    yield each.name
+            except Exception as error:  # of what only the told have
+                print(f"metric {each.name!r} is told of each sample: {cause_of(error)}")  # to the cell's log
 
     def numbers(self, results: Iterable[Any]) -> dict[str, float]:
         """Return the one number of each of the checker's results, and that of the tuned value of one.
@@ -162,7 +194,7 @@ class CheckerMetrics:
         owner = metric_of(metric, self.names)
         function = next(each.metric_fn for each in self.executor.metrics if each.name == owner)
         try:
-            for annotation, prediction in pairs:  # also for one of all of them together, as in a pass
+            for annotation, prediction in () if owner in (self._untold or ()) else pairs:  # as in a pass
                 function.submit(annotation, prediction)
         except Exception as error:
             raise self._failed(error) from error

@@ -52,6 +52,11 @@ def is_higher_better(tuned: str, metric: str, meta: Mapping[str, Any]) -> bool:
     return bool(of_values.get(value, meta.get("target", "higher-better")) != "higher-worse")
 
 
+def is_single(value: Any) -> bool:
+    """Tell whether a sample's value is one number, or none; NumPy does not take what some metrics keep of a sample."""
+    return value is None or np.isscalar(value) or (isinstance(value, np.ndarray) and value.ndim == 0)
+
+
 def _is_mean(key: str) -> bool:
     """Tell whether a value is a mean: of a metric, of one of its outputs (``mel@mean``), or of an interval."""
     return key == "mean" or key.endswith("@mean") or key.startswith("mean:")
