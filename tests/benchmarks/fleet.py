@@ -3,13 +3,14 @@
     python tests/benchmarks/fleet.py SEEDS TRIALS MODEL... [--nights FOLDER]
 
 For each seed the models are searched for each member by itself, and once for all of them, with the same number of
-trials. The model of a member's cell is scored on the other members as a night does it (``portability``); the fleet's on
-each of its members. A model is invalid somewhere if its loss is surely beyond the target there, on the samples of the
-search or on those that the search never saw. Prints Markdown: for each model the share of seeds with a cell whose model
-is invalid somewhere, the same of the fleet's, its mean ratio over that of the cells' own models (each on its member,
-weighted by the shares), and the seconds of a trial: the fleet's, and those of the members' cells together. A second
-table has FP32 / INT8 of each cell's model on its own member, and on it the best of the other cells' models that does
-not surely lose too much there.
+trials. The model of a member's cell is scored on the other members as a night does it (``portability``); the fleet's
+on each of its members. A model is invalid somewhere if its loss is surely beyond the target there, on the samples of
+the search or on those that the search never saw. Where a search says "keep FP32" nobody uses its model: that counts
+as FP32, 1.0 times as fast and valid everywhere. Prints Markdown: for each model the share of seeds with a cell whose
+model is invalid somewhere, the same of the fleet's, its mean ratio over that of the cells' own models (each on its
+member, weighted by the shares), how many of them keep FP32, and the seconds of a trial: the fleet's, and those of the
+members' cells together. A second table has FP32 / INT8 of each cell's model on its own member, and on it the best of
+the other cells' models that does not surely lose too much there.
 """
 
 import argparse
@@ -42,7 +43,8 @@ MEMBERS = (
 LABELS = {"CPU": 0.5, "CPU[AVX2]": 0.3, f"CPU[{THIRD}]": 0.2}
 HEADER = (
     "| model | seeds | a cell's model is invalid on another member | the fleet's model is invalid | not played "
-    "| fleet's mean ratio / the cells' own | seconds of a fleet's trial | of its members' cells together |"
+    "| fleet's mean ratio / the cells' own | cells, fleets that keep FP32 "
+    "| seconds of a fleet's trial | of its members' cells together |"
 )
 OWN_HEADER = "| model | member | seeds | its cell's model there | best of the other cells' there | its own is faster |"
 
@@ -74,6 +76,14 @@ def is_invalid(found, allowed):
     return any(loss and loss["low"] is not None and loss["low"] > allowed for loss in losses)
 
 
+def keeps_fp32(cell):
+    return cell["verdict"]["status"] == "keep-fp32"
+
+
+def speedup(cell):
+    return 1.0 if keeps_fp32(cell) else cell["final"]["latency"]["speedup"]["value"]
+
+
 def elsewhere(cell, precision):
     """What a cell's model is on the other members, by their names; None where the time did not suffice."""
     names = {f"CPU[{precision}]": "CPU"} | {label: label for label in LABELS}
@@ -90,19 +100,21 @@ def seconds_of(cell):
 
 
 def compare(cells):
-    """Return for one seed: the cell's models invalid elsewhere, places not played, the fleet's, ratio, seconds."""
+    """Return for one seed: a cell's model invalid elsewhere, places not played, the fleet's, ratio, FP32, seconds."""
     own = {label: cells[label] for label in LABELS}
     fleet = cells["fleet"]
+    used = [cell for cell in own.values() if not keeps_fp32(cell)]
     allowed = fleet["params"]["accuracy_loss"] / 100
     precision = own["CPU"]["reference"]["execution"]["inference_precision"]
-    places = [each for cell in own.values() for each in elsewhere(cell, precision).values()]
+    places = [each for cell in used for each in elsewhere(cell, precision).values()]
     played = [each for each in places if each is not None and not each["skipped"]]
     bad = any(is_invalid(each, allowed) for each in played)
-    ours = [is_invalid(each, allowed) for each in fleet["final"]["members"]]
-    logs = {label: math.log(cell["final"]["latency"]["speedup"]["value"]) for label, cell in own.items()}
+    ours = [not keeps_fp32(fleet) and is_invalid(each, allowed) for each in fleet["final"]["members"]]
+    logs = {label: math.log(speedup(cell)) for label, cell in own.items()}
     alone = math.exp(sum(LABELS[label] * value for label, value in logs.items()))
-    ratio = fleet["final"]["latency"]["speedup"]["value"] / alone
-    return bad, len(places) - len(played), any(ours), ratio, seconds_of(fleet), sum(map(seconds_of, own.values()))
+    kept = (len(own) - len(used), int(keeps_fp32(fleet)))
+    seconds = seconds_of(fleet), sum(map(seconds_of, own.values()))
+    return bad, len(places) - len(played), any(ours), speedup(fleet) / alone, kept, *seconds
 
 
 def compare_members(cells):
@@ -116,10 +128,7 @@ def compare_members(cells):
                 and not is_invalid(each, allowed)]
         for label, found in there.items()
     }  # fmt: skip
-    return {
-        label: (cell["final"]["latency"]["speedup"]["value"], max(others[label], default=math.nan))
-        for label, cell in own.items()
-    }
+    return {label: (speedup(cell), max(others[label], default=math.nan)) for label, cell in own.items()}
 
 
 def main():
@@ -141,10 +150,12 @@ def main():
             print(f"seed {seed}, {model}: {found[model][-1]}", file=sys.stderr, flush=True)
     print(table_head(HEADER))
     for model, rows in found.items():
-        bad, skipped, ours, ratios, fleets, sums = zip(*rows, strict=True)
+        bad, skipped, ours, ratios, kept, fleets, sums = zip(*rows, strict=True)
+        alone, together = (sum(each) for each in zip(*kept, strict=True))
         print(
             f"| {model} | {len(rows)} | {sum(bad)} | {sum(ours)} | {sum(skipped)} "
             f"| {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}) "
+            f"| {alone} of {len(rows) * len(LABELS)}, {together} of {len(rows)} "
             f"| {median(fleets):.2f} | {median(sums):.2f} |"
         )
     print("\n" + table_head(OWN_HEADER))
