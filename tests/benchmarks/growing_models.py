@@ -21,7 +21,7 @@ from builders import Alone, Scorer, compression, pipeline, trial
 from large_models import many_convolutions, text_detector
 from quantize_zoo.config import BenchmarkParams, DeviceSpec, OptimizerParams
 from quantize_zoo.quantization import Extremes, collect_statistics, derive_space
-from quantize_zoo.scoring import compile_for_accuracy, compile_for_latency, compile_from_accuracy
+from quantize_zoo.scoring import compile_for_accuracy, compile_for_latency, compile_from
 from quantize_zoo.search import BestSoFar, Built, StagePlan, TrialRecorder, run_stage
 from quantize_zoo.search.tpe import Tpe
 
@@ -161,7 +161,7 @@ def compiling_again(operations):
     benchmark = BenchmarkParams(duration_seconds=1)
     compiled = compile_for_accuracy(candidate, CPU)
     anew = seconds(lambda: compile_for_latency(candidate, CPU, benchmark))
-    return seconds(lambda: compile_from_accuracy(compiled, candidate, CPU, benchmark)()) / anew
+    return seconds(lambda: compile_from(compiled, candidate, CPU, benchmark)()) / anew
 
 
 OPERATIONS = (30, 150, 500)

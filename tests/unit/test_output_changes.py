@@ -8,7 +8,7 @@ from builders import compression, pipeline, residual_model
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.quantization import without_quantization
 from quantize_zoo.quantization.bias_correction import find_biases
-from quantize_zoo.quantization.output_changes import affordable_samples, output_changes, switchable
+from quantize_zoo.quantization.output_changes import affordable_samples, infer_here, output_changes, switchable
 
 SAMPLES = [{"image": np.random.default_rng(seed).normal(size=(1, 3, 8, 8)).astype(np.float32)} for seed in range(6)]
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -74,3 +74,24 @@ def test_the_pipeline_tells_the_change_of_each_operation(made):
 def test_all_operations_together_cost_at_most_ten_evaluations(operations, evaluated, expected):
     assert affordable_samples(operations, evaluated, 10, 32) == expected
     assert expected == 1 or 2.5 * operations * expected <= 10 * evaluated
+
+
+def test_outputs_are_held_of_no_more_samples_than_are_inferred_at_once():
+    """Of 500 operations on 30 samples there would be 15,000, which of a mask are more than a machine has."""
+    model = residual_model()
+    taken = []
+
+    class Counted(list):
+        def __getitem__(self, index):
+            taken.append(index)
+            return super().__getitem__(index)
+
+    many = Counted(SAMPLES * 50)
+    found = infer_here(model, many)
+    first = next(found)
+    ahead = len(taken)
+    assert ahead < len(many) / 2
+    rest = list(found)
+    assert sorted(taken) == list(range(len(many)))
+    for sample, given in zip(many, [first, *rest], strict=True):
+        np.testing.assert_allclose(given[0], outputs(model, sample), rtol=1e-5, atol=1e-6)

@@ -17,7 +17,7 @@ from quantize_zoo.scoring import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
-    compile_from_accuracy,
+    compile_from,
     describe_environment,
     describe_execution,
     hardware_target,
@@ -278,8 +278,8 @@ def test_each_compilation_of_a_model_is_another_one_and_executes_the_same():
 def test_latency_is_that_of_what_was_compiled_for_accuracy_and_is_compiled_no_second_time(monkeypatch):
     net = heavy_model()
     expected, accurate = compile_for_latency(net, CPU_F32, SHORT), compile_for_accuracy(net, CPU_F32)
-    monkeypatch.setattr("quantize_zoo.scoring.compilation._compile", None)  # nothing is compiled
-    make = compile_from_accuracy(accurate, net, CPU_F32, SHORT)
+    monkeypatch.setattr("quantize_zoo.scoring.compilation._compile", lambda *_: pytest.fail("compiled again"))
+    make = compile_from(accurate, net, CPU_F32, SHORT)
     found = [make() for _ in range(4)]
     assert len({id(each) for each in found}) == 4
     for each in found:
@@ -305,13 +305,24 @@ def test_model_that_the_plugin_cannot_export_is_compiled_anew(monkeypatch):
     assert describe_execution(make()) == describe_execution(first)
 
 
+def test_what_is_read_back_for_the_times_of_layers_tells_them(monkeypatch):
+    net = residual_model()
+    profiled = compile_for_latency(net, CPU_F32, SHORT, profiled=True)
+    monkeypatch.setattr("quantize_zoo.scoring.compilation._compile", lambda *_: pytest.fail("compiled again"))
+    request = compile_from(profiled, net, CPU_F32, SHORT, profiled=True)().create_infer_request()
+    request.infer({"image": SAMPLE["image"]})
+    names = {each.node_name for each in request.profiling_info if each.real_time.total_seconds() > 0}
+    assert names <= {each.get_friendly_name() for each in profiled.get_runtime_model().get_ops()}
+    assert names
+
+
 @pytest.mark.parametrize("kind", ["lstm_sequence", "gru_sequence"])
 def test_a_quantized_sequence_that_the_plugin_cannot_read_back_is_compiled_anew(kind):
     net = OPERATIONS[kind]()
     built = pipeline(net, operation_samples(net), compression())
     candidate = built.build(built.base)
     accurate = compile_for_accuracy(candidate, CPU_F32)
-    make = compile_from_accuracy(accurate, candidate, CPU_F32, SHORT, describe_execution(accurate))
+    make = compile_from(accurate, candidate, CPU_F32, SHORT, describe_execution(accurate))
     first, second = make(), make()
     assert describe_execution(accurate).precisions["i8"]
     assert describe_execution(first) == describe_execution(second) == describe_execution(accurate)

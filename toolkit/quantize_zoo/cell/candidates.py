@@ -24,7 +24,7 @@ from quantize_zoo.scoring import (
     compile_again,
     compile_for_accuracy,
     compile_for_latency,
-    compile_from_accuracy,
+    compile_from,
     describe_execution,
     mean_estimate,
     measure_in_turns,
@@ -161,7 +161,7 @@ class CellCandidates:
         if compiled is None or not serves_latency(bench.device):
             compiled, made = compile_for_latency(model, bench.device, bench.benchmark), compile_again
         else:
-            made = compile_from_accuracy
+            made = compile_from
         execution = describe_execution(compiled)
         again = made(compiled, model, bench.device, bench.benchmark, execution)
         compiled_at = time.perf_counter()

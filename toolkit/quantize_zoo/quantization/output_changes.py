@@ -6,7 +6,8 @@ passed on. So it is compiled once, whatever is to be switched: each operation by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ AT_F32 = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}  
 # Compiles a model so and returns its outputs for one sample after another, in this process or in another.
 Infer = Callable[[ov.Model, Samples], Iterable[list[NDArray[Any]]]]
 _SWITCHES = "quantize_zoo_switches"
+_REQUESTS_A_STREAM = 2  # one runs, one waits
 _TIMES_FP32 = 2.5  # what an inference takes of which every operation is computed twice
 
 
@@ -87,8 +89,8 @@ def affordable_samples(operations: int, evaluated: int, evaluations: float, most
     return int(np.clip(evaluations * evaluated / _TIMES_FP32 / max(1, operations), 1, most))
 
 
-def infer_here(model: ov.Model, samples: Samples) -> list[list[NDArray[Any]]]:
-    """Return the outputs of a model for each sample; without states several are inferred at once.
+def infer_here(model: ov.Model, samples: Samples) -> Iterator[list[NDArray[Any]]]:
+    """Yield the outputs of a model for each sample; without states the next ones are inferred meanwhile.
 
     Raises:
         CellError: inference fails.
@@ -96,7 +98,7 @@ def infer_here(model: ov.Model, samples: Samples) -> list[list[NDArray[Any]]]:
     """
     try:
         compiled = core().compile_model(model, "CPU", AT_F32)
-        return list(infer_in_order(compiled, samples)) if is_stateful(model) else _at_once(compiled, samples)
+        yield from infer_in_order(compiled, samples) if is_stateful(model) else _ahead(compiled, samples)
     except RuntimeError as error:
         raise errors.inference_failed("comparing outputs with FP32", errors.message_of(error)) from error
 
@@ -122,18 +124,24 @@ def output_changes(
     return np.array(changes).reshape(len(sets), len(samples))
 
 
-def _at_once(compiled: Any, samples: Samples) -> list[list[NDArray[Any]]]:
-    found: list[list[NDArray[Any]]] = [[]] * len(samples)
-
-    def keep(request: Any, number: int) -> None:
-        found[number] = [tensor.data.copy() for tensor in request.output_tensors]
-
-    queue = ov.AsyncInferQueue(compiled)
-    queue.set_callback(keep)
-    for number, sample in enumerate(samples):
-        queue.start_async(dict(sample), number)
-    queue.wait_all()
-    return found
+def _ahead(compiled: Any, samples: Samples) -> Iterator[list[NDArray[Any]]]:
+    """Yield outputs in order, and hold those of no more samples than there are requests: there may be thousands."""
+    wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    queue = ov.AsyncInferQueue(compiled, wanted)
+    try:
+        for index in range(len(samples) + wanted):
+            request, found = queue[index % wanted], None
+            if index >= wanted:
+                request.wait()
+                found = [tensor.data.copy() for tensor in request.output_tensors]
+            if index < len(samples):
+                request.start_async(dict(samples[index]))
+            if found is not None:
+                yield found
+    finally:
+        for request in queue:
+            with suppress(RuntimeError):  # of others that failed, too: the first one is told
+                request.wait()
 
 
 def _change(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]]) -> float:

@@ -62,8 +62,7 @@ def compile_for_latency(
         CellError: the device refuses the model.
 
     """
-    profiling = {"PERF_COUNT": True} if profiled else {}
-    return _compile(model, device.device, {**latency_properties(device, benchmark), **profiling})
+    return _compile(model, device.device, _timed(device, benchmark, profiled=profiled))
 
 
 def compile_again(
@@ -76,7 +75,7 @@ def compile_again(
     an export cannot be read back, and CellError if the device refuses the model. ``execution`` is that of the given
     one, where it was read before: reading it takes a twentieth of compiling.
     """
-    return _after([compiled], compiled, model, device, benchmark, execution)
+    return _after([compiled], compiled, model, device, _timed(device, benchmark), execution)
 
 
 def serves_latency(device: DeviceSpec) -> bool:
@@ -87,15 +86,25 @@ def serves_latency(device: DeviceSpec) -> bool:
     return device.device == "CPU"
 
 
-def compile_from_accuracy(
-    compiled: Any, model: ov.Model, device: DeviceSpec, benchmark: BenchmarkParams, execution: Execution | None = None
+def compile_from(
+    compiled: Any,
+    model: ov.Model,
+    device: DeviceSpec,
+    benchmark: BenchmarkParams,
+    execution: Execution | None = None,
+    *,
+    profiled: bool = False,
 ) -> Callable[[], Any]:
-    """Return the same of a model that was compiled for accuracy; see ``serves_latency``.
+    """Return the same without the given one, which may have been compiled for accuracy; see ``serves_latency``.
 
     The properties of accuracy and latency differ in streams and threads only, which the plugin looks at after what it
-    exports is made.
+    exports is made. ``profiled`` as in ``compile_for_latency``.
     """
-    return _after([], compiled, model, device, benchmark, execution)
+    return _after([], compiled, model, device, _timed(device, benchmark, profiled=profiled), execution)
+
+
+def _timed(device: DeviceSpec, benchmark: BenchmarkParams, *, profiled: bool = False) -> dict[str, Any]:
+    return {**latency_properties(device, benchmark), **({"PERF_COUNT": True} if profiled else {})}
 
 
 def _after(
@@ -103,14 +112,14 @@ def _after(
     compiled: Any,
     model: ov.Model,
     device: DeviceSpec,
-    benchmark: BenchmarkParams,
+    properties: dict[str, Any],
     execution: Execution | None,
 ) -> Callable[[], Any]:
     """Return what gives the compilations that were made, then others."""
-    make = partial(compile_for_latency, model, device, benchmark)
+    make = partial(_compile, model, device.device, properties)
     try:
         exported = compiled.export_model().getvalue()
-        read_back = partial(core().import_model, exported, device.device, latency_properties(device, benchmark))
+        read_back = partial(core().import_model, exported, device.device, properties)
         again = read_back()
         if describe_execution(again) == (execution or describe_execution(compiled)):
             made.append(again)
