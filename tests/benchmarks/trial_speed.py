@@ -8,7 +8,6 @@ trials and at the end.
 """
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import yaml
+
+from matrices import cell_processes
 
 EARLY = 20
 
@@ -47,14 +48,8 @@ def write_matrix(folder, model, images, trials):
 
 
 def memory(pid):
-    """Resident memory of the cell's process, MiB: of the one child of the run."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    sizes = [
-        int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{child}/status").read_text())[1]) / 1024
-        for child in children
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-    return max(sizes)
+    """Resident memory of the cell's process, MiB."""
+    return max(each.memory_info().rss for each in cell_processes(pid)) / 2**20
 
 
 def main(model, images, trials):

@@ -12,6 +12,7 @@ import pytest
 from distributed import Client
 
 from clusters import kill_when, pretending, run, wait_until
+from matrices import cell_processes
 from quantize_zoo.config import load_matrix
 from quantize_zoo.engines.dask import DaskEngine
 from quantize_zoo.engines.dask import worker as tasks
@@ -92,8 +93,8 @@ def test_a_task_that_kills_its_worker_is_tried_twice(longer, cluster, monkeypatc
 
 
 def session_of(worker_pid):
-    """The process of a worker's session; its other child is multiprocessing's own helper."""
-    (found,) = (each for each in psutil.Process(worker_pid).children() if "spawn_main" in " ".join(each.cmdline()))
+    """The process of a worker's session."""
+    (found,) = cell_processes(worker_pid)
     return found
 
 

@@ -5,14 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import openvino as ov
+import psutil
 import pytest
 import yaml
 
+from matrices import cell_processes
 from quantize_zoo.config import DeviceSpec, load_model_config
 from quantize_zoo.graph import read_model
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker, split_samples
@@ -239,22 +239,14 @@ def test_interrupt_keeps_and_reports_what_was_finished(small, quantize_zoo):
     assert (status, "interrupted by" in err) == (130, False), "nobody interrupted this command"
 
 
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def command_line(pid):
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
 def test_death_of_a_cells_process_ends_that_cell_only(small):
     def two_cells(matrix):
         matrix["devices"].append({"device": "GPU"})
 
     small.edit("matrix.yml", two_cells)
     process = start(small)
-    (worker,) = [child for child in children(process.pid) if b"spawn_main" in command_line(child)]
-    os.kill(worker, signal.SIGKILL)
+    (worker,) = cell_processes(process.pid)
+    worker.kill()
     output = process.communicate(timeout=60)[1]
     assert process.returncode == 3
     assert "the cell's process died: SIGKILL" in output
@@ -272,10 +264,8 @@ def test_kill_of_the_run_keeps_finished_trials(small):
 
 def test_worker_ends_when_the_run_is_gone(small):
     process = start(small)
-    (worker,) = [child for child in children(process.pid) if b"spawn_main" in command_line(child)]
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert len(below) >= 3  # the cell's, the server that it is forked from, and multiprocessing's own helper
     process.kill()
     process.communicate(timeout=60)
-    deadline = time.monotonic() + 60
-    while Path(f"/proc/{worker}").exists() and b"spawn_main" in command_line(worker):
-        assert time.monotonic() < deadline, "the worker outlived its run"
-        time.sleep(0.1)
+    assert not psutil.wait_procs(below, timeout=60)[1], "a process outlived its run"

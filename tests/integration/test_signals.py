@@ -197,7 +197,7 @@ def test_a_worker_that_waits_for_work(number, everybody, cluster):
 @pytest.mark.parametrize("everybody", [False, True], ids=["alone", "the process group"])
 def test_while_the_process_of_a_cell_is_started(number, everybody, finished):
     process = begin("compare", "latest", "latest", "--reports", finished.reports)
-    wait_for(process, lambda: any(b"spawn_main" in command_line(each) for each in descendants(process.pid)))
+    wait_for(process, lambda: any(b"forkserver" in command_line(each) for each in descendants(process.pid)))
     below = descendants(process.pid)
     if everybody:
         os.killpg(process.pid, number)

@@ -269,6 +269,55 @@ def test_where_nothing_pays_the_search_says_so_after_a_handful():
     assert len(found) <= 8
 
 
+class Ending(Modelled):
+    """The same, whose evaluations end early where too much is lost."""
+
+    def score(self, mask, *, prune, below=None):
+        return replace(super().score(mask, prune=prune), hopeless=prune and float(self._lost[mask].sum()) > 0.02)
+
+
+def bad_and_good(saved, lost):
+    """A survey that knows what is saved, and what is lost."""
+    operations = chain(
+        len(saved), saved=lambda i: 100 * saved[i], fp32=lambda _: 100 / len(saved), change=lambda i: lost[i] + 1e-6
+    )
+    return Survey(tuple(operations), None, 0.0)
+
+
+def quantized(trial):
+    return {name for name, choice in trial.option.operations.items() if choice.quantize}
+
+
+@pytest.mark.parametrize("scorer", [Ending, Modelled], ids=["ended early", "scored on all samples"])
+def test_where_all_that_saves_time_loses_the_accuracy_the_search_says_so_after_a_handful(scorer):
+    saved, lost = [-0.001, -0.001, 0.15, 0.15, 0.15, 0.15, -0.001], [0.0, 0.0, 0.8, 0.8, 0.8, 0.8, 0.0]
+    found, why = searched(scorer(saved, lost), bad_and_good(saved, lost))
+    assert why.startswith("no INT8 model within the accuracy target is predicted to be more than 1.0")
+    assert why.endswith("keep FP32")
+    assert len(found) <= 9  # the last of them was asked for before the one that decided was told
+
+
+def test_what_contains_a_hopeless_choice_is_not_tried_while_anything_else_is_left():
+    saved, lost = [0.05] * 8, [0.0] * 8
+    lost[3] = 0.8
+    found, _ = searched(Ending(saved, lost), bad_and_good(saved, [0.0] * 8), until=30)
+    far_off = []
+    for each in found:
+        assert not any(one <= quantized(each) for one in far_off)
+        if each.pruned:
+            far_off.append(quantized(each))
+    best = max(each.score.latency_ratio for each in found if each.score and each.score.accuracy_loss <= 0.01)
+    assert best == pytest.approx(1 / (1 - 0.05 * 7), rel=0.02)
+
+
+def test_a_choice_that_another_estimator_makes_accurate_is_hopeless_no_more():
+    walk = walk_of(chain(3))
+    walk.tell(tried(0, walk.frontier.names, 3, 0.5, 2.0))
+    assert walk.knows_inaccurate
+    walk.tell(tried(1, walk.frontier.names, 3, 0.0, 2.0))
+    assert not walk.knows_inaccurate
+
+
 @pytest.mark.parametrize(("operations", "most"), [(1, 2), (2, 5)])
 def test_of_few_operations_as_many_structures_as_there_are_say_that_nothing_pays(operations, most):
     survey = Survey(tuple(chain(operations, saved=lambda _: -0.2, fp32=lambda _: 10.0)), None, 0.0)

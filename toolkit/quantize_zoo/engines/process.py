@@ -1,7 +1,8 @@
-"""A cell's process: spawned for one cell, asked to do one thing at a time, ended with its context.
+"""A cell's process: started for one cell, asked to do one thing at a time, ended with its context.
 
 A crash in native code, a hang, an out-of-memory kill or a leak ends that process only. The two sides exchange messages
-over a pipe; only this program's own values travel on it.
+over a pipe; only this program's own values travel on it. On Linux the process is forked from a server that has
+imported what all of them need (``preloaded.py``), so that only the first cell waits for that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -29,6 +30,13 @@ from quantize_zoo.scoring.environment import ISA_VARIABLE
 from quantize_zoo.scoring.far_process import Channel, Message, nobody
 
 _GRACE_SECONDS = 5
+# What a signal means is decided by who asks: a process must not end before what it is asked for is stored.
+_HIDDEN = (signal.SIGINT, signal.SIGTERM)
+_PRELOADED = "quantize_zoo.engines.preloaded"
+if sys.platform == "linux":
+    _CONTEXT = multiprocessing.get_context("forkserver")
+else:
+    _CONTEXT = multiprocessing.get_context("spawn")
 
 _Kind = Literal["result", "error", "quiet", "ask"]  # of a message from the process
 # Passes a message on to the process of a member elsewhere; returns what that answers within so many seconds.
@@ -133,14 +141,16 @@ def start_process(
             which ends the process.
 
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
+    _CONTEXT.set_forkserver_preload([_PRELOADED])
+    ours, theirs = _CONTEXT.Pipe()
     own = inputs / str(os.getpid())
     limit = os.environ.get(ISA_VARIABLE, "")
-    arguments = (theirs, cell, statistics, own, log, limit)
-    process = context.Process(target=_serve, args=arguments, name=cell.key.slug, daemon=True)
-    # What a signal means is decided here: the process must not end before what it is asked for is stored.
-    with _limited_to(cell.device.isa), interrupts.held(), interrupts.hidden(signal.SIGTERM):
+    environment = dict(os.environ)
+    if cell.device.isa is not None:
+        environment[ISA_VARIABLE] = cell.device.isa
+    arguments = (theirs, environment, cell, statistics, own, log, limit)
+    process = _CONTEXT.Process(target=_serve, args=arguments, name=cell.key.slug, daemon=True)
+    with interrupts.held(), interrupts.hidden(*_HIDDEN):
         process.start()
     theirs.close()
     try:
@@ -166,21 +176,6 @@ def _cause_of_death(exit_code: int | None) -> str:
     return f"{name} (out of memory?)" if name == "SIGKILL" else name
 
 
-@contextmanager
-def _limited_to(isa: str | None) -> Iterator[None]:
-    """Limit oneDNN in processes started meanwhile: it reads the variable once, when OpenVINO is loaded."""
-    before = os.environ.get(ISA_VARIABLE)
-    if isa is not None:
-        os.environ[ISA_VARIABLE] = isa
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ[ISA_VARIABLE] = before
-        elif isa is not None:
-            del os.environ[ISA_VARIABLE]
-
-
 def _remove_leftovers(inputs: Path) -> None:
     """Remove this process's folder of inputs, and those of processes that are gone."""
     for folder in inputs.glob("*"):
@@ -189,8 +184,23 @@ def _remove_leftovers(inputs: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(connection: Connection, cell: Cell, statistics: Path, inputs: Path, log: Path, limit: str) -> None:
-    """Run in the cell's process: answer calls until the pipe is closed."""
+def _serve(
+    connection: Connection,
+    environment: Mapping[str, str],
+    cell: Cell,
+    statistics: Path,
+    inputs: Path,
+    log: Path,
+    limit: str,
+) -> None:
+    """Run in the cell's process: answer calls until the pipe is closed.
+
+    The server that it is forked from has another's environment, and perhaps was started where signals were not hidden.
+    oneDNN reads its limit when the CPU plugin is loaded, with the first compilation.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HIDDEN)
+    os.environ.clear()
+    os.environ.update(environment)
     _redirect_output(log)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 

@@ -94,6 +94,7 @@ class Frontier:
         saved: NDArray[np.float64] | None = None,
         changes: NDArray[np.float64] | None = None,
         at_best: NDArray[np.float64] | None = None,
+        without: Sequence[NDArray[np.bool_]] = (),
     ) -> NDArray[np.bool_]:
         """Return what to quantize to save the most time while the output changes by so much at most.
 
@@ -104,6 +105,7 @@ class Frontier:
             saved: microseconds (members, operations), in place of the surveyed ones.
             changes: not negative, likewise.
             at_best: savings by which a member is not slower, if others than ``saved``.
+            without: sets of operations, of none of which all are quantized.
 
         """
         saved = self.saved if saved is None else saved
@@ -144,6 +146,13 @@ class Frontier:
                 lower.append(0.0)
                 upper.append(np.inf)
                 size += 1
+        for chosen in map(np.flatnonzero, without):
+            rows += [size] * len(chosen)
+            columns += chosen.tolist()
+            values += [1.0] * len(chosen)
+            lower.append(-np.inf)
+            upper.append(len(chosen) - 1.0)
+            size += 1
         highest = np.concatenate([(changes <= most_change).astype(float), np.ones(2 * count)])
         constraints = []
         if size:

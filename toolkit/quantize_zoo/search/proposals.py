@@ -11,6 +11,7 @@ import numpy as np
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.everywhere import Everywhere
+from quantize_zoo.search.hopeless import contains, is_far_off
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.startup import startup_choices
@@ -75,7 +76,11 @@ class Proposals:
         self._asked: dict[str, Choices | None] = {  # by option
             each.option_hash: None for each in (base, plan.beside) if each is not None
         }
-        self._sampler = TpeSampler(plan.space, self._seed, self._startup, as_pot=as_pot, is_known=self._is_known)
+        self._far_off: list[ModelOption] = []
+        self._measured: set[str] = set()
+        self._sampler = TpeSampler(
+            plan.space, self._seed, self._startup, as_pot=as_pot, is_known=self._is_known, is_hopeless=self._is_hopeless
+        )
         self.why_ended = USED_UP
         for trial in known:
             self.tell(trial)
@@ -87,6 +92,10 @@ class Proposals:
         if self._walk is not None and self._everywhere is not None:
             self._everywhere.tell(trial)
             self._walk.tell(trial, decides=choices is None or self._everywhere.is_best(choices))
+        if is_far_off(trial, self._recorder.params, self._measured) and not trial.option.has_compressed_weights:
+            self._far_off = [each for each in self._far_off if not contains(each, trial.option)] + [trial.option]
+        if trial.measurement is not None:
+            self._measured.add(trial.structure)
         if choices is not None:
             self._sampler.tell(choices, trial.loss)
 
@@ -101,7 +110,9 @@ class Proposals:
         """
         if self._walk is not None and self._cannot_pay(self._walk):
             bound = f"{self._walk.bound():.2f}x"
-            self.why_ended = f"no INT8 model is predicted to be more than {bound} as fast as FP32 (95 %): keep FP32"
+            within = " within the accuracy target" if self._walk.knows_inaccurate else ""
+            told = f"is predicted to be more than {bound} as fast as FP32 (95 %): keep FP32"
+            self.why_ended = f"no INT8 model{within} {told}"
             return None
         walked = None
         if self._walk is not None and self._everywhere is not None:
@@ -125,6 +136,10 @@ class Proposals:
         trial = self._drafted("search", choices)
         return trial.option_hash in self._asked or self._recorder.is_known(trial)
 
+    def _is_hopeless(self, choices: Choices) -> bool:
+        option = option_of(self._plan.space, self._plan.base, choices)
+        return any(contains(option, each) for each in self._far_off)
+
     def _drafted(self, kind: TrialKind, choices: Choices) -> Trial:
         return self._recorder.draft(kind, self._plan.number, option_of(self._plan.space, self._plan.base, choices))
 
@@ -139,11 +154,11 @@ def _walk(plan: StagePlan, params: OptimizerParams) -> FrontierWalk | None:
 def _walked(
     walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequence[int], changed: Choices
 ) -> Choices | None:
-    """Return choices of the walk, until it has bracketed the target, then in every third turn.
+    """Return choices of the walk, until it has bracketed the target or found no way to, then in every third turn.
 
     ``changed`` are choices beside those of what is quantized.
     """
-    quantized = walk.next()
+    quantized = walk.next() or walk.alone()
     if quantized is None and sampler.asked % _TURNS_OF_SAMPLER == 0:
         quantized = walk.beside(np.random.default_rng([*seed, sampler.asked]))
     if quantized is None:

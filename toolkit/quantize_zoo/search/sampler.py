@@ -37,6 +37,7 @@ class TpeSampler:
         as_pot: search as POT did: start at random, then TPE only, which looks at as many candidates as the fewest
             choices that a variable has, and may propose anything twice.
         is_known: tells of choices that nothing is to be learned of, since others make the same option.
+        is_hopeless: tells of choices that are proposed when nothing else is left.
 
     """
 
@@ -48,6 +49,7 @@ class TpeSampler:
         *,
         as_pot: bool = False,
         is_known: Callable[[Choices], bool] = lambda _: False,
+        is_hopeless: Callable[[Choices], bool] = lambda _: False,
     ) -> None:
         self._space = space
         self._sizes = {label: len(each.branches) for label, each in labelled(space).items() if len(each.branches) > 1}
@@ -56,6 +58,7 @@ class TpeSampler:
         self._seed = list(seed)
         self._startup = list(startup)
         self._is_known = is_known
+        self._is_hopeless = is_hopeless
         self._asked = 0
         self._proposed: set[frozenset[tuple[str, int]]] = set()
         self._losses: list[float] = []
@@ -116,7 +119,7 @@ class TpeSampler:
         lies = [(each, float(np.mean(self._losses))) for each in pending] if self._losses else []
         for candidates in _FEWER_CANDIDATES[:1] if pending else _FEWER_CANDIDATES:
             choices = self._tpe.suggest(_seed(rng), candidates, besides=lies)
-            if self._is_new(choices):
+            if self._is_new(choices) and not self._is_hopeless(choices):
                 return choices
         return self._neighbour(rng) or self._left(rng)
 
@@ -144,7 +147,7 @@ class TpeSampler:
                 label = labels[index]
                 changed[label] = int((changed[label] + rng.integers(1, self._sizes[label])) % self._sizes[label])
             choices = base_choices(self._space, changed)
-            if self._is_new(choices):
+            if self._is_new(choices) and not self._is_hopeless(choices):
                 return choices
         return None
 

@@ -2,8 +2,8 @@
 
 The fastest choice comes first, then those that change less and less of the output, by bisection. What trials find
 corrects what was surveyed: their latencies the operations' savings, their accuracies the operations' losses, by linear
-models that have the survey as their prior. So a wrong prediction costs trials, never the result. Of a fleet there is
-one of savings for each member.
+models that have the survey as their prior. So a wrong prediction costs trials, never the result. What contains a choice
+that is far from accurate enough is not proposed. Of a fleet there is one of savings for each member.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search.frontier import Frontier, mean_speedup
+from quantize_zoo.search.hopeless import is_far_off
 from quantize_zoo.search.linear_model import NORMAL_95, Gaussian, Observation, deviation, drawn, posterior
 from quantize_zoo.search.objective import meets_accuracy
 from quantize_zoo.search.savings import Savings
@@ -27,6 +28,7 @@ _STEP = 0.5  # of the change from one point of the frontier to the next, at most
 _MOST_POINTS = 24
 _FASTER_SIDE = 3  # the walk looks a third of the way from what is too inaccurate to what is accurate enough
 _CLOSER = 3  # points between the two in the end
+_MOST_ALONE = 6  # operations that are tried by themselves while nothing faster is known to be accurate
 _ENOUGH = 5  # structures that confirm that nothing pays, or all that there are beside FP32's
 _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
 _SPREAD = 0.7  # of what an operation is expected to lose by its change
@@ -59,6 +61,8 @@ class FrontierWalk:
         self._asked: set[bytes] = set()
         self._closer = 0
         self._measured: set[str] = set()
+        self._off: dict[bytes, NDArray[np.bool_]] = {}  # far from accurate enough, with all that contains one of them
+        self._alone = 0
         self._lost: list[Observation] = []
         self._faster = False
         self._ask(self._mask(base))
@@ -76,11 +80,29 @@ class FrontierWalk:
             return None
         self._closer += 1
         changes = [max(self.frontier.change(self._points[number]), 1e-30) for number in (worst, best)]
-        between = self.frontier.fastest(float(np.sqrt(changes[0] * changes[1])), self.saved())
+        level = float(np.sqrt(changes[0] * changes[1]))
+        between = self.frontier.fastest(level, self.saved(), without=self._without)
         if not between.any() or between.tobytes() in self._asked:
             return None
         self._points.insert(best, between)
         return self._ask(between)
+
+    def alone(self) -> frozenset[str] | None:
+        """Return the operation that saves most of those which may be accurate enough, while nothing faster is known.
+
+        What one of them alone loses, it loses with others. None once a few were tried, and where nothing is far off.
+        """
+        keys = {each.tobytes() for each in self._points if not self._is_off(each)}
+        pending = any(key in self._asked and key not in self._accurate for key in keys)
+        if pending or not self._off or self._faster or self._alone == _MOST_ALONE:
+            return None
+        saved = self.frontier.scales @ self.saved()
+        for number in np.argsort(-saved):
+            mask = np.arange(len(saved)) == number
+            if saved[number] > 0 and mask.tobytes() not in self._asked and not self._is_off(mask):
+                self._alone += 1
+                return self._ask(mask)
+        return None
 
     def beside(self, rng: np.random.Generator) -> frozenset[str] | None:
         """Return what is best by savings and losses as they may be, drawn from what is known of them (Thompson 1933).
@@ -93,7 +115,8 @@ class FrontierWalk:
         allowed = self._params.accuracy_loss / 100
         for _ in range(_TRIED):
             losses = np.maximum(drawn(lost, rng), 0.0)
-            found = self.frontier.fastest(allowed, np.array([drawn(each, rng) for each in saved]), losses)
+            gains = np.array([drawn(each, rng) for each in saved])
+            found = self.frontier.fastest(allowed, gains, losses, without=self._without)
             if found.any() and found.tobytes() not in self._asked:
                 return self._ask(found)
         return None
@@ -121,6 +144,11 @@ class FrontierWalk:
         (self._asked.add if accurate or decides else self._asked.discard)(key)
         if accurate or decides:
             self._accurate[key] = self._accurate.get(key, False) or accurate  # other estimators may be more accurate
+        far_off = decides and not accurate and is_far_off(trial, self._params, self._measured)
+        if far_off:
+            self._off[key] = mask
+        if accurate:  # what it contains was not that far off
+            self._off = {name: each for name, each in self._off.items() if not _contains(mask, each)}
         known = trial.pruned or trial.score
         if known is not None:
             interval = trial.measurement.accuracy_loss if trial.measurement else None
@@ -131,7 +159,7 @@ class FrontierWalk:
         if latency is None or trial.structure in self._measured:
             return
         self._measured.add(trial.structure)
-        self._faster |= latency.ratio.low is not None and latency.ratio.low > 1 and not slower
+        self._faster |= latency.ratio.low is not None and latency.ratio.low > 1 and not slower and not far_off
         on_members = {each.name: each.latency for each in trial.members}
         for name, savings in zip(self._members or ("",), self._savings, strict=True):
             measured = on_members.get(name) if self._members else latency
@@ -145,12 +173,13 @@ class FrontierWalk:
     def bound(self) -> float:
         """Return what FP32 time / INT8 time of the best choice is below (95 %), by survey and trials.
 
-        Of a fleet's choices also those count that a member may be slower with, if its savings may be larger.
+        What contains a choice that is far from accurate enough is none. Of a fleet's choices also those count that a
+        member may be slower with, if its savings may be larger.
         """
         known = self._known()
         saved = np.array([mean for mean, _ in known])
         at_best = saved + NORMAL_95 * np.sqrt([np.maximum(np.diag(covariance), 0.0) for _, covariance in known])
-        best = self.frontier.fastest(np.inf, saved, at_best=at_best)
+        best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._without)
         whole = np.array([each.whole_us for each in self._savings])
         chosen = best.astype(float)
         deviations = np.sqrt([max(0.0, chosen @ covariance @ chosen) for _, covariance in known]) / whole
@@ -161,12 +190,32 @@ class FrontierWalk:
     def cannot_pay(self) -> bool:
         """Tell whether trials enough were made, none of them measurably faster than FP32, and nothing else is to be.
 
-        Where size is a target, what is not faster may pay as well.
+        Those that are far from accurate enough count, whatever their latency. Where size is a target, what is not
+        faster may pay as well.
         """
         if self._params.size_reduce is not None:
             return False
         enough = min(_ENOUGH, 2 ** len(self.frontier.names) - 1)
-        return not self._faster and len(self._measured) >= enough and self.bound() < 1 + _RESOLVED
+        seen = len(self._measured) + len(self._off)
+        return not self._faster and seen >= enough and self.bound() < 1 + _RESOLVED
+
+    @property
+    def knows_inaccurate(self) -> bool:
+        """Whether choices are left out since they are far from accurate enough."""
+        return bool(self._off)
+
+    @property
+    def _without(self) -> list[NDArray[np.bool_]]:
+        """The smallest sets of which not all may be quantized: they have all others in them."""
+        sets = sorted(self._off.values(), key=lambda each: int(each.sum()))
+        smallest: list[NDArray[np.bool_]] = []
+        for each in sets:
+            if not any(_contains(each, one) for one in smallest):
+                smallest.append(each)
+        return smallest
+
+    def _is_off(self, mask: NDArray[np.bool_]) -> bool:
+        return any(_contains(mask, each) for each in self._off.values())
 
     def _mask(self, option: ModelOption) -> NDArray[np.bool_]:
         return self.frontier.mask([name for name, choice in option.operations.items() if choice.quantize])
@@ -177,7 +226,10 @@ class FrontierWalk:
 
     def _bracket(self, keys: Sequence[bytes]) -> tuple[int, int]:
         """Return the last point that is too inaccurate (-1: none), and the first accurate one behind it."""
-        seen = [self._accurate.get(key) for key in keys]
+        seen = [
+            self._accurate.get(key, False if self._is_off(each) else None)
+            for key, each in zip(keys, self._points, strict=True)
+        ]
         best = next((number for number, each in enumerate(seen) if each), len(seen))
         return max((number for number, each in enumerate(seen[:best]) if each is False), default=-1), best
 
@@ -198,6 +250,10 @@ class FrontierWalk:
         prior = scale * self.frontier.changes
         spread = _SPREAD * prior + max(0.0, float(values.max())) / max(1, len(prior)) + 1e-9
         return posterior(prior, spread, self._lost, scale * changes, 1.0)
+
+
+def _contains(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    return bool(mask[other].all())
 
 
 def _among(operations: Sequence[OperationSurvey], names: Collection[str]) -> tuple[OperationSurvey, ...]:
