@@ -35,7 +35,7 @@ def finished(shared_small):
 def test_cells_are_scored_or_unavailable_with_openvinos_devices(finished):
     _, document, _ = finished
     cells = {cell["name"]: cell for cell in document["cells"]}
-    assert cells["net-CPU[f32]"]["verdict"]["status"] in ("met", "keep-fp32")
+    assert cells["net-CPU[f32]"]["verdict"]["status"] in ("met", "keep-fp32", "undecided")
     assert len(cells["net-CPU[f32]"]["trials"]) == 4
     assert cells["net-GPU"]["verdict"] == {
         "status": "unavailable",

@@ -25,6 +25,7 @@ from quantize_zoo.matrix.stand_ins import as_run_here, stand_ins
 from quantize_zoo.progress import ConsoleProgress
 from quantize_zoo.report import render_cell, render_index
 from quantize_zoo.report.json_document import json_value
+from quantize_zoo.report.markdown import render_markdown
 from quantize_zoo.report.wording import by_member
 from quantize_zoo.scoring import (
     Answers,
@@ -392,6 +393,26 @@ def test_a_page_has_a_column_for_each_member_and_says_where_it_runs_and_which_is
     assert [each["share"] for each in document["reference"]["fleet"]] == [0.75, 0.25, 0.0, 0.0, 0.0]
     assert [each["elsewhere"] for each in document["reference"]["fleet"]] == [False, False, True, False, False]
     assert document["reference"]["fleet"][4]["scored_on"] == "CPU"
+
+
+def test_members_that_the_model_was_never_run_on_are_told_beside_the_verdict_everywhere():
+    report = reported(on("CPU", 1.6), on("CPU[AVX2]", 1.2))
+    warnings = report.cells[0].verdict.warnings
+    assert warnings == (
+        "tuned for 4 of 5 members of the fleet; not here: GPU",
+        "members of the fleet that are not here were scored on CPU, without latency: NPU",
+    )
+    for text in (render_index(report), render_markdown(report), render_cell(report, report.cells[0])):
+        assert all(each in text for each in warnings)
+    assert json_value(report)["cells"][0]["verdict"]["warnings"] == list(warnings)
+
+
+def test_a_page_says_on_what_the_model_of_a_missing_lead_ran():
+    leads = reference(fleet=(FleetMember("GPU", 1.0, estimate(0.9), scored_on="CPU"),), scored_on="CPU")
+    report = report_of(cell_record([trial(0, 0.0, 1.5)], final(0, 1.5), reference=leads, device="servers"))
+    page = render_cell(report, report.cells[0])
+    assert "on CPU, in place of GPU" in page
+    assert "are those on CPU, in place of GPU, loss" in page
 
 
 def test_a_model_that_is_slower_on_a_member_misses_the_latency_target():

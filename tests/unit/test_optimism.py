@@ -92,23 +92,34 @@ def test_what_cannot_be_chosen_is_no_candidate():
 
 
 def test_what_misses_the_target_of_size_or_is_slower_on_a_member_is_no_candidate():
-    small, large, slower = (candidate(number, 0.0, 0.001) for number in range(3))
+    small, large, slower, other = (candidate(number, 0.0, 0.001) for number in range(4))
     trials = [
         replace(small, score=replace(small.score, size_ratio=4.0)),
+        replace(other, score=replace(other.score, size_ratio=4.0)),
         replace(large, score=replace(large.score, size_ratio=1.5)),
         replace(slower, score=replace(slower.score, size_ratio=4.0, slower=("old",))),
     ]
-    assert predicted_optimism(trials, PARAMS.model_copy(update={"size_reduce": 2.0})).candidates == 1
+    assert predicted_optimism(trials, PARAMS.model_copy(update={"size_reduce": 2.0})).candidates == 2
+
+
+@pytest.mark.parametrize("losses", [(0.0, 0.5), (0.5, 0.5)], ids=["one", "none"])
+def test_where_one_may_be_within_the_target_at_most_there_is_no_choice(losses):
+    assert predicted_optimism([candidate(number, each, 0.001) for number, each in enumerate(losses)], PARAMS) is None
 
 
 def test_without_intervals_nothing_is_predicted():
     assert predicted_optimism([trial(0, 0.0, 1.5)], PARAMS) is None
 
 
-@pytest.mark.parametrize(("half", "told"), [(0.002, False), (0.02, True)])
-def test_the_page_warns_where_the_loss_is_less_certain_than_the_target(half, told):
-    measured = replace(final(0, 1.5), loss=estimate(0.003, half, ""))
-    report = make_run_report(run_record(cell_record([candidate(0, 0.003, half)], measured)))
+@pytest.mark.parametrize(
+    ("loss", "half", "told", "chosen"),
+    [(0.003, 0.002, False, True), (0.003, 0.02, True, True), (0.8, 0.02, False, False)],
+)
+def test_the_page_warns_where_the_loss_is_less_certain_than_the_target(loss, half, told, chosen):
+    """What surely misses the target is neither uncertain nor chosen of several that may be within it."""
+    measured = replace(final(0, 1.5), loss=estimate(loss, half, ""))
+    trials = [candidate(number, loss, half) for number in range(2)]
+    report = make_run_report(run_record(cell_record(trials, measured)))
     page = render_cell(report, report.cells[0])
     assert ("may be off by ±2.00 %: they cannot tell whether 1.0 % are met" in page) == told
-    assert "choosing among 1 candidates" in page
+    assert ("choosing among 2 candidates" in page) == chosen

@@ -36,6 +36,13 @@ def unknown_trial(cell: str, number: int, count: int) -> ConfigurationError:
     return ConfigurationError(f"{cell} has no trial {number}", where="--trial", remedy=f"name another one: {have}")
 
 
+def failed_trial(cell: str, number: int, failure: str) -> ConfigurationError:
+    """``export`` names a trial that failed: what it would have been nobody knows."""
+    return ConfigurationError(
+        f"trial {number} of {cell} failed: {failure}", where="--trial", remedy="name one that was scored"
+    )
+
+
 def other_candidate(cell: str, trial: int, differences: Iterable[str]) -> CellError:
     """What is rebuilt is not the model that the trial scored."""
     listed = "; ".join(differences) or "nothing that is known of: the release of a library that computes statistics?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,11 +17,12 @@ from quantize_zoo.store import CellRecord, Elsewhere, Final, RunRecord
 TargetName = Literal["accuracy", "holdout accuracy", "latency", "size"]
 TargetStatus = Literal["met", "missed", "undecided", "not measured"]
 # What a cell is by its targets alone; keep-fp32 is one whose latency target is not met and whose INT8 model is not
-# measurably faster than FP32.
+# measurably faster than FP32, where measuring could have told.
 TargetsStatus = Literal["met", "missed", "undecided", "keep-fp32", "unavailable", "failed", "interrupted"]
 VerdictStatus = TargetsStatus | GateStatus
 # What somebody has to look at; the exit status of a run follows from these.
 Alarm = Literal["regression", "missed target", "failure"]
+_WORTH = 1.1  # FP32 time / INT8 time for which somebody would give FP32 up
 _SAME = Estimate(1.0, 1.0, 1.0, "x", 0)  # FP32 time / that of the same model
 _UNFINISHED = ("unavailable", "failed", "interrupted")
 _TOLD = (
@@ -51,7 +52,8 @@ class Verdict:
     missed, which is worse than passing there. ``cause`` is that of a regression (runtime, quantization, search,
     model), of changed data (data), of a miss (the target's name), or where a failed cell failed; else it is empty.
     ``targets`` and ``checks`` are empty where nothing was measured, and ``gate_status`` is None where no cell has a
-    baseline. ``warnings`` change nothing of all that: they tell where the best model does not hold.
+    baseline. ``warnings`` change nothing of all that: they tell where the best model does not hold, and which members
+    of a fleet it was never run on.
     """
 
     status: VerdictStatus
@@ -96,7 +98,7 @@ def judge(
     gate_status = _gate_status(cell, gate, baselines)
     alarms = _alarms(targets, gate_status, gate, run)
     checks = gate.checks if gate else ()
-    warnings = tuple(portability_warnings(cell.final, cell.params)) if cell.final else ()
+    warnings = (*_absent_members(cell), *portability_warnings(cell.final, cell.params)) if cell.final else ()
     told = targets.status, targets.checks, gate_status, checks, warnings
     if gate_status is None or not _decides(gate_status, targets.status, alarms):
         return Verdict(targets.status, targets.reason, targets.cause, alarms, *told)
@@ -170,9 +172,21 @@ def _judge_best(cell: CellRecord, score: Score, final: Final, before: PairedLate
         if final.latency is None:
             text = "the accuracy target is met, scored on CPU; latency is not measured without the device"
         return _Against("met", text, "", checks)
-    if worst.name == "latency" and not _pays(final):
+    if worst.name == "latency" and not _pays(final) and not _says_nothing(worst, final):
         return _Against("keep-fp32", _keep_fp32(cell), worst.name, checks)
     return _Against("missed" if missed else "undecided", worst.text, worst.name, checks)
+
+
+def _absent_members(cell: CellRecord) -> Iterator[str]:
+    """Yield which members of a fleet know nothing of the best model, or nothing of its latency."""
+    fleet = cell.reference.fleet if cell.reference else ()
+    absent = [each.name for each in fleet if each.unavailable]
+    if absent:
+        here = len(fleet) - len(absent)
+        yield f"tuned for {here} of {len(fleet)} members of the fleet; not here: {', '.join(absent)}"
+    for scored_on in dict.fromkeys(each.scored_on for each in fleet if each.scored_on):
+        names = ", ".join(each.name for each in fleet if each.scored_on == scored_on)
+        yield f"members of the fleet that are not here were scored on {scored_on}, without latency: {names}"
 
 
 def _keep_fp32(cell: CellRecord) -> str:
@@ -186,7 +200,7 @@ def _keep_fp32(cell: CellRecord) -> str:
 
 def _accuracy(cell: CellRecord, score: Score) -> TargetCheck:
     allowed, lost = cell.params.accuracy_loss, _percent(score.accuracy_loss)
-    on = " at most on a member of the fleet" if cell.reference and cell.reference.fleet else ""
+    on = " on the member of the fleet where it loses most" if cell.reference and cell.reference.fleet else ""
     if meets_accuracy(score.accuracy_loss, cell.params):
         return TargetCheck("accuracy", "met", f"the best loses {lost}{on}, {allowed:g} % of FP32 are allowed")
     return TargetCheck("accuracy", "missed", f"no trial is within {allowed:g} % of FP32; the best loses {lost}{on}")
@@ -274,6 +288,12 @@ def _overlap(first: Estimate, second: Estimate) -> bool:
 def _speed(ratio: Estimate) -> str:
     interval = "" if ratio.low is None or ratio.high is None else f" [{ratio.low:.2f}, {ratio.high:.2f}]"
     return f"{ratio.value:.2f}x{interval}"
+
+
+def _says_nothing(check: TargetCheck, final: Final) -> bool:
+    """Tell whether a latency is so uncertain that INT8 may be slower than FP32, meet the target, and be worth it."""
+    high = final.latency.ratio.high if final.latency else None
+    return check.status == "undecided" and high is not None and high > _WORTH
 
 
 def _pays(final: Final) -> bool:

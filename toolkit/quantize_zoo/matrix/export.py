@@ -29,13 +29,15 @@ def export_trial(record: CellRecord, number: int, cell: Cell, engine: LocalEngin
     """Write a trial's model into a folder: the run's file of its best, any other is built again; return the IR.
 
     Raises:
-        ConfigurationError: the cell has no such trial, or the run's file of it was changed since.
+        ConfigurationError: the cell has no such trial, it failed, or the run's file of it was changed since.
         CellError: the model cannot be built or written, or is not the one that the trial scored.
 
     """
     if not 0 <= number < len(record.trials):
         raise errors.unknown_trial(record.name, number, len(record.trials))
     trial = record.trials[number]
+    if trial.failure is not None:
+        raise errors.failed_trial(record.name, number, trial.failure)
     target = folder / f"{slug(f'{record.name}-{number}')}.xml"
     kept = reports / record.run_id / record.final.model if record.final and record.final.trial == number else None
     if record.final and kept is not None and kept.is_file():

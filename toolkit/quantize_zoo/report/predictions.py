@@ -40,7 +40,7 @@ class Predictions:
 def predictions(cell: CellRecord) -> Predictions | None:
     """Return what was predicted of the trials that were measured, each structure and model once; None unsurveyed.
 
-    Of those with compressed weights nothing was.
+    Of those with compressed weights nothing was, and of one that quantizes nothing there is nothing to predict.
     """
     survey = None if cell.reference is None else cell.reference.survey
     if survey is None:
@@ -48,7 +48,9 @@ def predictions(cell: CellRecord) -> Predictions | None:
     frontier = Frontier(survey.operations, members=survey.members)
     found = []
     for trial in cell.trials:
-        if trial.score is None or trial.reused_from is not None or trial.option.has_compressed_weights:
+        if trial.score is None or trial.reused_from is not None:
+            continue
+        if trial.option.has_compressed_weights or trial.option.is_fp32:
             continue
         quantized = frontier.mask([name for name, choice in trial.option.operations.items() if choice.quantize])
         told = None if survey.speedup is None else frontier.speedup(quantized)

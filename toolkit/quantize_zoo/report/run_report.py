@@ -119,12 +119,15 @@ class CellReport:
 
     @property
     def unresolved(self) -> float | None:
-        """By how much the best model's loss may be off (95 %), where that is more than the target allows to lose."""
-        loss = self.loss
-        if loss is None or loss.low is None or loss.high is None:
+        """By how much the best model's loss may be off (95 %), where the samples cannot tell whether the target is met.
+
+        That is more than the target allows to lose; None where all of the interval is on one side of the target.
+        """
+        loss, allowed = self.loss, self.record.params.accuracy_loss / 100
+        if loss is None or loss.low is None or loss.high is None or not loss.low <= allowed < loss.high:
             return None
         half = (loss.high - loss.low) / 2
-        return half if half > self.record.params.accuracy_loss / 100 else None
+        return half if half > allowed else None
 
     @property
     def status(self) -> VerdictStatus:

@@ -21,6 +21,7 @@ from quantize_zoo.search.objective import is_allowed
 from quantize_zoo.search.trial import Trial, half_width
 
 _DRAWS = 1000
+_FEWEST = 2  # that there is a choice among
 _MOST = 500  # candidates: comparing all with each other takes their square
 
 
@@ -33,7 +34,7 @@ class Optimism:
 
 
 def predicted_optimism(trials: Sequence[Trial], params: OptimizerParams, seed: int = 0) -> Optimism | None:
-    """Return what choosing the best of the trials is predicted to flatter it by; None where losses have no interval.
+    """Return what choosing the best of the trials is predicted to flatter it by; None where there is no choice.
 
     Only those count that may be within the target by their interval, and are allowed else: of these the fastest is
     chosen, or the one of least loss of those that are not measurably slower. Of more than 500 the fastest ones count.
@@ -45,9 +46,9 @@ def predicted_optimism(trials: Sequence[Trial], params: OptimizerParams, seed: i
         if trial.reused_from is None and trial.score and loss and loss.low is not None and loss.high is not None:
             may_be_chosen = is_allowed(replace(trial.score, accuracy_loss=loss.low), params)
             found.append((trial, may_be_chosen, loss.value, loss.low, loss.high))
-    if not found:
+    possible = [each for each in found if each[1]]
+    if len(possible) < _FEWEST:
         return None
-    possible = [each for each in found if each[1]] or found
     possible = sorted(possible, key=lambda each: -each[0].score.speed if each[0].score else 0.0)[:_MOST]
     values, lows, highs = (np.array(column) for column in list(zip(*possible, strict=True))[2:])
     errors = (highs - lows) / 2 / scipy.stats.norm.isf(0.025)
