@@ -28,6 +28,7 @@ from quantize_zoo.search import (
     run_stage,
     startup_choices,
 )
+from quantize_zoo.search.evaluation import Evaluation
 from quantize_zoo.search.sampler import TpeSampler
 
 PARAMS = OptimizerParams(accuracy_loss=1.0, latency_reduce=1.2, max_trials=8)
@@ -651,3 +652,11 @@ def test_of_a_space_without_choices_both_are_tried():
     kept = recorder()
     planned = replace(with_beside(kept), space=SearchSpace({}, ()))
     assert [each.kind for each in stage(planned, kept, 0)] == ["base", "baseline"]
+
+
+def test_a_trial_that_quantizes_nothing_is_as_fast_as_fp32_whatever_was_measured():
+    recorder = TrialRecorder(OptimizerParams(), 1.0)
+    built, candidate = (scorer := Scorer(ratio=lambda _: 1.56)).build(option())
+    found = Evaluation(built, scorer.score(candidate, prune=False), scorer.measure(candidate))
+    made = recorder.finish(recorder.draft("search", 0, option()), found, 0.1)
+    assert (made.score.latency_ratio, made.measurement.latency.ratio.high) == (1.0, 1.0)

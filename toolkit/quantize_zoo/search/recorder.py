@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption, option_hash, quantization_ratio
+from quantize_zoo.scoring import Estimate, PairedLatency
 from quantize_zoo.search.evaluation import Evaluation, Known
 from quantize_zoo.search.members import asking_order
 from quantize_zoo.search.objective import Score, is_allowed, loss, meets_size, meets_targets, relative_accuracy_loss
@@ -195,6 +196,9 @@ class TrialRecorder:
             assert timed is not None, "only a known structure is not measured"
             latency, execution, origin = timed.latency, timed.execution, None
             latencies, slower = timed.members, timed.slower
+            if trial.option.is_fp32:
+                latency, slower = latency and _as_fp32(latency), ()
+                latencies = {name: _as_fp32(each) for name, each in latencies.items()}
             trial = replace(trial, where=found.where)
         else:
             latency, execution = twin.measurement.latency, twin.measurement.execution
@@ -216,6 +220,11 @@ class TrialRecorder:
     def _base_score(self, otherwise: Score) -> Score:
         """Return the score of the first trial, which sets the scales of the loss."""
         return self._first_scored or otherwise
+
+
+def _as_fp32(latency: PairedLatency) -> PairedLatency:
+    """Return what was measured of FP32 against itself: whatever differs is noise."""
+    return replace(latency, ratio=Estimate(1.0, 1.0, 1.0, "x", latency.ratio.samples))
 
 
 def _reused(trial: Trial, known: Trial) -> Trial:
