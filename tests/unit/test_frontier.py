@@ -14,7 +14,7 @@ from quantize_zoo.report import make_run_report, render_cell, render_json
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, Timed, TrialRecorder, run_stage
 from quantize_zoo.search.frontier import speedup
-from quantize_zoo.search.walk import FrontierWalk, reaches_size
+from quantize_zoo.search.walk import FrontierWalk, reaches_size, unreachable_size
 from unit.test_gate_and_report import run_record
 from unit.test_search import drained, layers, plan, space
 
@@ -364,6 +364,16 @@ def test_under_a_target_of_size_the_walk_proposes_nothing_that_is_too_large():
         walk.tell(tried(number, {f"op{each}" for each in range(12 - number)}, 12, 0.05, 1.2))
         for proposed in (walk.next(), walk.beside(np.random.default_rng(number))):
             assert proposed is None or sum(sized(int(name[2:])) for name in proposed) >= 1500
+
+
+@pytest.mark.parametrize(("wanted", "told"), [(None, ""), (2.0, ""), (20.0, "at most"), (4.0, "")])
+def test_a_size_that_no_choice_reaches_is_told_before_the_first_trial(wanted, told):
+    operations = [replace(each, saved_bytes=750) for each in chain(3)]
+    found = unreachable_size(
+        Survey(tuple(operations), None, 0.0, fp32_bytes=3000), PARAMS.model_copy(update={"size_reduce": wanted})
+    )
+    assert bool(found) == bool(told)
+    assert not told or "weights are 4.00 times smaller than FP32's, 20 times are wanted" in found
 
 
 def test_what_is_not_faster_may_be_wanted_for_its_size():

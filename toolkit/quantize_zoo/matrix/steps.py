@@ -43,6 +43,7 @@ from quantize_zoo.search import (
     ranked,
     run_alone,
     run_stage,
+    unreachable_size,
 )
 from quantize_zoo.search.give_back import give_back
 from quantize_zoo.store import Elsewhere, Final, Reference, RunnerUp, StoredBaseline
@@ -173,7 +174,8 @@ def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial
         beside = incumbent(number, paying.base)
         survey = _surveyed(found, paying.base, stage, desk)
         if survey is not None:
-            reference = _noticed(replace(reference, survey=survey), (), desk)
+            too_large = "" if space.offers_compressed_weights else unreachable_size(survey, desk.params)
+            reference = _noticed(replace(reference, survey=survey), [too_large] if too_large else [], desk)
         plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside, survey)
         if terms is None:
             ended = yield from run_stage(plan, recorder, desk.night.seed, pool)

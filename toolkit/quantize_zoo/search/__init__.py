@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         pareto_front,
         ranked,
     )
+    from quantize_zoo.search.walk import unreachable_size
 else:
     from quantize_zoo.exports import exports_of
 
@@ -94,4 +95,5 @@ __all__ = [
     "run_alone",
     "run_stage",
     "startup_choices",
+    "unreachable_size",
 ]

@@ -262,7 +262,22 @@ def _among(operations: Sequence[OperationSurvey], names: Collection[str]) -> tup
 
 def reaches_size(survey: Survey, params: OptimizerParams) -> bool:
     """Tell whether quantizing can make weights as small as they are to be; a walk is of nothing else."""
-    return sum(each.saved_bytes for each in survey.operations) >= _least_bytes(survey, params)
+    return _saved_bytes(survey) >= _least_bytes(survey, params)
+
+
+def unreachable_size(survey: Survey, params: OptimizerParams) -> str:
+    """Say that even with all operations quantized weights are too large; empty where they are not."""
+    if params.size_reduce is None or reaches_size(survey, params):
+        return ""
+    most = survey.fp32_bytes / max(1, survey.fp32_bytes - _saved_bytes(survey))
+    return (
+        f"the target of size cannot be met: with everything quantized weights are {most:.2f} times smaller than FP32's,"
+        f" {params.size_reduce:g} times are wanted"
+    )
+
+
+def _saved_bytes(survey: Survey) -> int:
+    return sum(each.saved_bytes for each in survey.operations)
 
 
 def _least_bytes(survey: Survey, params: OptimizerParams) -> float:
