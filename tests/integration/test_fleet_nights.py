@@ -53,7 +53,9 @@ def test_a_fleet_goes_through_the_nights_with_one_model(small, quantize_zoo):
     )
     page = small.cell_page()
     assert "Members of the fleet" in page
-    assert "On the members: CPU[AVX2]" in page, "what operations save was found out on each of them"
+    assert "On the members, each with the choice that is best there: CPU[AVX2]" in page, (
+        "what operations save was found out on each of them"
+    )
     assert [each["trial"] for each in cell["predictions"]["trials"]][:1] == [0]
 
     assert quantize_zoo("baseline", "accept", *reports)[0] == 0
