@@ -255,6 +255,17 @@ def test_death_of_a_cells_process_ends_that_cell_only(small):
     assert len(failed.trials) >= 3
 
 
+def test_a_cell_runs_where_the_path_of_temporary_files_is_too_long_for_a_socket(small):
+    folder = small.folder / ("long" * 30)
+    folder.mkdir()
+    command = [*COMMAND, "run", small.path, "--reports", small.reports, "--max-trials", "1"]
+    done = subprocess.run(
+        command, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(stored(small).cells[0].trials) == 1
+
+
 def test_kill_of_the_run_keeps_finished_trials(small):
     process = start(small)
     os.killpg(process.pid, signal.SIGKILL)

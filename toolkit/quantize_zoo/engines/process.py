@@ -33,10 +33,7 @@ _GRACE_SECONDS = 5
 # What a signal means is decided by who asks: a process must not end before what it is asked for is stored.
 _HIDDEN = (signal.SIGINT, signal.SIGTERM)
 _PRELOADED = "quantize_zoo.engines.preloaded"
-if sys.platform == "linux":
-    _CONTEXT = multiprocessing.get_context("forkserver")
-else:
-    _CONTEXT = multiprocessing.get_context("spawn")
+_FORKS = sys.platform == "linux"
 
 _Kind = Literal["result", "error", "quiet", "ask"]  # of a message from the process
 # Passes a message on to the process of a member elsewhere; returns what that answers within so many seconds.
@@ -141,17 +138,14 @@ def start_process(
             which ends the process.
 
     """
-    _CONTEXT.set_forkserver_preload([_PRELOADED])
-    ours, theirs = _CONTEXT.Pipe()
+    ours, theirs = multiprocessing.Pipe()
     own = inputs / str(os.getpid())
     limit = os.environ.get(ISA_VARIABLE, "")
     environment = dict(os.environ)
     if cell.device.isa is not None:
         environment[ISA_VARIABLE] = cell.device.isa
-    arguments = (theirs, environment, cell, statistics, own, log, limit)
-    process = _CONTEXT.Process(target=_serve, args=arguments, name=cell.key.slug, daemon=True)
     with interrupts.held(), interrupts.hidden(*_HIDDEN):
-        process.start()
+        process = _started(cell.key.slug, (theirs, environment, cell, statistics, own, log, limit))
     theirs.close()
     try:
         yield CellProcess(ours, process, Patience(cell.hang_seconds), relay)
@@ -165,6 +159,25 @@ def start_process(
             process.kill()
             process.join()
         _remove_leftovers(inputs)
+
+
+def _started(name: str, arguments: tuple[Any, ...]) -> Any:
+    """Start a process that serves; spawn it where it cannot be forked from the server.
+
+    That listens in the folder of temporary files, whose path may be too long for a socket's.
+    """
+    context: Any = multiprocessing.get_context("forkserver" if _FORKS else "spawn")
+    if _FORKS:
+        context.set_forkserver_preload([_PRELOADED])
+    process = context.Process(target=_serve, args=arguments, name=name, daemon=True)
+    try:
+        process.start()
+    except OSError:
+        if not _FORKS:
+            raise
+        process = multiprocessing.get_context("spawn").Process(target=_serve, args=arguments, name=name, daemon=True)
+        process.start()
+    return process
 
 
 def _cause_of_death(exit_code: int | None) -> str:
