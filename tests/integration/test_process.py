@@ -72,6 +72,22 @@ def test_an_interrupt_ends_the_process_in_the_middle_of_a_call(small, tmp_path):
     assert not psutil.pid_exists(found["pid"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the processes of cells are spawned")
+def test_a_process_whose_server_is_gone_can_be_ended_and_the_next_one_started(small, tmp_path):
+    """multiprocessing takes it for ended then, and kills it no more."""
+    (cell,) = expand(load_matrix(small.path))
+    engine = LocalEngine(tmp_path / "statistics", tmp_path / "inputs")
+    with engine.start(cell, tmp_path / "log") as process:
+        process.call(CellSession.prepare)
+        orphan = psutil.Process(process.pid)
+        orphan.parent().kill()
+        with engine.start(cell, tmp_path / "log") as other:
+            assert other.call(CellSession.prepare).reference.accuracy.value > 0
+        assert process.call(CellSession.references) is not None
+        os.kill(process.pid, signal.SIGSTOP)
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+
+
 RUN = """
 import sys, time
 from pathlib import Path

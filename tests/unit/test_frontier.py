@@ -7,13 +7,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from builders import SYMMETRIC, Alone, Scorer, cell_record, latency, measurement, option, reference, trial
+from builders import SYMMETRIC, Alone, Scorer, cell_record, estimate, latency, measurement, option, reference, trial
 from quantize_zoo.config import OptimizerParams, WeightCompression
 from quantize_zoo.quantization import Branch, SearchSpace, preset_estimator
 from quantize_zoo.report import make_run_report, render_cell, render_json
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, Timed, TrialRecorder, run_stage
 from quantize_zoo.search.frontier import speedup
+from quantize_zoo.search.hopeless import is_far_off
+from quantize_zoo.search.trial import Pruned
 from quantize_zoo.search.walk import FrontierWalk, reaches_size, unreachable_size
 from unit.test_gate_and_report import run_record
 from unit.test_search import drained, layers, plan, space
@@ -312,10 +314,59 @@ def test_what_contains_a_hopeless_choice_is_not_tried_while_anything_else_is_lef
 
 def test_a_choice_that_another_estimator_makes_accurate_is_hopeless_no_more():
     walk = walk_of(chain(3))
-    walk.tell(tried(0, walk.frontier.names, 3, 0.5, 2.0))
+    walk.tell(tried(0, walk.frontier.names, 3, 0.5, 2.0), far_off=True)
     assert walk.knows_inaccurate
     walk.tell(tried(1, walk.frontier.names, 3, 0.0, 2.0))
     assert not walk.knows_inaccurate
+    walk.tell(tried(2, ["op1"], 3, 0.5, 1.2), far_off=True)
+    assert not walk.knows_inaccurate, "something accurate contains it"
+
+
+def test_operations_that_were_not_surveyed_may_be_what_loses():
+    """Those of bodies; the base quantizes them, so that every choice of the walk does."""
+    walk = FrontierWalk(Survey(tuple(chain(3)), None, 0.0), option(0, 1, 2, 3, total=4), PARAMS)
+    for number, names in enumerate((["op0", "op1", "op2", "op3"], ["op0", "op3"], ["op3"])):
+        walk.tell(tried(number, names, 4, 0.5, 1.2), far_off=True)
+    assert not walk.knows_inaccurate
+    assert walk.bound() > 1.2
+
+
+def test_a_search_of_which_a_body_loses_the_accuracy_finds_what_is_faster_without_it():
+    saved, lost = [0.06] * 6, [0.0] * 5 + [0.3]
+    surveyed_only = bad_and_good(saved, lost)
+    survey = replace(surveyed_only, operations=surveyed_only.operations[:5])
+    recorder = TrialRecorder(PARAMS, 1.0)
+    planned = replace(plan(operations=6, until=40, space=layers(6)), survey=survey)
+    found, _ = drained(run_stage(planned, recorder, 0, Alone(Ending(saved, lost))))
+    assert max(each.score.latency_ratio for each in found if each.score and each.score.accuracy_loss <= 0.01) > 1.2
+
+
+def test_a_far_off_trial_that_was_measured_confirms_once():
+    walk = walk_of(chain(8, saved=lambda _: -0.2, fp32=lambda _: 10.0))
+    walk.tell(tried(0, walk.frontier.names, 8, 0.5, 0.99), far_off=True)
+    walk.tell(tried(1, ["op0", "op1"], 8, 0.5, 0.99), far_off=True)
+    walk.tell(tried(2, ["op2"], 8, 0.0, 0.99))
+    assert not walk.cannot_pay()
+
+
+@pytest.mark.parametrize(
+    ("loss", "half", "early", "measured", "expected"),
+    [
+        (0.5, 0.05, False, (), True),
+        (0.012, 0.001, False, (), False),  # surely beyond, and not far
+        (0.05, 0.045, False, (), False),  # far, and not surely
+        (0.05, None, False, (), True),
+        (0.03, None, True, (), True),
+        (0.03, None, True, ("s1",), False),  # perhaps others of the structure were more accurate
+    ],
+)
+def test_far_off_is_what_surely_loses_twice_what_is_allowed(loss, half, early, measured, expected):
+    interval = None if half is None else estimate(loss, half, "")
+    found = trial(1, loss, 1.5, measurement=replace(measurement(1 - loss, 1.5), accuracy_loss=interval))
+    if early:
+        found = replace(found, measurement=None, score=None, pruned=Pruned(estimate(1 - loss, 0.1, ""), loss))
+    assert is_far_off(found, PARAMS, measured) == expected
+    assert not is_far_off(replace(found, failure="it died", measurement=None, score=None, pruned=None), PARAMS, ())
 
 
 @pytest.mark.parametrize(("operations", "most"), [(1, 2), (2, 5)])

@@ -26,9 +26,9 @@ from quantize_zoo.scoring import (
     PairedLatency,
     answers_name,
     checker_entry,
-    compile_again,
     compile_for_accuracy,
     compile_for_latency,
+    compile_from,
     find_checker,
     mean_estimate,
     measure_finally,
@@ -157,7 +157,7 @@ def confirm(bench: Bench, reference: ov.Model, candidate: ov.Model) -> PairedLat
         return None
     device, benchmark = bench.device, bench.benchmark
     one, other = (
-        compile_again(compile_for_latency(model, device, benchmark), model, device, benchmark)
+        compile_from(compile_for_latency(model, device, benchmark), model, device, benchmark)
         for model in (reference, candidate)
     )
     return measure_finally(one, other, bench.timed_samples(), benchmark)

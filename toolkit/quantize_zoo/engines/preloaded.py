@@ -9,8 +9,7 @@ import scipy.optimize
 import scipy.stats  # noqa: F401
 
 from quantize_zoo.cell import session  # noqa: F401
-from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.scoring import find_checker
 
-with suppress(QuantizeZooError):  # the cell says what is wrong with it
+with suppress(Exception):  # the cell says what is wrong with it
     find_checker()

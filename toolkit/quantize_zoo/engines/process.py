@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -67,7 +67,7 @@ class CellProcess:
     def kill(self, cause: str) -> None:
         """End the process; the call that is under way fails with the cause."""
         self._cause = self._cause or cause
-        self._process.kill()
+        _kill(self._process)
 
     def call(
         self,
@@ -150,15 +150,34 @@ def start_process(
     try:
         yield CellProcess(ours, process, Patience(cell.hang_seconds), relay)
     except BaseException:
-        process.kill()
+        _kill(process)
         raise
     finally:
         ours.close()  # the process leaves when its pipe is closed
         process.join(_GRACE_SECONDS)
-        if process.is_alive():
-            process.kill()
+        if not _is_gone(process):
+            _kill(process)
             process.join()
         _remove_leftovers(inputs)
+
+
+def _kill(process: Any) -> None:
+    """Kill a process, also one that multiprocessing takes for ended, since the server that forked it is gone."""
+    process.kill()
+    if not _is_gone(process):
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def _is_gone(process: Any) -> bool:
+    """Tell whether a process has ended: a forked one that lost its server is the child of another process."""
+    if process.is_alive():
+        return False
+    name = Path(f"/proc/{process.pid}/cmdline")  # of an ended one there is none, or it is empty
+    try:
+        return _PRELOADED.encode() not in name.read_bytes()
+    except OSError:
+        return True
 
 
 def _started(name: str, arguments: tuple[Any, ...]) -> Any:
@@ -172,7 +191,7 @@ def _started(name: str, arguments: tuple[Any, ...]) -> Any:
     process = context.Process(target=_serve, args=arguments, name=name, daemon=True)
     try:
         process.start()
-    except OSError:
+    except (OSError, EOFError):  # the latter where the server is gone before it has forked
         if not _FORKS:
             raise
         process = multiprocessing.get_context("spawn").Process(target=_serve, args=arguments, name=name, daemon=True)

@@ -41,6 +41,11 @@ class Everywhere:
         self._losses: dict[str, float] = {}
 
     @property
+    def has_others(self) -> bool:
+        """Whether there is another way to quantize everything than the base's."""
+        return len(self._made) > 1
+
+    @property
     def best(self) -> Choices:
         """The most accurate choices; of equal ones those that were made first."""
         found = min(self._losses, key=self._losses.__getitem__, default=None)

@@ -1,6 +1,6 @@
-"""What surely misses the accuracy target, and with it whatever quantizes more in the same way.
+"""What is far from accurate enough, and with it whatever quantizes more in the same way.
 
-Quantizing one more operation seldom makes a model more accurate, and never by as much as such a trial is off.
+Quantizing one more operation seldom makes a model more accurate, and hardly ever by half of what such a trial loses.
 """
 
 from __future__ import annotations
@@ -12,22 +12,26 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search.objective import meets_accuracy
 from quantize_zoo.search.trial import Trial
 
-_FAR = 0.5  # of a loss without an interval has to be beyond the target
+_FAR = 0.5  # of a loss has to be beyond the target
+_LEAST = 0.01  # of FP32's metric that is lost, however low the target is
 
 
-def is_far_off(trial: Trial, params: OptimizerParams, measured: Collection[str] = ()) -> bool:
-    """Tell whether a trial surely loses too much: all of its loss's interval is beyond the target.
+def is_far_off(trial: Trial, params: OptimizerParams, measured: Collection[str]) -> bool:
+    """Tell whether a trial loses so much that what contains it is none to try: surely, and twice what is allowed.
 
-    Where there is none the loss has to be far beyond. One that was ended early has none: if its structure was
-    ``measured`` before, it may have been ended since others are as fast and more accurate, and a member of a fleet ends
-    what misses the target by a single sample.
+    Args:
+        trial: a finished one.
+        params: of the search, with the target.
+        measured: the structures that were measured before it. What is ended early of these may have been ended since
+            others are as fast and more accurate, which is no news of the target.
+
     """
     known = trial.pruned or trial.score
-    if known is None or (trial.pruned and trial.structure in measured):
+    if known is None or known.accuracy_loss < _LEAST or (trial.pruned and trial.structure in measured):
         return False
     loss = trial.measurement.accuracy_loss if trial.measurement else None
-    least = _FAR * known.accuracy_loss if loss is None or loss.low is None else loss.low
-    return not meets_accuracy(least, params)
+    surely = known.accuracy_loss if loss is None or loss.low is None else loss.low
+    return not meets_accuracy(min(surely, _FAR * known.accuracy_loss), params)
 
 
 def contains(option: ModelOption, other: ModelOption) -> bool:

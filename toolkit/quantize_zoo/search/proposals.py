@@ -13,6 +13,7 @@ from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.everywhere import Everywhere
 from quantize_zoo.search.hopeless import contains, is_far_off
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
+from quantize_zoo.search.objective import meets_accuracy
 from quantize_zoo.search.recorder import TrialRecorder
 from quantize_zoo.search.startup import startup_choices
 from quantize_zoo.search.survey import Survey
@@ -76,8 +77,10 @@ class Proposals:
         self._asked: dict[str, Choices | None] = {  # by option
             each.option_hash: None for each in (base, plan.beside) if each is not None
         }
+        self._first = first
         self._far_off: list[ModelOption] = []
-        self._measured: set[str] = set()
+        self._accurate: list[ModelOption] = []
+        self._measured = {trial.structure for trial in recorder.trials if trial.measurement is not None}
         self._sampler = TpeSampler(
             plan.space, self._seed, self._startup, as_pot=as_pot, is_known=self._is_known, is_hopeless=self._is_hopeless
         )
@@ -89,13 +92,14 @@ class Proposals:
     def tell(self, trial: Trial) -> None:
         """Learn of a trial that has ended."""
         choices = choices_of(self._plan.space, trial.option)
+        far_off = self._learn_far_off(trial)
         if self._walk is not None and self._everywhere is not None:
+            best = self._everywhere.best
             self._everywhere.tell(trial)
-            self._walk.tell(trial, decides=choices is None or self._everywhere.is_best(choices))
-        if is_far_off(trial, self._recorder.params, self._measured) and not trial.option.has_compressed_weights:
-            self._far_off = [each for each in self._far_off if not contains(each, trial.option)] + [trial.option]
-        if trial.measurement is not None:
-            self._measured.add(trial.structure)
+            if self._everywhere.best != best:
+                self._walk.forget_far_off()
+            as_best = choices is not None and self._everywhere.is_best(choices)
+            self._walk.tell(trial, decides=choices is None or as_best, far_off=far_off and as_best)
         if choices is not None:
             self._sampler.tell(choices, trial.loss)
 
@@ -129,8 +133,31 @@ class Proposals:
         self._asked[trial.option_hash] = choices
         return trial
 
-    def _cannot_pay(self, walk: FrontierWalk) -> bool:  # of compressed weights it is not known
-        return not self._plan.space.offers_compressed_weights and walk.cannot_pay()
+    def _learn_far_off(self, trial: Trial) -> bool:
+        """Tell whether a trial is far from accurate enough; the smallest such options are kept."""
+        params = self._recorder.params
+        far_off = is_far_off(trial, params, self._measured)
+        if trial.measurement is not None:
+            self._measured.add(trial.structure)
+        if trial.option.has_compressed_weights or trial.option.is_fp32:
+            return far_off
+        if trial.score is not None and meets_accuracy(trial.score.accuracy_loss, params):
+            self._accurate.append(trial.option)
+            self._far_off = [each for each in self._far_off if not contains(trial.option, each)]
+        elif far_off and not any(contains(each, trial.option) for each in self._accurate):
+            self._far_off = [each for each in self._far_off if not contains(each, trial.option)] + [trial.option]
+        return far_off
+
+    def _cannot_pay(self, walk: FrontierWalk) -> bool:
+        """Tell whether nothing can pay; of compressed weights it is not known.
+
+        Where what loses the accuracy is what says so, and there are other estimators, half of the trials may find one.
+        """
+        if self._plan.space.offers_compressed_weights or not walk.cannot_pay():
+            return False
+        has_others = self._everywhere is not None and self._everywhere.has_others
+        made = len(self._recorder.trials) - self._first
+        return not (walk.knows_inaccurate and has_others) or 2 * made >= self._plan.until - self._first
 
     def _is_known(self, choices: Choices) -> bool:
         trial = self._drafted("search", choices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ _TURNS = 2  # of which one is TPE's
 # TPE takes some times as long as a neighbour: the more are pending, the rarer are its turns, and it gets one try.
 _PENDING_A_TURN = 4
 _LARGEST_STEP = 3  # variables that a neighbour changes
+_LOOKED_AT = 1000  # choices, for one that is not hopeless
 _NEIGHBOURS_TRIED = 50
 _POT_RANDOM_TRIALS = 10
 
@@ -133,8 +134,13 @@ class TpeSampler:
         """Return any choices that were not proposed, from a random one on; None if all were."""
         size = self._space.reachable
         start = int.from_bytes(rng.bytes(size.bit_length() // 8 + 1), "big") % size
-        others = (choices_at(self._space, (start + step) % size) for step in range(size))
-        return next((choices for choices in others if self._is_new(choices)), None)
+
+        def others(count: int) -> Iterator[Choices]:
+            found = (choices_at(self._space, (start + step) % size) for step in range(count))
+            return (choices for choices in found if self._is_new(choices))
+
+        promising = (choices for choices in others(min(size, _LOOKED_AT)) if not self._is_hopeless(choices))
+        return next(promising, None) or next(others(size), None)
 
     def _neighbour(self, rng: np.random.Generator) -> Choices | None:
         """Return the best choices so far, or the base's, with a few changed; None if all such were proposed."""

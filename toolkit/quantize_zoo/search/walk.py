@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search.frontier import Frontier, mean_speedup
-from quantize_zoo.search.hopeless import is_far_off
 from quantize_zoo.search.linear_model import NORMAL_95, Gaussian, Observation, deviation, drawn, posterior
 from quantize_zoo.search.objective import meets_accuracy
 from quantize_zoo.search.savings import Savings
@@ -61,7 +60,9 @@ class FrontierWalk:
         self._asked: set[bytes] = set()
         self._closer = 0
         self._measured: set[str] = set()
-        self._off: dict[bytes, NDArray[np.bool_]] = {}  # far from accurate enough, with all that contains one of them
+        self._off: list[NDArray[np.bool_]] = []  # the smallest choices that are far from accurate enough
+        self._valid: list[NDArray[np.bool_]] = []  # accurate choices
+        self._seen: set[str] = set()  # structures that were measured, or are far off
         self._alone = 0
         self._lost: list[Observation] = []
         self._faster = False
@@ -81,7 +82,7 @@ class FrontierWalk:
         self._closer += 1
         changes = [max(self.frontier.change(self._points[number]), 1e-30) for number in (worst, best)]
         level = float(np.sqrt(changes[0] * changes[1]))
-        between = self.frontier.fastest(level, self.saved(), without=self._without)
+        between = self.frontier.fastest(level, self.saved(), without=self._off)
         if not between.any() or between.tobytes() in self._asked:
             return None
         self._points.insert(best, between)
@@ -90,11 +91,14 @@ class FrontierWalk:
     def alone(self) -> frozenset[str] | None:
         """Return the operation that saves most of those which may be accurate enough, while nothing faster is known.
 
-        What one of them alone loses, it loses with others. None once a few were tried, and where nothing is far off.
+        What one of them alone loses, it loses with others. None once a few were tried, and where nothing is far off,
+        latency is not measured, or size is a target.
         """
+        if not self._off or not self._measured or self._params.size_reduce is not None:
+            return None
         keys = {each.tobytes() for each in self._points if not self._is_off(each)}
         pending = any(key in self._asked and key not in self._accurate for key in keys)
-        if pending or not self._off or self._faster or self._alone == _MOST_ALONE:
+        if pending or self._faster or self._alone == _MOST_ALONE:
             return None
         saved = self.frontier.scales @ self.saved()
         for number in np.argsort(-saved):
@@ -116,7 +120,7 @@ class FrontierWalk:
         for _ in range(_TRIED):
             losses = np.maximum(drawn(lost, rng), 0.0)
             gains = np.array([drawn(each, rng) for each in saved])
-            found = self.frontier.fastest(allowed, gains, losses, without=self._without)
+            found = self.frontier.fastest(allowed, gains, losses, without=self._off)
             if found.any() and found.tobytes() not in self._asked:
                 return self._ask(found)
         return None
@@ -126,9 +130,10 @@ class FrontierWalk:
         key = self.frontier.mask(quantized).tobytes()
         self._points = [each for each in self._points if each.tobytes() != key]
 
-    def tell(self, trial: Trial, *, decides: bool = True) -> None:
+    def tell(self, trial: Trial, *, decides: bool = True, far_off: bool = False) -> None:
         """Learn from a finished trial, asked for or not; of compressed weights it was not predicted what they do.
 
+        One that is ``far_off`` takes all with it that contains it, unless something accurate does.
         One that is too inaccurate ``decides`` of what it quantizes unless other choices are known to lose less. So does
         one that makes a member of a fleet slower than it may be.
         """
@@ -144,11 +149,10 @@ class FrontierWalk:
         (self._asked.add if accurate or decides else self._asked.discard)(key)
         if accurate or decides:
             self._accurate[key] = self._accurate.get(key, False) or accurate  # other estimators may be more accurate
-        far_off = decides and not accurate and is_far_off(trial, self._params, self._measured)
-        if far_off:
-            self._off[key] = mask
-        if accurate:  # what it contains was not that far off
-            self._off = {name: each for name, each in self._off.items() if not _contains(mask, each)}
+        far_off &= not accurate and bool(mask.any()) and not self._quantizes_others(trial.option)
+        self._learn_off(mask, accurate=accurate, far_off=far_off)
+        if far_off or trial.measurement is not None:
+            self._seen.add(trial.structure)
         known = trial.pruned or trial.score
         if known is not None:
             interval = trial.measurement.accuracy_loss if trial.measurement else None
@@ -156,10 +160,12 @@ class FrontierWalk:
             allowed = max(self._params.accuracy_loss / 100, 1e-6)
             self._lost.append(Observation(mask, known.accuracy_loss, float(np.hypot(error, _STEADY * allowed))))
         latency = trial.measurement.latency if trial.measurement else None
-        if latency is None or trial.structure in self._measured:
+        if latency is None:
+            return
+        self._faster |= latency.ratio.low is not None and latency.ratio.low > 1 and not slower and not far_off
+        if trial.structure in self._measured:
             return
         self._measured.add(trial.structure)
-        self._faster |= latency.ratio.low is not None and latency.ratio.low > 1 and not slower and not far_off
         on_members = {each.name: each.latency for each in trial.members}
         for name, savings in zip(self._members or ("",), self._savings, strict=True):
             measured = on_members.get(name) if self._members else latency
@@ -179,7 +185,7 @@ class FrontierWalk:
         known = self._known()
         saved = np.array([mean for mean, _ in known])
         at_best = saved + NORMAL_95 * np.sqrt([np.maximum(np.diag(covariance), 0.0) for _, covariance in known])
-        best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._without)
+        best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._off)
         whole = np.array([each.whole_us for each in self._savings])
         chosen = best.astype(float)
         deviations = np.sqrt([max(0.0, chosen @ covariance @ chosen) for _, covariance in known]) / whole
@@ -196,26 +202,31 @@ class FrontierWalk:
         if self._params.size_reduce is not None:
             return False
         enough = min(_ENOUGH, 2 ** len(self.frontier.names) - 1)
-        seen = len(self._measured) + len(self._off)
-        return not self._faster and seen >= enough and self.bound() < 1 + _RESOLVED
+        return not self._faster and len(self._seen) >= enough and self.bound() < 1 + _RESOLVED
 
     @property
     def knows_inaccurate(self) -> bool:
         """Whether choices are left out since they are far from accurate enough."""
         return bool(self._off)
 
-    @property
-    def _without(self) -> list[NDArray[np.bool_]]:
-        """The smallest sets of which not all may be quantized: they have all others in them."""
-        sets = sorted(self._off.values(), key=lambda each: int(each.sum()))
-        smallest: list[NDArray[np.bool_]] = []
-        for each in sets:
-            if not any(_contains(each, one) for one in smallest):
-                smallest.append(each)
-        return smallest
+    def forget_far_off(self) -> None:
+        """Take nothing for far off any more: other estimators are the best ones now."""
+        self._off = []
+
+    def _learn_off(self, mask: NDArray[np.bool_], *, accurate: bool, far_off: bool) -> None:
+        """Keep the smallest choices that are far off, and none that something accurate contains."""
+        if accurate:
+            self._valid.append(mask)
+            self._off = [each for each in self._off if not _contains(mask, each)]
+        elif far_off and not self._is_off(mask) and not any(_contains(each, mask) for each in self._valid):
+            self._off = [each for each in self._off if not _contains(each, mask)] + [mask]
+
+    def _quantizes_others(self, option: ModelOption) -> bool:
+        """Tell whether an option quantizes operations that were not surveyed (of bodies), which may be what loses."""
+        return any(choice.quantize and name not in self.frontier.names for name, choice in option.operations.items())
 
     def _is_off(self, mask: NDArray[np.bool_]) -> bool:
-        return any(_contains(mask, each) for each in self._off.values())
+        return any(_contains(mask, each) for each in self._off)
 
     def _mask(self, option: ModelOption) -> NDArray[np.bool_]:
         return self.frontier.mask([name for name, choice in option.operations.items() if choice.quantize])
