@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM at every moment of the real commands: one line, 128 + signal, what was finished is stored."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,10 @@ from quantize_zoo.store import Store
 from unit.test_interrupts import alive
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# Both go the same way through the program, so where a test takes half a minute it is one of them.
+TO_WHOM = pytest.mark.parametrize(
+    ("number", "everybody"), [(signal.SIGTERM, False), (signal.SIGINT, True)], ids=["alone", "the process group"]
+)
 
 
 def begin(*arguments, **environment):
@@ -97,8 +102,8 @@ def test_before_the_first_cell(number, small):
     interrupted(process, number)
 
 
-@BOTH
-def test_during_trials_what_was_finished_is_stored_and_reported(number, small):
+def test_during_trials_what_was_finished_is_stored_and_reported(small):
+    number = signal.SIGTERM
     process = begin("run", small.path, "--reports", small.reports, "--max-trials", 500)
     for line in process.stderr:
         if "trial 3/500" in line:
@@ -132,8 +137,8 @@ def test_the_second_signal_ends_a_run_at_once_with_all_its_processes(small):
     wait_until(lambda: not [each for each in below if alive(each)])
 
 
-@BOTH
-def test_while_the_report_is_written(number, small):
+def test_while_the_report_is_written(small):
+    number = signal.SIGINT
     process = begin("run", small.path, "--reports", small.reports, "--max-trials", 1)
 
     def run_is_over():
@@ -153,8 +158,9 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-@BOTH
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("number", "command"), list(zip(itertools.cycle([signal.SIGINT, signal.SIGTERM]), COMMANDS, strict=False))
+)
 def test_while_a_command_waits_for_its_store(number, command, silent, tmp_path):
     address, port = silent.getsockname()
     store = f"postgresql+psycopg://{address}:{port}/zoo"
@@ -178,8 +184,7 @@ def test_while_a_command_waits_for_a_scheduler(number, command, silent):
         assert interrupted(process, number, 5) == f"interrupted by {number.name}\n"
 
 
-@BOTH
-@pytest.mark.parametrize("everybody", [False, True], ids=["alone", "the process group"])
+@TO_WHOM
 def test_a_worker_that_waits_for_work(number, everybody, cluster):
     process = begin("worker", "--scheduler", cluster.address)
     with Client(cluster.address, timeout=30) as client:
@@ -193,8 +198,7 @@ def test_a_worker_that_waits_for_work(number, everybody, cluster):
     wait_until(lambda: not [each for each in below if alive(each)])
 
 
-@BOTH
-@pytest.mark.parametrize("everybody", [False, True], ids=["alone", "the process group"])
+@TO_WHOM
 def test_while_the_process_of_a_cell_is_started(number, everybody, finished):
     process = begin("compare", "latest", "latest", "--reports", finished.reports)
     wait_for(process, lambda: any(b"forkserver" in command_line(each) for each in descendants(process.pid)))
