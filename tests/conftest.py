@@ -4,6 +4,8 @@ import os
 
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
 
+import contextlib
+import io
 import shutil
 import signal
 import socket
@@ -100,14 +102,19 @@ def certificates(tmp_path_factory):
 
 @pytest.fixture
 def quantize_zoo(monkeypatch, capfd):
-    """Run the command in this process; return exit status, standard output and standard error."""
+    """Run the command in this process; return exit status, standard output and standard error.
+
+    Standard output is what Python prints there, as the program sees to: native libraries print there as well.
+    """
     from quantize_zoo import cli
 
     def invoke(*arguments):
         monkeypatch.setattr(sys, "argv", ["quantize-zoo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
+        printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with pytest.raises(SystemExit) as ended, contextlib.redirect_stdout(printed):
             cli.main()
-        out, err = capfd.readouterr()
-        return ended.value.code or 0, out, err
+        printed.flush()
+        _, err = capfd.readouterr()
+        return ended.value.code or 0, printed.buffer.getvalue().decode(), err
 
     return invoke
