@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from clusters import wait_until
 from quantize_zoo.cell.session import CellSession
 from quantize_zoo.config import load_matrix
 from quantize_zoo.engines import LocalEngine
@@ -85,7 +86,7 @@ def test_a_process_whose_server_is_gone_can_be_ended_and_the_next_one_started(sm
             assert other.call(CellSession.prepare).reference.accuracy.value > 0
         assert process.call(CellSession.references) is not None
         os.kill(process.pid, signal.SIGSTOP)
-    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+    wait_until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
 
 
 RUN = """
