@@ -50,24 +50,24 @@ class CellProcess:
     passes on what the process asks of members of a fleet that run elsewhere.
     """
 
-    def __init__(self, connection: Connection, process: Any, patience: Patience, relay: Relay) -> None:
+    def __init__(self, connection: Connection, child: _Child, patience: Patience, relay: Relay) -> None:
         self.quiet = threading.Lock()
         self.patience = patience
         self._connection = connection
-        self._process = process
+        self._child = child
         self._relay = relay
         self._cause = ""
 
     @property
     def pid(self) -> int:
         """The process's."""
-        pid: int = self._process.pid
+        pid: int = self._child.process.pid
         return pid
 
     def kill(self, cause: str) -> None:
         """End the process; the call that is under way fails with the cause."""
         self._cause = self._cause or cause
-        _kill(self._process)
+        self._child.kill()
 
     def call(
         self,
@@ -88,8 +88,8 @@ class CellProcess:
             self._connection.send((method, arguments, named))
             result: Result = self._answer(kind, started + limit, limit)
         except (EOFError, OSError):
-            self._process.join(_GRACE_SECONDS)
-            raise errors.worker_died(self._cause or _cause_of_death(self._process.exitcode)) from None
+            self._child.process.join(_GRACE_SECONDS)
+            raise errors.worker_died(self._cause or _cause_of_death(self._child.process.exitcode)) from None
         self.patience.took(kind, time.monotonic() - started)
         return result
 
@@ -145,39 +145,53 @@ def start_process(
     if cell.device.isa is not None:
         environment[ISA_VARIABLE] = cell.device.isa
     with interrupts.held(), interrupts.hidden(*_HIDDEN):
-        process = _started(cell.key.slug, (theirs, environment, cell, statistics, own, log, limit))
+        child = _Child(_started(cell.key.slug, (theirs, environment, cell, statistics, own, log, limit)))
     theirs.close()
     try:
-        yield CellProcess(ours, process, Patience(cell.hang_seconds), relay)
+        yield CellProcess(ours, child, Patience(cell.hang_seconds), relay)
     except BaseException:
-        _kill(process)
+        child.kill()
         raise
     finally:
         ours.close()  # the process leaves when its pipe is closed
-        process.join(_GRACE_SECONDS)
-        if not _is_gone(process):
-            _kill(process)
-            process.join()
+        child.close()
         _remove_leftovers(inputs)
 
 
-def _kill(process: Any) -> None:
-    """Kill a process, also one that multiprocessing takes for ended, since the server that forked it is gone."""
-    process.kill()
-    if not _is_gone(process):
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+class _Child:
+    """A started process.
 
+    multiprocessing takes it for ended, and kills it no more, when the server that forked it is gone. Linux tells of
+    any process by a file descriptor of it, also when its number is another's already.
+    """
 
-def _is_gone(process: Any) -> bool:
-    """Tell whether a process has ended: a forked one that lost its server is the child of another process."""
-    if process.is_alive():
-        return False
-    name = Path(f"/proc/{process.pid}/cmdline")  # of an ended one there is none, or it is empty
-    try:
-        return _PRELOADED.encode() not in name.read_bytes()
-    except OSError:
-        return True
+    def __init__(self, process: Any) -> None:
+        self.process = process
+        self._descriptor: int | None = None
+        if sys.platform == "linux":
+            with suppress(OSError):  # it has ended, or the kernel is older than 5.3
+                self._descriptor = os.pidfd_open(process.pid)
+
+    def kill(self) -> None:
+        self.process.kill()
+        if sys.platform == "linux" and self._descriptor is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def is_gone(self) -> bool:
+        if self._descriptor is None:
+            return not self.process.is_alive()
+        return bool(wait([self._descriptor], timeout=0))
+
+    def close(self) -> None:
+        """Wait for its end, kill it where that does not come."""
+        self.process.join(_GRACE_SECONDS)
+        if not self.is_gone():
+            self.kill()
+            self.process.join()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def _started(name: str, arguments: tuple[Any, ...]) -> Any:
