@@ -28,6 +28,8 @@ from quantize_zoo.store.packing import unpack
 from quantize_zoo.store.schema import Base, Packed
 from stores import execute, insert, migrate_as_0_1_0, repack
 
+pytestmark = pytest.mark.usefixtures("own_server")
+
 KILLS = 50
 
 

@@ -30,6 +30,8 @@ from stores import (
     tables_of,
 )
 
+pytestmark = pytest.mark.usefixtures("own_server")
+
 CURRENT = {name: set(table.columns.keys()) for name, table in Base.metadata.tables.items()} | {
     "alembic_version": {"version_num"}
 }
