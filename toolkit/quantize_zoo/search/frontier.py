@@ -8,6 +8,7 @@ do not depend on each other they add up. Of a fleet savings are the members' tog
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import scipy
@@ -116,48 +117,20 @@ class Frontier:
         whole = float(self.scales @ self.whole_us)
         tie = _TIE * max(whole, 1e-9) * changes / max(float(changes.sum()), 1e-30)
         costs = np.concatenate([tie - self.scales @ saved, self.scales @ self._entering, self.scales @ self._leaving])
-        rows, columns, values = [], [], []
-        for number, (one, before) in enumerate(self._edges):  # what is on a border counts as on it
-            rows += [2 * number] * 3 + [2 * number + 1] * 3
-            columns += [count + one, one, before, 2 * count + one, one, before]
-            values += [1.0, -1.0, 1.0, 1.0, 1.0, -1.0]
-        size = 2 * len(self._edges)
-        lower, upper = [0.0] * size, [np.inf] * size
+        constraints = []
+        if self._edges:
+            constraints.append(self._borders())
         if np.isfinite(most_change) and most_change > 0:
-            rows += [size] * count
-            columns += range(count)
-            values += list(np.minimum(changes / most_change, 2.0))  # near 1, whatever the unit of changes
-            lower.append(-np.inf)
-            upper.append(1.0)
-            size += 1
+            change = np.minimum(changes / most_change, 2.0)  # near 1, whatever the unit of changes
+            constraints.append(self._constraint([change], upper=1.0))
         if self._least_bytes > 0:
-            rows += [size] * count
-            columns += range(count)
-            values += list(self._bytes / self._least_bytes)
-            lower.append(1.0)
-            upper.append(np.inf)
-            size += 1
+            constraints.append(self._constraint([self._bytes / self._least_bytes], lower=1.0))
         if self._none_slower:
             gains = np.hstack([saved if at_best is None else at_best, -self._entering, -self._leaving])
-            for row in gains / self.whole_us[:, None]:  # as shares, near 1
-                rows += [size] * len(row)
-                columns += range(len(row))
-                values += list(row)
-                lower.append(0.0)
-                upper.append(np.inf)
-                size += 1
-        for chosen in map(np.flatnonzero, without):
-            rows += [size] * len(chosen)
-            columns += chosen.tolist()
-            values += [1.0] * len(chosen)
-            lower.append(-np.inf)
-            upper.append(len(chosen) - 1.0)
-            size += 1
+            constraints.append(self._constraint(gains / self.whole_us[:, None], lower=0.0))  # as shares, near 1
+        if without:
+            constraints.append(self._constraint(without, upper=np.sum(without, axis=1) - 1.0))
         highest = np.concatenate([(changes <= most_change).astype(float), np.ones(2 * count)])
-        constraints = []
-        if size:
-            matrix = scipy.sparse.csr_array((values, (rows, columns)), shape=(size, 3 * count))
-            constraints.append(scipy.optimize.LinearConstraint(matrix, lower, upper))
         solved = scipy.optimize.milp(
             costs,
             integrality=np.repeat([1, 0, 0], count),
@@ -168,6 +141,28 @@ class Frontier:
         if solved.x is None:  # there is none, or the solver gave up before it had any
             return np.zeros(count, dtype=np.bool_)
         return np.asarray(solved.x[:count] > 0.5)
+
+    def _borders(self) -> scipy.optimize.LinearConstraint:
+        """What is on a border counts as on it: one constraint for entering and one for leaving at each edge."""
+        count = len(self.names)
+        rows, columns, values = [], [], []
+        for number, (one, before) in enumerate(self._edges):
+            rows += [2 * number] * 3 + [2 * number + 1] * 3
+            columns += [count + one, one, before, 2 * count + one, one, before]
+            values += [1.0, -1.0, 1.0, 1.0, 1.0, -1.0]
+        matrix = scipy.sparse.csr_array((values, (rows, columns)), shape=(2 * len(self._edges), 3 * count))
+        return scipy.optimize.LinearConstraint(matrix, 0.0, np.inf)
+
+    def _constraint(
+        self,
+        rows: Sequence[NDArray[Any]] | NDArray[np.float64],
+        lower: float = -np.inf,
+        upper: float | NDArray[np.float64] = np.inf,
+    ) -> scipy.optimize.LinearConstraint:
+        """Limit sums over the operations, or over these and what is entered and left."""
+        matrix = scipy.sparse.csr_array(np.asarray(rows, dtype=float))
+        matrix.resize(len(rows), 3 * len(self.names))
+        return scipy.optimize.LinearConstraint(matrix, lower, upper)
 
 
 def speedup(fp32_us: float, saved_us: float) -> float:
