@@ -7,7 +7,6 @@ passed on. So it is compiled once, whatever is to be switched: each operation by
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from quantize_zoo import errors
 from quantize_zoo.graph import Placement, branches_by_operation, nodes_by_name
 from quantize_zoo.graph.opset import opset13 as ops
+from quantize_zoo.graph.requests import infer_ahead, requests_of
 from quantize_zoo.graph.runtime import core
 from quantize_zoo.graph.states import Steps, continues, infer_in_order, is_stateful
 from quantize_zoo.quantization.candidate import feed_with_fp32
@@ -28,7 +28,6 @@ AT_F32 = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}  
 # Compiles a model so and returns its outputs for one sample after another, in this process or in another.
 Infer = Callable[[ov.Model, Samples], Iterable[list[NDArray[Any]]]]
 _SWITCHES = "quantize_zoo_switches"
-_REQUESTS_A_STREAM = 2  # one runs, one waits
 _TIMES_FP32 = 2.5  # what an inference takes of which every operation is computed twice
 
 
@@ -125,23 +124,7 @@ def output_changes(
 
 
 def _ahead(compiled: Any, samples: Samples) -> Iterator[list[NDArray[Any]]]:
-    """Yield outputs in order, and hold those of no more samples than there are requests: there may be thousands."""
-    wanted = _REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-    queue = ov.AsyncInferQueue(compiled, wanted)
-    try:
-        for index in range(len(samples) + wanted):
-            request, found = queue[index % wanted], None
-            if index >= wanted:
-                request.wait()
-                found = [tensor.data.copy() for tensor in request.output_tensors]
-            if index < len(samples):
-                request.start_async(dict(samples[index]))
-            if found is not None:
-                yield found
-    finally:
-        for request in queue:
-            with suppress(RuntimeError):  # of others that failed, too: the first one is told
-                request.wait()
+    return infer_ahead(compiled, requests_of(compiled), len(samples), lambda index, *_: samples[index])
 
 
 def _change(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]]) -> float:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Hashable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import openvino as ov
 from numpy.typing import NDArray
 
 from quantize_zoo import errors
+from quantize_zoo.graph.requests import Answer, infer_ahead, requests_of
 from quantize_zoo.graph.states import Steps
 from quantize_zoo.scoring.inputs import InputArrays
 from quantize_zoo.scoring.launcher import InputFitter
 from quantize_zoo.scoring.predictor import Outputs
 from quantize_zoo.scoring.preprocessing import Sample
 from quantize_zoo.scoring.runtimes import ModelProcess
-
-_REQUESTS_A_STREAM = 2  # one runs, one waits, so that no stream idles while Python looks at an answer
 
 
 @dataclass(frozen=True)
@@ -53,41 +51,35 @@ class Inference:
         if isinstance(compiled, ModelProcess):
             yield from compiled.infer(self.fed(samples))
             return
-        queue: Any = ()
+        parts = [(part, part > sample.parts[0]) for sample in samples for part in sample.parts]
+        goes_on = self._continues(samples)
+
+        def inputs_of(index: int, request: Any, answer: Answer | None) -> Mapping[str, NDArray[Any]]:
+            if self.stateful and not goes_on[index]:
+                request.reset_state()
+            position, later = parts[index]
+            inputs = self.inputs.get(position)
+            if self.fitter.carries_states and later and answer is not None:
+                inputs = {**inputs, **self.fitter.next_states(self._named(answer))}
+            return inputs
+
         try:
-            wanted = self._requests(compiled, samples)
-            parts = [(part, part > sample.parts[0]) for sample in samples for part in sample.parts]
-            goes_on = self._continues(samples)
-            queue = ov.AsyncInferQueue(compiled, wanted)
-            for index in range(len(parts) + wanted):
-                request = queue[index % wanted]
-                raw = None
-                if index >= wanted:
-                    request.wait()
-                    raw = {name: request.get_output_tensor(port).data.copy() for port, name in enumerate(self.outputs)}
-                if index < len(parts):
-                    if self.stateful and not goes_on[index]:
-                        request.reset_state()
-                    position, later = parts[index]
-                    inputs = self.inputs.get(position)
-                    if self.fitter.carries_states and later and raw is not None:
-                        inputs = {**inputs, **self.fitter.next_states(raw)}
-                    request.start_async(inputs, share_inputs=True)
-                if raw is not None:
-                    yield raw
+            requests = self._requests(compiled, samples)
+            with closing(infer_ahead(compiled, requests, len(parts), inputs_of)) as answers:
+                for answer in answers:
+                    yield self._named(answer)
         except RuntimeError as error:
             raise errors.inference_failed("inference", errors.message_of(error)) from error
-        finally:
-            for request in queue:
-                with suppress(RuntimeError):  # of others that failed, too: the first one is told
-                    request.wait()
+
+    def _named(self, answer: Answer) -> Outputs:
+        return dict(zip(self.outputs, answer, strict=True))
 
     def _requests(self, compiled: Any, samples: Sequence[Sample]) -> int:
         """Return how many run at once: one where steps are taken in order."""
         steps = self.stateful and any(len(each.parts) > 1 for each in samples)
         if self.sequences is not None or self.fitter.carries_states or steps:
             return 1
-        return int(_REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        return requests_of(compiled)
 
     def _continues(self, samples: Sequence[Sample]) -> list[bool]:
         """Tell of each inference whether it is the step after the one before it."""
