@@ -53,7 +53,7 @@ def write_matrix(folder, name, adapter, dataset, calibration, **optimizer):
 
 
 class SmallMatrix:
-    """An embedded model on its first images, in a folder of its own; ``edit`` changes a file before it is run."""
+    """A small model on the zoo's first digits, in a folder of its own; ``edit`` changes a file before it is run."""
 
     def __init__(self, folder: Path, zoo: Path) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class SmallMatrix:
         for line in lines:
             shutil.copy(embedded / "data" / "digits" / line.split()[0], images)
         (folder / "labels.txt").write_text("\n".join(lines) + "\n")
-        shutil.copy(embedded / "digits-mobilenet.onnx", folder / "net.onnx")
+        shutil.copy(Path(__file__).parent / "data" / "digits-small.onnx", folder / "net.onnx")
         checker = yaml.safe_load((embedded / "accuracy-check.yml").read_text())
         dataset = checker["models"][0]["datasets"][0]
         dataset["data_source"] = "images"

@@ -336,24 +336,27 @@ def fold_batch_norm(module: nn.Module) -> None:
         fold_batch_norm(child)
 
 
+def make(recipe: Recipe, path: Path) -> None:
+    """Train a model and export it."""
+    torch.manual_seed(SEED)
+    model = recipe.network()
+    train(model, recipe)
+    model.eval()
+    fold_batch_norm(model)
+    few = [tensor[:1] for tensor in recipe.examples(np.random.default_rng(SEED))[: len(recipe.inputs)]]
+    torch.onnx.export(
+        model, tuple(few), str(path), input_names=list(recipe.inputs), output_names=list(recipe.outputs),
+        dynamic_axes=recipe.axes or {port: {0: "N"} for port in (*recipe.inputs, *recipe.outputs)},
+        dynamo=False, opset_version=17,
+    )  # fmt: skip
+    print(f"  {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
 def main(names: list[str]) -> None:
     """Train and export the named models."""
     for name in names:
         print(name, flush=True)
-        recipe = ZOO[name]
-        torch.manual_seed(SEED)
-        model = recipe.network()
-        train(model, recipe)
-        model.eval()
-        fold_batch_norm(model)
-        few = [tensor[:1] for tensor in recipe.examples(np.random.default_rng(SEED))[: len(recipe.inputs)]]
-        path = HERE / f"{name}.onnx"
-        torch.onnx.export(
-            model, tuple(few), str(path), input_names=list(recipe.inputs), output_names=list(recipe.outputs),
-            dynamic_axes=recipe.axes or {port: {0: "N"} for port in (*recipe.inputs, *recipe.outputs)},
-            dynamo=False, opset_version=17,
-        )  # fmt: skip
-        print(f"  {path.stat().st_size / 1000:.0f} kB", flush=True)
+        make(ZOO[name], HERE / f"{name}.onnx")
 
 
 if __name__ == "__main__":
