@@ -212,7 +212,7 @@ def graphs(draw):
     return ov.Model([ops.result(ops.convert(node, np.float32) if half else node)], [image], "random")
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(net=graphs(), data=st.data())
 def test_a_random_graph_is_exported_as_it_was_built(net, data, tmp_path):
     net = canonical(net, Path(tmp_path))

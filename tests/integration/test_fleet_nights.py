@@ -57,6 +57,10 @@ def test_a_fleet_goes_through_the_nights_with_one_model(small, quantize_zoo):
         "what operations save was found out on each of them"
     )
     assert [each["trial"] for each in cell["predictions"]["trials"]][:1] == [0]
+    whose = "of a fleet accuracy is that of the member that leads, loss that of the member that loses most"
+    assert quantize_zoo("report", *reports)[2].startswith(whose)
+    for name in ("index.html", "summary.md"):
+        assert whose in (small.reports / "latest" / name).read_text().replace("Of a", "of a"), name
 
     assert quantize_zoo("baseline", "accept", *reports)[0] == 0
     status, out, err = quantize_zoo("run", small.path, *reports, "--trials-load-method", "eval", "--json")

@@ -33,6 +33,7 @@ from quantize_zoo.scoring import Answers, Contents, read_answers, read_contents,
 from quantize_zoo.scoring.replicates import replicate
 
 MARGIN = 0.03
+SIMULATED = pytest.mark.parametrize("count", [1000, pytest.param(5000, marks=pytest.mark.release)])
 
 
 def rounds(ratio, spread, rng):
@@ -54,14 +55,16 @@ def test_unchanged_models_raise_no_alarm_and_are_decided_early():
     assert len(seen) <= LOOKS[1]
 
 
-def test_alarms_at_the_margin_itself_are_as_rare_as_the_level_says():
+@SIMULATED
+def test_alarms_at_the_margin_itself_are_as_rare_as_the_level_says(count):
     """The hardest case that is still no regression: the true ratio is the margin."""
     level = 0.01
-    count = verdicts(1 + MARGIN, level=level, count=3000, seed=1).count("regressed")
-    assert count <= stats.binom.ppf(0.999, 3000, level)
+    alarms = verdicts(1 + MARGIN, level=level, count=count, seed=1).count("regressed")
+    assert alarms <= stats.binom.ppf(0.999, count, level)
 
 
-def test_alarms_are_as_rare_where_the_second_measurement_is_wrong_whenever_the_first_is():
+@SIMULATED
+def test_alarms_are_as_rare_where_the_second_measurement_is_wrong_whenever_the_first_is(count):
     """Both share files, load order and machine; the same rounds twice are the worst of it."""
     level, rng = 0.01, np.random.default_rng(1)
 
@@ -69,8 +72,8 @@ def test_alarms_are_as_rare_where_the_second_measurement_is_wrong_whenever_the_f
         drawn = math.log1p(MARGIN) + 0.012 * rng.standard_t(4, LOOKS[-1]) / math.sqrt(2)
         return judge_latency(lambda: iter(drawn), MARGIN, level).status
 
-    count = [same_rounds_twice() for _ in range(3000)].count("regressed")
-    assert count <= stats.binom.ppf(0.999, 3000, level)
+    alarms = [same_rounds_twice() for _ in range(count)].count("regressed")
+    assert alarms <= stats.binom.ppf(0.999, count, level)
 
 
 @pytest.mark.parametrize(("ratio", "share"), [(1.05, 0.95), (1.10, 0.995), (1.3, 1.0)])

@@ -71,6 +71,8 @@ def hand_over(report: RunReport, folder: Path, *, as_json: bool, notify: Notify 
         print(json.dumps(json_value(report), allow_nan=False))
     else:
         show(_listing(report))
+        if report.fleet_figures:
+            tell(report.fleet_figures)
     tell(f"report: {folder / 'index.html'}")
     if notify is not None:
         from quantize_zoo.report.webhook import tell_webhook

@@ -56,7 +56,8 @@ def _table(report: RunReport, room: int) -> str:
     if sum(len(row.encode()) for row in rows) > _TABLE:
         order = sorted(report.cells, key=lambda cell: STATUS_ORDER.index(cell.status))
         rows = [_row(cell) for cell in order]
-    table = f"{_HEADER}{_within(rows, _TABLE, 'cells of the table, which begins with the worst,')}\n"
+    fleets = f"{report.fleet_figures.capitalize()}.\n\n" if report.fleet_figures else ""
+    table = f"{fleets}{_HEADER}{_within(rows, _TABLE, 'cells of the table, which begins with the worst,')}\n"
     told = ((cell.record, "; ".join([cell.verdict.reason, *cell.verdict.warnings])) for cell in report.cells)
     lines = (line_of(record, record.name, "", text) for record, text in told)
     reasons = [f"- **{_escape(group.who)}**: {_escape(group.text)}\n" for group in grouped(lines)]

@@ -140,6 +140,12 @@ class CellReport:
         return self.verdict.gate_status
 
 
+_FLEET_FIGURES = (
+    "of a fleet accuracy is that of the member that leads, loss that of the member that loses most, latency the mean of"
+    " all"
+)
+
+
 @dataclass(frozen=True)
 class RunReport:
     """A run with its verdicts, against its targets and against its baselines.
@@ -152,6 +158,12 @@ class RunReport:
     absent: tuple[AbsentCell, ...] = ()
     newest: bool = False  # of all runs in its store
     place: Place = _HERE
+
+    @property
+    def fleet_figures(self) -> str:
+        """Whose figures those of a fleet are; nothing in a run without one."""
+        references = (cell.record.reference for cell in self.cells)
+        return _FLEET_FIGURES if any(each is not None and each.fleet for each in references) else ""
 
     @property
     def interrupted(self) -> bool:
