@@ -6,6 +6,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders import SYMMETRIC, Alone, Scorer, cell_record, estimate, latency, measurement, option, reference, trial
 from quantize_zoo.config import OptimizerParams, WeightCompression
@@ -14,7 +16,7 @@ from quantize_zoo.report import make_run_report, render_cell, render_json
 from quantize_zoo.scoring import Estimate
 from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, Timed, TrialRecorder, run_stage
 from quantize_zoo.search.frontier import speedup
-from quantize_zoo.search.hopeless import is_far_off
+from quantize_zoo.search.hopeless import FarOff, is_far_off
 from quantize_zoo.search.trial import Pruned
 from quantize_zoo.search.walk import FrontierWalk, reaches_size, unreachable_size
 from unit.test_gate_and_report import run_record
@@ -367,6 +369,23 @@ def test_far_off_is_what_surely_loses_twice_what_is_allowed(loss, half, early, m
         found = replace(found, measurement=None, score=None, pruned=Pruned(estimate(1 - loss, 0.1, ""), loss))
     assert is_far_off(found, PARAMS, measured) == expected
     assert not is_far_off(replace(found, failure="it died", measurement=None, score=None, pruned=None), PARAMS, ())
+
+
+CHOICES = st.frozensets(st.integers(0, 5))
+
+
+@given(st.lists(st.tuples(CHOICES, st.sampled_from(["accurate", "far off", "neither"]))), CHOICES)
+def test_what_contains_something_far_off_is_so_unless_something_accurate_contains_that(told, asked):
+    found = FarOff(frozenset.issuperset)
+    for choice, outcome in told:
+        found.tell(choice, accurate=outcome == "accurate", far_off=outcome == "far off")
+    accurate = [choice for choice, outcome in told if outcome == "accurate"]
+    far_off = [choice for choice, outcome in told if outcome == "far off" and not any(map(choice.issubset, accurate))]
+    assert found.has(asked) == any(each <= asked for each in far_off)
+    assert all(one == other or not one <= other for one in found.smallest for other in found.smallest)
+    assert len(set(found.smallest)) == len(found.smallest)
+    found.forget()
+    assert not found.has(asked)
 
 
 @pytest.mark.parametrize(("operations", "most"), [(1, 2), (2, 5)])

@@ -11,7 +11,7 @@ import numpy as np
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption, SearchSpace
 from quantize_zoo.search.everywhere import Everywhere
-from quantize_zoo.search.hopeless import contains, is_far_off
+from quantize_zoo.search.hopeless import FarOff, contains, is_far_off
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.objective import meets_accuracy
 from quantize_zoo.search.recorder import TrialRecorder
@@ -78,8 +78,7 @@ class Proposals:
             each.option_hash: None for each in (base, plan.beside) if each is not None
         }
         self._first = first
-        self._far_off: list[ModelOption] = []
-        self._accurate: list[ModelOption] = []
+        self._far_off = FarOff(contains)
         self._measured = {trial.structure for trial in recorder.trials if trial.measurement is not None}
         self._sampler = TpeSampler(
             plan.space, self._seed, self._startup, as_pot=as_pot, is_known=self._is_known, is_hopeless=self._is_hopeless
@@ -141,11 +140,8 @@ class Proposals:
             self._measured.add(trial.structure)
         if trial.option.has_compressed_weights or trial.option.is_fp32:
             return far_off
-        if trial.score is not None and meets_accuracy(trial.score.accuracy_loss, params):
-            self._accurate.append(trial.option)
-            self._far_off = [each for each in self._far_off if not contains(trial.option, each)]
-        elif far_off and not any(contains(each, trial.option) for each in self._accurate):
-            self._far_off = [each for each in self._far_off if not contains(each, trial.option)] + [trial.option]
+        accurate = trial.score is not None and meets_accuracy(trial.score.accuracy_loss, params)
+        self._far_off.tell(trial.option, accurate=accurate, far_off=far_off)
         return far_off
 
     def _cannot_pay(self, walk: FrontierWalk) -> bool:
@@ -164,8 +160,7 @@ class Proposals:
         return trial.option_hash in self._asked or self._recorder.is_known(trial)
 
     def _is_hopeless(self, choices: Choices) -> bool:
-        option = option_of(self._plan.space, self._plan.base, choices)
-        return any(contains(option, each) for each in self._far_off)
+        return self._far_off.has(option_of(self._plan.space, self._plan.base, choices))
 
     def _drafted(self, kind: TrialKind, choices: Choices) -> Trial:
         return self._recorder.draft(kind, self._plan.number, option_of(self._plan.space, self._plan.base, choices))

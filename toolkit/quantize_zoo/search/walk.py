@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search.frontier import Frontier, mean_speedup
+from quantize_zoo.search.hopeless import FarOff
 from quantize_zoo.search.linear_model import NORMAL_95, Gaussian, Observation, deviation, drawn, posterior
 from quantize_zoo.search.objective import meets_accuracy
 from quantize_zoo.search.savings import Savings
@@ -60,8 +61,7 @@ class FrontierWalk:
         self._asked: set[bytes] = set()
         self._closer = 0
         self._measured: set[str] = set()
-        self._off: list[NDArray[np.bool_]] = []  # the smallest choices that are far from accurate enough
-        self._valid: list[NDArray[np.bool_]] = []  # accurate choices
+        self._off = FarOff(_contains)
         self._seen: set[str] = set()  # structures that were measured, or are far off
         self._alone = 0
         self._lost: list[Observation] = []
@@ -82,7 +82,7 @@ class FrontierWalk:
         self._closer += 1
         changes = [max(self.frontier.change(self._points[number]), 1e-30) for number in (worst, best)]
         level = float(np.sqrt(changes[0] * changes[1]))
-        between = self.frontier.fastest(level, self.saved(), without=self._off)
+        between = self.frontier.fastest(level, self.saved(), without=self._off.smallest)
         if not between.any() or between.tobytes() in self._asked:
             return None
         self._points.insert(best, between)
@@ -94,16 +94,16 @@ class FrontierWalk:
         What one of them alone loses, it loses with others. None once a few were tried, and where nothing is far off,
         latency is not measured, or size is a target.
         """
-        if not self._off or not self._measured or self._params.size_reduce is not None:
+        if not self.knows_inaccurate or not self._measured or self._params.size_reduce is not None:
             return None
-        keys = {each.tobytes() for each in self._points if not self._is_off(each)}
+        keys = {each.tobytes() for each in self._points if not self._off.has(each)}
         pending = any(key in self._asked and key not in self._accurate for key in keys)
         if pending or self._faster or self._alone == _MOST_ALONE:
             return None
         saved = self.frontier.scales @ self.saved()
         for number in np.argsort(-saved):
             mask = np.arange(len(saved)) == number
-            if saved[number] > 0 and mask.tobytes() not in self._asked and not self._is_off(mask):
+            if saved[number] > 0 and mask.tobytes() not in self._asked and not self._off.has(mask):
                 self._alone += 1
                 return self._ask(mask)
         return None
@@ -120,7 +120,7 @@ class FrontierWalk:
         for _ in range(_TRIED):
             losses = np.maximum(drawn(lost, rng), 0.0)
             gains = np.array([drawn(each, rng) for each in saved])
-            found = self.frontier.fastest(allowed, gains, losses, without=self._off)
+            found = self.frontier.fastest(allowed, gains, losses, without=self._off.smallest)
             if found.any() and found.tobytes() not in self._asked:
                 return self._ask(found)
         return None
@@ -150,7 +150,7 @@ class FrontierWalk:
         if accurate or decides:
             self._accurate[key] = self._accurate.get(key, False) or accurate  # other estimators may be more accurate
         far_off &= not accurate and bool(mask.any()) and not self._quantizes_others(trial.option)
-        self._learn_off(mask, accurate=accurate, far_off=far_off)
+        self._off.tell(mask, accurate=accurate, far_off=far_off)
         if far_off or trial.measurement is not None:
             self._seen.add(trial.structure)
         known = trial.pruned or trial.score
@@ -185,7 +185,7 @@ class FrontierWalk:
         known = self._known()
         saved = np.array([mean for mean, _ in known])
         at_best = saved + NORMAL_95 * np.sqrt([np.maximum(np.diag(covariance), 0.0) for _, covariance in known])
-        best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._off)
+        best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._off.smallest)
         whole = np.array([each.whole_us for each in self._savings])
         chosen = best.astype(float)
         deviations = np.sqrt([max(0.0, chosen @ covariance @ chosen) for _, covariance in known]) / whole
@@ -207,26 +207,15 @@ class FrontierWalk:
     @property
     def knows_inaccurate(self) -> bool:
         """Whether choices are left out since they are far from accurate enough."""
-        return bool(self._off)
+        return bool(self._off.smallest)
 
     def forget_far_off(self) -> None:
         """Take nothing for far off any more: other estimators are the best ones now."""
-        self._off = []
-
-    def _learn_off(self, mask: NDArray[np.bool_], *, accurate: bool, far_off: bool) -> None:
-        """Keep the smallest choices that are far off, and none that something accurate contains."""
-        if accurate:
-            self._valid.append(mask)
-            self._off = [each for each in self._off if not _contains(mask, each)]
-        elif far_off and not self._is_off(mask) and not any(_contains(each, mask) for each in self._valid):
-            self._off = [each for each in self._off if not _contains(each, mask)] + [mask]
+        self._off.forget()
 
     def _quantizes_others(self, option: ModelOption) -> bool:
         """Tell whether an option quantizes operations that were not surveyed (of bodies), which may be what loses."""
         return any(choice.quantize and name not in self.frontier.names for name, choice in option.operations.items())
-
-    def _is_off(self, mask: NDArray[np.bool_]) -> bool:
-        return any(_contains(mask, each) for each in self._off)
 
     def _mask(self, option: ModelOption) -> NDArray[np.bool_]:
         return self.frontier.mask([name for name, choice in option.operations.items() if choice.quantize])
@@ -238,7 +227,7 @@ class FrontierWalk:
     def _bracket(self, keys: Sequence[bytes]) -> tuple[int, int]:
         """Return the last point that is too inaccurate (-1: none), and the first accurate one behind it."""
         seen = [
-            self._accurate.get(key, False if self._is_off(each) else None)
+            self._accurate.get(key, False if self._off.has(each) else None)
             for key, each in zip(keys, self._points, strict=True)
         ]
         best = next((number for number, each in enumerate(seen) if each), len(seen))
