@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,19 +100,7 @@ def preprocess(
                 bad.append(sample_name(identifier))
                 continue
             raise _unusable(error, sample_name(identifier)) from error
-        try:
-            filled = fitter.fit(data, meta)
-        except DoesNotFitError as error:
-            name = fitter.tensor(error.name)
-            raise errors.input_mismatch(name, shape_text(shapes[name]), str(error.given)) from error
-        except Exception as error:  # the feeder takes for granted that values are texts and layouts known
-            cause = str(error) if isinstance(error, config_error) else f"{type(error).__name__}: {error}"
-            raise errors.inputs_not_told_apart(sample_name(identifier), cause) from error
-        for each in filled:
-            for name, shape in shapes.items():
-                if name not in each or not shape.compatible(ov.PartialShape(each[name].shape)):
-                    given = str(each[name].shape) if name in each else "absent"
-                    raise errors.input_mismatch(name, shape_text(shape), given)
+        filled = _fitted(fitter, data, meta, shapes, config_error, sample_name(identifier))
         parts = tuple(arrays.append({name: each[name] for name in shapes}) for each in states.carried(filled))
         samples.append(Sample(identifiers[0], annotations[0] if annotations else None, meta, len(samples), parts))
     if not samples:
@@ -120,6 +108,36 @@ def preprocess(
     held = with_ground_truth([each.annotation for each in samples], arrays)  # after all inputs, which are used more
     kept = tuple(replace(sample, held=annotation) for sample, annotation in zip(samples, held, strict=True))
     return PreparedData(kept, arrays, tuple(bad))
+
+
+def _fitted(
+    fitter: InputFitter,
+    data: Any,
+    meta: Any,
+    shapes: Mapping[str, ov.PartialShape],
+    config_error: type[Exception],
+    sample: str,
+) -> list[Inputs]:
+    """Return the model's inputs of a sample, one for each inference that it takes.
+
+    Raises:
+        CellError: the sample does not fit the model.
+
+    """
+    try:
+        filled = fitter.fit(data, meta)
+    except DoesNotFitError as error:
+        name = fitter.tensor(error.name)
+        raise errors.input_mismatch(name, shape_text(shapes[name]), str(error.given)) from error
+    except Exception as error:  # the feeder takes for granted that values are texts and layouts known
+        cause = str(error) if isinstance(error, config_error) else f"{type(error).__name__}: {error}"
+        raise errors.inputs_not_told_apart(sample, cause) from error
+    for each in filled:
+        for name, shape in shapes.items():
+            if name not in each or not shape.compatible(ov.PartialShape(each[name].shape)):
+                given = str(each[name].shape) if name in each else "absent"
+                raise errors.input_mismatch(name, shape_text(shape), given)
+    return filled
 
 
 def _unusable(error: Exception, sample: str) -> errors.QuantizeZooError:
