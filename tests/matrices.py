@@ -1,11 +1,9 @@
 """Small matrices of one model on one dataset, with the real accuracy checker, scored at f32 in a few short trials."""
 
-import contextlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import yaml
 
 from quantize_zoo.cell.session import CellSession
@@ -13,16 +11,6 @@ from quantize_zoo.graph import content_hash
 
 BENCHMARK = {"nthreads": 1, "nstreams": 1, "api_type": "sync", "batch_size": 1, "duration_seconds": 0.2}
 SAMPLES = 100
-
-
-def cell_processes(pid):
-    """The processes of the cells of a run, or of a worker: forked from the server that it has started."""
-    found = {}
-    for each in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it ended meanwhile
-            if "forkserver" in " ".join(each.cmdline()):
-                found[each.pid] = each
-    return [each for each in found.values() if each.ppid() in found]
 
 
 def session_of(cell, folder):

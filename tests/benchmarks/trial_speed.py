@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import yaml
 
-from matrices import cell_processes
+from processes import cell_processes
 
 EARLY = 20
 

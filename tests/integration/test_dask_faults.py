@@ -12,7 +12,7 @@ import pytest
 from distributed import Client
 
 from clusters import kill_when, pretending, run, wait_until
-from matrices import cell_processes
+from processes import cell_processes
 from quantize_zoo.config import load_matrix
 from quantize_zoo.engines.dask import DaskEngine
 from quantize_zoo.engines.dask import worker as tasks

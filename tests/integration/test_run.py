@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from matrices import cell_processes
+from processes import cell_processes
 from quantize_zoo.config import DeviceSpec, load_model_config
 from quantize_zoo.graph import read_model
 from quantize_zoo.scoring import AccuracySession, compile_for_accuracy, find_checker, split_samples
