@@ -4,6 +4,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from matrices import session_of
 from quantize_zoo.config import DeviceSpec, load_matrix
 from quantize_zoo.matrix import expand
@@ -28,6 +30,7 @@ def calibrate_all():
             assert evaluation.scored.accuracy.value > 0
 
 
+@pytest.mark.release
 def test_bases_are_calibrated_and_scored_with_all_instructions_of_the_cpu():
     """OpenVINO 2026.4 ended by SIGSEGV on CPUs with VNNI where it compiled the sensitivity of the transformers."""
     with_all_instructions("integration.test_embedded_zoo", "calibrate_all")

@@ -178,6 +178,7 @@ def compare_all():
                 compare_weighted(name, mode, granularity)
 
 
+@pytest.mark.release
 def test_ranges_of_weights_compute_what_numpy_does_with_all_instructions_of_the_cpu():
     """Kernels for VNNI and AMX read ranges in ways of their own."""
     with_all_instructions("test_range_shapes", "compare_all")
