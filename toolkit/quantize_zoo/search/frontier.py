@@ -8,6 +8,7 @@ do not depend on each other they add up. Of a fleet savings are the members' tog
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,7 @@ class Frontier:
         costs = np.concatenate([tie - self.scales @ saved, self.scales @ self._entering, self.scales @ self._leaving])
         constraints = []
         if self._edges:
-            constraints.append(self._borders())
+            constraints.append(self._borders)
         if np.isfinite(most_change) and most_change > 0:
             change = np.minimum(changes / most_change, 2.0)  # near 1, whatever the unit of changes
             constraints.append(self._constraint([change], upper=1.0))
@@ -142,6 +143,7 @@ class Frontier:
             return np.zeros(count, dtype=np.bool_)
         return np.asarray(solved.x[:count] > 0.5)
 
+    @cached_property
     def _borders(self) -> scipy.optimize.LinearConstraint:
         """What is on a border counts as on it: one constraint for entering and one for leaving at each edge."""
         count = len(self.names)
