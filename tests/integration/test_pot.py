@@ -49,7 +49,7 @@ def test_default_quantization_writes_the_model_and_evaluates_it(pot):
     assert status == 0, err
     assert "FakeQuantize" in operations(folder / "out" / "net.xml")
     metrics = dict(line.split(": ") for line in out.splitlines())
-    assert 0.85 < float(metrics["accuracy@top1"]) <= 1
+    assert float(metrics["accuracy@top1"]) == pytest.approx(0.93, abs=0.04), "as accurate as FP32 but for a few"
 
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "my model", "x" * 300, "a\nb"])
@@ -212,7 +212,7 @@ def test_an_accuracy_aware_search_says_how_many_trials_it_can_have(small, monkey
 
     whole, layers = limits()
     assert whole == 3  # the base, without channel alignment, without bias correction
-    assert 1 + 3 * 5 < layers < 1 + 3 * 50  # each layer twice, and back
+    assert layers == 1 + 3 * 9  # each layer twice, and back
     assert limits(max_iter_num=2) == [whole, 1 + 2 + 2]
     assert limits(max_iter_num=2, base_algorithm="MinMaxQuantization") == [1 + 2 + 2]
     assert limits(convert_to_mixed_preset=True)[0] > whole
