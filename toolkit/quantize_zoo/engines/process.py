@@ -173,10 +173,11 @@ class _Child:
                 self._descriptor = os.pidfd_open(process.pid)
 
     def kill(self) -> None:
-        self.process.kill()
         if sys.platform == "linux" and self._descriptor is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+        else:
+            self.process.kill()
 
     def is_gone(self) -> bool:
         if self._descriptor is None:
