@@ -213,15 +213,20 @@ def test_kernels_of_lines_of_any_size_are_kept_for_the_next_candidate(zoo):
 
 
 def test_next_trial_of_a_large_model_compiles_fp32_no_more(benchmark):
-    """Against a trial that compiles both sides; process time, since what else runs decides how long turns take."""
-    # Inferences of milliseconds on any CPU: of fewer than eight pairs in a compilation's time FP32 is kept.
-    net, options = many_convolutions(120, 128), BenchmarkParams(duration_seconds=0.1)
-    samples = [{"image": np.ones((1, 3, 128, 128), np.float32)}]
+    """Against a trial that compiles both sides; process time, since what else runs decides how long turns take.
 
-    def again():
+    The candidate is small, so that FP32 is most of what both do and noise hides nothing of what is saved.
+    """
+    options = BenchmarkParams(duration_seconds=0.1)
+    # Inferences of milliseconds on any CPU: of fewer than eight pairs in a compilation's time FP32 is kept.
+    samples = [{"image": np.ones((1, 3, 160, 160), np.float32)}]
+
+    def again(count):
+        net = many_convolutions(count, 160)
         return compile_again(compile_for_latency(net, F32, options), net, F32, options)
 
-    candidate, shared = again(), SharedReference(again(), weights_bytes(net))
+    candidate, fp32, weights = again(8), again(120), weights_bytes(many_convolutions(120, 160))
+    shared = SharedReference(fp32, weights)
     measure_in_turns(shared, candidate, samples, options)
 
     def used(reference):
@@ -230,9 +235,9 @@ def test_next_trial_of_a_large_model_compiles_fp32_no_more(benchmark):
         return time.process_time() - start
 
     benchmark.pedantic(measure_in_turns, args=(shared, candidate, samples, options), rounds=3)
-    ratio = statistics.median(used(shared) / used(SharedReference(again(), weights_bytes(net))) for _ in range(3))
+    ratio = statistics.median(used(shared) / used(SharedReference(fp32, weights)) for _ in range(5))
     benchmark.extra_info["kept / compiled anew"] = ratio
-    assert ratio < 0.95
+    assert ratio < 0.6
 
 
 def test_deriving_the_full_space_of_200_operations(benchmark):
