@@ -473,6 +473,7 @@ def test_without_any_member_the_remedy_is_none_that_the_matrix_has_already(matri
     with pytest.raises(DeviceUnavailableError) as raised:
         _walk_any([cell, *stand_ins(cell, config)], 0, Path("log"), night)
     assert raised.value.what.startswith(message)
+    assert raised.value.what.endswith("; not looked for: NPU") == (on_missing == "fail"), "as it cannot help"
     assert remedy in raised.value.remedy
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, DeviceUnavailableError
@@ -56,10 +56,11 @@ def no_instruction_set(name: str, available: Iterable[str]) -> DeviceUnavailable
     )
 
 
-def fleet_incomplete(absent: Mapping[str, str]) -> DeviceUnavailableError:
-    """Members of a fleet are not here, and the matrix does not go on without them."""
+def fleet_incomplete(absent: Mapping[str, str], unasked: Sequence[str] = ()) -> DeviceUnavailableError:
+    """Members of a fleet are not here, and the matrix does not go on without them; others were not looked for."""
+    others = f"; not looked for: {', '.join(unasked)}" if unasked else ""
     return DeviceUnavailableError(
-        f"members of the fleet are not here: {_absent(absent)}",
+        f"members of the fleet are not here: {_absent(absent)}{others}",
         remedy="run on a machine that has them; with on_missing_device: skip it is tuned for those that are here",
     )
 

@@ -217,7 +217,8 @@ def _walk_any(
         elif cell.fleet is None:
             raise
         elif night.matrix.on_missing_device == "fail":
-            raise errors.fleet_incomplete(absent) from error
+            unasked = [each.label for each in cell.fleet.members if each.label not in absent]
+            raise errors.fleet_incomplete(absent, unasked) from error
         else:
             raise errors.fleet_absent(absent) from error
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantize_zoo.config import OptimizerParams
-from quantize_zoo.quantization import ModelOption, SearchSpace
+from quantize_zoo.quantization import ModelOption, OperationOption, SearchSpace
 from quantize_zoo.search.everywhere import Everywhere
-from quantize_zoo.search.hopeless import FarOff, contains, is_far_off
+from quantize_zoo.search.hopeless import FarOff, times_too_far
 from quantize_zoo.search.labels import Choices, base_choices, choices_of, option_of
 from quantize_zoo.search.objective import meets_accuracy
 from quantize_zoo.search.recorder import TrialRecorder
@@ -28,6 +28,8 @@ _STARTUP_SHARE = 0.2
 _ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
 _TURNS_OF_SAMPLER = 3  # of which one is the frontier's, once the walk has ended
 USED_UP = "nothing is left to try"
+
+_Quantized = tuple[str, OperationOption, tuple[str, ...]]  # an operation, how, and with which steps of the pipeline
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Proposals:
             each.option_hash: None for each in (base, plan.beside) if each is not None
         }
         self._first = first
-        self._far_off = FarOff(contains)
+        self._far_off: FarOff[_Quantized] = FarOff()
         self._measured = {trial.structure for trial in recorder.trials if trial.measurement is not None}
         self._sampler = TpeSampler(
             plan.space, self._seed, self._startup, as_pot=as_pot, is_known=self._is_known, is_hopeless=self._is_hopeless
@@ -91,14 +93,14 @@ class Proposals:
     def tell(self, trial: Trial) -> None:
         """Learn of a trial that has ended."""
         choices = choices_of(self._plan.space, trial.option)
-        far_off = self._learn_far_off(trial)
+        too_far = self._learn_too_far(trial)
         if self._walk is not None and self._everywhere is not None:
             best = self._everywhere.best
             self._everywhere.tell(trial)
             if self._everywhere.best != best:
                 self._walk.forget_far_off()
             as_best = choices is not None and self._everywhere.is_best(choices)
-            self._walk.tell(trial, decides=choices is None or as_best, far_off=far_off and as_best)
+            self._walk.tell(trial, decides=choices is None or as_best, as_best=as_best, too_far=too_far)
         if choices is not None:
             self._sampler.tell(choices, trial.loss)
 
@@ -132,17 +134,17 @@ class Proposals:
         self._asked[trial.option_hash] = choices
         return trial
 
-    def _learn_far_off(self, trial: Trial) -> bool:
-        """Tell whether a trial is far from accurate enough; the smallest such options are kept."""
+    def _learn_too_far(self, trial: Trial) -> float:
+        """Return how many times too far from accurate enough a trial is; the smallest such options are kept."""
         params = self._recorder.params
-        far_off = is_far_off(trial, params, self._measured)
+        too_far = times_too_far(trial, params, self._measured)
         if trial.measurement is not None:
             self._measured.add(trial.structure)
         if trial.option.has_compressed_weights or trial.option.is_fp32:
-            return far_off
+            return too_far
         accurate = trial.score is not None and meets_accuracy(trial.score.accuracy_loss, params)
-        self._far_off.tell(trial.option, accurate=accurate, far_off=far_off)
-        return far_off
+        self._far_off.tell(_quantized(trial.option), accurate=accurate, times=too_far)
+        return too_far
 
     def _cannot_pay(self, walk: FrontierWalk) -> bool:
         """Tell whether nothing can pay; of compressed weights it is not known.
@@ -160,10 +162,17 @@ class Proposals:
         return trial.option_hash in self._asked or self._recorder.is_known(trial)
 
     def _is_hopeless(self, choices: Choices) -> bool:
-        return self._far_off.has(option_of(self._plan.space, self._plan.base, choices))
+        return bool(self._far_off.smallest) and self._far_off.has(
+            _quantized(option_of(self._plan.space, self._plan.base, choices))
+        )
 
     def _drafted(self, kind: TrialKind, choices: Choices) -> Trial:
         return self._recorder.draft(kind, self._plan.number, option_of(self._plan.space, self._plan.base, choices))
+
+
+def _quantized(option: ModelOption) -> frozenset[_Quantized]:
+    """Return what an option quantizes, and how."""
+    return frozenset((name, choice, option.steps) for name, choice in option.operations.items() if choice.quantize)
 
 
 def _walk(plan: StagePlan, params: OptimizerParams) -> FrontierWalk | None:

@@ -3,7 +3,8 @@
 The fastest choice comes first, then those that change less and less of the output, by bisection. What trials find
 corrects what was surveyed: their latencies the operations' savings, their accuracies the operations' losses, by linear
 models that have the survey as their prior. So a wrong prediction costs trials, never the result. What contains a choice
-that is far from accurate enough is not proposed. Of a fleet there is one of savings for each member.
+that is far from accurate enough is not proposed; once it is known what is to blame for that, all else is. Of a fleet
+there is one of savings for each member.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _STEP = 0.5  # of the change from one point of the frontier to the next, at most
 _MOST_POINTS = 24
 _FASTER_SIDE = 3  # the walk looks a third of the way from what is too inaccurate to what is accurate enough
 _CLOSER = 3  # points between the two in the end
+_MOST_CLEARED = 6  # choices that are tried without what may be to blame
 _MOST_ALONE = 6  # operations that are tried by themselves while nothing faster is known to be accurate
 _ENOUGH = 5  # structures that confirm that nothing pays, or all that there are beside FP32's
 _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
@@ -59,9 +61,9 @@ class FrontierWalk:
         self._points = _along(self.frontier, self.frontier.saved) or _along(self.frontier, at_best)
         self._accurate: dict[bytes, bool] = {}
         self._asked: set[bytes] = set()
-        self._closer = 0
+        self._closer = self._cleared = 0
         self._measured: set[str] = set()
-        self._off = FarOff(_contains)
+        self._off: FarOff[str] = FarOff()
         self._seen: set[str] = set()  # structures that were measured, or are far off
         self._alone = 0
         self._lost: list[Observation] = []
@@ -76,13 +78,17 @@ class FrontierWalk:
         if left:
             begun = any(key in self._asked for key in keys)
             return self._ask(self._points[left[len(left) // _FASTER_SIDE if begun else 0]])
-        pending = any(key in self._asked and key not in self._accurate for key in keys[max(worst, 0) : best + 1])
-        if pending or self._closer == _CLOSER or worst < 0 or best == len(keys):
+        if any(key in self._asked and key not in self._accurate for key in keys[max(worst, 0) : best + 1]):
+            return None
+        if (blameless := self._blameless()) is not None:
+            self._points.insert(best, blameless)
+            return self._ask(blameless)
+        if self._closer == _CLOSER or worst < 0 or best == len(keys):
             return None
         self._closer += 1
         changes = [max(self.frontier.change(self._points[number]), 1e-30) for number in (worst, best)]
         level = float(np.sqrt(changes[0] * changes[1]))
-        between = self.frontier.fastest(level, self.saved(), without=self._off.smallest)
+        between = self.frontier.fastest(level, self.saved(), without=self._far_off())
         if not between.any() or between.tobytes() in self._asked:
             return None
         self._points.insert(best, between)
@@ -96,14 +102,14 @@ class FrontierWalk:
         """
         if not self.knows_inaccurate or not self._measured or self._params.size_reduce is not None:
             return None
-        keys = {each.tobytes() for each in self._points if not self._off.has(each)}
+        keys = {each.tobytes() for each in self._points if not self._off.has(self._named(each))}
         pending = any(key in self._asked and key not in self._accurate for key in keys)
         if pending or self._faster or self._alone == _MOST_ALONE:
             return None
         saved = self.frontier.scales @ self.saved()
         for number in np.argsort(-saved):
             mask = np.arange(len(saved)) == number
-            if saved[number] > 0 and mask.tobytes() not in self._asked and not self._off.has(mask):
+            if saved[number] > 0 and mask.tobytes() not in self._asked and not self._off.has(self._named(mask)):
                 self._alone += 1
                 return self._ask(mask)
         return None
@@ -120,20 +126,42 @@ class FrontierWalk:
         for _ in range(_TRIED):
             losses = np.maximum(drawn(lost, rng), 0.0)
             gains = np.array([drawn(each, rng) for each in saved])
-            found = self.frontier.fastest(allowed, gains, losses, without=self._off.smallest)
+            found = self.frontier.fastest(allowed, gains, losses, without=self._far_off())
             if found.any() and found.tobytes() not in self._asked:
                 return self._ask(found)
         return None
+
+    def _blameless(self) -> NDArray[np.bool_] | None:
+        """Return what saves most without all that may be to blame for what is far off.
+
+        None where nothing is known to be to blame, where that saves no more than what is known to be accurate, or once
+        a few were tried.
+        """
+        if not self._off.blames or self._cleared == _MOST_CLEARED:
+            return None
+        saved, whole = self.saved(), np.array([each.whole_us for each in self._savings])
+        suspects = np.any(self._far_off(), axis=0)
+        found = self.frontier.fastest(np.inf, saved, without=list(np.eye(len(suspects), dtype=np.bool_)[suspects]))
+
+        def gain(mask: NDArray[np.bool_]) -> float:
+            return mean_speedup(self.frontier.savings(mask, saved) / whole, self.frontier.shares)
+
+        accurate = [np.frombuffer(key, np.bool_) for key, is_accurate in self._accurate.items() if is_accurate]
+        if found.tobytes() in self._asked or gain(found) < (1 + _RESOLVED) * max(map(gain, accurate)):
+            return None
+        self._cleared += 1
+        return found
 
     def drop(self, quantized: frozenset[str]) -> None:
         """Pass over what was proposed and is not evaluated: another stage had it."""
         key = self.frontier.mask(quantized).tobytes()
         self._points = [each for each in self._points if each.tobytes() != key]
 
-    def tell(self, trial: Trial, *, decides: bool = True, far_off: bool = False) -> None:
+    def tell(self, trial: Trial, *, decides: bool = True, as_best: bool = True, too_far: float = 0.0) -> None:
         """Learn from a finished trial, asked for or not; of compressed weights it was not predicted what they do.
 
-        One that is ``far_off`` takes all with it that contains it, unless something accurate does.
+        One that is ``too_far`` from accurate enough takes all with it that contains it, unless something accurate does,
+        if it quantizes as the best choices do (``as_best``).
         One that is too inaccurate ``decides`` of what it quantizes unless other choices are known to lose less. So does
         one that makes a member of a fleet slower than it may be.
         """
@@ -149,9 +177,10 @@ class FrontierWalk:
         (self._asked.add if accurate or decides else self._asked.discard)(key)
         if accurate or decides:
             self._accurate[key] = self._accurate.get(key, False) or accurate  # other estimators may be more accurate
-        far_off &= not accurate and bool(mask.any()) and not self._quantizes_others(trial.option)
-        self._off.tell(mask, accurate=accurate, far_off=far_off)
-        if far_off or trial.measurement is not None:
+        if accurate or not (as_best and mask.any()) or self._quantizes_others(trial.option):
+            too_far = 0.0
+        self._off.tell(self._named(mask), accurate=accurate, clears=as_best, times=too_far)
+        if too_far or trial.measurement is not None:
             self._seen.add(trial.structure)
         known = trial.pruned or trial.score
         if known is not None:
@@ -162,7 +191,7 @@ class FrontierWalk:
         latency = trial.measurement.latency if trial.measurement else None
         if latency is None:
             return
-        self._faster |= latency.ratio.low is not None and latency.ratio.low > 1 and not slower and not far_off
+        self._faster |= latency.ratio.low is not None and latency.ratio.low > 1 and not slower and not too_far
         if trial.structure in self._measured:
             return
         self._measured.add(trial.structure)
@@ -185,7 +214,7 @@ class FrontierWalk:
         known = self._known()
         saved = np.array([mean for mean, _ in known])
         at_best = saved + NORMAL_95 * np.sqrt([np.maximum(np.diag(covariance), 0.0) for _, covariance in known])
-        best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._off.smallest)
+        best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._far_off())
         whole = np.array([each.whole_us for each in self._savings])
         chosen = best.astype(float)
         deviations = np.sqrt([max(0.0, chosen @ covariance @ chosen) for _, covariance in known]) / whole
@@ -222,12 +251,18 @@ class FrontierWalk:
 
     def _ask(self, mask: NDArray[np.bool_]) -> frozenset[str]:
         self._asked.add(mask.tobytes())
+        return self._named(mask)
+
+    def _named(self, mask: NDArray[np.bool_]) -> frozenset[str]:
         return frozenset(name for name, chosen in zip(self.frontier.names, mask, strict=True) if chosen)
+
+    def _far_off(self) -> list[NDArray[np.bool_]]:
+        return [self.frontier.mask(each) for each in self._off.smallest]
 
     def _bracket(self, keys: Sequence[bytes]) -> tuple[int, int]:
         """Return the last point that is too inaccurate (-1: none), and the first accurate one behind it."""
         seen = [
-            self._accurate.get(key, False if self._off.has(each) else None)
+            self._accurate.get(key, False if self._off.has(self._named(each)) else None)
             for key, each in zip(keys, self._points, strict=True)
         ]
         best = next((number for number, each in enumerate(seen) if each), len(seen))
@@ -250,10 +285,6 @@ class FrontierWalk:
         prior = scale * self.frontier.changes
         spread = _SPREAD * prior + max(0.0, float(values.max())) / max(1, len(prior)) + 1e-9
         return posterior(prior, spread, self._lost, scale * changes, 1.0)
-
-
-def _contains(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
-    return bool(mask[other].all())
 
 
 def _among(operations: Sequence[OperationSurvey], names: Collection[str]) -> tuple[OperationSurvey, ...]:
