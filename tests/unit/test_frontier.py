@@ -334,6 +334,14 @@ def test_what_is_accurate_by_another_estimator_clears_nothing_of_blame():
         assert not walk.knows_inaccurate, "whatever is accurate is not far off"
 
 
+def test_nothing_is_no_choice_that_is_tried_since_it_is_not_to_blame():
+    walk = walk_of(chain(4, saved=lambda index: 6.0 if index == 3 else -2.0, fp32=lambda _: 10.0))
+    walk.tell(tried(0, walk.frontier.names, 4, 0.5, 1.0), too_far=50.0)
+    walk.tell(tried(1, ["op0", "op1", "op2"], 4, 0.0, 0.87))
+    proposed = list(iter(walk.next, None))
+    assert all(proposed), "FP32 is faster than all that is accurate"
+
+
 @pytest.mark.parametrize("guilty", [(1,), (4,), (8,), (2, 9)])
 def test_all_that_is_not_to_blame_is_quantized_once_it_is_known_what_is(guilty):
     """The survey expects others to lose more."""

@@ -134,8 +134,8 @@ class FrontierWalk:
     def _blameless(self) -> NDArray[np.bool_] | None:
         """Return what saves most without all that may be to blame for what is far off.
 
-        None where nothing is known to be to blame, where that saves no more than what is known to be accurate, or once
-        a few were tried.
+        None where nothing is known to be to blame, where it saves no more than what is known to be accurate, and once a
+        few were tried.
         """
         if not self._off.blames or self._cleared == _MOST_CLEARED:
             return None
@@ -147,7 +147,8 @@ class FrontierWalk:
             return mean_speedup(self.frontier.savings(mask, saved) / whole, self.frontier.shares)
 
         accurate = [np.frombuffer(key, np.bool_) for key, is_accurate in self._accurate.items() if is_accurate]
-        if found.tobytes() in self._asked or gain(found) < (1 + _RESOLVED) * max(map(gain, accurate)):
+        best = max(map(gain, [np.zeros_like(found), *accurate]))  # FP32 is, too
+        if found.tobytes() in self._asked or gain(found) < (1 + _RESOLVED) * best:
             return None
         self._cleared += 1
         return found
