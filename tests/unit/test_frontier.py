@@ -9,32 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import SYMMETRIC, Alone, Scorer, cell_record, estimate, latency, measurement, option, reference, trial
-from quantize_zoo.config import OptimizerParams, WeightCompression
+from builders import SYMMETRIC, Alone, cell_record, estimate, measurement, option, reference, trial
+from modelled import PARAMS, Ending, Modelled, chain, searched, surveyed
+from quantize_zoo.config import WeightCompression
 from quantize_zoo.quantization import Branch, SearchSpace, preset_estimator
 from quantize_zoo.report import make_run_report, render_cell, render_json
 from quantize_zoo.scoring import Estimate
-from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, Timed, TrialRecorder, run_stage
+from quantize_zoo.search import Frontier, OperationSurvey, Scored, Survey, TrialRecorder, run_stage
 from quantize_zoo.search.frontier import speedup
 from quantize_zoo.search.hopeless import FarOff, times_too_far
 from quantize_zoo.search.trial import Pruned
 from quantize_zoo.search.walk import FrontierWalk, reaches_size, unreachable_size
 from unit.test_gate_and_report import run_record
 from unit.test_search import drained, layers, plan, space
-
-PARAMS = OptimizerParams(accuracy_loss=1.0, max_trials=40)
-
-
-def surveyed(name, before=(), saved=10.0, change=1e-4, entering=0.0, leaving=0.0, fp32=20.0):
-    interval = Estimate(saved, saved - 0.5, saved + 0.5, "us", 6)
-    return OperationSurvey(name, tuple(before), fp32, fp32 - saved, interval, entering, leaving, change)
-
-
-def chain(count, **values):
-    """Operations one after the other; values are functions of the position."""
-    before = [[], *([f"op{index}"] for index in range(count - 1))]
-    own = [{key: each(index) for key, each in values.items()} for index in range(count)]
-    return [surveyed(f"op{index}", before[index], **own[index]) for index in range(count)]
 
 
 def names(frontier, mask):
@@ -178,39 +165,6 @@ def compressed(chosen, *operations):
 # --- the search with a survey
 
 
-class Modelled(Scorer):
-    """Options whose time and loss add up of their operations'."""
-
-    def __init__(self, saved, lost, noise=0.0):
-        super().__init__()
-        self._saved, self._lost, self._rng, self._noise = (
-            np.array(saved),
-            np.array(lost),
-            np.random.default_rng(0),
-            noise,
-        )
-
-    def build(self, chosen):
-        built, _ = super().build(chosen)
-        return built, np.array([choice.quantize for choice in chosen.operations.values()])
-
-    def score(self, mask, *, prune, below=None):
-        self.scored.append(mask)
-        found = measurement(1 - float(self._lost[mask].sum()), 1)
-        return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0)
-
-    def measure(self, mask):
-        ratio = 1 / (1 - float(self._saved[mask].sum())) * float(np.exp(self._noise * self._rng.normal()))
-        return Timed(latency(ratio), measurement(1, 1).execution, 0.0, 0.0)
-
-
-def searched(scorer, survey, until=40, params=PARAMS, space=None):
-    count = len(survey.operations)
-    recorder = TrialRecorder(params, 1.0)
-    planned = plan(operations=count, until=until, space=space or layers(count))
-    return drained(run_stage(type(planned)(**{**vars(planned), "survey": survey}), recorder, 0, Alone(scorer)))
-
-
 def test_a_search_with_a_survey_finds_the_best_within_few_trials():
     """Of 16 operations three lose, and one of these saves much."""
     saved = [0.04] * 16
@@ -271,13 +225,6 @@ def test_where_nothing_pays_the_search_says_so_after_a_handful():
     assert why.startswith("no INT8 model is predicted to be more than 1.0")
     assert why.endswith("keep FP32")
     assert len(found) <= 8
-
-
-class Ending(Modelled):
-    """The same, whose evaluations end early where too much is lost."""
-
-    def score(self, mask, *, prune, below=None):
-        return replace(super().score(mask, prune=prune), hopeless=prune and float(self._lost[mask].sum()) > 0.02)
 
 
 def bad_and_good(saved, lost):
