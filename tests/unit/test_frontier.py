@@ -281,6 +281,19 @@ def test_what_is_accurate_by_another_estimator_clears_nothing_of_blame():
         assert not walk.knows_inaccurate, "whatever is accurate is not far off"
 
 
+def test_what_is_drawn_aims_the_lower_the_more_of_it_missed_the_target():
+    def most_quantized(lost):
+        """Of twenty draws, after ten whose loss was this."""
+        walk = walk_of(chain(20, change=lambda _: 1e-4))
+        walk.tell(tried(0, walk.frontier.names, 20, 0.04, 1.5))
+        drawn = [walk.beside(np.random.default_rng(seed)) for seed in range(30)]
+        for number, names in enumerate(drawn[:10], 1):
+            walk.tell(tried(number, names, 20, lost, 1.2))
+        return max(len(walk.beside(np.random.default_rng(seed)) or ()) for seed in range(30, 50))
+
+    assert most_quantized(0.0101) < most_quantized(0.0099), "what they tell of losses is nearly the same"
+
+
 def test_nothing_is_no_choice_that_is_tried_since_it_is_not_to_blame():
     walk = walk_of(chain(4, saved=lambda index: 6.0 if index == 3 else -2.0, fp32=lambda _: 10.0))
     walk.tell(tried(0, walk.frontier.names, 4, 0.5, 1.0), too_far=50.0)

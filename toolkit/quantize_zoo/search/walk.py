@@ -36,6 +36,7 @@ _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
 _SPREAD = 0.7  # of what an operation is expected to lose by its change
 _STEADY = 0.2  # of the target: what a trial's loss is certain to, beside its interval
 _TRIED = 8
+_LOWER = 0.8  # what is drawn aims, after one that missed the target
 
 
 class FrontierWalk:
@@ -66,6 +67,8 @@ class FrontierWalk:
         self._off: FarOff[str] = FarOff()
         self._seen: set[str] = set()  # structures that were measured, or are far off
         self._alone = 0
+        self._aim = 1.0  # share of the loss that is allowed
+        self._drawn: set[bytes] = set()
         self._lost: list[Observation] = []
         self._faster = False
         self._ask(self._mask(base))
@@ -117,17 +120,19 @@ class FrontierWalk:
     def beside(self, rng: np.random.Generator) -> frozenset[str] | None:
         """Return what is best by savings and losses as they may be, drawn from what is known of them (Thompson 1933).
 
-        None where nothing new is drawn.
+        The best of what is drawn loses more than that says (the optimizer's curse; Smith and Winkler 2006): the more
+        of them missed the target, the less they may lose. None where nothing new is drawn.
         """
         saved, lost = self._known(), self._losses()
         if lost is None:
             return None
-        allowed = self._params.accuracy_loss / 100
+        allowed = self._aim * self._params.accuracy_loss / 100
         for _ in range(_TRIED):
             losses = np.maximum(drawn(lost, rng), 0.0)
             gains = np.array([drawn(each, rng) for each in saved])
             found = self.frontier.fastest(allowed, gains, losses, without=self._far_off())
             if found.any() and found.tobytes() not in self._asked:
+                self._drawn.add(found.tobytes())
                 return self._ask(found)
         return None
 
@@ -188,6 +193,10 @@ class FrontierWalk:
             interval = trial.measurement.accuracy_loss if trial.measurement else None
             error = 0.0 if interval is None else deviation(interval)
             allowed = max(self._params.accuracy_loss / 100, 1e-6)
+            if key in self._drawn:
+                self._drawn.remove(key)
+                met = meets_accuracy(known.accuracy_loss, self._params)
+                self._aim = min(1.0, self._aim / _LOWER) if met else self._aim * _LOWER
             self._lost.append(Observation(mask, known.accuracy_loss, float(np.hypot(error, _STEADY * allowed))))
         latency = trial.measurement.latency if trial.measurement else None
         if latency is None:
