@@ -79,7 +79,7 @@ def main():
     arguments = parser.parse_args()
     blames = {"survey": FarOff._to_blame, "survey, blames nothing": lambda _self, chosen, _times: chosen}
     print("| what loses | search |", *(f"after {trials} trials: middle, worst tenth |" for trials in COUNTS))
-    print("|", " --- |" * (2 + len(COUNTS)))
+    print("|" + " --- |" * (2 + len(COUNTS)))
     for kind in KINDS:
         for name in (*blames, "POT's TPE"):
             params = PARAMS if name in blames else PARAMS.model_copy(update={"compatibility": "pot"})
