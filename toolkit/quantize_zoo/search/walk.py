@@ -36,7 +36,7 @@ _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
 _SPREAD = 0.7  # of what an operation is expected to lose by its change
 _STEADY = 0.2  # of the target: what a trial's loss is certain to, beside its interval
 _TRIED = 8
-_LOWER = 0.8  # what is drawn aims, after one that missed the target
+_LOWER = 0.7  # what is drawn aims, after one that missed the target; after one that met it as much higher
 
 
 class FrontierWalk:
@@ -196,7 +196,7 @@ class FrontierWalk:
             if key in self._drawn:
                 self._drawn.remove(key)
                 met = meets_accuracy(known.accuracy_loss, self._params)
-                self._aim = min(1.0, self._aim / _LOWER) if met else self._aim * _LOWER
+                self._aim = self._aim / _LOWER if met else self._aim * _LOWER
             self._lost.append(Observation(mask, known.accuracy_loss, float(np.hypot(error, _STEADY * allowed))))
         latency = trial.measurement.latency if trial.measurement else None
         if latency is None:
