@@ -61,7 +61,7 @@ def main(model, images, trials):
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
             for line in process.stderr:
                 for count in (EARLY, trials - 1):
-                    if f"trial {count}/{trials}:" in line:
+                    if f"({count}/{trials}):" in line:
                         sizes[count] = memory(process.pid)
         (cell,) = json.loads((folder / "reports" / "latest" / "results.json").read_text())["cells"]
     seconds = {

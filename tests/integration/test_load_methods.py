@@ -35,7 +35,7 @@ def kill_after(small, text, trials):
 
 @pytest.mark.release
 def test_warm_start_after_a_kill_goes_on_to_the_same_number_of_trials(small, quantize_zoo):
-    kill_after(small, "trial 3/6", 6)
+    kill_after(small, "(3/6)", 6)
     status, cell, err = run(small, quantize_zoo, "warm_start", "--max-trials", 6)
     assert status == 0, err
     assert [each["number"] for each in cell["trials"]] == list(range(6))

@@ -106,7 +106,7 @@ def test_during_trials_what_was_finished_is_stored_and_reported(small):
     number = signal.SIGTERM
     process = begin("run", small.path, "--reports", small.reports, "--max-trials", 500)
     for line in process.stderr:
-        if "trial 3/500" in line:
+        if "(3/500)" in line:
             break
     below = descendants(process.pid)
     process.send_signal(number)
@@ -121,7 +121,7 @@ def test_during_trials_what_was_finished_is_stored_and_reported(small):
 def test_the_second_signal_ends_a_run_at_once_with_all_its_processes(small):
     process = begin("run", small.path, "--reports", small.reports, "--max-trials", 500)
     for line in process.stderr:
-        if "trial 3/500" in line:
+        if "(3/500)" in line:
             break
     below = descendants(process.pid)
     assert below

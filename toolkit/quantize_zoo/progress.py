@@ -91,7 +91,7 @@ class ConsoleProgress:
         started, task = self._running[cell.key.label]
         minutes = (time.monotonic() - started) / 60
         most = _trials(cell)
-        count = f"trial {trial.number + 1}" + ("" if most is None else f"/{most}")
+        count = f"trial {trial.number}" + ("" if most is None else f" ({trial.number + 1}/{most})")
         best_text = f"best {_figures(best)}" if best else "none yet"
         current = trial.failure or _figures(trial)
         if self._live.disable:
