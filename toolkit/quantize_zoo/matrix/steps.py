@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import TypeAdapter
 
 from quantize_zoo import errors
 from quantize_zoo.cell import Cell, Prepared
-from quantize_zoo.config import CompressionParams, OptimizerParams, Stage, devices_of, search_stages
+from quantize_zoo.config import OptimizerParams, devices_of, search_stages
 from quantize_zoo.errors import CellError, QuantizeZooError
 from quantize_zoo.gate import Check, GateResult, apply_waivers, check_level, checks_a_cell
 from quantize_zoo.gate.comparison import Terms
@@ -27,26 +26,17 @@ from quantize_zoo.matrix.incumbent import (
     usable,
     why_given_up,
 )
-from quantize_zoo.matrix.paying import Paying, what_pays, what_runs
 from quantize_zoo.matrix.start import Start, find_start, stored_searches
-from quantize_zoo.quantization import ModelOption, derive_space, option_hash
-from quantize_zoo.scoring import Executed, inverse
+from quantize_zoo.matrix.trials import make_trials
+from quantize_zoo.scoring import inverse
 from quantize_zoo.scoring.latency import TARGET_HALF_WIDTH
 from quantize_zoo.search import (
-    StagePlan,
-    Survey,
     Trial,
     TrialRecorder,
-    change_whole_model,
     is_allowed,
-    is_met,
     ranked,
-    run_alone,
-    run_stage,
-    unreachable_size,
 )
-from quantize_zoo.search.give_back import give_back
-from quantize_zoo.store import Elsewhere, Final, Reference, RunnerUp, StoredBaseline
+from quantize_zoo.store import Elsewhere, Final, RunnerUp, StoredBaseline
 
 _GATE = TypeAdapter(GateResult)
 _TRIALS_WORTH = 10  # what other environments may cost, in trials
@@ -122,118 +112,12 @@ def search(found: Start, desk: Desk) -> list[Trial]:
         members=[each.name for each in reference.fleet if not each.unavailable],
     )
     started, known = time.monotonic(), len(recorder.trials)
-    for trial in _trials(found, recorder, desk):
+    for trial in make_trials(found, recorder, desk):
         desk.night.store.add_trial(desk.cell_id, trial)
         desk.night.observer.trial_finished(desk.cell, trial, recorder.best)
         desk.stop_if_asked()
     desk.night.store.set_search(desk.cell_id, time.monotonic() - started, len(recorder.trials) - known)
     return ranked(recorder.trials, params)
-
-
-def _trials(found: Start, recorder: TrialRecorder, desk: Desk) -> Iterator[Trial]:
-    """Yield the trials of all stages; each stage starts around the best so far.
-
-    The baseline's configuration is among them, after the first base.
-    """
-    store, pool, terms = desk.night.store, desk.work.pool, desk.cell.model.give_back
-
-    def incumbent(stage: int, base: ModelOption | None) -> Trial | None:
-        known = {trial.option_hash for trial in recorder.trials} | ({option_hash(base)} if base else set())
-        option = found.incumbent
-        return None if option is None or option_hash(option) in known else recorder.draft("baseline", stage, option)
-
-    if found.rebuild:
-        calibration = desk.work.calibrate(found.base)
-        store.set_calibration(desk.cell_id, calibration.seconds, calibration.errors)
-        if calibration.executed is not None:
-            _noticed(replace(found.reference, executed=calibration.executed), calibration.notes, desk)
-        yield from run_alone(recorder.draft("eval", 0, found.base), recorder, pool, incumbent(0, found.base))
-        return
-    seconds = 0.0
-    executed: Executed | None = None
-    ended = ""
-    reference = found.reference
-    stages = search_stages(desk.cell.model)
-    for number, stage in enumerate(stages):
-        if recorder.trials and recorder.is_finished(stage.until):  # however short the time is, there is one trial
-            continue
-        done = [trial for trial in recorder.trials if trial.stage == number]
-        best = recorder.best
-        base = done[0].option if done else best.option if best else found.base
-        calibration = desk.work.calibrate(base)
-        seconds += calibration.seconds
-        store.set_calibration(desk.cell_id, seconds, calibration.errors)
-        first = executed is None
-        executed = executed or calibration.executed
-        paying = _paying(found, base, stage.compression, executed, desk)
-        if first and executed is not None:
-            notes = (*calibration.notes, *paying.notes)
-            reference = _noticed(replace(reference, executed=executed), notes, desk)
-        space = derive_space(paying.placement, paying.base, stage.compression, paying.idle)
-        types = {operation.name: operation.type for operation in found.placement.operations}
-        beside = incumbent(number, paying.base)
-        survey = _surveyed(found, paying.base, stage, desk)
-        if survey is not None:
-            too_large = "" if space.offers_compressed_weights else unreachable_size(survey, desk.params)
-            reference = _noticed(replace(reference, survey=survey), [too_large] if too_large else [], desk)
-        plan = StagePlan(number, paying.base, space, stage.until, types, calibration.errors, beside, survey)
-        if terms is None:
-            ended = yield from run_stage(plan, recorder, desk.night.seed, pool)
-            if ended:
-                store.set_search_ended(desk.cell_id, ended)
-                told = f"after {len(recorder.trials)} of at most {stage.until} trials {ended}"
-                reference = _noticed(reference, [f"stage {number + 1} of the search: {told}"], desk)
-            continue
-        by_rank = number == len(stages) - 1
-        yield from (give_back if by_rank else change_whole_model)(plan, terms, recorder, pool)
-        if is_met(recorder.trials, recorder):
-            break
-    made, most = len(recorder.trials), stages[-1].until
-    if made < most and not ended and (over := recorder.why_over()):
-        _noticed(reference, [f"the search: after {made} of at most {most} trials {over}"], desk)
-    if (missing := incumbent(0, None)) is not None:  # a search that goes on had trials enough
-        desk.work.calibrate(found.base)
-        yield from run_alone(None, recorder, pool, missing)
-
-
-def _paying(
-    found: Start, base: ModelOption, compression: CompressionParams, executed: Executed | None, desk: Desk
-) -> Paying:
-    """Return what a stage is offered: what pays.
-
-    It is all that runs where that is asked for, is POT's way, or cannot be told from the device: of a fleet it is known
-    what its leading member executes, and that is not what the others do.
-    """
-    params = desk.params
-    if executed is None:
-        return Paying(found.placement, base, frozenset(), ())
-    as_pot = params.compatibility is not None or desk.cell.model.give_back is not None
-    if as_pot or compression.tunable.search_unexecuted or found.reference.fleet:
-        return what_runs(found.placement, base, executed)
-    for_size = params.size_reduce is not None
-    return what_pays(found.placement, base, found.preset, compression, executed, for_size=for_size)
-
-
-def _surveyed(found: Start, base: ModelOption, stage: Stage, desk: Desk) -> Survey | None:
-    """Find out what is worth quantizing, where a stage chooses that; a search that goes on knows it already.
-
-    POT's searches did without. So do those around compressed weights, of which it is not known what they save and
-    change, and around FP32, which has nothing to choose from: what the base leaves unquantized stays so.
-    """
-    chooses = "layer" in stage.compression.tunable.tuning_scope and not base.is_fp32
-    as_pot = desk.params.compatibility == "pot" or desk.cell.model.give_back is not None
-    if not chooses or as_pot or base.has_compressed_weights:
-        return None
-    stored = None if found.continues is None else desk.night.store.survey(found.continues)
-    return stored if stored is not None and stored.base == option_hash(base) else desk.work.survey(base)
-
-
-def _noticed(reference: Reference, notes: Sequence[str], desk: Desk) -> Reference:
-    """Store and tell what a user should know of the cell; return the reference with it."""
-    noted = replace(reference, notes=(*reference.notes, *notes))
-    desk.night.store.set_reference(desk.cell_id, noted)
-    desk.night.observer.noticed(desk.cell, notes)
-    return noted
 
 
 def confirm(ranking: list[Trial], desk: Desk) -> Choice | None:
