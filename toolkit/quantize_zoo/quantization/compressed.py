@@ -8,6 +8,7 @@ point, Multiply, all in f16, and Reshape where a scale is that of a group.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -85,5 +86,5 @@ def decompression(weights: CompressedWeights, shape: tuple[int, ...], kind: ov.T
     return node
 
 
-def _away_from_zero(scale: NDArray[np.float32]) -> NDArray[np.float32]:
+def _away_from_zero(scale: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.where(np.abs(scale) < _SMALLEST, _SMALLEST, scale).astype(np.float32)

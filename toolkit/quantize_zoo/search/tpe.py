@@ -42,7 +42,7 @@ class Tpe:
         self._order = list(_drawing_order(self._parents))
         self._columns = {label: column for column, label in enumerate(self._sizes)}
         self._widths = np.array(list(self._sizes.values()))
-        self._values = np.empty((0, len(self._sizes)), dtype=np.int64)
+        self._values: NDArray[np.int64] = np.empty((0, len(self._sizes)), dtype=np.int64)
         self._losses: list[float] = []
 
     @property

@@ -328,7 +328,7 @@ class Store:
         with self._read() as session:
             query = _history(select(Cell.id), model, device, until).where(Cell.gate_status.is_not(None)).limit(1)
             found = session.execute(select(Cell.id, Cell.run_id, Cell.gate).where(Cell.id.in_(query))).one_or_none()
-            return found and (found.run_id, read(values.OBJECT, found.gate, f"cell {found.id}.gate"))
+            return None if found is None else (found.run_id, read(values.OBJECT, found.gate, f"cell {found.id}.gate"))
 
     def searches(
         self, model: str, device: str, fits: Callable[[Mapping[str, str]], bool] = lambda _: True

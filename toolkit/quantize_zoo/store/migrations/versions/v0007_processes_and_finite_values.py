@@ -47,7 +47,7 @@ def upgrade() -> None:
     for run in connection.execute(sa.select(_RUNS)).all():
         connection.execute(_RUNS.update().where(_RUNS.c.id == run.id).values(command=mask_urls(run.command)))
     failed = _end_trials_without_numbers(connection)
-    before = dict(connection.execute(sa.select(_CELLS.c.id, _CELLS.c.continues)).all())
+    before = {row.id: row.continues for row in connection.execute(sa.select(_CELLS.c.id, _CELLS.c.continues))}
     for cell in connection.execute(sa.select(_CELLS)).all():
         values = _cell(cell, failed, before)
         connection.execute(_CELLS.update().where(_CELLS.c.id == cell.id).values(**values))
