@@ -61,5 +61,5 @@ class Ending(Modelled):
 def searched(scorer, survey, until=40, params=PARAMS, space=None):
     count = len(survey.operations)
     recorder = TrialRecorder(params, 1.0)
-    planned = plan(operations=count, until=until, space=space or layers(count))
-    return drained(run_stage(type(planned)(**{**vars(planned), "survey": survey}), recorder, 0, Alone(scorer)))
+    planned = replace(plan(operations=count, until=until, space=space or layers(count)), survey=survey)
+    return drained(run_stage(planned, recorder, 0, Alone(scorer)))

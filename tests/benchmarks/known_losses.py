@@ -44,7 +44,7 @@ def losses(kind, count, rng):
 
 
 def problem(kind, count, seed):
-    """A scorer, a survey, and what FP32 time / INT8 time the best choice has."""
+    """A scorer, a survey, and the share of FP32's time that the best choice saves."""
     rng = np.random.default_rng(seed)
     saved = np.clip(rng.normal(0.7, 0.5, count), -0.3, 2.0) / count
     lost, power = losses(kind, count, rng)

@@ -70,6 +70,8 @@ class FarOff(Generic[Item]):
             self._found = [each for each in self._found if not each[0] <= chosen]
         elif times and not any(chosen <= each for each in self._accurate):
             self._found.append((chosen, times))
+        else:
+            return
         self.smallest = []
         for each in (self._to_blame(*found) for found in self._found):
             if not self.has(each):

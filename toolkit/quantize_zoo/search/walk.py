@@ -144,7 +144,7 @@ class FrontierWalk:
         """
         if not self._off.blames or self._cleared == _MOST_CLEARED:
             return None
-        saved, whole = self.saved(), np.array([each.whole_us for each in self._savings])
+        saved, whole = self.saved(), self._whole_us()
         suspects = np.any(self._far_off(), axis=0)
         found = self.frontier.fastest(np.inf, saved, without=list(np.eye(len(suspects), dtype=np.bool_)[suspects]))
 
@@ -225,7 +225,7 @@ class FrontierWalk:
         saved = np.array([mean for mean, _ in known])
         at_best = saved + NORMAL_95 * np.sqrt([np.maximum(np.diag(covariance), 0.0) for _, covariance in known])
         best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._far_off())
-        whole = np.array([each.whole_us for each in self._savings])
+        whole = self._whole_us()
         chosen = best.astype(float)
         deviations = np.sqrt([max(0.0, chosen @ covariance @ chosen) for _, covariance in known]) / whole
         # Each member saves more by as much as all of them together may.
@@ -277,6 +277,10 @@ class FrontierWalk:
         ]
         best = next((number for number, each in enumerate(seen) if each), len(seen))
         return max((number for number, each in enumerate(seen[:best]) if each is False), default=-1), best
+
+    def _whole_us(self) -> NDArray[np.float64]:
+        """Return FP32's time on each member."""
+        return np.array([each.whole_us for each in self._savings])
 
     def _known(self) -> list[Gaussian]:
         """Return what operations save on each member, in microseconds."""
