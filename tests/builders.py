@@ -115,9 +115,9 @@ class Scorer:
         places = "".join("01"[choice.quantize] for choice in chosen.operations.values())
         return Built(option_hash(chosen), places, 0.0), count
 
-    def score(self, count, *, prune, below=math.inf):
+    def score(self, count, *, below=math.inf):
         self.scored.append(count)
-        self.prune.append(prune)
+        self.prune.append(below < math.inf)
         self.below.append(below)
         value = self._accuracy(count)
         found = measurement(value if math.isfinite(value) else 1, 1)

@@ -1,5 +1,6 @@
 """Models that are numbers: what quantizing each operation saves and loses is known, and so is the best choice."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +42,7 @@ class Modelled(Scorer):
         built, _ = super().build(chosen)
         return built, np.array([choice.quantize for choice in chosen.operations.values()])
 
-    def score(self, mask, *, prune, below=None):
+    def score(self, mask, *, below=math.inf):
         self.scored.append(mask)
         found = measurement(1 - self.lost(mask), 1)
         return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0)
@@ -54,8 +55,8 @@ class Modelled(Scorer):
 class Ending(Modelled):
     """The same, whose evaluations end early where too much is lost."""
 
-    def score(self, mask, *, prune, below=None):
-        return replace(super().score(mask, prune=prune), hopeless=prune and self.lost(mask) > 0.02)
+    def score(self, mask, *, below=math.inf):
+        return replace(super().score(mask), hopeless=self.lost(mask) > max(0.02, below) and below < math.inf)
 
 
 def searched(scorer, survey, until=40, params=PARAMS, space=None):

@@ -182,7 +182,7 @@ def rows(session, prepared, config):
     for name, make in makers.items():
         model = make()
         candidate = Candidate(model)
-        scored = work.score(candidate, prune=False)
+        scored = work.score(candidate)
         holdout = score_holdout(work, model, session._split.holdout)
         ratio = OnItsCore(work).measure(candidate).latency.ratio
         yield Row(name, scored.accuracy, holdout.accuracy_loss, weights_bytes(model), ratio)

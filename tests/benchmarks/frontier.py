@@ -135,7 +135,7 @@ class Comparison:
     def judged(self, model):
         """FP32 / INT8 and the loss in percent of any model of the network."""
         reference, candidate = self.prepared.reference, Candidate(model)
-        accuracy = self.session._work.score(candidate, prune=False).accuracy.value
+        accuracy = self.session._work.score(candidate).accuracy.value
         better = reference.higher_is_better
         lost = relative_accuracy_loss(reference.accuracy.value, accuracy, higher_is_better=better)
         with patch("quantize_zoo.scoring.latency.time", OWN_TIME):
@@ -169,7 +169,7 @@ class Comparison:
         """FP32 / INT8, the loss, and the change of what answers are judged by, nan where that has no grades."""
         quantized = [name for name, each in zip(frontier.names, chosen, strict=True) if each]
         candidate = self.scorer.build(only(self.prepared.base, quantized))[1]
-        scored = self.scorer.score(candidate, prune=False)
+        scored = self.scorer.score(candidate)
         answers = self.answers(compile_for_accuracy(candidate[1].model, self.session._device))
         ratio = self.scorer.measure(candidate).latency.ratio.value
         reference = self.prepared.reference

@@ -55,11 +55,11 @@ class Memory:
         built, model = self._candidates.build(option)
         return built, (built, model)
 
-    def score(self, candidate, *, prune, below=math.inf):
+    def score(self, candidate, *, below=math.inf):
         built, model = candidate
-        key = (built.candidate, prune and min(below, 1.0))
+        key = (built.candidate, below)
         if key not in self._scored:
-            self._scored[key] = self._candidates.score(model, prune=prune, below=below)
+            self._scored[key] = self._candidates.score(model, below=below)
         return self._scored[key]
 
     def measure(self, candidate):

@@ -185,7 +185,7 @@ def test_a_candidate_ends_at_the_first_member_that_is_surely_missed(base_and_ses
         return net
 
     monkeypatch.setattr(session._pipeline, "build", spoiled)
-    found = session.evaluate(base, Known(members=order, found=True), prune=True).scored
+    found = session.evaluate(base, Known(hopeless=0.01, members=order, found=True), prune=True).scored
     assert [each.name for each in found.members] == ["CPU[SSE41]"]
     assert found.hopeless
     assert found.members[0].accuracy_loss > 0.5

@@ -1,6 +1,7 @@
 """What is known of a fleet before its first trial: the members' savings together, and what none of them may lose."""
 
 import functools
+import math
 from dataclasses import replace
 from itertools import product
 
@@ -196,7 +197,7 @@ class OnMembers:
         mask = np.array([choice.quantize for choice in chosen.operations.values()])
         return Built(mask.tobytes().hex(), mask.tobytes().hex(), 0.0), mask
 
-    def score(self, mask, *, prune, below=None):
+    def score(self, mask, *, below=math.inf):
         found = measurement(1.0, 1)
         scores = tuple(MemberScore(name, found.accuracy, 0.0) for name in self._shares)
         return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0, scores)

@@ -1,6 +1,7 @@
 """What is known before the first trial: the frontier of savings and changes, and the walk along it to the target."""
 
 import json
+import math
 from dataclasses import replace
 from itertools import product
 
@@ -194,7 +195,7 @@ class Estimated(Modelled):
         ]
         return built, (mask, self._lost * left)
 
-    def score(self, candidate, *, prune, below=None):
+    def score(self, candidate, *, below=math.inf):
         mask, lost = candidate
         found = measurement(1 - float(lost[mask].sum()), 1)
         return Scored(found.accuracy, found.metrics, None, False, 0.0, 0.0)

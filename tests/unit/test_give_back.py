@@ -1,5 +1,6 @@
 """Accuracy-aware quantization: layers are given back by rank, kept back where that helps, and taken back."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -32,11 +33,11 @@ class Lossy(Scorer):
         name = f"{sorted(quantized)} {better}"
         return Built(name, name, 0.01), (quantized, better)
 
-    def score(self, candidate, *, prune, below=None):
+    def score(self, candidate, *, below=math.inf):
         quantized, better = candidate
         accuracy = 1.0 - sum(self._lost[name] for name in quantized) * (1 if better else 2)
         self._accuracy = lambda _: accuracy
-        return super().score(0, prune=prune)
+        return super().score(0, below=below)
 
     def measure(self, candidate):
         return super().measure(len(candidate[0]))

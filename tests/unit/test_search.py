@@ -97,9 +97,26 @@ def test_what_seems_much_slower_is_not_best_for_its_accuracy_however_noisy_the_m
     assert best_trial([trial(0, 0.005, 2.0, measurement=noisy[0]), trial(1, -0.001, 1.97)], PARAMS).number == 1
 
 
-def test_best_outside_the_target_has_the_lowest_loss():
-    trials = [trial(0, 0.05, 2.0, loss=90.0), trial(1, 0.02, 1.0, loss=85.0)]
-    assert best_trial(trials, PARAMS).number == 1
+def test_the_most_accurate_is_best_where_nothing_meets_the_target_however_fast_others_are():
+    trials = [trial(0, 0.7, 4.0), trial(1, 0.03, 1.0), trial(2, 0.028, 0.9)]
+    assert [each.number for each in ranked(trials, PARAMS)] == [2, 1, 0]
+    assert best_trial(trials, PARAMS).number == 2
+
+
+def test_of_what_is_accurate_and_too_large_the_smallest_is_best():
+    params = PARAMS.model_copy(update={"size_reduce": 4.0})
+    sizes = [(0, 0.0, 1.5, 2.0), (1, 0.001, 1.2, 3.0), (2, 0.5, 3.0, 4.0), (3, 0.002, 1.3, 3.0)]
+    trials = [trial(number, lost, ratio) for number, lost, ratio, _ in sizes]
+    trials = [
+        replace(each, score=replace(each.score, size_ratio=size))
+        for each, (*_, size) in zip(trials, sizes, strict=True)
+    ]
+    assert [each.number for each in ranked(trials, params)] == [3, 1, 0, 2]
+
+
+def test_as_pot_has_it_speed_may_outweigh_accuracy_where_nothing_meets_the_target():
+    trials = [trial(0, 0.05, 2.0, loss=80.0), trial(1, 0.02, 1.0, loss=85.0)]
+    assert best_trial(trials, POT).number == 0
 
 
 def test_ranking_has_every_measured_trial_once():
@@ -510,9 +527,10 @@ def test_a_best_that_quantizes_nothing_meets_no_target_of_latency():
 class Hopeless(Scorer):
     """Ends what leaves any operation unquantized, if it may."""
 
-    def score(self, count, *, prune, below=math.inf):
-        scored = super().score(count, prune=prune)
-        return Scored(scored.accuracy, {}, scored.per_sample, True, 0.0, 0.0) if prune and count < 4 else scored
+    def score(self, count, *, below=math.inf):
+        scored = super().score(count, below=below)
+        ends = below < math.inf and count < 4
+        return Scored(scored.accuracy, {}, scored.per_sample, True, 0.0, 0.0) if ends else scored
 
 
 def test_pruned_trial_has_no_measurement_but_tells_what_is_known():
@@ -547,14 +565,24 @@ def test_what_misses_the_target_of_size_is_nobodys_rival():
 
 def test_a_candidate_of_a_known_structure_ends_where_it_is_surely_beaten():
     """Estimators make other models of one structure: its latency is known, and what loses more beats nothing."""
-    scorer = Scorer(accuracy=lambda count: 0.99)
+    scorer = Scorer(accuracy=lambda count: 0.995)
     found = list(stage(plan(until=30), recorder(scorer), 1))
     again = [
         each.measurement.latency_from is not None for each in found if each.measurement and each.reused_from is None
     ]
     assert any(again)
-    assert [below < math.inf for below in scorer.below] == again
-    assert [below for below in scorer.below if below < math.inf] == pytest.approx([0.01] * sum(again))
+    assert [below < 0.01 for below in scorer.below] == again
+    assert [below for below in scorer.below if below < 0.01] == pytest.approx([0.005] * sum(again))
+
+
+def test_what_may_be_the_most_accurate_is_not_ended_while_nothing_meets_the_target():
+    """Else of all trials only the base would have a score, however much it loses."""
+    scorer = Scorer(accuracy=lambda count: 1 - 0.2 * (count + 1))
+    found = list(stage(plan(until=12), recorder(scorer), 1))
+    least = np.minimum.accumulate([0.2 * (count + 1) for count in scorer.scored])
+    assert scorer.below == pytest.approx([math.inf, *least[:-1]])
+    assert min(scorer.scored) < 4
+    assert best_trial(found, PARAMS).score.accuracy_loss == pytest.approx(least[-1])
 
 
 @pytest.mark.parametrize(("params", "expected"), [(PARAMS, {True}), (POT, {False})], ids=["default", "pot"])
@@ -657,6 +685,6 @@ def test_of_a_space_without_choices_both_are_tried():
 def test_a_trial_that_quantizes_nothing_is_as_fast_as_fp32_whatever_was_measured():
     recorder = TrialRecorder(OptimizerParams(), 1.0)
     built, candidate = (scorer := Scorer(ratio=lambda _: 1.56)).build(option())
-    found = Evaluation(built, scorer.score(candidate, prune=False), scorer.measure(candidate))
+    found = Evaluation(built, scorer.score(candidate), scorer.measure(candidate))
     made = recorder.finish(recorder.draft("search", 0, option()), found, 0.1)
     assert (made.score.latency_ratio, made.measurement.latency.ratio.high) == (1.0, 1.0)

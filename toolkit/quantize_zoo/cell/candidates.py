@@ -86,10 +86,10 @@ class CellCandidates:
         size_ratio = self.fp32.size_bytes / max(1, weights_bytes(model))  # a model may have none
         return Built(candidate, structure, time.perf_counter() - start, size_ratio), Candidate(model)
 
-    def score(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
+    def score(self, candidate: Candidate, *, below: float = math.inf) -> Scored:
         """See ``Candidates``."""
         start = time.perf_counter()
-        found = self.passed(candidate, prune=prune, below=below)
+        found = self.passed(candidate, below=below)
         # Taking it down is a part of its cost.
         seconds = time.perf_counter() - start - found.compile_seconds
         loss = self.loss(found, self.fp32.accuracy, self.fp32.per_sample)
@@ -103,12 +103,12 @@ class CellCandidates:
         loss = paired_loss(fp32, found.accuracy.value, per_sample, found.per_sample, higher_is_better=better)
         return None if loss.low is None else loss
 
-    def passed(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
+    def passed(self, candidate: Candidate, *, below: float = math.inf) -> Scored:
         """Take the search's samples through a candidate in this process; ends as ``score``."""
         start = time.perf_counter()
         compiled = compile_for_accuracy(candidate.model, self.bench.device)
         seconds = time.perf_counter() - start
-        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, prune=prune, below=below)
+        found = self.passed_by(compiled, self.fp32.accuracy, self.fp32.per_sample, seconds, below=below)
         if not found.hopeless:
             candidate.compiled = compiled
         return found
@@ -120,7 +120,6 @@ class CellCandidates:
         per_sample: NDArray[np.float64] | None,
         compile_seconds: float,
         *,
-        prune: bool,
         below: float = math.inf,
     ) -> Scored:
         """Do the same with a compiled candidate, wherever it runs.
@@ -130,13 +129,12 @@ class CellCandidates:
             fp32: FP32's metric where the candidate runs.
             per_sample: its values of the search's samples there, if it has such.
             compile_seconds: what compiling took.
-            prune: end when the target is surely missed.
-            below: or when surely more than this is lost, a share of FP32's metric.
+            below: end when surely more than this is lost, a share of FP32's metric.
 
         """
         start = time.perf_counter()
         metric = self.bench.metric
-        watch = self._watch(fp32, per_sample, below) if prune else None
+        watch = None if below == math.inf else self._watch(fp32, per_sample, below)
         scored = self.bench.accuracy.score(compiled, self.order, watch)
         hopeless = scored.samples < len(self.order)
         values = scored.per_sample.get(metric)
@@ -178,8 +176,7 @@ class CellCandidates:
             return None  # steps are not scored in random order
         if per_sample is None or not self.fp32.higher_is_better or not can_prune(per_sample, fp32):
             return None
-        allowed = min(self.cell.model.optimizer.params.accuracy_loss / 100, below) * fp32
-        test = SequentialTest(per_sample, allowed)
+        test = SequentialTest(per_sample, below * fp32)
 
         def watch(values: Mapping[str, Any]) -> bool:
             return test.is_hopeless(float(values[metric]))

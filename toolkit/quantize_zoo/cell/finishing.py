@@ -143,7 +143,7 @@ def score_reference(
         model = make()
         seconds = time.perf_counter() - start
         try:
-            scored = work.score(Candidate(model), prune=False)
+            scored = work.score(Candidate(model))
             latency = confirm(work.bench, work.fp32.model, model)
             found = score_holdout(work, model, holdout)
         except CellError as error:

@@ -49,7 +49,6 @@ from quantize_zoo.search import (
     Timed,
     combined_latency,
     is_slower,
-    meets_accuracy,
     relative_accuracy_loss,
 )
 from quantize_zoo.store import Elsewhere, FleetMember, Holdout, ReferencePoint
@@ -149,21 +148,19 @@ class Fleet:
         """See ``Candidates``."""
         return self._work.build(option)
 
-    def score(self, candidate: Candidate, known: Known, *, prune: bool) -> Scored:
-        """Ask the members one after another; with ``prune`` a candidate ends at the first that is surely missed.
+    def score(self, candidate: Candidate, known: Known, *, below: float) -> Scored:
+        """Ask the members one after another, up to the first where a candidate surely loses more than ``below``.
 
         Once a candidate was found that is valid everywhere, the loss on all of a member's samples is sure enough.
         """
-        params = self._work.cell.model.optimizer.params
         found: dict[str, MemberScore] = {}
         passed: dict[str, Scored] = {}
         started = time.perf_counter()
         told, ended = self._lead, False
         for name in known.members or tuple(self._shares):
-            passed[name] = each = self._pass(name, candidate, prune=prune)
+            passed[name] = each = self._pass(name, candidate, below=below)
             found[name] = self._judged(name, each)
-            missed = known.found and not meets_accuracy(found[name].accuracy_loss, params)
-            ended = prune and (each.hopeless or missed)
+            ended = each.hopeless or (known.found and found[name].accuracy_loss > below)
             if ended or not math.isfinite(each.accuracy.value):
                 told = name
                 break
@@ -293,10 +290,10 @@ class Fleet:
         fp32 = mean_estimate(other.accuracy, other.per_sample)
         return replace(row, accuracy=fp32, precision=other.precision)
 
-    def _pass(self, name: str, candidate: Candidate, *, prune: bool) -> Scored:
+    def _pass(self, name: str, candidate: Candidate, *, below: float) -> Scored:
         if name == self._lead:
-            return self._work.passed(candidate, prune=prune)
-        return self._others[name].passed(self._draft.of(candidate.model), prune=prune)
+            return self._work.passed(candidate, below=below)
+        return self._others[name].passed(self._draft.of(candidate.model), below=below)
 
     def _judged(self, name: str, found: Scored) -> MemberScore:
         before, _ = self._fp32_on(name)
@@ -355,9 +352,9 @@ class FleetCandidates:
         """See ``Candidates``."""
         return self.fleet.build(option)
 
-    def score(self, candidate: Candidate, *, prune: bool, below: float = math.inf) -> Scored:
-        """See ``Candidates``; ``below`` is of the worst member's loss, which the other members may well have."""
-        return self.fleet.score(candidate, self.known, prune=prune)
+    def score(self, candidate: Candidate, *, below: float = math.inf) -> Scored:
+        """See ``Candidates``; what one member loses, the worst loses at least."""
+        return self.fleet.score(candidate, self.known, below=below)
 
     def measure(self, candidate: Candidate) -> Timed:
         """See ``Candidates``."""

@@ -108,8 +108,8 @@ class OtherMember:
         """Why compressed weights that are integers must not be run there; empty where they can be."""
         return "" if self._far else integer_weights_problem(self._device, self._isa)
 
-    def passed(self, candidate: Path, *, prune: bool) -> Scored:
-        """Take the search's samples through a candidate; with ``prune`` end when that is hopeless.
+    def passed(self, candidate: Path, *, below: float) -> Scored:
+        """Take the search's samples through a candidate; end when surely more than ``below`` is lost.
 
         Raises:
             CellError: it cannot be run there.
@@ -120,7 +120,7 @@ class OtherMember:
             process.free([self._work.cell.model.model])
             process.load(Side(candidate, self._device.device, accuracy_properties(self._device, self._isa)))
             seconds = time.perf_counter() - started
-            return self._work.passed_by(process, self.accuracy, self.per_sample, seconds, prune=prune)
+            return self._work.passed_by(process, self.accuracy, self.per_sample, seconds, below=below)
 
     def weights_problem(self, way: WeightCompression) -> str:
         """Tell why weights that are compressed in one way must not be run there; empty where they can be."""

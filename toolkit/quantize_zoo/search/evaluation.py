@@ -20,10 +20,10 @@ class Candidates(Protocol):
         """Build the option's model in memory."""
         ...
 
-    def score(self, candidate: Any, *, prune: bool, below: float = math.inf) -> Scored:
-        """Measure its accuracy on the samples that the search sees.
+    def score(self, candidate: Any, *, below: float = math.inf) -> Scored:
+        """Measure its accuracy on the samples that the search sees; end when it surely loses more than ``below``.
 
-        With ``prune`` end when it surely misses the target, or surely loses more than ``below``, a share of FP32's.
+        That is a share of FP32's; without it nothing is ended.
         """
         ...
 
@@ -36,12 +36,14 @@ class Candidates(Protocol):
 class Known:
     """What needs no second look: models that were scored, and structures whose latency was measured.
 
-    Of each structure it is known what a model of it must lose less than to be on the front of speed and accuracy: the
-    least loss of all that were as fast. Of a fleet: the order in which members are asked, and whether a candidate was
-    ``found`` that is valid on all.
+    What loses more than ``hopeless`` meets no target, and is not the most accurate either. Of each structure it is
+    known what a model of it must lose less than to be on the front of speed and accuracy: the least loss of all that
+    were as fast. Of a fleet: the order in which members are asked, and whether a candidate was ``found`` that is valid
+    on all.
     """
 
     candidates: frozenset[str] = frozenset()
+    hopeless: float = math.inf
     structures: Mapping[str, float] = field(default_factory=dict)
     members: tuple[str, ...] = ()
     found: bool = False
@@ -105,7 +107,8 @@ def evaluate(
     built, candidate = candidates.build(option)
     if built.candidate in known.candidates:
         return Evaluation(built)
-    scored = candidates.score(candidate, prune=prune, below=known.structures.get(built.structure, math.inf))
+    beaten = known.structures.get(built.structure, math.inf)
+    scored = candidates.score(candidate, below=min(known.hopeless, beaten) if prune else math.inf)
     if not math.isfinite(scored.accuracy.value):
         return Evaluation(built, scored, failure=f"the tuned metric is {scored.accuracy.value}, which is no number")
     if scored.hopeless or built.structure in known.structures or not measure:

@@ -67,6 +67,15 @@ def is_allowed(score: Score, params: OptimizerParams) -> bool:
     return within and not score.slower
 
 
+def shortfall(score: Score, params: OptimizerParams) -> tuple[float, float, int]:
+    """Return how far something is from being allowed, the most important first; the lowest is best.
+
+    The loss beyond the target, the share of the size that is lacking, on how many members of a fleet it is slower.
+    """
+    beyond = max(0.0, score.accuracy_loss - params.accuracy_loss / 100)
+    return beyond, _oversize(score, params), len(score.slower)
+
+
 def meets_targets(score: Score, params: OptimizerParams) -> bool:
     """Tell whether accuracy, size and latency are within their targets."""
     fast = score.latency_ratio is None or meets_latency(score.latency_ratio, params)

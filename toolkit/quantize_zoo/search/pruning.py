@@ -1,7 +1,7 @@
-"""Ending hopeless trials early: a sequential paired test against the accuracy target.
+"""Ending hopeless trials early: a sequential paired test against what may be lost.
 
 The trial's samples come in a random order, each with the FP32 model's value beside it. The test bets against the
-hypothesis that the mean difference over all samples is within what the target allows: the capital of such a bettor is
+hypothesis that the mean difference over all samples is within what is allowed: the capital of such a bettor is
 a supermartingale if the hypothesis holds, so it ever reaches 1/alpha with probability alpha at most (Ville's
 inequality), however often one looks. Betting without replacement: Waudby-Smith and Ramdas, "Estimating means of bounded
 random variables by betting", JRSS B 2024, section 5.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# The chance that a trial is ended early that would have met the target on all samples.
+# The chance that a trial is ended early that would have lost no more than is allowed on all samples.
 ERROR_RATE = 0.01
 # The capital is the mean of several bettors, each staking another share of what it may lose.
 _STAKES = np.array([0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
@@ -46,7 +46,7 @@ class SequentialTest:
         self._valid = self._valid and 0 <= value <= 1
         if not self._valid:
             return False
-        if self._allowed_sum < -_ROUNDING:  # whatever follows, the target is missed
+        if self._allowed_sum < -_ROUNDING:  # whatever follows, more is lost
             return True
         if not 0 < mean < 1:
             return False

@@ -52,6 +52,7 @@ class TrialRecorder:
         self._by_candidate: dict[str, Trial] = {}
         self._by_structure: dict[str, Trial] = {}
         self._first_scored: Score | None = None
+        self._least_loss = math.inf
         self._fp32_accuracy = fp32_accuracy
         self._higher_is_better = higher_is_better
         self._prunes = prunes and params.compatibility is None
@@ -100,13 +101,18 @@ class TrialRecorder:
 
     def known(self) -> Known:
         """Return what needs no second look."""
-        known = Known(frozenset(self._by_candidate), self._least_losses())
+        known = Known(frozenset(self._by_candidate), self._hopeless, self._least_losses())
         if not self._members:
             return known
         asked = (each.members for each in self.trials if each.reused_from is None)
         order = asking_order(self._members, asked, self.params.accuracy_loss / 100)
         found = self.best is not None and self.best.score is not None and is_allowed(self.best.score, self.params)
         return replace(known, members=order, found=found)
+
+    @property
+    def _hopeless(self) -> float:
+        """What is lost by none that may be the best: the target, or the least loss while nothing meets it."""
+        return max(self.params.accuracy_loss / 100, self._least_loss)
 
     def _least_losses(self) -> dict[str, float]:
         """Return of each structure the least loss of the trials that were as fast; infinite where that is not known.
@@ -160,6 +166,8 @@ class TrialRecorder:
             self._by_structure.setdefault(trial.structure, trial)
         if self._first_scored is None:
             self._first_scored = trial.score
+        if trial.score is not None:
+            self._least_loss = min(self._least_loss, trial.score.accuracy_loss)
 
     def _measured(self, trial: Trial, found: Evaluation) -> Trial:
         built, scored = found.built, found.scored

@@ -13,7 +13,7 @@ from quantize_zoo.quantization import ModelOption
 from quantize_zoo.scoring import Estimate, Execution, PairedLatency
 from quantize_zoo.scoring.latency import TARGET_HALF_WIDTH
 from quantize_zoo.search.members import MemberScore
-from quantize_zoo.search.objective import Score, is_allowed
+from quantize_zoo.search.objective import Score, is_allowed, shortfall
 
 TrialKind = Literal["base", "informed", "search", "eval", "baseline"]
 
@@ -152,8 +152,9 @@ class BestSoFar:
         if trial.score is None or trial.measurement is None:
             return
         if not is_allowed(trial.score, self._params):
-            if not self._within and (self.trial is None or _loss(trial) < _loss(self.trial)):
-                self.trial = trial
+            if not self._within:
+                others = [] if self.trial is None else [self.trial]
+                self.trial = _missed([*others, trial], self._params)[0]
             return
         self._within.append(trial)
         if self._fastest is None or self.trial is None or _slowness(trial) < _slowness(self._fastest):
@@ -168,7 +169,8 @@ def best_trial(trials: Iterable[Trial], params: OptimizerParams) -> Trial | None
     """Return the best of the trials; None if none was measured.
 
     Within the targets of accuracy and size the fastest; of those that are not measurably slower, the most accurate: see
-    ``half_width``. If nothing is within these, the one with the lowest loss.
+    ``half_width``. If nothing is within these, the one that is the least beyond them, accuracy first; as POT's search
+    has it the one with the lowest loss, in which speed may outweigh any accuracy.
     """
     return BestSoFar(params, trials).trial
 
@@ -178,7 +180,7 @@ def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
     measured = [trial for trial in trials if trial.score is not None and trial.measurement is not None]
     allowed = [t for t in measured if t.score is not None and is_allowed(t.score, params)]
     rest = sorted(allowed, key=_slowness)
-    missed = sorted((t for t in measured if t.score is not None and not is_allowed(t.score, params)), key=_loss)
+    missed = _missed([t for t in measured if t.score is not None and not is_allowed(t.score, params)], params)
     widest = max(map(half_width, rest), default=0.0)
     order = []
     while rest:
@@ -199,6 +201,18 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
         if not front or score.accuracy_loss < _accuracy_loss(front[-1]):
             front.append(trial)
     return front
+
+
+def _missed(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
+    """Return trials that are not allowed, the best one first."""
+    if params.compatibility == "pot":
+        return sorted(trials, key=_loss)
+
+    def key(trial: Trial) -> tuple[tuple[float, float, int], tuple[float, float, int]]:
+        assert trial.score is not None, "only measured trials are ranked"
+        return shortfall(trial.score, params), _slowness(trial)
+
+    return sorted(trials, key=key)
 
 
 def _is_faster(one: Trial, other: Trial) -> bool:
