@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from quantize_zoo.scoring import Estimate
@@ -57,6 +58,20 @@ def drawn(known: Gaussian, rng: np.random.Generator) -> NDArray[np.float64]:
     mean, covariance = known
     jitter = 1e-9 * float(np.trace(covariance)) / max(1, len(mean)) + 1e-30
     return mean + np.linalg.cholesky(covariance + jitter * np.eye(len(mean))) @ rng.normal(size=len(mean))
+
+
+def total(known: Gaussian, chosen: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return mean and standard deviation of what these operations add up to."""
+    mean, covariance = known
+    variance = float(covariance[np.ix_(chosen, chosen)].sum())
+    return float(mean[chosen].sum()), float(np.sqrt(max(0.0, variance)))
+
+
+def expected_improvement(mean: float, error: float, best: float) -> float:
+    """Return by how much something normal is expected to be above the best (Jones, Schonlau and Welch 1998)."""
+    distance = (mean - best) / max(error, 1e-12)
+    density = float(np.exp(-(distance**2) / 2) / np.sqrt(2 * np.pi))
+    return float((mean - best) * scipy.special.ndtr(distance) + error * density)
 
 
 def deviation(estimate: Estimate) -> float:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # The share of a stage's trials that may go into its start.
 _STARTUP_SHARE = 0.2
 _ASKED = ("informed", "search")  # kinds of trials that the sampler was asked for
-_TURNS_OF_SAMPLER = 3  # of which one is the frontier's, once the walk has ended
+_TURNS = 3  # of which one is the sampler's, once the walk has ended
 USED_UP = "nothing is left to try"
 
 _Quantized = tuple[str, OperationOption, tuple[str, ...]]  # an operation, how, and with which steps of the pipeline
@@ -185,12 +185,12 @@ def _walk(plan: StagePlan, params: OptimizerParams) -> FrontierWalk | None:
 def _walked(
     walk: FrontierWalk, plan: StagePlan, sampler: TpeSampler, seed: Sequence[int], changed: Choices
 ) -> Choices | None:
-    """Return choices of the walk, until it has bracketed the target or found no way to, then in every third turn.
+    """Return choices of the walk, until it has bracketed the target or found no way to, then in two of three turns.
 
     ``changed`` are choices beside those of what is quantized.
     """
     quantized = walk.next() or walk.alone()
-    if quantized is None and sampler.asked % _TURNS_OF_SAMPLER == 0:
+    if quantized is None and sampler.asked % _TURNS:
         quantized = walk.beside(np.random.default_rng([*seed, sampler.asked]))
     if quantized is None:
         return None

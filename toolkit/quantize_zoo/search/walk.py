@@ -13,13 +13,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
 from quantize_zoo.search.frontier import Frontier, mean_speedup
 from quantize_zoo.search.hopeless import FarOff
-from quantize_zoo.search.linear_model import NORMAL_95, Gaussian, Observation, deviation, drawn, posterior
+from quantize_zoo.search.linear_model import (
+    NORMAL_95,
+    Gaussian,
+    Observation,
+    deviation,
+    drawn,
+    expected_improvement,
+    posterior,
+    total,
+)
 from quantize_zoo.search.objective import meets_accuracy
 from quantize_zoo.search.savings import Savings
 from quantize_zoo.search.survey import OperationSurvey, Survey
@@ -35,8 +45,9 @@ _ENOUGH = 5  # structures that confirm that nothing pays, or all that there are 
 _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
 _SPREAD = 0.7  # of what an operation is expected to lose by its change
 _STEADY = 0.2  # of the target: what a trial's loss is certain to, beside its interval
-_TRIED = 8
-_LOWER = 0.7  # what is drawn aims, after one that missed the target; after one that met it as much higher
+_DRAWN = 8  # choices, of which the most promising is proposed
+_LEAST_AIM = 0.2  # of the loss that is allowed; the best of what is drawn loses more than that says
+_LEAST_WORTH = 1e-3  # of FP32's time: where no more is expected to be gained, others look elsewhere
 
 
 class FrontierWalk:
@@ -57,6 +68,7 @@ class FrontierWalk:
         self.frontier = Frontier(operations, least, members, allow_slower=survey.allow_slower)
         self._params = params
         self._members = tuple(each.name for each in members)
+        self._none_slower = bool(members) and not survey.allow_slower
         self._savings = [Savings(each.operations) for each in members] or [Savings(operations)]
         at_best = np.array([each.at_best for each in self._savings])
         self._points = _along(self.frontier, self.frontier.saved) or _along(self.frontier, at_best)
@@ -67,8 +79,6 @@ class FrontierWalk:
         self._off: FarOff[str] = FarOff()
         self._seen: set[str] = set()  # structures that were measured, or are far off
         self._alone = 0
-        self._aim = 1.0  # share of the loss that is allowed
-        self._drawn: set[bytes] = set()
         self._lost: list[Observation] = []
         self._faster = False
         self._ask(self._mask(base))
@@ -118,23 +128,39 @@ class FrontierWalk:
         return None
 
     def beside(self, rng: np.random.Generator) -> frozenset[str] | None:
-        """Return what is best by savings and losses as they may be, drawn from what is known of them (Thompson 1933).
+        """Return what is expected to save most beyond the best that is accurate; None where nothing new is drawn.
 
-        The best of what is drawn loses more than that says (the optimizer's curse; Smith and Winkler 2006): the more
-        of them missed the target, the less they may lose. None where nothing new is drawn.
+        The expected improvement, times the chance to meet the target (Schonlau, Welch and Jones 1998; Gardner et al.
+        2014), of choices that are best by savings and losses as they may be (Thompson 1933). What is best of such a
+        draw loses more than that says (the optimizer's curse), so they are to lose less than is allowed.
         """
         saved, lost = self._known(), self._losses()
         if lost is None:
             return None
-        allowed = self._aim * self._params.accuracy_loss / 100
-        for _ in range(_TRIED):
-            losses = np.maximum(drawn(lost, rng), 0.0)
+        far_off, found = self._far_off(), {}
+        for aim in rng.uniform(_LEAST_AIM, 1.0, _DRAWN):
             gains = np.array([drawn(each, rng) for each in saved])
-            found = self.frontier.fastest(allowed, gains, losses, without=self._far_off())
-            if found.any() and found.tobytes() not in self._asked:
-                self._drawn.add(found.tobytes())
-                return self._ask(found)
-        return None
+            losses = np.maximum(drawn(lost, rng), 0.0)
+            mask = self.frontier.fastest(aim * self._allowed, gains, losses, without=far_off)
+            if mask.any() and mask.tobytes() not in self._asked:
+                found[mask.tobytes()] = mask
+        if not found:
+            return None
+        best = _share(self._best_accurate(_means(saved)))
+        worth = {key: self._worth(mask, saved, lost, best) for key, mask in found.items()}
+        promising = max(worth, key=lambda key: worth[key])
+        return self._ask(found[promising]) if worth[promising] > _LEAST_WORTH else None
+
+    def _worth(self, mask: NDArray[np.bool_], saved: Sequence[Gaussian], lost: Gaussian, best: float) -> float:
+        """Return by what share of FP32's time a choice is expected to be better than the best; see ``beside``."""
+        loss, error = total(lost, mask)
+        chance = scipy.special.ndtr((self._allowed - loss) / np.hypot(error, _STEADY * self._allowed))
+        deviations = self._deviations(mask, saved)
+        if self._none_slower:
+            shares = self.frontier.savings(mask, _means(saved)) / self._whole_us()
+            chance *= scipy.special.ndtr(shares / np.maximum(deviations, 1e-12)).prod()
+        gain = _share(self._speedup(mask, _means(saved)))
+        return float(chance) * expected_improvement(gain, self._together(deviations), best)
 
     def _blameless(self) -> NDArray[np.bool_] | None:
         """Return what saves most without all that may be to blame for what is far off.
@@ -144,16 +170,11 @@ class FrontierWalk:
         """
         if not self._off.blames or self._cleared == _MOST_CLEARED:
             return None
-        saved, whole = self.saved(), self._whole_us()
+        saved = self.saved()
         suspects = np.any(self._far_off(), axis=0)
         found = self.frontier.fastest(np.inf, saved, without=list(np.eye(len(suspects), dtype=np.bool_)[suspects]))
-
-        def gain(mask: NDArray[np.bool_]) -> float:
-            return mean_speedup(self.frontier.savings(mask, saved) / whole, self.frontier.shares)
-
-        accurate = [np.frombuffer(key, np.bool_) for key, is_accurate in self._accurate.items() if is_accurate]
-        best = max(map(gain, [np.zeros_like(found), *accurate]))  # FP32 is, too
-        if found.tobytes() in self._asked or gain(found) < (1 + _RESOLVED) * best:
+        least = (1 + _RESOLVED) * self._best_accurate(saved)
+        if found.tobytes() in self._asked or self._speedup(found, saved) < least:
             return None
         self._cleared += 1
         return found
@@ -192,12 +213,7 @@ class FrontierWalk:
         if known is not None:
             interval = trial.measurement.accuracy_loss if trial.measurement else None
             error = 0.0 if interval is None else deviation(interval)
-            allowed = max(self._params.accuracy_loss / 100, 1e-6)
-            if key in self._drawn:
-                self._drawn.remove(key)
-                met = meets_accuracy(known.accuracy_loss, self._params)
-                self._aim = self._aim / _LOWER if met else self._aim * _LOWER
-            self._lost.append(Observation(mask, known.accuracy_loss, float(np.hypot(error, _STEADY * allowed))))
+            self._lost.append(Observation(mask, known.accuracy_loss, float(np.hypot(error, _STEADY * self._allowed))))
         latency = trial.measurement.latency if trial.measurement else None
         if latency is None:
             return
@@ -213,7 +229,7 @@ class FrontierWalk:
 
     def saved(self) -> NDArray[np.float64]:
         """Return what each operation saves by survey and trials (members, operations), in microseconds."""
-        return np.array([mean for mean, _ in self._known()])
+        return _means(self._known())
 
     def bound(self) -> float:
         """Return what FP32 time / INT8 time of the best choice is below (95 %), by survey and trials.
@@ -222,15 +238,11 @@ class FrontierWalk:
         member may be slower with, if its savings may be larger.
         """
         known = self._known()
-        saved = np.array([mean for mean, _ in known])
+        saved = _means(known)
         at_best = saved + NORMAL_95 * np.sqrt([np.maximum(np.diag(covariance), 0.0) for _, covariance in known])
         best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._far_off())
-        whole = self._whole_us()
-        chosen = best.astype(float)
-        deviations = np.sqrt([max(0.0, chosen @ covariance @ chosen) for _, covariance in known]) / whole
         # Each member saves more by as much as all of them together may.
-        more = NORMAL_95 * float(np.hypot.reduce(self.frontier.shares * deviations))
-        return mean_speedup(self.frontier.savings(best, saved) / whole + more, self.frontier.shares)
+        return self._speedup(best, saved, more=NORMAL_95 * self._together(self._deviations(best, known)))
 
     def cannot_pay(self) -> bool:
         """Tell whether trials enough were made, none of them measurably faster than FP32, and nothing else is to be.
@@ -242,6 +254,28 @@ class FrontierWalk:
             return False
         enough = min(_ENOUGH, 2 ** len(self.frontier.names) - 1)
         return not self._faster and len(self._seen) >= enough and self.bound() < 1 + _RESOLVED
+
+    def _speedup(self, mask: NDArray[np.bool_], saved: NDArray[np.float64], more: float = 0.0) -> float:
+        """Return FP32 time / INT8 time of a choice by what operations save, and a share of FP32's time beside it."""
+        return mean_speedup(self.frontier.savings(mask, saved) / self._whole_us() + more, self.frontier.shares)
+
+    def _deviations(self, mask: NDArray[np.bool_], known: Sequence[Gaussian]) -> NDArray[np.float64]:
+        """Return the standard deviations of what a choice saves on each member, as shares of FP32's time there."""
+        return np.array([total(each, mask)[1] for each in known]) / self._whole_us()
+
+    def _together(self, deviations: NDArray[np.float64]) -> float:
+        """Return the standard deviation of the members' weighted mean."""
+        return float(np.hypot.reduce(self.frontier.shares * deviations))
+
+    def _best_accurate(self, saved: NDArray[np.float64]) -> float:
+        """Return FP32 time / INT8 time of the fastest that is known to be accurate, as FP32 is."""
+        accurate = (np.frombuffer(key, np.bool_) for key, is_accurate in self._accurate.items() if is_accurate)
+        return max([1.0, *(self._speedup(each, saved) for each in accurate)])
+
+    @property
+    def _allowed(self) -> float:
+        """The share of FP32's metric that may be lost."""
+        return max(self._params.accuracy_loss / 100, 1e-6)
 
     @property
     def knows_inaccurate(self) -> bool:
@@ -299,6 +333,15 @@ class FrontierWalk:
         prior = scale * self.frontier.changes
         spread = _SPREAD * prior + max(0.0, float(values.max())) / max(1, len(prior)) + 1e-9
         return posterior(prior, spread, self._lost, scale * changes, 1.0)
+
+
+def _means(known: Sequence[Gaussian]) -> NDArray[np.float64]:
+    return np.array([mean for mean, _ in known])
+
+
+def _share(speedup: float) -> float:
+    """Return what share of FP32's time is saved."""
+    return 1 - 1 / speedup
 
 
 def _among(operations: Sequence[OperationSurvey], names: Collection[str]) -> tuple[OperationSurvey, ...]:

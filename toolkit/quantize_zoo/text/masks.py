@@ -42,7 +42,9 @@ def mask_urls(text: str, url: str = "") -> str:
         text = text.replace(url, mask_url(url))
         for secret in sorted(_secrets(url), key=len, reverse=True):
             text = text.replace(secret, _HIDDEN)
-    return _CREDENTIALS.sub(_without_password, _PARAMETER.sub(rf"\1{_HIDDEN}", text))
+    if "=" in text:
+        text = _PARAMETER.sub(rf"\1{_HIDDEN}", text)
+    return _CREDENTIALS.sub(_without_password, text) if "://" in text else text
 
 
 def _without_password(found: re.Match[str]) -> str:

@@ -40,9 +40,10 @@ def shown(text: str, longest: int = LONGEST_LINE) -> str:
     else:
         text = mask_urls(text)
     lines = (each.strip() for each in shortened(text, 4 * longest).splitlines())
-    line = visible(" ".join(each for each in lines if each))
-    line = _OBJECT.sub(r"\1", line)
-    return shortened(_LONG_WORD.sub(lambda found: shortened(found[0], LONGEST_WORD), line), longest)
+    line = _OBJECT.sub(r"\1", visible(" ".join(each for each in lines if each)))
+    if len(line) > LONGEST_WORD:
+        line = _LONG_WORD.sub(lambda found: shortened(found[0], LONGEST_WORD), line)
+    return shortened(line, longest)
 
 
 def shown_lines(text: str) -> str:
