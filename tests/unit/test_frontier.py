@@ -287,7 +287,7 @@ def test_what_is_drawn_is_expected_to_meet_the_target_and_to_save_more_than_what
     """Operations save the same, and the survey expects all to lose the same; four of them lose most."""
     lost = np.where(np.arange(10) < 4, 0.008, 0.0005)
     walk = walk_of(chain(10, change=lambda _: 1e-3))
-    walk.tell(tried(0, walk.frontier.names, 10, float(lost.sum()), 1.5))
+    walk.tell(tried(0, walk.frontier.names, 10, float(lost.sum()), 2.0))
     kept = []
     for number in range(1, 25):
         names = walk.beside(np.random.default_rng(number))

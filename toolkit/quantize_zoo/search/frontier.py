@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from quantize_zoo.search.survey import MemberSurvey, OperationSurvey, scales_of
 
-_GAP = 1e-3  # of the optimum, at which the solver may end
+_GAP = 1e-3  # at which the solver may end
 _NODES = 2000  # that it looks at; no limit of time, which would let the outcome depend on the machine
 _NO_TIME_US = 1e-9  # FP32's, where there are no operations: shares of it stay finite
 _TIE = 1e-6  # of the model's time: of two choices that take as long the one that changes less
@@ -97,6 +97,7 @@ class Frontier:
         changes: NDArray[np.float64] | None = None,
         at_best: NDArray[np.float64] | None = None,
         without: Sequence[NDArray[np.bool_]] = (),
+        gap: float = _GAP,
     ) -> NDArray[np.bool_]:
         """Return what to quantize to save the most time while the output changes by so much at most.
 
@@ -108,6 +109,7 @@ class Frontier:
             changes: not negative, likewise.
             at_best: savings by which a member is not slower, if others than ``saved``.
             without: sets of operations, of none of which all are quantized.
+            gap: what may be lacking to the optimum, as a share of it.
 
         """
         saved = self.saved if saved is None else saved
@@ -137,7 +139,7 @@ class Frontier:
             integrality=np.repeat([1, 0, 0], count),
             bounds=scipy.optimize.Bounds(0.0, highest),
             constraints=constraints,
-            options={"mip_rel_gap": _GAP, "node_limit": _NODES},
+            options={"mip_rel_gap": gap, "node_limit": _NODES},
         )
         if solved.x is None:  # there is none, or the solver gave up before it had any
             return np.zeros(count, dtype=np.bool_)

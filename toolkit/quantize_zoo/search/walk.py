@@ -45,8 +45,9 @@ _ENOUGH = 5  # structures that confirm that nothing pays, or all that there are 
 _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
 _SPREAD = 0.7  # of what an operation is expected to lose by its change
 _STEADY = 0.2  # of the target: what a trial's loss is certain to, beside its interval
-_DRAWN = 8  # choices, of which the most promising is proposed
+_DRAWN = 12  # choices, of which the most promising is proposed
 _LEAST_AIM = 0.2  # of the loss that is allowed; the best of what is drawn loses more than that says
+_DRAWN_GAP = 0.05  # to the best of a draw, which is as uncertain itself; solved many times as fast
 _LEAST_WORTH = 1e-3  # of FP32's time: where no more is expected to be gained, others look elsewhere
 
 
@@ -141,7 +142,7 @@ class FrontierWalk:
         for aim in rng.uniform(_LEAST_AIM, 1.0, _DRAWN):
             gains = np.array([drawn(each, rng) for each in saved])
             losses = np.maximum(drawn(lost, rng), 0.0)
-            mask = self.frontier.fastest(aim * self._allowed, gains, losses, without=far_off)
+            mask = self.frontier.fastest(aim * self._allowed, gains, losses, without=far_off, gap=_DRAWN_GAP)
             if mask.any() and mask.tobytes() not in self._asked:
                 found[mask.tobytes()] = mask
         if not found:
