@@ -1,10 +1,8 @@
 """A walk along the frontier of what operations save and change, until the accuracy target is between two of its points.
 
 The fastest choice comes first, then those that change less and less of the output, by bisection. What trials find
-corrects what was surveyed: their latencies the operations' savings, their accuracies the operations' losses, by linear
-models that have the survey as their prior. So a wrong prediction costs trials, never the result. What contains a choice
-that is far from accurate enough is not proposed; once it is known what is to blame for that, all else is. Of a fleet
-there is one of savings for each member.
+corrects what was surveyed, so a wrong prediction costs trials, never the result. What contains a choice that is far
+from accurate enough is not proposed; once it is known what is to blame for that, all else is.
 """
 
 from __future__ import annotations
@@ -13,24 +11,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from quantize_zoo.config import OptimizerParams
 from quantize_zoo.quantization import ModelOption
-from quantize_zoo.search.frontier import Frontier, mean_speedup
+from quantize_zoo.search.frontier import Frontier
 from quantize_zoo.search.hopeless import FarOff
-from quantize_zoo.search.linear_model import (
-    NORMAL_95,
-    Gaussian,
-    Observation,
-    deviation,
-    drawn,
-    expected_improvement,
-    posterior,
-    total,
-)
+from quantize_zoo.search.linear_model import deviation
 from quantize_zoo.search.objective import meets_accuracy
+from quantize_zoo.search.prediction import Learned
 from quantize_zoo.search.savings import Savings
 from quantize_zoo.search.survey import OperationSurvey, Survey
 from quantize_zoo.search.trial import Trial
@@ -43,11 +32,7 @@ _MOST_CLEARED = 6  # choices that are tried without what may be to blame
 _MOST_ALONE = 6  # operations that are tried by themselves while nothing faster is known to be accurate
 _ENOUGH = 5  # structures that confirm that nothing pays, or all that there are beside FP32's
 _RESOLVED = 0.02  # of latency; what trials cannot tell from no gain is none
-_SPREAD = 0.7  # of what an operation is expected to lose by its change
-_STEADY = 0.2  # of the target: what a trial's loss is certain to, beside its interval
 _DRAWN = 12  # choices, of which the most promising is proposed
-_LEAST_AIM = 0.2  # of the loss that is allowed; the best of what is drawn loses more than that says
-_DRAWN_GAP = 0.05  # to the best of a draw, which is as uncertain itself; solved many times as fast
 _LEAST_WORTH = 1e-3  # of FP32's time: where no more is expected to be gained, others look elsewhere
 
 
@@ -69,9 +54,10 @@ class FrontierWalk:
         self.frontier = Frontier(operations, least, members, allow_slower=survey.allow_slower)
         self._params = params
         self._members = tuple(each.name for each in members)
-        self._none_slower = bool(members) and not survey.allow_slower
-        self._savings = [Savings(each.operations) for each in members] or [Savings(operations)]
-        at_best = np.array([each.at_best for each in self._savings])
+        savings = {each.name: Savings(each.operations) for each in members} or {"": Savings(operations)}
+        none_slower = bool(members) and not survey.allow_slower
+        self._learned = Learned(self.frontier, savings, params.accuracy_loss / 100, none_slower=none_slower)
+        at_best = np.array([each.at_best for each in savings.values()])
         self._points = _along(self.frontier, self.frontier.saved) or _along(self.frontier, at_best)
         self._accurate: dict[bytes, bool] = {}
         self._asked: set[bytes] = set()
@@ -80,7 +66,6 @@ class FrontierWalk:
         self._off: FarOff[str] = FarOff()
         self._seen: set[str] = set()  # structures that were measured, or are far off
         self._alone = 0
-        self._lost: list[Observation] = []
         self._faster = False
         self._ask(self._mask(base))
 
@@ -129,39 +114,19 @@ class FrontierWalk:
         return None
 
     def beside(self, rng: np.random.Generator) -> frozenset[str] | None:
-        """Return what is expected to save most beyond the best that is accurate; None where nothing new is drawn.
+        """Return what is expected to save most beyond the best that is accurate, of some choices that are drawn.
 
-        The expected improvement, times the chance to meet the target (Schonlau, Welch and Jones 1998; Gardner et al.
-        2014), of choices that are best by savings and losses as they may be (Thompson 1933). What is best of such a
-        draw loses more than that says (the optimizer's curse), so they are to lose less than is allowed.
+        None where nothing new is drawn, or of no choice much is expected.
         """
-        saved, lost = self._known(), self._losses()
-        if lost is None:
-            return None
-        far_off, found = self._far_off(), {}
-        for aim in rng.uniform(_LEAST_AIM, 1.0, _DRAWN):
-            gains = np.array([drawn(each, rng) for each in saved])
-            losses = np.maximum(drawn(lost, rng), 0.0)
-            mask = self.frontier.fastest(aim * self._allowed, gains, losses, without=far_off, gap=_DRAWN_GAP)
-            if mask.any() and mask.tobytes() not in self._asked:
-                found[mask.tobytes()] = mask
+        known, far_off = self._learned.now(), self._far_off()
+        drawn = (known.draw(rng, far_off) for _ in range(_DRAWN))
+        found = {each.tobytes(): each for each in drawn if each.any() and each.tobytes() not in self._asked}
         if not found:
             return None
-        best = _share(self._best_accurate(_means(saved)))
-        worth = {key: self._worth(mask, saved, lost, best) for key, mask in found.items()}
+        best = known.best_speedup(self._known_accurate())
+        worth = {key: known.worth(each, best) for key, each in found.items()}
         promising = max(worth, key=lambda key: worth[key])
         return self._ask(found[promising]) if worth[promising] > _LEAST_WORTH else None
-
-    def _worth(self, mask: NDArray[np.bool_], saved: Sequence[Gaussian], lost: Gaussian, best: float) -> float:
-        """Return by what share of FP32's time a choice is expected to be better than the best; see ``beside``."""
-        loss, error = total(lost, mask)
-        chance = scipy.special.ndtr((self._allowed - loss) / np.hypot(error, _STEADY * self._allowed))
-        deviations = self._deviations(mask, saved)
-        if self._none_slower:
-            shares = self.frontier.savings(mask, _means(saved)) / self._whole_us()
-            chance *= scipy.special.ndtr(shares / np.maximum(deviations, 1e-12)).prod()
-        gain = _share(self._speedup(mask, _means(saved)))
-        return float(chance) * expected_improvement(gain, self._together(deviations), best)
 
     def _blameless(self) -> NDArray[np.bool_] | None:
         """Return what saves most without all that may be to blame for what is far off.
@@ -171,11 +136,12 @@ class FrontierWalk:
         """
         if not self._off.blames or self._cleared == _MOST_CLEARED:
             return None
-        saved = self.saved()
+        known = self._learned.now()
         suspects = np.any(self._far_off(), axis=0)
-        found = self.frontier.fastest(np.inf, saved, without=list(np.eye(len(suspects), dtype=np.bool_)[suspects]))
-        least = (1 + _RESOLVED) * self._best_accurate(saved)
-        if found.tobytes() in self._asked or self._speedup(found, saved) < least:
+        without = list(np.eye(len(suspects), dtype=np.bool_)[suspects])
+        found = self.frontier.fastest(np.inf, known.saved_us, without=without)
+        least = (1 + _RESOLVED) * known.best_speedup(self._known_accurate())
+        if found.tobytes() in self._asked or known.speedup(found) < least:
             return None
         self._cleared += 1
         return found
@@ -214,7 +180,7 @@ class FrontierWalk:
         if known is not None:
             interval = trial.measurement.accuracy_loss if trial.measurement else None
             error = 0.0 if interval is None else deviation(interval)
-            self._lost.append(Observation(mask, known.accuracy_loss, float(np.hypot(error, _STEADY * self._allowed))))
+            self._learned.tell_loss(mask, known.accuracy_loss, error)
         latency = trial.measurement.latency if trial.measurement else None
         if latency is None:
             return
@@ -222,28 +188,20 @@ class FrontierWalk:
         if trial.structure in self._measured:
             return
         self._measured.add(trial.structure)
-        on_members = {each.name: each.latency for each in trial.members}
-        for name, savings in zip(self._members or ("",), self._savings, strict=True):
-            measured = on_members.get(name) if self._members else latency
-            if measured is not None:
-                savings.tell(mask, measured)
+        surveyed = [each for each in trial.members if each.name in self._members]
+        on_members = {each.name: each.latency for each in surveyed if each.latency is not None}
+        self._learned.tell_latencies(mask, on_members if self._members else {"": latency})
 
     def saved(self) -> NDArray[np.float64]:
         """Return what each operation saves by survey and trials (members, operations), in microseconds."""
-        return _means(self._known())
+        return self._learned.now().saved_us
 
     def bound(self) -> float:
         """Return what FP32 time / INT8 time of the best choice is below (95 %), by survey and trials.
 
-        What contains a choice that is far from accurate enough is none. Of a fleet's choices also those count that a
-        member may be slower with, if its savings may be larger.
+        What contains a choice that is far from accurate enough is none.
         """
-        known = self._known()
-        saved = _means(known)
-        at_best = saved + NORMAL_95 * np.sqrt([np.maximum(np.diag(covariance), 0.0) for _, covariance in known])
-        best = self.frontier.fastest(np.inf, saved, at_best=at_best, without=self._far_off())
-        # Each member saves more by as much as all of them together may.
-        return self._speedup(best, saved, more=NORMAL_95 * self._together(self._deviations(best, known)))
+        return self._learned.now().bound(self._far_off())
 
     def cannot_pay(self) -> bool:
         """Tell whether trials enough were made, none of them measurably faster than FP32, and nothing else is to be.
@@ -255,28 +213,6 @@ class FrontierWalk:
             return False
         enough = min(_ENOUGH, 2 ** len(self.frontier.names) - 1)
         return not self._faster and len(self._seen) >= enough and self.bound() < 1 + _RESOLVED
-
-    def _speedup(self, mask: NDArray[np.bool_], saved: NDArray[np.float64], more: float = 0.0) -> float:
-        """Return FP32 time / INT8 time of a choice by what operations save, and a share of FP32's time beside it."""
-        return mean_speedup(self.frontier.savings(mask, saved) / self._whole_us() + more, self.frontier.shares)
-
-    def _deviations(self, mask: NDArray[np.bool_], known: Sequence[Gaussian]) -> NDArray[np.float64]:
-        """Return the standard deviations of what a choice saves on each member, as shares of FP32's time there."""
-        return np.array([total(each, mask)[1] for each in known]) / self._whole_us()
-
-    def _together(self, deviations: NDArray[np.float64]) -> float:
-        """Return the standard deviation of the members' weighted mean."""
-        return float(np.hypot.reduce(self.frontier.shares * deviations))
-
-    def _best_accurate(self, saved: NDArray[np.float64]) -> float:
-        """Return FP32 time / INT8 time of the fastest that is known to be accurate, as FP32 is."""
-        accurate = (np.frombuffer(key, np.bool_) for key, is_accurate in self._accurate.items() if is_accurate)
-        return max([1.0, *(self._speedup(each, saved) for each in accurate)])
-
-    @property
-    def _allowed(self) -> float:
-        """The share of FP32's metric that may be lost."""
-        return max(self._params.accuracy_loss / 100, 1e-6)
 
     @property
     def knows_inaccurate(self) -> bool:
@@ -290,6 +226,9 @@ class FrontierWalk:
     def _quantizes_others(self, option: ModelOption) -> bool:
         """Tell whether an option quantizes operations that were not surveyed (of bodies), which may be what loses."""
         return any(choice.quantize and name not in self.frontier.names for name, choice in option.operations.items())
+
+    def _known_accurate(self) -> list[NDArray[np.bool_]]:
+        return [np.frombuffer(key, np.bool_) for key, is_accurate in self._accurate.items() if is_accurate]
 
     def _mask(self, option: ModelOption) -> NDArray[np.bool_]:
         return self.frontier.mask([name for name, choice in option.operations.items() if choice.quantize])
@@ -312,37 +251,6 @@ class FrontierWalk:
         ]
         best = next((number for number, each in enumerate(seen) if each), len(seen))
         return max((number for number, each in enumerate(seen[:best]) if each is False), default=-1), best
-
-    def _whole_us(self) -> NDArray[np.float64]:
-        """Return FP32's time on each member."""
-        return np.array([each.whole_us for each in self._savings])
-
-    def _known(self) -> list[Gaussian]:
-        """Return what operations save on each member, in microseconds."""
-        return [each.known() for each in self._savings]
-
-    def _losses(self) -> Gaussian | None:
-        """Return what share of the metric operations lose; None before the first trial.
-
-        As much of it as they change of the output, in the units of the trials' losses.
-        """
-        if not self._lost:
-            return None
-        changes = np.array([self.frontier.change(each.mask) for each in self._lost])
-        values = np.array([each.value for each in self._lost])
-        scale = max(0.0, float(changes @ values)) / max(float(changes @ changes), 1e-30)
-        prior = scale * self.frontier.changes
-        spread = _SPREAD * prior + max(0.0, float(values.max())) / max(1, len(prior)) + 1e-9
-        return posterior(prior, spread, self._lost, scale * changes, 1.0)
-
-
-def _means(known: Sequence[Gaussian]) -> NDArray[np.float64]:
-    return np.array([mean for mean, _ in known])
-
-
-def _share(speedup: float) -> float:
-    """Return what share of FP32's time is saved."""
-    return 1 - 1 / speedup
 
 
 def _among(operations: Sequence[OperationSurvey], names: Collection[str]) -> tuple[OperationSurvey, ...]:
