@@ -250,7 +250,7 @@ def test_death_of_a_cells_process_ends_that_cell_only(small):
     worker.kill()
     output = process.communicate(timeout=60)[1]
     assert process.returncode == 3
-    assert "the cell's process died: SIGKILL" in output
+    assert "the cell's process died in evaluate: SIGKILL" in output
     failed, unavailable = stored(small).cells
     assert (failed.status, unavailable.status) == ("failed", "unavailable")
     assert len(failed.trials) >= 3

@@ -57,6 +57,23 @@ def test_asymmetric_weights_run_in_floating_point_also_under_the_name_of_their_b
     assert precisions(found) == {"scores": "f32"}
 
 
+def test_a_kernel_of_its_own_counts_also_where_another_one_has_its_scale():
+    """The scale of the first is fused with what is behind it, an addition and a normalization in floating point."""
+    rng = np.random.default_rng(0)
+    image = parameter()
+    tokens = ops.reshape(image, np.array([1, 24, 8], np.int64), special_zero=False)
+    embedded = named(
+        ops.matmul(tokens, ops.constant(rng.normal(size=(32, 8)).astype(np.float32)), False, True), "embed"
+    )
+    placed = ops.add(embedded, ops.constant(rng.normal(size=(1, 24, 32)).astype(np.float32)))
+    normalized = ops.mvn(placed, np.array([2], np.int64), True, 1e-5, "inside_sqrt")
+    scores = named(
+        ops.matmul(normalized, ops.constant(rng.normal(size=(4, 32)).astype(np.float32)), False, True), "scores"
+    )
+    found, _ = executed(model(scores, image))
+    assert precisions(found)["embed"] in {"u8", "i8"}, found
+
+
 def test_conversions_are_told_that_fp32_does_not_have():
     found, _ = executed(residual_model())
     entry = found.conversions[0]

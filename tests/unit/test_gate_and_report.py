@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from builders import cell_record, final, trial
+from builders import cell_record, final, option, trial
 from quantize_zoo.gate import judge
 from quantize_zoo.report import (
     make_run_report,
@@ -116,6 +116,13 @@ def test_page_tells_every_cell():
     own = render_cell(report, report.cells[0])
     assert "1.500 [1.490, 1.510]" in own
     assert f"quantize-zoo baseline accept {report.run.id} --cells net0-CPU" in own
+
+
+@pytest.mark.parametrize(("quantized", "label"), [((), "FP32, nothing quantized, best of"), ((0,), ">INT8, best of")])
+def test_a_best_that_quantizes_nothing_is_not_called_int8(quantized, label):
+    cell = cell_record([trial(0, 0.0, 1.0, chosen=option(*quantized))], final(0, 1.0))
+    report = make_run_report(run_record(cell))
+    assert label in render_cell(report, report.cells[0])
 
 
 def test_texts_from_outside_are_escaped():

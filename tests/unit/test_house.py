@@ -34,7 +34,7 @@ def test_error_says_where_what_and_remedy():
 
 
 def test_error_crosses_a_process_boundary():
-    error = errors.worker_died("SIGKILL")
+    error = errors.worker_died("SIGKILL", "evaluate")
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert (again.what, again.where, again.remedy) == (error.what, error.where, error.remedy)

@@ -65,15 +65,16 @@ def test_the_pipeline_tells_the_change_of_each_operation(made):
     pipe, fp32, switched = made
     found = pipe.output_changes(pipe.base, evaluated=100)
     assert found.keys() == set(switched.operations)
-    assert found["scores"] == pytest.approx(np.mean(change(pipe, fp32, ("scores",))), rel=0.05)
+    changes = np.array(change(pipe, fp32, ("scores",)))
+    assert found["scores"] == pytest.approx(np.mean(changes**0.25) ** 4, rel=0.05)
 
 
 @pytest.mark.parametrize(
-    ("operations", "evaluated", "expected"), [(20, 840, 32), (120, 840, 28), (500, 300, 2), (9, 0, 1)]
+    ("operations", "evaluated", "expected"), [(20, 840, 32), (120, 840, 8), (500, 300, 1), (9, 0, 1)]
 )
-def test_all_operations_together_cost_at_most_ten_evaluations(operations, evaluated, expected):
-    assert affordable_samples(operations, evaluated, 10, 32) == expected
-    assert expected == 1 or 2.5 * operations * expected <= 10 * evaluated
+def test_all_operations_together_cost_at_most_three_evaluations(operations, evaluated, expected):
+    assert affordable_samples(operations, evaluated, 3, 32) == expected
+    assert expected == 1 or 2.5 * operations * expected <= 3 * evaluated
 
 
 def test_outputs_are_held_of_no_more_samples_than_are_inferred_at_once():

@@ -45,7 +45,10 @@ def test_what_runs_in_floating_point_is_left_unquantized_and_told():
     assert not paying.base.operations["add"].quantize
     assert values["add"] == [False]
     assert values["pool"] == [True, False]
-    assert paying.notes == ("not searched: quantizing add, which runs in floating point all the same",)
+    assert paying.notes == (
+        "not searched: quantizing add, for which the device tells of no INT8 kernel"
+        " (with search_unexecuted: true it is)",
+    )
 
 
 def test_its_weights_may_be_compressed():
@@ -54,6 +57,12 @@ def test_its_weights_may_be_compressed():
     assert INT4 in values["scores"]
     assert True not in values["scores"]
     assert found("scores", tuning_scope=["layer"])[1]["scores"] == [False]
+
+
+def test_where_size_is_a_target_weights_pay_whatever_the_device_computes_with():
+    paying, values = found("scores", for_size=True)
+    assert not paying.idle
+    assert True in values["scores"]
 
 
 def test_another_configuration_in_the_scope_is_worth_a_look():

@@ -495,7 +495,7 @@ def test_every_trial_without_a_number_leaves_no_best():
 def test_dead_worker_ends_the_search_but_not_what_was_finished():
     def fail(count):
         if count == 3:
-            raise errors.worker_died("SIGKILL")
+            raise errors.worker_died("SIGKILL", "evaluate")
 
     found = []
     with pytest.raises(WorkerDiedError):

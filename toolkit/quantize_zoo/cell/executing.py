@@ -109,7 +109,8 @@ def executed_notes(executed: Executed, option: ModelOption, device: str) -> Iter
     """Yield what a user should know of it: above all what the asymmetric weights of preset accuracy cost."""
     idle = executed.in_floating_point
     if idle:
-        yield f"{device} runs {len(idle)} of {len(executed.operations)} quantized operations in floating point"
+        count = len(executed.operations)
+        yield f"{device} tells of no INT8 kernel for {len(idle)} of {count} quantized operations"
     asymmetric = [
         name
         for name in idle

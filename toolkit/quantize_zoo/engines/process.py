@@ -89,7 +89,8 @@ class CellProcess:
             result: Result = self._answer(kind, started + limit, limit)
         except (EOFError, OSError):
             self._child.process.join(_GRACE_SECONDS)
-            raise errors.worker_died(self._cause or _cause_of_death(self._child.process.exitcode)) from None
+            cause = self._cause or _cause_of_death(self._child.process.exitcode)
+            raise errors.worker_died(cause, kind) from None
         self.patience.took(kind, time.monotonic() - started)
         return result
 

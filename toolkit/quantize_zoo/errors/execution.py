@@ -16,12 +16,13 @@ from quantize_zoo.errors.kinds import (
 from quantize_zoo.errors.system import refused_by_system
 
 
-def worker_died(cause: str) -> WorkerDiedError:
-    """The cell's process ended without an answer."""
+def worker_died(cause: str, step: str) -> WorkerDiedError:
+    """The cell's process ended without an answer to what it was asked for."""
     return WorkerDiedError(
-        f"the cell's process died: {cause}",
+        f"the cell's process died in {step}: {cause}",
         where="executor",
-        remedy="what was finished is stored; look for memory limits (dmesg) or a crash of the device plugin",
+        remedy="what was finished is stored; look for memory limits (dmesg) or a crash of the device plugin, which a"
+        " quantized model may cause that it compiles wrongly",
     )
 
 

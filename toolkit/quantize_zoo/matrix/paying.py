@@ -44,8 +44,9 @@ def what_pays(
 ) -> Paying:
     """Return what is left of a stage without choices that cannot pay.
 
-    Idle is an operation that runs in floating point as the preset quantizes it, if the scope has no other
-    configuration for it; where that would be all of them, none is. Tables are not, whose integers make files smaller.
+    Idle is an operation for which the device tells of no INT8 kernel as the preset quantizes it, if the scope has no
+    other configuration for it; where that would be all of them, none is. Tables are not, whose integers make files
+    smaller; nor is anything where size is a target.
 
     Args:
         placement: what can be quantized.
@@ -53,7 +54,7 @@ def what_pays(
         preset: the option that the device was looked at with.
         compression: the stage's.
         executed: what the device executes of the preset's option.
-        for_size: size is a target, so weights that the device unpacks when it compiles a model do pay.
+        for_size: size is a target, so weights pay that the device unpacks, or does not compute with.
 
     """
     runs = what_runs(placement, base, executed).placement
@@ -67,7 +68,7 @@ def what_pays(
         and all(len(each.branches) == 1 for each in space.operations[name].branches[0].below)
     )
     left = {name for name, choice in base.operations.items() if choice.quantize} - idle
-    if not left:
+    if for_size or not left:
         idle = frozenset()
     operations = {
         name: without_quantization(choice) if name in idle and choice.quantize else choice
@@ -101,7 +102,10 @@ def _offering(placement: Placement, wanted: Callable[[str, WeightCompression], b
 
 def _notes(idle: frozenset[str], runs: Placement, offered: Placement) -> Iterator[str]:
     if idle:
-        yield f"not searched: quantizing {_listed(sorted(idle))}, which runs in floating point all the same"
+        yield (
+            f"not searched: quantizing {_listed(sorted(idle))}, for which the device tells of no INT8 kernel"
+            " (with search_unexecuted: true it is)"
+        )
     lost = [
         before.name
         for before, after in zip(runs.operations, offered.operations, strict=True)

@@ -30,9 +30,10 @@ class ExecutedOperation:
 
     @property
     def in_floating_point(self) -> bool:
-        """Tell whether quantizing it cannot pay: the device computes it in floating point.
+        """Tell whether quantizing it cannot pay: the device tells of no kernel for it that computes with integers.
 
-        Of one whose weights alone are compressed: the device has unpacked them when it compiled the model.
+        Of one whose weights alone are compressed: the device has unpacked them when it compiled the model. What it
+        computes in one kernel with others has the precision of that kernel's outside, which is all that it tells.
         """
         return bool(self.precision) and self.precision not in _SMALL
 
@@ -116,5 +117,7 @@ def _converts(operation: RuntimeOperation) -> bool:
 
 
 def _executed(name: str, addition: str, known: Mapping[str, RuntimeOperation]) -> ExecutedOperation:
-    found = next((known[each] for each in (f"{name}{_DEQUANTIZED}", name, addition) if each in known), None)
+    shown = [known[each] for each in (f"{name}{_DEQUANTIZED}", name, addition) if each in known]
+    # Its scale may be fused into the kernel of another operation, on elements, while it has one of its own.
+    found = next((each for each in shown if each.kind not in _OF_ELEMENTS), next(iter(shown), None))
     return ExecutedOperation(name, "", "") if found is None else ExecutedOperation(name, found.precision, found.kernel)
