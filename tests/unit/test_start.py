@@ -7,7 +7,14 @@ import pytest
 from builders import Scorer, option, pipeline, reference, trial
 from quantize_zoo.cell import Cell, Prepared
 from quantize_zoo.cell.identity import former_identity
-from quantize_zoo.config import DeviceSpec, OptimizerParams, former_stages, load_model_config, search_stages
+from quantize_zoo.config import (
+    DeviceSpec,
+    OptimizerParams,
+    former_stages,
+    load_model_config,
+    search_stages,
+    stages_note,
+)
 from quantize_zoo.errors import CellError
 from quantize_zoo.matrix.start import find_start
 from quantize_zoo.store import StoredSearch
@@ -225,6 +232,13 @@ def test_named_stages_come_one_after_the_other(mobilenet):
 def test_max_trials_bounds_all_stages_together(mobilenet):
     assert [until for until, *_ in stages(mobilenet, {}, stages=STAGES, max_trials=8)] == [5, 8]
     assert [until for until, *_ in stages(mobilenet, {}, stages=STAGES, max_trials=3)] == [3, 3]
+
+
+def test_stages_that_max_trials_cuts_short_are_told(mobilenet):
+    cut, whole = (with_tunable(mobilenet, {}, stages=STAGES, max_trials=most) for most in (8, 20))
+    assert stages_note(cut) == "max_trials 8 ends the search before its stages, which ask for 12 trials together"
+    assert not stages_note(whole)
+    assert not stages_note(mobilenet)
 
 
 def test_max_trials_of_the_command_line_bounds_the_default_stages(mobilenet, zoo):

@@ -27,6 +27,7 @@ from quantize_zoo.errors import DeviceUnavailableError, QuantizeZooError
 from quantize_zoo.gate import GateResult
 from quantize_zoo.search import Trial
 from quantize_zoo.store import Reference
+from quantize_zoo.text.counts import counted
 from quantize_zoo.text.shown import shown, shown_lines
 
 _UNBOUND = 10_000  # columns, more than any terminal's
@@ -78,7 +79,7 @@ class ConsoleProgress:
     def reference_scored(self, cell: Cell, reference: Reference) -> None:
         """See ``RunObserver``."""
         accuracy, ran_in = reference.accuracy.value, reference.execution.inference_precision
-        self._print(cell, f"FP32 {reference.metric} {accuracy:.4f} ({ran_in}), {reference.samples} samples")
+        self._print(cell, f"FP32 {reference.metric} {accuracy:.4f} ({ran_in}), {counted(reference.samples, 'sample')}")
         self.noticed(cell, reference.notes)
 
     def noticed(self, cell: Cell, notes: Sequence[str]) -> None:

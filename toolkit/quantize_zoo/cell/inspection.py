@@ -19,6 +19,7 @@ from quantize_zoo.config import (
     hardware_path,
     load_hardware,
     search_stages,
+    stages_note,
 )
 from quantize_zoo.config.yaml_source import read_yaml
 from quantize_zoo.errors import ConfigurationError, QuantizeZooError
@@ -104,7 +105,7 @@ def inspect_model(
     unknown_keys = [fault.error for fault in found if fault.unknown_key]
     if "evaluation" in entry and (problem := evaluator_problem(entry["evaluation"])):
         refusals.append(errors.custom_evaluator(where(()), problem))
-    notes = list(entry_notes(config))
+    notes = [*entry_notes(config), *filter(None, [stages_note(config)])]
     if from_zoo:
         notes.append("its model and data are looked at when it is run")
     if not (fast or from_zoo or refusals or (unknown_keys and not lenient)):

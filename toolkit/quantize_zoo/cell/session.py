@@ -25,7 +25,7 @@ from quantize_zoo.cell.room import batched_inputs, require_room
 from quantize_zoo.cell.statistics import StatisticsCache
 from quantize_zoo.cell.surveying import place_here, survey
 from quantize_zoo.cell.values import Calibration, Finished, Prepared
-from quantize_zoo.config import DeviceSpec, hardware_path, load_hardware, search_stages
+from quantize_zoo.config import DeviceSpec, hardware_path, load_hardware, search_stages, stages_note
 from quantize_zoo.errors import QuantizeZooError
 from quantize_zoo.gate import Check, GateResult
 from quantize_zoo.gate.bench import Bench
@@ -67,6 +67,7 @@ from quantize_zoo.scoring.far_process import Ask, nobody
 from quantize_zoo.scoring.proof import write_proven
 from quantize_zoo.search import Evaluation, Known, Survey, Timed, evaluate
 from quantize_zoo.store import Elsewhere, Proof, Reference, ReferencePoint
+from quantize_zoo.text.counts import counted
 
 
 class CellSession:
@@ -370,11 +371,13 @@ class CellSession:
             yield f"{device} is not here: quantized for it, accuracy scored on CPU, latency not measured"
         yield from self._pipeline.scope_notes()
         yield from entry_notes(self._cell.model)
+        yield from filter(None, [stages_note(self._cell.model)])
         yield from self._accuracy.notes
         bad = self._accuracy.bad_samples
         if bad:
             listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
-            yield f"{len(bad)} of {len(bad) + len(self._accuracy)} samples cannot be read and are skipped: {listed}"
+            all_of_them = counted(len(bad) + len(self._accuracy), "sample")
+            yield f"{len(bad)} of {all_of_them} cannot be read and are skipped: {listed}"
         if counts_answers(fp32.per_sample) and (
             note := resolution_note(self._cell.model.optimizer.params.accuracy_loss, samples, fp32.accuracy)
         ):

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from quantize_zoo.config.notify import Notify
     from quantize_zoo.config.pot import PotJob, PotOptions, load_pot, load_pot_compression, pot_of_options
     from quantize_zoo.config.retention import Retention
-    from quantize_zoo.config.stages import Stage, former_stages, search_stages
+    from quantize_zoo.config.stages import Stage, former_stages, search_stages, stages_note
     from quantize_zoo.config.waiving import add_waiver, takes_waivers
     from quantize_zoo.terms import TrialsLoadMethod
 else:
@@ -107,6 +107,7 @@ __all__ = [
     "pot_of_options",
     "schema_path",
     "search_stages",
+    "stages_note",
     "takes_waivers",
     "without_cpu",
 ]

@@ -34,6 +34,15 @@ def search_stages(config: ModelConfig) -> tuple[Stage, ...]:
     return (Stage(compression.scoped(_LAYERS, _PRESETS), params.max_trials),)
 
 
+def stages_note(config: ModelConfig) -> str:
+    """Say that the search ends before its stages have what they ask for; empty where it does not."""
+    params = config.optimizer.params
+    wanted = sum(each.max_trials for each in params.stages)
+    if search_stages(config)[-1].until >= wanted:
+        return ""
+    return f"max_trials {params.max_trials} ends the search before its stages, which ask for {wanted} trials together"
+
+
 def former_stages(config: ModelConfig) -> tuple[Stage, ...]:
     """Return the stages that releases up to 0.1.0 made of the same configuration."""
     params = config.optimizer.params

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize_zoo.scoring.estimate import CONFIDENCE
+from quantize_zoo.text.counts import counted
 
 
 def counts_answers(per_sample: NDArray[np.float64] | None) -> bool:
@@ -44,8 +45,8 @@ def resolution_note(percent: float, samples: int, fp32: float = 1.0) -> str:
     if allowed >= unseen:
         return ""
     answers = math.floor(allowed * samples + 1e-9)  # of a product that is a whole number
-    told = f"accuracy_loss {percent:g} % is {answers} of {samples} samples" if answers else (
-        f"accuracy_loss {percent:g} % is less than one of {samples} samples"
+    told = f"accuracy_loss {percent:g} % is {answers} of {counted(samples, 'sample')}" if answers else (
+        f"accuracy_loss {percent:g} % is less than one of {counted(samples, 'sample')}"
     )  # fmt: skip
     beyond = f"a model that loses no answer of so few may still lose {100 * unseen / abs(fp32):.2g} % on others (95 %)"
     needed = (
