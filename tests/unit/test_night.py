@@ -268,8 +268,9 @@ def test_a_search_that_ends_before_its_trials_says_why(night, changes, made, why
 
 
 def test_around_a_best_that_quantizes_nothing_there_is_nothing_to_survey(night, monkeypatch, unpaid):
-    """A night that fine-tunes after "keep FP32"."""
-    first = night({}, max_trials=20).cells[0]
+    """A night that fine-tunes after one that was not surveyed, and found FP32 to be the fastest."""
+    monkeypatch.setattr(PlayedWork, "surveyed", None)
+    first = night({}, max_trials=60).cells[0]
     assert first.trials[first.final.trial].option.is_fp32
     unasked = {"survey": fail(AssertionError("nothing is quantized"))}
     cell = night(unasked, trials_load_method="fine_tune", max_trials=20).cells[0]
