@@ -134,8 +134,7 @@ class CellCandidates:
         """
         start = time.perf_counter()
         metric = self.bench.metric
-        watch = None if below == math.inf else self._watch(fp32, per_sample, below)
-        scored = self.bench.accuracy.score(compiled, self.order, watch)
+        scored = self.bench.accuracy.score(compiled, self.order, self._watch(fp32, per_sample, below))
         hopeless = scored.samples < len(self.order)
         values = scored.per_sample.get(metric)
         if hopeless:
@@ -172,8 +171,8 @@ class CellCandidates:
     def _watch(self, fp32: float, per_sample: NDArray[np.float64] | None, below: float) -> Watch | None:
         """Return what ends a hopeless pass, if the metric is one that can be judged from a part of the samples."""
         metric = self.bench.metric
-        if self.bench.accuracy.sequences is not None:
-            return None  # steps are not scored in random order
+        if below == math.inf or self.bench.accuracy.sequences is not None:
+            return None  # nothing is hopeless, or steps are not scored in random order
         if per_sample is None or not self.fp32.higher_is_better or not can_prune(per_sample, fp32):
             return None
         test = SequentialTest(per_sample, below * fp32)

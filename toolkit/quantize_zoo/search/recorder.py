@@ -52,7 +52,6 @@ class TrialRecorder:
         self._by_candidate: dict[str, Trial] = {}
         self._by_structure: dict[str, Trial] = {}
         self._first_scored: Score | None = None
-        self._least_loss = math.inf
         self._fp32_accuracy = fp32_accuracy
         self._higher_is_better = higher_is_better
         self._prunes = prunes and params.compatibility is None
@@ -111,8 +110,9 @@ class TrialRecorder:
 
     @property
     def _hopeless(self) -> float:
-        """What is lost by none that may be the best: the target, or the least loss while nothing meets it."""
-        return max(self.params.accuracy_loss / 100, self._least_loss)
+        """What none loses that may be the best: the target, or the best's loss, the least, while nothing meets it."""
+        least = math.inf if self.best is None or self.best.score is None else self.best.score.accuracy_loss
+        return max(self.params.accuracy_loss / 100, least)
 
     def _least_losses(self) -> dict[str, float]:
         """Return of each structure the least loss of the trials that were as fast; infinite where that is not known.
@@ -166,8 +166,6 @@ class TrialRecorder:
             self._by_structure.setdefault(trial.structure, trial)
         if self._first_scored is None:
             self._first_scored = trial.score
-        if trial.score is not None:
-            self._least_loss = min(self._least_loss, trial.score.accuracy_loss)
 
     def _measured(self, trial: Trial, found: Evaluation) -> Trial:
         built, scored = found.built, found.scored

@@ -152,9 +152,9 @@ class BestSoFar:
         if trial.score is None or trial.measurement is None:
             return
         if not is_allowed(trial.score, self._params):
-            if not self._within:
-                others = [] if self.trial is None else [self.trial]
-                self.trial = _missed([*others, trial], self._params)[0]
+            beyond = _beyond(trial, self._params)
+            if not self._within and (self.trial is None or beyond < _beyond(self.trial, self._params)):
+                self.trial = trial
             return
         self._within.append(trial)
         if self._fastest is None or self.trial is None or _slowness(trial) < _slowness(self._fastest):
@@ -180,7 +180,7 @@ def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
     measured = [trial for trial in trials if trial.score is not None and trial.measurement is not None]
     allowed = [t for t in measured if t.score is not None and is_allowed(t.score, params)]
     rest = sorted(allowed, key=_slowness)
-    missed = _missed([t for t in measured if t.score is not None and not is_allowed(t.score, params)], params)
+    missed = [t for t in measured if t.score is not None and not is_allowed(t.score, params)]
     widest = max(map(half_width, rest), default=0.0)
     order = []
     while rest:
@@ -190,7 +190,7 @@ def ranked(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
         )
         order.append(min(near, key=_preference))
         rest.remove(order[-1])
-    return order + missed
+    return order + sorted(missed, key=lambda trial: _beyond(trial, params))
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
@@ -203,16 +203,12 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     return front
 
 
-def _missed(trials: Sequence[Trial], params: OptimizerParams) -> list[Trial]:
-    """Return trials that are not allowed, the best one first."""
+def _beyond(trial: Trial, params: OptimizerParams) -> tuple[float, ...]:
+    """Return what decides between trials that are not allowed; the lowest is best."""
     if params.compatibility == "pot":
-        return sorted(trials, key=_loss)
-
-    def key(trial: Trial) -> tuple[tuple[float, float, int], tuple[float, float, int]]:
-        assert trial.score is not None, "only measured trials are ranked"
-        return shortfall(trial.score, params), _slowness(trial)
-
-    return sorted(trials, key=key)
+        return (_loss(trial),)
+    assert trial.score is not None, "only measured trials are ranked"
+    return (*shortfall(trial.score, params), *_slowness(trial))
 
 
 def _is_faster(one: Trial, other: Trial) -> bool:
