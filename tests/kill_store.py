@@ -25,9 +25,9 @@ def start_run(store, run_id="run"):
     )
 
 
-def start_cell(store, run_id="run", method="cold_start"):
+def start_cell(store, run_id="run", method="cold_start", model="net"):
     params = OptimizerParams(max_trials=7)
-    cell = store.start_cell(run_id, model="net", device="CPU", method=method, params=params)
+    cell = store.start_cell(run_id, model=model, device="CPU", method=method, params=params)
     store.set_reference(cell, reference())
     return cell
 

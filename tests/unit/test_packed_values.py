@@ -68,7 +68,7 @@ def test_layers_are_read_as_they_were_and_their_names_are_kept_once(finished, ur
 
 def test_names_stay_as_long_as_a_cell_has_them(finished, url):
     store, _ = finished
-    store.prune(1, set())
+    store.delete_runs(["night0", "night1"])
     assert store.load_run("night2").cells[0].final.layers == LAYERS
 
 

@@ -10,6 +10,7 @@ from quantize_zoo.cell import Cell
 from quantize_zoo.config import DeviceSpec, load_matrix
 from quantize_zoo.matrix.planning import (
     SETTLED_NIGHTS,
+    as_planned,
     expected_seconds,
     gain_of,
     names_of,
@@ -41,9 +42,9 @@ def write_model(folder):
     return path
 
 
-def plans(cells, *nights, seconds=None):
+def plans(cells, *nights, seconds=None, stored=()):
     history = {names_of(cell): past for cell, past in zip(cells, nights, strict=True)}
-    return plan_night(cells, history, seconds)
+    return plan_night(cells, history, dict(zip(map(names_of, cells), stored, strict=False)), seconds)
 
 
 def test_without_a_limit_cells_do_what_their_configuration_says(cells):
@@ -80,6 +81,8 @@ def test_who_gained_more_gets_more(cells):
     gained = [replace(NIGHT, speedup=1.5 * 1.02**-age, best=str(age)) for age in range(8)]
     assert gain_of(gained) == pytest.approx(0.02)
     same = [replace(NIGHT, best=str(age)) for age in range(8)]
+    again = [replace(NIGHT, speedup=1.5 * 1.02**-age) for age in range(8)]
+    assert gain_of(again) == 0, "measured anew, and no other model"
     x, y, z = plans(cells(max_trials=1000), gained, same, same, seconds=60 + 500)
     assert (x.minutes, y.minutes, z.minutes) == pytest.approx((5, 5 / 3, 5 / 3))  # weights 3, 1, 1
     assert x.trials == pytest.approx(300 / 4, abs=1)
@@ -88,10 +91,11 @@ def test_who_gained_more_gets_more(cells):
 
 def test_what_one_cannot_use_the_others_get(cells):
     x, y, z = plans(cells(), [NIGHT], [NIGHT], [], seconds=3600)
-    assert (x.minutes, x.trials, y.minutes) == (80 / 60, 20, 80 / 60)
-    assert z.minutes == pytest.approx(80 / 60)  # taken for what the others are
+    assert [each.trials for each in (x, y, z)] == [20, 20, 20]
+    # A night in which all is slower than in others cuts nobody while time is left; z is taken for what the others are.
+    assert [each.minutes for each in (x, y, z)] == pytest.approx([(3600 - 60) / 3 / 60] * 3)
     limited = plans(cells(max_minutes=1.0), [NIGHT], [NIGHT], [NIGHT], seconds=3600)
-    assert [(each.minutes, each.trials) for each in limited] == [(1.0, 15)] * 3
+    assert [(as_planned(each).model.optimizer.params.max_minutes, each.trials) for each in limited] == [(1.0, 15)] * 3
 
 
 def test_where_no_time_is_left_stored_ones_are_evaluated_and_new_ones_begun(cells):
@@ -141,11 +145,22 @@ def test_a_search_that_ended_by_itself_is_expected_to_do_so_again(cells):
     x, y, z = plans(cells(), [early], [NIGHT, early], [cut])
     assert [(each.trials, each.seconds) for each in (x, y, z)] == [(6, 44.0), (20, 100.0), (20, 100.0)]
     warm = cells(trials_load_method="warm_start")
-    x, y, z = plans(warm, [replace(complete, ended=True), early], [complete, NIGHT], [replace(complete, best=None)])
+    ended, absent = [replace(complete, ended=True), early], [replace(complete, best=None)]
+    x, y, z = plans(warm, ended, [complete, NIGHT], absent, stored=(6, 20, 6))
     assert [(each.trials, each.seconds) for each in (x, y, z)] == [(0, 20.0)] * 3
     assert [each.why.partition("; ")[2] for each in (x, y, z)] == [
         "its stored search has ended", "its stored search has all its trials", "no trial last night",
     ]  # fmt: skip
+
+
+def test_a_search_that_goes_on_makes_what_is_missing_of_its_trials(cells):
+    complete = replace(NIGHT, trials=0, search_seconds=0.0, seconds=20.0)
+    warm = cells(trials_load_method="warm_start")
+    x, y, z = plans(warm, [NIGHT], [complete, NIGHT], [], stored=(20, 12, 5))
+    assert [(each.trials, each.seconds) for each in (x, y, z)] == [(0, 20.0), (8, 52.0), (15, None)]
+    assert x.why == "as configured; its stored search has all its trials"
+    evaluated, *_ = plans(cells(trials_load_method="eval"), [complete, NIGHT], [], [], stored=(20, 20, 20))
+    assert (evaluated.trials, evaluated.why) == (1, "as configured")
 
 
 def test_what_an_ended_search_does_not_take_of_a_night_the_others_get(cells):

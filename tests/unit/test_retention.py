@@ -1,6 +1,7 @@
-"""What is kept of the history: the newest runs, those of baselines, and all that what is kept needs."""
+"""What is kept of the history: the newest nights, runs of baselines, and all that what is kept needs."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from quantize_zoo.cell.statistics import StatisticsCache, short_hash
 from quantize_zoo.config import load_matrix
 from quantize_zoo.errors import CellError, ConfigurationError
 from quantize_zoo.matrix import prune
+from quantize_zoo.matrix.baselines import content_hash
 from quantize_zoo.quantization import ActivationStatistics, requests_text, write_statistics
 from quantize_zoo.store import Store
 from stores import execute
@@ -23,21 +25,33 @@ def runs(url):
     return sorted(row[0] for row in execute(url, "SELECT id FROM runs"))
 
 
+def pruned(store, newest, kept=()):
+    """Delete old runs; return their ids."""
+    old = store.old_runs(newest, set(kept)).runs
+    store.delete_runs(old)
+    return old
+
+
+def searched(store, run_id, number=0, method="cold_start", model="net"):
+    """Store a night of one cell, which makes one trial; return the cell's id."""
+    start_run(store, run_id)
+    cell_id = start_cell(store, run_id, method, model)
+    store.add_trial(cell_id, trial(number, 0.0, 1.5, option(number)))
+    store.set_final(cell_id, None)
+    store.finish_run(run_id, "finished")
+    return cell_id
+
+
 def nights(url, count):
     """A store of so many runs of one cell, each with a trial of its own."""
-    store, cells = Store(url), []
-    for number in range(count):
-        start_run(store, f"night{number}")
-        cells.append(start_cell(store, f"night{number}"))
-        store.add_trial(cells[-1], trial(number, 0.0, 1.5, option(number)))
-        store.finish_run(f"night{number}", "finished")
-    return store, cells
+    store = Store(url)
+    return store, [searched(store, f"night{number}", number) for number in range(count)]
 
 
 def test_the_newest_runs_stay_with_their_cells_and_trials(url):
     store, _ = nights(url, 4)
     before = store.load_run("night3")
-    assert store.prune(2, set()) == ["night1", "night0"]
+    assert pruned(store, 2) == ("night1", "night0")
     assert runs(url) == ["night2", "night3"]
     assert store.load_run("night3") == before
     counts = [execute(url, f"SELECT count(*) FROM {name}")[0][0] for name in ("cells", "trials", "contents")]
@@ -48,8 +62,52 @@ def test_what_is_kept_or_not_over_stays_whatever_its_age(url):
     store, _ = nights(url, 3)
     with sa.create_engine(url).begin() as connection:
         connection.execute(sa.text("UPDATE runs SET status = 'running' WHERE id = 'night0'"))
-    assert store.prune(1, {"night1"}) == []
+    assert pruned(store, 1, {"night1"}) == ()
     assert runs(url) == ["night0", "night1", "night2"]
+
+
+def test_a_search_stays_that_was_only_evaluated_since(url):
+    store = Store(url)
+    search = searched(store, "search")
+    for number in range(3):
+        searched(store, f"night{number}", method="eval")
+    assert pruned(store, 1) == ("night1", "night0")
+    assert [each.cell_id for each in store.searches("net", "CPU")] == [search]
+    assert len(store.trials(search)) == 1
+
+
+def test_what_was_interrupted_at_once_takes_no_nights_place(url):
+    store, _ = nights(url, 3)
+    for number in range(4):
+        start_run(store, f"stopped{number}")
+        start_cell(store, f"stopped{number}")
+        store.finish_run(f"stopped{number}", "interrupted")
+    assert pruned(store, 2) == ("night0",)
+    searched(store, "late")
+    assert pruned(store, 1) == ("stopped3", "stopped2", "stopped1", "stopped0", "night2", "night1")
+
+
+def test_runs_of_one_model_leave_the_last_ones_of_the_others(url):
+    store = Store(url)
+    for number in range(2):
+        searched(store, f"other{number}", model="other")
+    for number in range(3):
+        searched(store, f"night{number}")
+    assert pruned(store, 1) == ("night1", "night0", "other0")
+    assert [each.model for each in store.load_run("other1").cells] == ["other"]
+
+
+def test_trials_that_a_search_goes_on_with_are_counted_with_those_before(url):
+    store, cells = nights(url, 3)
+    store.set_continues(cells[2], cells[1])
+    searched(store, "other", model="other")
+    searched(store, "evaluated", method="eval")
+    start_run(store, "stopped")
+    stopped = start_cell(store, "stopped", "warm_start")
+    store.set_continues(stopped, cells[2])
+    assert store.stored_trials() == {("net", "CPU"): 2, ("other", "CPU"): 1}
+    execute(url, f"UPDATE cells SET continues = {cells[2]} WHERE id = {cells[1]}")
+    assert store.stored_trials() == {("other", "CPU"): 1}, "what is damaged is told where it is gone on with"
 
 
 def test_a_cell_keeps_the_trials_of_those_that_it_goes_on_from(url):
@@ -59,7 +117,7 @@ def test_a_cell_keeps_the_trials_of_those_that_it_goes_on_from(url):
         store.set_continues(cell, before)
     expected = store.trials(cells[3])
     assert [each.number for each in expected] == [0, 1, 2, 3]
-    store.prune(2, set())
+    pruned(store, 2)
     assert store.trials(cells[3]) == expected
     assert store.trials(cells[2]) == expected[:3]
     assert [each.cell_id for each in store.searches("net", "CPU")] == [cells[3]]
@@ -70,7 +128,7 @@ def test_two_cells_that_go_on_from_the_same_one_both_keep_its_trials(url):
     for cell in cells[1:]:
         store.set_continues(cell, cells[0])
     expected = [store.trials(cell) for cell in cells[1:]]
-    store.prune(2, set())
+    pruned(store, 2)
     assert [store.trials(cell) for cell in cells[1:]] == expected
 
 
@@ -79,7 +137,9 @@ def test_a_cell_without_trials_of_its_own_keeps_those_it_goes_on_from(url):
     start_run(store, "late")
     late = start_cell(store, "late")
     store.set_continues(late, cells[0])
-    store.prune(1, set())
+    store.set_final(late, None)
+    pruned(store, 1)
+    assert runs(url) == ["late"]
     assert [each.option for each in store.trials(late)] == [option(0)]
 
 
@@ -88,7 +148,7 @@ def test_pruning_a_damaged_store_is_refused_and_deletes_nothing(url):
     store.set_continues(cells[2], cells[1])
     execute(url, f"UPDATE cells SET continues = {cells[2]} WHERE id = {cells[1]}")
     with pytest.raises(CellError, match=r"cannot write to the store .*goes on from cell"):
-        store.prune(1, set())
+        pruned(store, 1)
     assert runs(url) == ["night0", "night1", "night2"]
 
 
@@ -178,6 +238,21 @@ def test_what_only_old_runs_used_goes_with_them(quantize_zoo, used):
     assert folders == ["bisect-later0", "compare", "compare-later2-later2", "later2", "models", "statistics"]
 
 
+def test_reports_that_were_moved_are_accepted_and_pruned_where_they_are(quantize_zoo, reports, tmp_path):
+    model = reports / "models" / ("a" * 24) / "net.xml"
+    model.parent.mkdir(parents=True)
+    shutil.copyfile(reports / "run" / "models" / "net.xml", model)
+    store = Store(f"sqlite:///{reports / 'store.db'}")
+    (cell,) = store.load_run("run").cells
+    store.set_reference(cell.id, reference(model_path=str(model), model_hash=content_hash(model)))
+    store.close()
+    moved = reports.rename(tmp_path / "moved")
+    assert quantize_zoo("baseline", "accept", "run", "--reports", moved)[0] == 0
+    _, out, _ = quantize_zoo("prune", "--keep-nights", "1", "--reports", moved)
+    assert out == "pruned: 3 runs, 0 files of former baselines, 1 model, statistics or comparisons\n"
+    assert not (moved / "models" / ("a" * 24)).exists()
+
+
 def test_models_stay_while_a_run_is_under_way(quantize_zoo, used):
     store = Store(f"sqlite:///{used / 'store.db'}")
     start_run(store, "now")
@@ -195,6 +270,28 @@ def test_statistics_that_are_used_again_count_as_new(tmp_path):
     assert path.stat().st_mtime > 0
 
 
+def test_what_could_not_be_removed_goes_the_next_time(quantize_zoo, reports, monkeypatch):
+    def fails(path):
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("quantize_zoo.matrix.retention.shutil.rmtree", fails)
+        status, _, err = quantize_zoo("prune", "--keep-nights", "1", "--reports", reports)
+    assert status == 2
+    assert "cannot remove what is old" in err
+    assert "prune again" in err
+    assert (reports / "later0").is_dir()
+    assert quantize_zoo("prune", "--keep-nights", "1", "--reports", reports)[1].startswith("pruned: 3 runs")
+    assert not (reports / "later0").exists()
+
+
+def test_the_link_to_the_newest_report_never_leads_to_what_is_gone(quantize_zoo, reports):
+    (reports / "latest").unlink(missing_ok=True)
+    (reports / "latest").symlink_to("later1")  # the report of the newest run could not be written
+    assert quantize_zoo("prune", "--keep-nights", "1", "--reports", reports)[0] == 0
+    assert not (reports / "latest").is_symlink()
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "x"])
 def test_a_number_of_nights_that_is_none_is_refused(quantize_zoo, reports, number):
     assert quantize_zoo("prune", "--keep-nights", number, "--reports", reports)[0] == 2
@@ -208,11 +305,10 @@ def test_vacuum_gives_the_disk_back_what_was_deleted(sqlite):
     cell = start_cell(store, "old")
     store.add_trial(cell, big)
     store.finish_run("old", "finished")
-    start_run(store, "new")
-    store.finish_run("new", "finished")
+    searched(store, "new")
     path = Path(sqlite.removeprefix("sqlite:///"))
     before = path.stat().st_size
-    store.prune(1, set())
+    assert pruned(store, 1) == ("old", "night0")
     store.vacuum()
     assert path.stat().st_size < before
 

@@ -12,7 +12,7 @@ import pytest
 
 from kill_store import start_cell, start_run
 from quantize_zoo.config import DeviceSpec
-from quantize_zoo.errors import ConfigurationError
+from quantize_zoo.errors import ConfigurationError, QuantizeZooError
 from quantize_zoo.store import Store
 from quantize_zoo.store.packing import unpack
 from quantize_zoo.store.processes import is_gone, this_process
@@ -230,6 +230,27 @@ def test_run_of_a_living_process_goes_on_and_is_interrupted_once_that_is_killed(
     process.join()
     run = Store(url).load_run()
     assert (run.status, [cell.status for cell in run.cells]) == ("interrupted", ["done", "interrupted"])
+
+
+def test_store_of_an_archive_that_nobody_can_write_is_read_as_it_lies(tmp_path, monkeypatch):
+    """A folder on a disk that is mounted to be read only, which a test cannot mount: what asks for it is patched."""
+    path = tmp_path / "a folder?" / "store.db"
+    path.parent.mkdir()
+    store = Store(f"sqlite:///{path}")
+    start_run(store, "gone")
+    store.finish_run("gone", "finished")
+    store.close()
+    # A run whose process is gone, which nobody can mark as interrupted.
+    execute(f"sqlite:///{path}", "UPDATE runs SET status = 'running', process = NULL")
+    execute(f"sqlite:///{path}", "PRAGMA wal_checkpoint(TRUNCATE)")
+    before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
+    monkeypatch.setattr("quantize_zoo.store.database.os.access", lambda *_: False)
+    archived = Store(f"sqlite:///{path}", new=False)
+    assert [archived.newest_run(), archived.load_run().status] == ["gone", "running"]
+    with pytest.raises(QuantizeZooError, match="cannot write to the store"):
+        archived.finish_run("gone", "finished")
+    archived.close()
+    assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == before
 
 
 def test_run_of_the_process_that_opens_the_store_goes_on(url):

@@ -100,9 +100,9 @@ class ConsoleProgress:
         else:
             self._live.update(task, completed=trial.number + 1, best=escape(best_text))
 
-    def gate_started(self, cell: Cell) -> None:
+    def step_started(self, cell: Cell, step: str) -> None:
         """See ``RunObserver``."""
-        self._print(cell, "comparing with the baseline")
+        self._print(cell, step)
 
     def gate_finished(self, cell: Cell, result: GateResult) -> None:
         """See ``RunObserver``."""

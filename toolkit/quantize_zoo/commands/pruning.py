@@ -13,7 +13,9 @@ from quantize_zoo.terms import DEFAULT_REPORTS, LARGEST
 
 
 def prune(
-    keep_nights: Annotated[int, typer.Option(min=1, max=LARGEST, help="How many of the newest runs stay.")],
+    keep_nights: Annotated[
+        int, typer.Option(min=1, max=LARGEST, help="How many nights stay: runs in which a cell ended.")
+    ],
     keep_baselines: Annotated[
         bool, typer.Option("--keep-baselines", help="So do the runs that baselines were accepted from.")
     ] = False,

@@ -161,8 +161,9 @@ def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[
 
     first = store is None and not default_store_file(reports).exists()
     limit = matrix.max_minutes_a_night
-    history = {} if first else existing_store(store, reports).past_nights(NIGHTS_LOOKED_AT)
-    return plan_night(expand(matrix), history, limit and 60 * limit)
+    opened = None if first else existing_store(store, reports)
+    history, stored = (opened.past_nights(NIGHTS_LOOKED_AT), opened.stored_trials()) if opened else ({}, {})
+    return plan_night(expand(matrix), history, stored, limit and 60 * limit)
 
 
 def _tell_overrun(run: RunRecord, limit: float | None) -> None:

@@ -9,7 +9,9 @@ from quantize_zoo.config.strict import Strict
 
 
 class Retention(Strict):
-    """How many of the newest runs stay, and whether those stay that baselines were accepted from."""
+    """How many of the newest nights stay, and whether those stay that baselines were accepted from."""
 
-    keep_nights: Nights = Field(description="how many of the newest runs stay in the store and in the reports")
+    keep_nights: Nights = Field(
+        description="how many of the newest nights stay: runs in which a cell ended, in the store and in the reports"
+    )
     keep_baselines: Flag = Field(default=True, description="so do the runs that baselines were accepted from")

@@ -111,6 +111,14 @@ def reports_unwritable(folder: Path, cause: str, option: str = "--reports") -> C
     )
 
 
+def history_not_removed(folder: Path, cause: str) -> ConfigurationError:
+    """Files of old runs cannot be removed."""
+    return ConfigurationError(
+        f"cannot remove what is old in {folder}: {cause}; the store has all of its runs still",
+        remedy="make it writable and prune again",
+    )
+
+
 def no_reports(folder: Path) -> ConfigurationError:
     """The folder of earlier runs is none."""
     return ConfigurationError(

@@ -228,7 +228,7 @@ def _files_of_cell(run: RunRecord, cell: CellRecord, reports: Path) -> list[_Kep
     if cell.final is None or cell.reference is None:
         raise errors.nothing_to_accept(cell.name, cell.status)
     folder, final = reports / run.id, cell.final
-    fp32, int8 = Path(cell.reference.model_path), folder / final.model
+    fp32, int8 = _canonical_model(Path(cell.reference.model_path), reports), folder / final.model
     answers = folder / final.answers
     for path in (fp32, int8, answers):
         if not path.is_file():
@@ -244,6 +244,12 @@ def _files_of_cell(run: RunRecord, cell: CellRecord, reports: Path) -> list[_Kep
     except CellError as error:
         raise errors.run_file_changed(answers) from error
     return found
+
+
+def _canonical_model(stored: Path, reports: Path) -> Path:
+    """Return where a canonical model is that a run had; the reports may have been moved or copied since."""
+    here = models_folder(reports) / stored.parent.name / stored.name
+    return here if here.is_file() else stored
 
 
 def require_unchanged(path: Path, expected: str) -> str:

@@ -128,12 +128,12 @@ def run_in(
 def _run_cells(night: Night) -> None:
     """Run the cells, as many at once as the engine opens, each as it is planned when its turn comes."""
     at_once, started = night.engine.cells_at_once(), time.monotonic()
-    history = night.store.past_nights(NIGHTS_LOOKED_AT)
+    history, stored = night.store.past_nights(NIGHTS_LOOKED_AT), night.store.stored_trials()
 
     def run(position: int) -> None:
         limit = night.matrix.max_minutes_a_night
         left = None if limit is None else at_once * max(0.0, 60 * limit - (time.monotonic() - started))
-        planned = plan_night(night.cells[position:], history, left)
+        planned = plan_night(night.cells[position:], history, stored, left)
         still = expected_seconds(planned)
         run_cell(as_planned(planned[0]), position, night, still and still / at_once)
         history.update(night.store.past_nights(NIGHTS_LOOKED_AT, names_of(planned[0].cell)))

@@ -31,12 +31,12 @@ class RunObserver(Protocol):
         """Announce a trial that is stored, and the best so far."""
         ...
 
-    def gate_started(self, cell: Cell) -> None:
-        """Announce the comparison with the baseline."""
+    def step_started(self, cell: Cell, step: str) -> None:
+        """Announce what comes after the trials and takes a while, in a few words."""
         ...
 
     def gate_finished(self, cell: Cell, result: GateResult) -> None:
-        """Announce what it found."""
+        """Announce what the comparison with the baseline found."""
         ...
 
     def cell_finished(self, cell: Cell, error: QuantizeZooError | None) -> None:

@@ -13,10 +13,10 @@ than the stored, the cell searches after all.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import mean, median
 from typing import Any
 
@@ -33,6 +33,7 @@ _LEAST_S = 60.0  # of a search that has nothing stored to be evaluated in its pl
 
 
 History = Mapping[tuple[str, str], Sequence[PastNight]]  # by the names of a model and its device
+Stored = Mapping[tuple[str, str], int]  # trials of the last search, likewise
 Duty = tuple[TrialsLoadMethod, str]  # a method, and why
 
 
@@ -60,24 +61,28 @@ class Pace:
     rest: float
 
 
-def plan_night(cells: Sequence[Cell], history: History, seconds: float | None = None) -> list[PlannedCell]:
+def plan_night(
+    cells: Sequence[Cell], history: History, stored: Stored, seconds: float | None = None
+) -> list[PlannedCell]:
     """Return what each of the cells does, in their order.
 
     Args:
         cells: those that are still to run.
         history: the past nights of cells, the newest first.
+        stored: how many trials the last search of cells has, which ``warm_start`` goes on with.
         seconds: that the cells may take one after another; None does not limit them.
 
     """
     nights = [history.get(names_of(cell), ()) for cell in cells]
+    trials = [_most_trials(cell, past, stored.get(names_of(cell), 0)) for cell, past in zip(cells, nights, strict=True)]
     paces = [pace_of(past) for past in nights]
     if seconds is None:
         duties: list[Duty] = [(cell.model.optimizer.params.trials_load_method, "as configured") for cell in cells]
         shares: list[float | None] = [None] * len(cells)
     else:
         duties = [duty_of(cell, past) for cell, past in zip(cells, nights, strict=True)]
-        shares = _shares(cells, nights, paces, duties, seconds)
-    return [_planned(*each) for each in zip(cells, nights, duties, paces, shares, strict=True)]
+        shares = _shares(cells, nights, trials, paces, duties, seconds)
+    return [_planned(*each) for each in zip(cells, nights, trials, duties, paces, shares, strict=True)]
 
 
 def as_planned(planned: PlannedCell) -> Cell:
@@ -133,9 +138,12 @@ def duty_of(cell: Cell, nights: Sequence[PastNight]) -> Duty:
 
 
 def gain_of(nights: Sequence[PastNight]) -> float:
-    """Return by which share the best became faster in a night, the mean of the last ones."""
-    ratios = [night.speedup for night in nights[: _RECENT + 1] if night.speedup is not None]
-    gains = [max(0.0, newer / older - 1) for newer, older in itertools.pairwise(ratios)]
+    """Return by which share the best became faster in a night, the mean of the last ones.
+
+    One that stayed what it was gained nothing, whatever was measured of it.
+    """
+    known = [(night.best, night.speedup) for night in nights[: _RECENT + 1] if night.speedup is not None]
+    gains = [max(0.0, now / before - 1) if best != former else 0.0 for (best, now), (former, before) in pairwise(known)]
     return mean(gains) if gains else 0.0
 
 
@@ -169,11 +177,15 @@ def shared_out(amount: float, weights: Mapping[int, float], most: Mapping[int, f
 def _shares(
     cells: Sequence[Cell],
     nights: Sequence[Sequence[PastNight]],
+    trials: Sequence[int],
     paces: Sequence[Pace | None],
     duties: Sequence[Duty],
     seconds: float,
 ) -> list[float | None]:
-    """Return the seconds of each cell's search; None for those that do not search."""
+    """Return the seconds of each cell's search; None for those that do not search.
+
+    What nobody is expected to need is given out, too: a search that is slower than in other nights is not cut for it.
+    """
     known = [pace for pace in paces if pace is not None]
     usual = Pace(median(each.trial for each in known), median(each.rest for each in known)) if known else Pace(0, 0)
     guessed = [pace or usual for pace in paces]
@@ -184,37 +196,37 @@ def _shares(
     best = max(gains.values(), default=0.0)
     eager = {index for index in searching if not nights[index] or nights[index][0].alarmed}
     weights = {index: 1 + (best if index in eager else gain) for index, gain in gains.items()}
-    most = {index: _most_seconds(cells[index], nights[index], guessed[index]) for index in searching}
+    most = {index: _most_seconds(cells[index], trials[index], guessed[index]) for index in searching}
     shares = shared_out(max(0.0, amount), weights, most)
-    return [shares.get(index) for index in range(len(cells))]
+    spare = max(0.0, amount - sum(shares.values())) / max(1.0, sum(weights.values()))
+    return [shares[index] + spare * weights[index] if index in shares else None for index in range(len(cells))]
 
 
-def _most_seconds(cell: Cell, nights: Sequence[PastNight], pace: Pace) -> float:
-    """Return the seconds that a cell's search takes if only its own configuration limits it.
+def _most_seconds(cell: Cell, trials: int, pace: Pace) -> float:
+    """Return the seconds that a cell's search is expected to take if only its own configuration limits it.
 
     They suffice for one trial: where the stored search has ended, what is searched tonight may be another.
     """
     minutes = cell.model.optimizer.params.max_minutes
     limit = math.inf if minutes is None else 60 * minutes
-    return min(limit, max(1, _most_trials(cell, nights)) * pace.trial) if pace.trial else limit
+    return min(limit, max(1, trials) * pace.trial) if pace.trial else limit
 
 
-def _most_trials(cell: Cell, nights: Sequence[PastNight]) -> int:
-    """Return how many trials a search makes if only its own configuration limits it.
+def _most_trials(cell: Cell, nights: Sequence[PastNight], stored: int) -> int:
+    """Return how many trials a search makes if only its own configuration limits it; one that goes on, how many more.
 
     One that ended by itself in its last night does so again: it makes as many anew, or none where it goes on.
     """
     most = search_stages(cell.model)[-1].until
     last = next((night for night in nights if night.method != "eval"), None)
-    if last is None or not last.ended:
-        return most
+    ended = last is not None and last.ended
     if cell.model.optimizer.params.trials_load_method == "warm_start":
-        return 0
-    return min(most, max(1, last.trials))
+        return 0 if ended else max(0, most - stored)
+    return min(most, max(1, last.trials)) if last is not None and ended else most
 
 
 def _planned(
-    cell: Cell, nights: Sequence[PastNight], duty: Duty, pace: Pace | None, share: float | None
+    cell: Cell, nights: Sequence[PastNight], trials: int, duty: Duty, pace: Pace | None, share: float | None
 ) -> PlannedCell:
     method, why = duty
     minutes = None
@@ -223,14 +235,14 @@ def _planned(
             method, why = "eval", f"{why}, and no time is left to search"
         else:
             minutes = max(share, _LEAST_S if pace is None else 0.0) / 60
-    trials = 1 if method == "eval" else _most_trials(cell, nights)
+    trials = 1 if method == "eval" else trials
     own = cell.model.optimizer.params.max_minutes
     limits = [each for each in (own, minutes) if each is not None]
+    if nights and not nights[0].trials and nights[0].best is None:  # its device is not there, or it fails
+        return PlannedCell(cell, method, 0, nights[0].seconds, minutes, f"{why}; no trial last night")
     if not trials:
-        why = f"{why}; its stored search has ended"
-    elif nights and not nights[0].trials:  # it goes on with a search that was complete; or its device is not there
-        told = "no trial last night" if nights[0].best is None else "its stored search has all its trials"
-        return PlannedCell(cell, method, 0, nights[0].seconds, minutes, f"{why}; {told}")
+        ended = any(night.ended for night in nights if night.method != "eval")
+        why = f"{why}; its stored search {'has ended' if ended else 'has all its trials'}"
     if pace is None:
         return PlannedCell(cell, method, trials, None, minutes, why)
     if method != "eval" and limits and pace.trial:

@@ -38,16 +38,17 @@ class Pruned:
 
 
 def prune(store: Store, reports: Path, keep_nights: int, *, keep_baselines: bool) -> Pruned:
-    """Remove all runs but the newest from the store, with their folders, and what only former baselines name.
+    """Remove old runs from the store, with their folders, and what only former baselines name.
 
-    A run that is not over is kept. The history of baselines stays, and their models as long as a cell's baseline has
-    them. With a run go the comparisons that it is one side of, canonical models that no other run has, and statistics
-    that none of the newest runs has used; while a run is under way, which may have found any of them, models stay.
+    What stays beside the newest nights, see ``Store.old_runs``. The history of baselines stays, and their models as
+    long as a cell's baseline has them. With a run go the comparisons that it is one side of, canonical models that no
+    other run has, and statistics that none of the newest nights has used; while a run is under way, which may have
+    found any of them, models stay. Files go first: the store knows what to remove until all of it is gone.
 
     Args:
         store: the store.
         reports: the folder that the runs' own are in.
-        keep_nights: how many of the newest runs are kept.
+        keep_nights: how many of the newest nights are kept, which are runs in which a cell ended.
         keep_baselines: whether the runs that the cells' baselines are of are kept as well.
 
     Raises:
@@ -57,23 +58,29 @@ def prune(store: Store, reports: Path, keep_nights: int, *, keep_baselines: bool
     """
     current = [baseline.content for baseline in store.baselines()]
     kept = {content.run_id for content in current} if keep_baselines else set()
-    models, since = store.model_paths(), store.oldest_of(keep_nights)
-    runs = store.prune(keep_nights, kept)
-    unused = set() if store.is_running() else models - store.model_paths()
+    old = store.old_runs(keep_nights, kept)
     try:
-        for run_id in runs:
+        for run_id in old.runs:
             _remove(reports / run_id)
         named = {Path(name).parent.name for content in current for name in names_of(content)}
         unnamed = [path for path in _contents(baselines_folder(reports)) if path.name not in named]
         for path in unnamed:
             _remove(path)
-        others = [*_models(reports, unused), *_statistics(reports, since), *_comparisons(reports, runs)]
+        others = [*_models(reports, old.models), *_statistics(reports, old.since), *_comparisons(reports, old.runs)]
         for path in others:
             _remove(path)
+        _point_to_what_is_left(reports / "latest")
     except OSError as error:
-        raise errors.reports_unwritable(reports, errors.message_of(error)) from error
+        raise errors.history_not_removed(reports, errors.message_of(error)) from error
+    store.delete_runs(old.runs)
     store.vacuum()
-    return Pruned(tuple(runs), len(unnamed), len(others))
+    return Pruned(old.runs, len(unnamed), len(others))
+
+
+def _point_to_what_is_left(latest: Path) -> None:
+    """Let the link to the newest report lead nowhere rather than to what is gone: reports of a run may be lacking."""
+    if latest.is_symlink() and not latest.exists():
+        latest.unlink()
 
 
 def _contents(folder: Path) -> list[Path]:
@@ -83,9 +90,9 @@ def _contents(folder: Path) -> list[Path]:
 
 def _models(reports: Path, unused: Iterable[str]) -> list[Path]:
     """Return the folders of canonical models, of those that lie among the reports."""
-    folder = models_folder(reports).absolute()
-    parents = {Path(each).absolute().parent for each in unused}
-    return sorted(each for each in parents if each.parent == folder and _KEY.fullmatch(each.name) and each.is_dir())
+    keys = {Path(each).parent.name for each in unused}  # the reports may have been moved since
+    folders = (models_folder(reports) / each for each in keys if _KEY.fullmatch(each))
+    return sorted(each for each in folders if each.is_dir())
 
 
 def _statistics(reports: Path, since: datetime | None) -> list[Path]:

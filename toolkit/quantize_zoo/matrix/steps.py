@@ -192,6 +192,7 @@ def finish(choice: Choice | None, desk: Desk) -> Choice | None:
 def _final(choice: Choice, desk: Desk) -> Final:
     best = choice.best
     model = _best_model(desk.cell)
+    desk.night.observer.step_started(desk.cell, f"measuring and exporting the best, trial {best.number}")
     assert best.measurement is not None, "ranked trials have one"
     finished = desk.work.finish(best.option, best.measurement.accuracy.value, desk.night.folder / model)
     write_configuration(desk.night.folder / model, desk.cell, best)
@@ -233,7 +234,7 @@ def hold(choice: Choice | None, desk: Desk) -> Choice | None:
         runtimes=night.matrix.runtimes,
         why=choice.why if choice else "",
     )
-    night.observer.gate_started(cell)
+    night.observer.step_started(cell, "comparing with the baseline")
     try:
         result = desk.work.hold(request)
     except QuantizeZooError as error:
@@ -255,6 +256,7 @@ def elsewhere(choice: Choice | None, desk: Desk) -> None:
     of_a_cpu = any(each.device == "CPU" for each in devices_of(desk.cell.target))
     if choice is None or not night.matrix.portability or not of_a_cpu:
         return
+    night.observer.step_started(desk.cell, "scoring it in other environments")
     try:
         found = desk.work.elsewhere(night.folder / _best_model(desk.cell), _TRIALS_WORTH * choice.seconds)
     except QuantizeZooError as error:

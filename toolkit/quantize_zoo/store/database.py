@@ -5,6 +5,7 @@ What is refused is left as it was: no file or folder is made, and no other progr
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -23,6 +24,7 @@ from quantize_zoo.text.files import made
 _BUSY_TIMEOUT_SECONDS = 30
 _CHECKPOINT_TIMEOUT_SECONDS = 1
 _WRITES = "quantize_zoo_writes"
+_READ_ONLY = {"immutable": "1", "uri": "true"}  # of SQLite's own URIs
 _MIGRATION_LOCK = 0x7175616E74  # of PostgreSQL's advisory locks; any number that nobody else takes
 REVISION = "0013"  # the last of the migrations
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.String))
@@ -49,7 +51,7 @@ def open_database(url: str, *, new: bool = True) -> Engine:
     parsed = _parse(url)
     try:
         with _room(parsed, url, new=new):
-            engine = sa.create_engine(parsed, json_deserializer=read_json)
+            engine = sa.create_engine(_as_it_lies(parsed), json_deserializer=read_json)
             try:
                 _prepare(engine, url, new=new)
             except BaseException:
@@ -109,6 +111,25 @@ def _file_of(parsed: URL) -> Path | None:
     """Return SQLite's file; None of a database in memory, of one that SQLite's own URI names, and of a server."""
     name = parsed.database or ""
     return None if not is_sqlite(parsed) or name in ("", ":memory:") or name.startswith("file:") else Path(name)
+
+
+def _as_it_lies(parsed: URL) -> URL:
+    """Return the URL, of a file that nobody can write to one that needs no log beside it: an archive is read as it is.
+
+    What is in a log and not in the file would be missing then, so it is opened, and refused, as any other.
+    """
+    path = _file_of(parsed)
+    if path is None or not path.is_file() or os.access(path.parent, os.W_OK):
+        return parsed
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        return parsed
+    return parsed.set(database=path.absolute().as_uri(), query={**parsed.query, **_READ_ONLY})
+
+
+def is_read_only(url: URL) -> bool:
+    """Tell whether a file was opened that nobody can write."""
+    return _READ_ONLY.items() <= dict(url.query).items()
 
 
 def is_sqlite(url: URL) -> bool:

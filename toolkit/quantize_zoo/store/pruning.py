@@ -3,21 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import delete, select, text, union, update
+from sqlalchemy import delete, or_, select, text, union, update
 from sqlalchemy.orm import Session
 
 from quantize_zoo.store import values
+from quantize_zoo.store.chains import last_searches, newest_of_each
 from quantize_zoo.store.contents import content_id
 from quantize_zoo.store.options import plain_option
 from quantize_zoo.store.schema import Cell, Content, Run, TrialRow
 
 _AT_ONCE = 500  # values in a statement: databases limit them
+_ENDED = ("done", "failed", "unavailable")  # what a cell of a night is in the end
 
 
-def delete_old_runs(session: Session, newest: int, kept: Collection[str]) -> list[str]:
-    """Delete all runs but the newest ones, those that are kept, and those that are running; return their ids.
+@dataclass(frozen=True)
+class OldRuns:
+    """What is older than the nights that are kept: runs by id, and the files of models that only these were run on.
+
+    The nights that are kept begin ``since`` then; None where there are no more than these. Models are not told of
+    while a run is under way, which may have found any of them.
+    """
+
+    runs: tuple[str, ...] = ()
+    models: frozenset[str] = frozenset()
+    since: datetime | None = None
+
+
+def old_runs(session: Session, nights: int, kept: Collection[str]) -> OldRuns:
+    """Return the runs that are older than so many of the newest nights, the newest first.
+
+    A night is a run in which a cell ended. Of older runs those stay that are ``kept``, are running, or have what a cell
+    has last: its last finished search and, where that was evaluated since, its last evaluation.
+    """
+    ended = select(Cell.id).where(Cell.run_id == Run.id, Cell.status.in_(_ENDED)).exists()
+    begun = select(Run.started_at).where(ended).order_by(Run.started_at.desc(), Run.id.desc())
+    since = session.scalar(begun.offset(nights - 1).limit(1))
+    if since is None:
+        return OldRuns()
+    last = or_(Cell.id.in_(newest_of_each(Cell.status == "done")), Cell.id.in_(last_searches()))
+    needed = set(session.scalars(select(Cell.run_id).where(last).distinct()))
+    older = select(Run.id, Run.status).where(Run.started_at < since).order_by(Run.started_at.desc(), Run.id.desc())
+    old = [run.id for run in session.execute(older) if run.status != "running" and run.id not in needed.union(kept)]
+    if session.scalar(select(Run.id).where(Run.status == "running").limit(1)) is not None:
+        return OldRuns(tuple(old), since=since)
+    going = frozenset(old)
+    used: dict[bool, set[int]] = {True: set(), False: set()}  # of what goes, and of what stays
+    for facts_id, run_id in session.execute(select(Cell.facts_id, Cell.run_id).distinct()):
+        if facts_id is not None:
+            used[run_id in going].add(facts_id)
+    models = {gone: _model_paths(session, used[gone]) for gone in used}
+    return OldRuns(tuple(old), frozenset(models[True] - models[False]), since)
+
+
+def _model_paths(session: Session, facts: Collection[int]) -> set[str]:
+    """Return the files of the canonical models that facts of references name."""
+    found: set[str] = set()
+    for part in _parts(sorted(facts)):
+        for each in session.scalars(select(Content.content).where(Content.id.in_(part))):
+            if isinstance(each, dict) and each.get("model_path"):
+                found.add(str(each["model_path"]))
+    return found
+
+
+def delete_runs(session: Session, doomed: Sequence[str]) -> None:
+    """Delete runs by their ids.
 
     Raises:
         ValueError: trials that are to stay are not what was stored.
@@ -26,9 +79,6 @@ def delete_old_runs(session: Session, newest: int, kept: Collection[str]) -> lis
     if session.get_bind().dialect.name == "postgresql":
         # A content that is found now and stored with a cell in a moment would be deleted in between.
         session.execute(text("LOCK TABLE contents IN ACCESS EXCLUSIVE MODE"))
-    known = select(Run.id, Run.status).where(Run.id.is_not(None)).order_by(Run.started_at.desc(), Run.id.desc())
-    older = [run.id for run in session.execute(known).all()[newest:] if run.status != "running"]
-    doomed = [run_id for run_id in older if run_id not in kept]
     cells = [cell for part in _parts(doomed) for cell in session.scalars(select(Cell.id).where(Cell.run_id.in_(part)))]
     _keep_trials(session, frozenset(cells))
     for part in _parts(cells):
@@ -41,7 +91,6 @@ def delete_old_runs(session: Session, newest: int, kept: Collection[str]) -> lis
     columns = (Cell.facts_id, Cell.base_id, Cell.sensitivity_id, Cell.layers_id)
     used = union(*(select(column).where(column.is_not(None)) for column in columns))
     session.execute(delete(Content).where(Content.id.not_in(used)).execution_options(synchronize_session=False))
-    return doomed
 
 
 def _keep_trials(session: Session, doomed: frozenset[int]) -> None:

@@ -16,13 +16,22 @@ from sqlalchemy.orm import Session
 from quantize_zoo import __version__, errors
 from quantize_zoo.exports import Later
 from quantize_zoo.store.adapters import finite, plain, read
+from quantize_zoo.store.chains import HAS_TRIALS, stored_trials
 from quantize_zoo.store.contents import content_id, content_of
-from quantize_zoo.store.database import checkpoint, first_line, for_writing, is_sqlite, open_database, vacuum
+from quantize_zoo.store.database import (
+    checkpoint,
+    first_line,
+    for_writing,
+    is_read_only,
+    is_sqlite,
+    open_database,
+    vacuum,
+)
 from quantize_zoo.store.digits import in_digits
 from quantize_zoo.store.layers import split_layers
 from quantize_zoo.store.listing import ListedCell, listed_cells
 from quantize_zoo.store.processes import ProcessIdentity, is_gone, this_process
-from quantize_zoo.store.schema import BaselineRow, Cell, Content, Run, TrialRow
+from quantize_zoo.store.schema import BaselineRow, Cell, Run, TrialRow
 from quantize_zoo.text.masks import mask_url, mask_urls
 
 if TYPE_CHECKING:
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
     from quantize_zoo.quantization import ModelOption
     from quantize_zoo.search import Survey, Trial
     from quantize_zoo.store import options, pruning, records, values
+    from quantize_zoo.store.pruning import OldRuns
     from quantize_zoo.store.records import (
         Baseline,
         CellEnd,
@@ -51,8 +61,6 @@ if TYPE_CHECKING:
 else:  # they know all records, whose types are of nearly every package; a list of trials needs none
     options, pruning = Later("quantize_zoo.store.options"), Later("quantize_zoo.store.pruning")
     records, values = Later("quantize_zoo.store.records"), Later("quantize_zoo.store.values")
-
-_OWN_TRIALS = select(TrialRow.id).where(TrialRow.cell_id == Cell.id).exists().label("has_trials")
 
 
 class Store:
@@ -317,6 +325,11 @@ class Store:
             rows = session.execute(select(ended).where(ended.c.age <= most).order_by(ended.c.age)).all()
         return values.past_nights(rows)
 
+    def stored_trials(self) -> dict[tuple[str, str], int]:
+        """Return how many trials the last search of each cell has, which ``warm_start`` goes on with."""
+        with self._read() as session:
+            return stored_trials(session)
+
     def runs_that_were(self, statuses: Collection[str], model: str, device: str, until: str) -> list[str]:
         """Return the runs up to this one in which a cell was one of these against its baseline, the newest first."""
         with self._read() as session:
@@ -337,7 +350,7 @@ class Store:
 
         The newest of all comes first, whether it fits or not.
         """
-        query = select(Cell.id, Cell.method, Cell.facts_id, Cell.best, _OWN_TRIALS, Cell.continues)
+        query = select(Cell.id, Cell.method, Cell.facts_id, Cell.best, HAS_TRIALS.label("has_trials"), Cell.continues)
         query = query.where(Cell.model == model, Cell.device == device, Cell.method != "eval").order_by(Cell.id.desc())
         found: list[StoredSearch] = []
         facts: dict[int, Any] = {}  # night after night the same ones
@@ -380,30 +393,15 @@ class Store:
                 return found
             raise ValueError(f"cell {cell_id} has no trial {number}")
 
-    def prune(self, newest: int, kept: Collection[str]) -> list[str]:
-        """Delete all runs but the newest ones, those that are kept, and those that are running; return their ids.
+    def old_runs(self, nights: int, kept: Collection[str]) -> OldRuns:
+        """Return what is older than so many of the newest nights, and neither kept nor needed; see ``pruning``."""
+        with self._read() as session:
+            return pruning.old_runs(session, nights, kept)
 
-        Trials of a cell that goes stay with the cells that go on from it.
-        """
+    def delete_runs(self, runs: Sequence[str]) -> None:
+        """Delete runs by their ids; trials of a cell that goes stay with the cells that go on from it."""
         with self._write() as session:
-            return pruning.delete_old_runs(session, newest, kept)
-
-    def model_paths(self) -> set[str]:
-        """Return the files of the canonical models that stored cells were run on."""
-        with self._read() as session:
-            facts = session.scalars(select(Content.content).where(Content.id.in_(select(Cell.facts_id))))
-            return {str(each["model_path"]) for each in facts if isinstance(each, dict) and each.get("model_path")}
-
-    def is_running(self) -> bool:
-        """Tell whether a run is not over."""
-        with self._read() as session:
-            return session.scalar(select(Run.id).where(Run.status == "running").limit(1)) is not None
-
-    def oldest_of(self, newest: int) -> datetime | None:
-        """Return when the oldest of so many of the newest runs began; None if there are no more than these."""
-        with self._read() as session:
-            started = session.scalars(select(Run.started_at).order_by(Run.started_at.desc(), Run.id.desc())).all()
-            return started[newest - 1] if len(started) > newest else None
+            pruning.delete_runs(session, runs)
 
     def vacuum(self) -> None:
         """Give the disk back what was deleted, unless another program holds the store."""
@@ -459,7 +457,7 @@ class Store:
                 for run in running
                 if run.process is None or is_gone(_process(run.id, run.process), one_machine=one_machine)
             ]
-        if not dead:
+        if not dead or is_read_only(self._engine.url):
             return
         with _transaction(self._writing, self._secret_url, errors.store_unusable) as session:
             for run_id in dead:

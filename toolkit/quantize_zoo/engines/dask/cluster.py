@@ -30,7 +30,7 @@ CONFIGURATION = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
 }
-_ANSWER_SECONDS = 4  # within which a scheduler must answer
+_ANSWER_SECONDS = 8  # within which a scheduler must answer, however busy it is
 _CLOSE_SECONDS = 1
 _DASHBOARD_SECONDS = 10
 
