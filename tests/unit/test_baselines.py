@@ -84,6 +84,13 @@ def test_a_model_that_was_edited_after_the_run_is_not_exported(reports, quantize
     assert "net.xml is not the file of the run any more" in err
 
 
+def test_a_run_whose_matrix_was_moved_is_not_exported(reports, quantize_zoo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = quantize_zoo("export", "net-CPU", "--reports", reports, "--output-dir", tmp_path / "out")
+    assert (status, (tmp_path / "out").exists()) == (2, False)
+    assert "the matrix that the run run was made of is not there: gone.yml" in err
+
+
 def test_files_of_a_run_without_hashes_are_accepted_and_that_is_told(reports, baseline):
     without_hashes(reports)
     status, _, err = baseline("accept", "--reports", reports)

@@ -1,10 +1,12 @@
 """The live progress: whole names and figures, whatever the terminal's width."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from builders import trial
 from quantize_zoo.cell import Cell
 from quantize_zoo.config import DeviceSpec, ModelConfig
 from quantize_zoo.progress import ConsoleProgress
@@ -25,6 +27,20 @@ def live(width):
         shown.print(progress._live.get_renderable())
         progress.cell_finished(CELL, None)
     return shown.file.getvalue()
+
+
+def test_what_follows_the_trials_and_a_trial_beside_an_evaluated_one_are_told():
+    shown = io.StringIO()
+    changed = CELL.model.with_optimizer({"trials_load_method": "eval"})
+    with ConsoleProgress(Console(file=shown, width=200)) as progress:
+        progress.cell_started(replace(CELL, model=changed), 0, 1, None)
+        for number in range(2):
+            progress.trial_finished(replace(CELL, model=changed), trial(number, 0.0, 1.5), None)
+        progress.step_started(CELL, "comparing with the baseline")
+    _, first, second, step = shown.getvalue().splitlines()
+    assert "trial 0 (1/1): " in first
+    assert "trial 1: " in second, "the baseline's configuration"
+    assert step.strip() == "comparing with the baseline"
 
 
 @pytest.mark.parametrize("width", [160, 120, 80, 60])

@@ -92,7 +92,9 @@ class ConsoleProgress:
         started, task = self._running[cell.key.label]
         minutes = (time.monotonic() - started) / 60
         most = _trials(cell)
-        count = f"trial {trial.number}" + ("" if most is None else f" ({trial.number + 1}/{most})")
+        # A baseline's configuration is tried beside the one that is evaluated.
+        of_all = "" if most is None or trial.number >= most else f" ({trial.number + 1}/{most})"
+        count = f"trial {trial.number}{of_all}"
         best_text = f"best {_figures(best)}" if best else "none yet"
         current = trial.failure or _figures(trial)
         if self._live.disable:

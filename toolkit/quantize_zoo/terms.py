@@ -14,6 +14,7 @@ MOST_WORKERS = 1024  # that this machine starts
 LARGEST = 2**31 - 1  # what a database's integer holds
 
 DEFAULT_REPORTS = Path("reports")
+LATEST = "latest"  # the newest run, and the link to its reports
 
 TrialsLoadMethod = Literal["cold_start", "warm_start", "fine_tune", "eval"]
 LatencyMode = Literal["master", "peer"]

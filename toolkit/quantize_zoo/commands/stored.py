@@ -21,7 +21,7 @@ from quantize_zoo.commands.options import (
 from quantize_zoo.commands.output import hand_over, show
 from quantize_zoo.commands.places import cell_of, chosen_cells, existing_store, looked_at, matrix_at, writable
 from quantize_zoo.commands.tables import Listing
-from quantize_zoo.terms import DEFAULT_REPORTS, LARGEST
+from quantize_zoo.terms import DEFAULT_REPORTS, LARGEST, LATEST
 from quantize_zoo.text.paths import is_file, is_program
 from quantize_zoo.text.plain import json_text
 
@@ -97,6 +97,14 @@ def _print_trials(run: RunRecord, names: list[str]) -> None:
     print(json.dumps({cell.name: found[cell.name] for cell in chosen}, allow_nan=False))
 
 
+def _matrix_of(run: RunRecord) -> Path:
+    """Return the file of the matrix that a run was made of."""
+    path = Path(run.matrix)
+    if not is_file(path):
+        raise errors.matrix_gone(path, run.id)
+    return path
+
+
 def export(
     cell: Annotated[str, typer.Argument(help="Name of a cell, MODEL-DEVICE.")],
     run_id: Annotated[str | None, typer.Option("--run", help="Id of a stored run; default: the newest.")] = None,
@@ -114,7 +122,7 @@ def export(
     if trial is None and chosen.final is None:
         raise errors.nothing_to_export(cell)
     number = chosen.final.trial if trial is None and chosen.final else trial or 0
-    matrix = looked_at(matrix_at(Path(record.matrix), [chosen.model], [chosen.device], {}))
+    matrix = looked_at(matrix_at(_matrix_of(record), [chosen.model], [chosen.device], {}))
     engine = LocalEngine(reports / "statistics", reports / "inputs")
     (planned,) = expand(matrix)
     with writable(output_dir, "--output-dir"):
@@ -166,8 +174,8 @@ def compare(
         found = list(compared(pairs, matrix.gate, reports / "compare"))
     else:
         opened = existing_store(store, reports)
-        first, second = (opened.load_run(None if name == "latest" else name) for name in (base, candidate))
-        matrix = looked_at(matrix_at(Path(second.matrix), [], devices or [cell.device for cell in second.cells], {}))
+        first, second = (opened.load_run(None if name == LATEST else name) for name in (base, candidate))
+        matrix = looked_at(matrix_at(_matrix_of(second), [], devices or [cell.device for cell in second.cells], {}))
         folder = reports / f"compare-{first.id}-{second.id}"
         found = list(compared(pairs_of_runs(first, second, matrix, reports), matrix.gate, folder))
         baselines = as_baselines(first)

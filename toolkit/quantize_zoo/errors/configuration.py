@@ -20,6 +20,15 @@ def file_missing(path: Path, named_by: str = "", *, beside: bool = True) -> Conf
     )
 
 
+def matrix_gone(path: Path, run_id: str) -> ConfigurationError:
+    """The matrix of a stored run was moved or removed."""
+    return ConfigurationError(
+        f"the matrix that the run {run_id} was made of is not there: {path}",
+        where="the store",
+        remedy="put it back there with its models and data, or run it where it is now",
+    )
+
+
 def no_program(path: Path, named_by: str) -> ConfigurationError:
     """What should be an interpreter is a file that cannot be executed."""
     return ConfigurationError(

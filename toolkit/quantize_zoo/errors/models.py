@@ -8,6 +8,8 @@ from pathlib import Path
 
 from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
 
+_NO_MEMORY = "std::bad_alloc"  # as C++ says it
+
 
 def model_unreadable(path: Path, cause: str) -> CellError:
     """OpenVINO cannot read the model."""
@@ -226,6 +228,12 @@ def outputs_not_numbers(output: str, sample: str) -> CellError:
 
 def inference_failed(what: str, cause: str) -> CellError:
     """OpenVINO refuses to compile or to infer."""
+    if _NO_MEMORY in cause:
+        return CellError(
+            f"{what} failed: the process gets no more memory",
+            where="OpenVINO",
+            remedy="raise its limit (ulimit -v, or the container's), or take a smaller stat_subset_size or batch size",
+        )
     return CellError(f"{what} failed: {cause}", where="OpenVINO", remedy="see OpenVINO's message")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from quantize_zoo import errors
 from quantize_zoo.matrix.baselines import baselines_folder, models_folder, names_of
 from quantize_zoo.store import Store
+from quantize_zoo.terms import LATEST
 from quantize_zoo.text.counts import counted
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -69,7 +70,7 @@ def prune(store: Store, reports: Path, keep_nights: int, *, keep_baselines: bool
         others = [*_models(reports, old.models), *_statistics(reports, old.since), *_comparisons(reports, old.runs)]
         for path in others:
             _remove(path)
-        _point_to_what_is_left(reports / "latest")
+        _point_to_what_is_left(reports / LATEST)
     except OSError as error:
         raise errors.history_not_removed(reports, errors.message_of(error)) from error
     store.delete_runs(old.runs)

@@ -17,7 +17,8 @@ from quantize_zoo.report.junit import render_junit
 from quantize_zoo.report.markdown import render_markdown
 from quantize_zoo.report.run_report import CellReport, RunReport
 from quantize_zoo.report.sound import sound_cells
-from quantize_zoo.text.files import drafts_for, place, point, write_draft
+from quantize_zoo.terms import LATEST
+from quantize_zoo.text.files import copy_draft, drafts_for, place, point, write_draft
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
@@ -40,8 +41,8 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
                 cells.append(cell)
             report = replace(report, cells=tuple(cells))
             summary = render_markdown(report)
-            documents: dict[str, str | bytes | Iterable[str]] = {
-                f"assets/{SCRIPT_NAME}": bokeh_script().read_bytes(),
+            documents: dict[str, str | Path | Iterable[str]] = {
+                f"assets/{SCRIPT_NAME}": bokeh_script(),
                 f"assets/{OVERVIEW_SCRIPT}": overview_script(),
                 "results.json": json_parts(report),
                 "benchmark.json": render_benchmark(report),
@@ -50,10 +51,13 @@ def write_reports(report: RunReport, folder: Path, *, newest: bool) -> RunReport
                 "index.html": render_index(report),  # the last one: where it is, what it leads to is there
             }
             for name, content in documents.items():
-                write_draft(drafts, name, content)
+                if isinstance(content, Path):
+                    copy_draft(drafts, name, content, folder.parent / LATEST / name)
+                else:
+                    write_draft(drafts, name, content)
             place(drafts, folder, [*map(page_path, cells), *documents])
         if newest:
-            point(folder.parent / "latest", folder.name)
+            point(folder.parent / LATEST, folder.name)
         if newest and (path := os.environ.get(SUMMARY_VARIABLE)):
             with Path(path).open("a", encoding="utf-8") as stream:
                 stream.write(summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import shutil
 import tempfile
@@ -86,6 +87,19 @@ def write_draft(drafts: Path, name: str, content: str | bytes | Iterable[str]) -
         return
     with path.open("wb") as stream:
         stream.writelines(part.encode() for part in content)
+
+
+def copy_draft(drafts: Path, name: str, source: Path, same: Path) -> None:
+    """Write a copy of a file among drafts: a link to another copy, if there is one on the same disk."""
+    path = drafts / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if filecmp.cmp(source, same, shallow=False):
+            path.hardlink_to(same.resolve())
+            return
+    except OSError:  # there is none, or the disk has no links
+        pass
+    shutil.copyfile(source, path)
 
 
 def place(drafts: Path, folder: Path, names: Iterable[str]) -> list[Path]:
