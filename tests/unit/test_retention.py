@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from builders import final, option, reference, trial
+from builders import estimate, final, option, reference, trial
 from kill_store import start_cell, start_run
 from quantize_zoo.cell.statistics import StatisticsCache, short_hash
 from quantize_zoo.config import load_matrix
@@ -15,10 +15,13 @@ from quantize_zoo.errors import CellError, ConfigurationError
 from quantize_zoo.matrix import prune
 from quantize_zoo.matrix.baselines import content_hash
 from quantize_zoo.quantization import ActivationStatistics, requests_text, write_statistics
+from quantize_zoo.search import Survey
 from quantize_zoo.store import Store
 from stores import execute
 from unit.test_gate_and_report import good
 from unit.test_offers import store_run
+
+SURVEY = Survey((), estimate(1.5), 2.0, "base")
 
 
 def runs(url):
@@ -121,6 +124,15 @@ def test_a_cell_keeps_the_trials_of_those_that_it_goes_on_from(url):
     assert store.trials(cells[3]) == expected
     assert store.trials(cells[2]) == expected[:3]
     assert [each.cell_id for each in store.searches("net", "CPU")] == [cells[3]]
+
+
+def test_a_cell_keeps_the_survey_of_the_one_that_it_goes_on_from(url):
+    store, cells = nights(url, 3)
+    store.set_reference(cells[0], reference(survey=SURVEY))
+    for cell, before in zip(cells[1:], cells, strict=False):
+        store.set_continues(cell, before)
+    pruned(store, 1)
+    assert store.survey(cells[2]) == SURVEY
 
 
 def test_two_cells_that_go_on_from_the_same_one_both_keep_its_trials(url):

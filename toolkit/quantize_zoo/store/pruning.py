@@ -94,7 +94,7 @@ def delete_runs(session: Session, doomed: Sequence[str]) -> None:
 
 
 def _keep_trials(session: Session, doomed: frozenset[int]) -> None:
-    """Give cells that stay the trials of those that they go on from and that go."""
+    """Give cells that stay the trials, and the survey, of those that they go on from and that go."""
     going_on = select(Cell.id, Cell.continues).where(Cell.continues.is_not(None)).order_by(Cell.id)
     for cell_id, before in session.execute(going_on).all():
         if cell_id in doomed or before not in doomed:
@@ -108,6 +108,8 @@ def _keep_trials(session: Session, doomed: frozenset[int]) -> None:
         for trial in trials:
             content = values.plain_trial(trial, base)
             session.add(TrialRow(cell_id=cell_id, number=trial.number, trial=content))
+        if isinstance(cell.reference, dict):
+            cell.reference = {**cell.reference, "survey": values.plain_survey(session, cell_id)}
         cell.continues = None
     session.flush()
 
