@@ -157,13 +157,16 @@ def run_matrix_in(
 
 def _planned_in(reports: Path, matrix: MatrixConfig, store: str | None) -> list[PlannedCell]:
     """Return what a run would do here, by what the store has of the nights before; nothing is written."""
-    from quantize_zoo.matrix import NIGHTS_LOOKED_AT, expand, plan_night
+    from quantize_zoo.matrix import NIGHTS_LOOKED_AT, expand, plan_night, stored_trials
 
     first = store is None and not default_store_file(reports).exists()
     limit = matrix.max_minutes_a_night
-    opened = None if first else existing_store(store, reports)
-    history, stored = (opened.past_nights(NIGHTS_LOOKED_AT), opened.stored_trials()) if opened else ({}, {})
-    return plan_night(expand(matrix), history, stored, limit and 60 * limit)
+    cells = expand(matrix)
+    if first:
+        return plan_night(cells, {}, {}, limit and 60 * limit)
+    opened = existing_store(store, reports)
+    stored = stored_trials(cells, opened.stored_trials)
+    return plan_night(cells, opened.past_nights(NIGHTS_LOOKED_AT), stored, limit and 60 * limit)
 
 
 def _tell_overrun(run: RunRecord, limit: float | None) -> None:

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from quantize_zoo.matrix.export import copy_model, export_trial
     from quantize_zoo.matrix.night import run_in
     from quantize_zoo.matrix.observer import RunObserver
-    from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, PlannedCell, expected_seconds, overrun, plan_night
+    from quantize_zoo.matrix.planning import (
+        NIGHTS_LOOKED_AT,
+        PlannedCell,
+        expected_seconds,
+        overrun,
+        plan_night,
+        stored_trials,
+    )
     from quantize_zoo.matrix.pot import quantize_once
     from quantize_zoo.matrix.pot_model import require_usable, with_weights_beside
     from quantize_zoo.matrix.pot_search import pot_matrix
@@ -81,6 +88,7 @@ __all__ = [
     "read_exported",
     "require_usable",
     "run_in",
+    "stored_trials",
     "taken_unverified",
     "unresolved",
     "with_comparison",

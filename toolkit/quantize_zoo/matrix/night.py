@@ -37,7 +37,14 @@ from quantize_zoo.matrix.baselines import baselines_folder, models_folder
 from quantize_zoo.matrix.desk import Desk, Night
 from quantize_zoo.matrix.expansion import expand
 from quantize_zoo.matrix.observer import RunObserver
-from quantize_zoo.matrix.planning import NIGHTS_LOOKED_AT, as_planned, expected_seconds, names_of, plan_night
+from quantize_zoo.matrix.planning import (
+    NIGHTS_LOOKED_AT,
+    as_planned,
+    expected_seconds,
+    names_of,
+    plan_night,
+    stored_trials,
+)
 from quantize_zoo.matrix.repository import repository_of
 from quantize_zoo.matrix.stand_ins import stand_ins
 from quantize_zoo.store import ErrorRecord, RunPlan, RunRecord, RunStatus, Store
@@ -128,7 +135,7 @@ def run_in(
 def _run_cells(night: Night) -> None:
     """Run the cells, as many at once as the engine opens, each as it is planned when its turn comes."""
     at_once, started = night.engine.cells_at_once(), time.monotonic()
-    history, stored = night.store.past_nights(NIGHTS_LOOKED_AT), night.store.stored_trials()
+    history, stored = night.store.past_nights(NIGHTS_LOOKED_AT), stored_trials(night.cells, night.store.stored_trials)
 
     def run(position: int) -> None:
         limit = night.matrix.max_minutes_a_night

@@ -14,7 +14,7 @@ than the stored, the cell searches after all.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean, median
@@ -69,7 +69,7 @@ def plan_night(
     Args:
         cells: those that are still to run.
         history: the past nights of cells, the newest first.
-        stored: how many trials the last search of cells has, which ``warm_start`` goes on with.
+        stored: how many trials those have that go on with them.
         seconds: that the cells may take one after another; None does not limit them.
 
     """
@@ -83,6 +83,12 @@ def plan_night(
         duties = [duty_of(cell, past) for cell, past in zip(cells, nights, strict=True)]
         shares = _shares(cells, nights, trials, paces, duties, seconds)
     return [_planned(*each) for each in zip(cells, nights, trials, duties, paces, shares, strict=True)]
+
+
+def stored_trials(cells: Sequence[Cell], count: Callable[[str, str], int]) -> Stored:
+    """Return how many trials are stored of those cells that go on with them, by what counts them."""
+    going_on = (cell for cell in cells if cell.model.optimizer.params.trials_load_method == "warm_start")
+    return {names_of(cell): count(*names_of(cell)) for cell in going_on}
 
 
 def as_planned(planned: PlannedCell) -> Cell:

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import delete, or_, select, text, union, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, text, union, update
 from sqlalchemy.orm import Session
 
 from quantize_zoo.store import values
-from quantize_zoo.store.chains import last_searches, newest_of_each
+from quantize_zoo.store.chains import HAS_TRIALS
 from quantize_zoo.store.contents import content_id
 from quantize_zoo.store.options import plain_option
 from quantize_zoo.store.schema import Cell, Content, Run, TrialRow
@@ -44,8 +45,11 @@ def old_runs(session: Session, nights: int, kept: Collection[str]) -> OldRuns:
     since = session.scalar(begun.offset(nights - 1).limit(1))
     if since is None:
         return OldRuns()
-    last = or_(Cell.id.in_(newest_of_each(Cell.status == "done")), Cell.id.in_(last_searches()))
-    needed = set(session.scalars(select(Cell.run_id).where(last).distinct()))
+    last = (
+        _newest_of_each(Cell.status == "done"),
+        _newest_of_each(Cell.method != "eval", or_(HAS_TRIALS, Cell.continues.is_not(None))),
+    )
+    needed = set(session.scalars(select(Cell.run_id).where(or_(*(Cell.id.in_(each) for each in last))).distinct()))
     older = select(Run.id, Run.status).where(Run.started_at < since).order_by(Run.started_at.desc(), Run.id.desc())
     old = [run.id for run in session.execute(older) if run.status != "running" and run.id not in needed.union(kept)]
     if session.scalar(select(Run.id).where(Run.status == "running").limit(1)) is not None:
@@ -57,6 +61,11 @@ def old_runs(session: Session, nights: int, kept: Collection[str]) -> OldRuns:
             used[run_id in going].add(facts_id)
     models = {gone: _model_paths(session, used[gone]) for gone in used}
     return OldRuns(tuple(old), frozenset(models[True] - models[False]), since)
+
+
+def _newest_of_each(*chosen: ColumnElement[bool]) -> Any:
+    """Ask for the newest of the chosen cells of each model and device."""
+    return select(func.max(Cell.id)).where(*chosen).group_by(Cell.model, Cell.device)
 
 
 def _model_paths(session: Session, facts: Collection[int]) -> set[str]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from quantize_zoo import __version__, errors
 from quantize_zoo.exports import Later
 from quantize_zoo.store.adapters import finite, plain, read
-from quantize_zoo.store.chains import HAS_TRIALS, stored_trials
+from quantize_zoo.store.chains import HAS_TRIALS
 from quantize_zoo.store.contents import content_id, content_of
 from quantize_zoo.store.database import (
     checkpoint,
@@ -325,10 +325,13 @@ class Store:
             rows = session.execute(select(ended).where(ended.c.age <= most).order_by(ended.c.age)).all()
         return values.past_nights(rows)
 
-    def stored_trials(self) -> dict[tuple[str, str], int]:
-        """Return how many trials the last search of each cell has, which ``warm_start`` goes on with."""
+    def stored_trials(self, model: str, device: str) -> int:
+        """Return how many trials the last search of a cell has, with those that it goes on from: numbers begin at 0."""
+        searched = (Cell.model == model, Cell.device == device, Cell.method != "eval", HAS_TRIALS)
+        last = select(Cell.id).where(*searched).order_by(Cell.id.desc()).limit(1).scalar_subquery()
         with self._read() as session:
-            return stored_trials(session)
+            number = session.scalar(select(func.max(TrialRow.number)).where(TrialRow.cell_id == last))
+            return 0 if number is None else number + 1
 
     def runs_that_were(self, statuses: Collection[str], model: str, device: str, until: str) -> list[str]:
         """Return the runs up to this one in which a cell was one of these against its baseline, the newest first."""
