@@ -242,6 +242,11 @@ def test_a_loss_that_is_surely_beyond_the_target_elsewhere_is_a_warning_everywhe
     assert document["final"]["portability"][0]["accuracy_loss_share"]["value"] == 0.04
 
 
+def test_what_is_lost_on_the_cells_own_device_is_no_matter_of_another_environment():
+    lost = replace(final(0, 1.5), portability=(elsewhere(0.04),), loss=estimate(0.5, 0.01, ""))
+    assert report_of(cell_record([trial(0, 0.5, 1.5)], lost)).cells[0].verdict.warnings == ()
+
+
 def test_the_holdout_decides_where_it_is_sure():
     (warning,) = reported(elsewhere(0.04, holdout=0.05)).cells[0].verdict.warnings
     assert "4.90 % of FP32 on samples that the search never saw" in warning

@@ -85,6 +85,21 @@ def test_500_operations_are_solved_in_a_moment():
 # --- the walk
 
 
+def test_where_the_base_is_far_off_the_walk_begins_with_what_changes_less():
+    """The fastest choice leaves out what is slower, and has the operation that changes nearly all of the output."""
+    operations = chain(
+        6,
+        saved=lambda index: [2, 2, 2, 2, 2, -3][index],
+        change=lambda index: [1.4, 1e-4, 9e-5, 6e-5, 4e-5, 1e-6][index],
+    )
+    walk = walk_of(operations)
+    walk.tell(tried(0, walk.frontier.names, 6, 0.84, 1.3), too_far=84.0)
+    assert "op0" not in walk.next()
+    near = walk_of(operations)
+    near.tell(tried(0, near.frontier.names, 6, 0.012, 1.3))
+    assert "op0" in near.next()
+
+
 def walk_of(operations, params=PARAMS):
     count = len(operations)
     return FrontierWalk(Survey(tuple(operations), None, 0.0), option(*range(count), total=count), params)

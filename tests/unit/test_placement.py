@@ -12,6 +12,7 @@ from quantize_zoo.config import QuantizationConfig, hardware_path, load_hardware
 from quantize_zoo.errors import CellError
 from quantize_zoo.graph import (
     find_placement,
+    ignored_in_vain,
     ignored_operations,
     nodes_by_name,
     read_model,
@@ -281,6 +282,33 @@ def test_ignored_by_name_and_by_type():
     assert {"first", "branch"} == ignored(net, ignored={"operations": [{"type": "Convolution"}]})
     wide = {"type": "Convolution", "attributes": {"pads_begin": [1, 1]}}
     assert ignored(net, ignored={"operations": [wide]}) == {"branch"}
+
+
+@pytest.mark.parametrize("kind", ["convolution", "MatMul"])
+def test_the_name_of_a_bias_stands_for_the_operation_that_conversion_parted_from_it(kind):
+    image = parameter()
+    first = named(ops.relu(convolution(image, 3, 8, "early")), "relu")
+    if kind == "MatMul":
+        weights = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+        node = named(ops.matmul(first, ops.constant(weights), False, False), "dec/WithoutBiases")
+        bias = np.ones(4, np.float32)
+    else:
+        node, bias = convolution(first, 8, 4, "dec/WithoutBiases"), np.ones((1, 4, 1, 1), np.float32)
+    net = model(named(ops.add(node, ops.constant(bias)), "dec"), image)
+    assert ignored(net, ignored={"scope": ["dec"]}) == {"dec", "dec/WithoutBiases"}
+    assert ignored(net, as_pot=True, ignored={"scope": ["dec"]}) == {"dec"}, "POT had the name that it was given"
+    quantizable = [each.name for each in find_placement(net, CPU, "net").operations]
+    assert quantizable == ["early", "dec/WithoutBiases"]
+    scope = ["dec", "early", "relu", "image"]
+    assert ignored_in_vain(net, CPU, scope, quantizable) == ["relu", "image"]
+
+
+def test_names_that_are_ignored_in_vain_are_told():
+    params = compression(ignored={"scope": ["relu", "branch"]})
+    notes = pipeline(residual_model(), [], params).scope_notes()
+    assert [each for each in notes if "ignored.scope" in each] == [
+        "ignored.scope names 'relu', which is never quantized, so that leaving it out changes nothing",
+    ]
 
 
 def test_ignored_operation_is_not_quantized():

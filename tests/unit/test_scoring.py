@@ -101,6 +101,16 @@ def test_paired_loss_of_a_continuous_metric_has_the_interval_of_a_mean():
     assert paired_loss(first.mean(), 3.0, first, second).low is None
 
 
+def test_no_loss_is_told_that_values_within_0_and_1_cannot_have():
+    answers, none = np.r_[0.0, np.ones(5)], np.zeros(6)
+    found = paired_loss(answers.mean(), 0.0, answers, none)
+    assert found.low < found.value == found.high == 1.0
+    error, most = np.full(6, 0.5), np.r_[0.6, np.ones(5)]
+    found = paired_loss(0.5, most.mean(), error, most, higher_is_better=False)
+    assert found.low < found.value < found.high == 1.0
+    assert paired_loss(50.0, 0.0, 100 * error, none - 1e-9).high != 1.0, "of other values nothing is known"
+
+
 def test_accuracy_has_wilsons_interval():
     per_sample = np.r_[np.ones(975), np.zeros(25)]
     found = mean_estimate(0.975, per_sample)

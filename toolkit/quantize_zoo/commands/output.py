@@ -46,6 +46,8 @@ def tell_plan(planned: Sequence[PlannedCell], *, as_json: bool) -> None:
         [each.cell.key.label, each.method, str(each.trials), _minutes(each.seconds), each.why] for each in planned
     ]
     show(Listing(["cell", "method", "trials", "minutes", "why"], listed, prose=frozenset({"why"})))
+    if any(each.method != "cold_start" for each in planned):
+        tell("models and data are not looked at: a cell whose stored search is of others is refused, or starts over")
     expected, unknown = expected_seconds(planned), sum(each.seconds is None for each in planned)
     if expected is None:
         tell(f"{counted(planned, 'cell')}; no night before tells how long they take")

@@ -23,7 +23,13 @@ def fails_elsewhere(found: Elsewhere, params: OptimizerParams) -> bool:
 
 
 def portability_warnings(final: Final, params: OptimizerParams) -> Iterator[str]:
-    """Yield where a model of a search surely loses too much, on samples that the search never saw or on its own."""
+    """Yield where a model of a search surely loses too much, on samples that the search never saw or on its own.
+
+    Nowhere, if it does so on the device that it was searched for: that is no matter of the environment.
+    """
+    here = (final.loss, None if final.holdout is None else final.holdout.accuracy_loss)
+    if any(is_surely_beyond(each, params) for each in here):
+        return
     for each in final.portability:
         found = _beyond(each, params)
         if found is not None:

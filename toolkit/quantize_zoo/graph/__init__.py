@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from quantize_zoo.graph.canonical import canonical_path, make_canonical, with_own_names
     from quantize_zoo.graph.constants import constant_of, set_constant
     from quantize_zoo.graph.files import content_hash, read_model, require_model, save_model, weights_file_bytes
-    from quantize_zoo.graph.ignored import ignored_operations
+    from quantize_zoo.graph.ignored import ignored_in_vain, ignored_operations
     from quantize_zoo.graph.integer_weights import has_compressed_integers, weights_bytes, with_integer_weights
     from quantize_zoo.graph.layers import (
         common_layers,
@@ -72,6 +72,7 @@ __all__ = [
     "find_placement",
     "hardware_type",
     "has_compressed_integers",
+    "ignored_in_vain",
     "ignored_operations",
     "in_passes",
     "layers_before",

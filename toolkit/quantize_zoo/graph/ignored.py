@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
+
 import openvino as ov
 
 from quantize_zoo import errors
 from quantize_zoo.config import HardwareConfig, TunableQuantizationParams
 from quantize_zoo.graph.bodies import ordered_operations
-from quantize_zoo.graph.operations import hardware_type
+from quantize_zoo.graph.operations import CONVOLUTIONS, Bias, data_path, find_normalized_bias, hardware_type
+from quantize_zoo.graph.opset import Node
 
 # Layer normalization and the arithmetic around attention, which lose the most and gain nothing. POT's list has Squeeze
 # as well, which no hardware configuration of its own quantizes.
@@ -15,6 +18,26 @@ _TRANSFORMER_AS_POT = frozenset({"Add", "Power", "Multiply", "Subtract", "Reduce
 # The same in the operations that conversion makes of it today. Squeeze makes whole tensors of queries and keys: above
 # it a FakeQuantize reads parts of one, and takes three times as long.
 _TRANSFORMER = _TRANSFORMER_AS_POT | {"MVN", "GroupNormalization", "Divide", "Squeeze"}
+
+
+def ignored_in_vain(
+    model: ov.Model, hardware: HardwareConfig, scope: Collection[str], quantizable: Collection[str]
+) -> list[str]:
+    """Return those of the named operations that are not quantized anyway, and that nothing else is kept from by."""
+    nodes = ordered_operations(model)
+    agnostic = {node.get_friendly_name() for node in nodes if node.get_type_name() in hardware.quantize_agnostic}
+    biases = {bias.addition for bias in _biases(nodes, data_path(model)) if bias.operation in quantizable}
+    return [name for name in scope if name not in agnostic.union(biases, quantizable)]
+
+
+def _biases(nodes: Iterable[Node], on_data: frozenset[str]) -> Iterator[Bias]:
+    """Yield what is added to convolutions and multiplications of matrices.
+
+    Conversion parts an operation of ONNX with a bias, and gives its name to the addition.
+    """
+    for node in nodes:
+        if hardware_type(node) in (*CONVOLUTIONS, "MatMul") and (bias := find_normalized_bias(node, on_data)):
+            yield bias
 
 
 def ignored_operations(
@@ -39,6 +62,8 @@ def ignored_operations(
         if operation.type not in known:
             raise errors.unknown_operation_type(operation.type, known, number)
     found = set(ignored.scope)
+    if not as_pot:
+        found |= {bias.operation for bias in _biases(nodes, data_path(model)) if bias.addition in found}
     of_kind = (_TRANSFORMER_AS_POT if as_pot else _TRANSFORMER) if params.model_type == "transformer" else frozenset()
     for node in nodes:
         kind = hardware_type(node)

@@ -31,6 +31,7 @@ from quantize_zoo.graph import (
     branches_by_operation,
     constant_value,
     find_placement,
+    ignored_in_vain,
     ignored_operations,
     nodes_by_name,
 )
@@ -49,7 +50,7 @@ from quantize_zoo.quantization.output_changes import Infer, affordable_samples, 
 from quantize_zoo.quantization.pot_bias_correction import PotBiasCorrections, pot_requests
 from quantize_zoo.quantization.range_finder import RangeFinder
 from quantize_zoo.quantization.ranges import CHANNEL_AXIS
-from quantize_zoo.quantization.scopes import scope_notes
+from quantize_zoo.quantization.scopes import scope_notes, vain_note
 from quantize_zoo.quantization.sensitivity import operation_errors
 from quantize_zoo.quantization.smooth_quant import apply_smoothing, compute_smoothing, find_smoothed, smoothing_requests
 from quantize_zoo.quantization.statistics import ActivationStatistics, Samples
@@ -146,8 +147,15 @@ class Pipeline:
         self._variant(base)
 
     def scope_notes(self) -> tuple[str, ...]:
-        """Return what the scopes of tuning name in vain, and what could be chosen and is not named."""
-        return tuple(scope_notes(self.placement, self.base, self._stages, self._hardware))
+        """Return what is named in vain, to be tuned or ignored, and what could be chosen and is not named."""
+        notes = tuple(scope_notes(self.placement, self.base, self._stages, self._hardware))
+        scope = self._params.tunable.ignored.scope
+        if not scope:
+            return notes
+        placement = find_placement(self._model, self._hardware, self._name)
+        quantizable = [each.name for each in placement.operations]
+        vain = ignored_in_vain(self._model, self._hardware, scope, quantizable)
+        return (*notes, *(vain_note(name, quantizable) for name in vain))
 
     def build(self, option: ModelOption) -> ov.Model:
         """Return the quantized model; of an option of other operations see ``fitted_option``.

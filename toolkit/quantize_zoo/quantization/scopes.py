@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 
 from quantize_zoo.config import HardwareConfig, TunableQuantizationParams
@@ -28,6 +29,13 @@ def scope_notes(
     named = any("bits" in scope.tuning_scope for scope in scopes)
     if not named and any(each.compressed_weights for each in placement.operations):
         yield "compressed weights of the hardware configuration are not searched: bits is not in tuning_scope"
+
+
+def vain_note(name: str, quantizable: Sequence[str]) -> str:
+    """Say of an operation that is to be ignored that it is never quantized, and what may be meant."""
+    close = difflib.get_close_matches(name, quantizable, n=3, cutoff=0.6)
+    meant = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
+    return f"ignored.scope names {name!r}, which is never quantized, so that leaving it out changes nothing{meant}"
 
 
 def _is_idle(word: str, placement: Placement, base: ModelOption, scopes: Sequence[TunableQuantizationParams]) -> bool:

@@ -27,7 +27,9 @@ OVERLAY_VERSION = "2023.3.0"
 _SHARE = Path("share") / "quantize-zoo" / f"openvino-dev-{OVERLAY_VERSION}"
 OVERLAY_FOLDER = Path(sys.prefix) / _SHARE
 # Modules of it that use what NumPy had when they were written.
-_OF_FORMER_NUMPY = ("annotation_converters.squad", "metrics.classification", "metrics.reid")
+_OF_FORMER_NUMPY = (
+    "annotation_converters.squad", "metrics.classification", "metrics.image_quality_assessment", "metrics.reid",
+)  # fmt: skip
 _CHECKER = Path("openvino", "tools", "accuracy_checker")
 
 
@@ -137,6 +139,7 @@ class _FormerNumpy:
 
     def __init__(self, numpy: ModuleType) -> None:
         self._numpy = numpy
+        self.Infinity = numpy.inf  # has this name only since 2.0
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._numpy, name)

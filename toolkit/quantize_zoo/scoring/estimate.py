@@ -93,8 +93,9 @@ def paired_loss(
     For a metric that is better when lower the loss is (int8 - fp32) / |fp32|.
 
     For right and wrong answers the interval of the difference of matched proportions with half a sample added to each
-    of the four outcomes (Agresti and Min, Statistics in Medicine 24, 2005), else Student's corrected for skewness. No
-    interval where the metrics are not the means of the values.
+    of the four outcomes (Agresti and Min, Statistics in Medicine 24, 2005), else Student's corrected for skewness. Of
+    values within 0..1 it ends where all or nothing would be left. No interval where the metrics are not the means of
+    the values.
     """
     sign = 1.0 if higher_is_better else -1.0
     value = sign * (fp32 - int8) / abs(fp32)
@@ -114,6 +115,9 @@ def paired_loss(
         low, high = center - spread, center + spread
     else:
         low, high = _interval_of_mean(differences)
+    if all(values.min() >= 0 and values.max() <= 1 for values in (fp32_samples, int8_samples)):
+        worst, best = sign * (fp32 - 0.0), sign * (fp32 - 1.0)
+        low, high = np.clip([low, high], min(worst, best), max(worst, best))
     return Estimate(value, float(low / abs(fp32)), float(high / abs(fp32)), "", count)
 
 

@@ -75,7 +75,8 @@ class FrontierWalk:
         worst, best = self._bracket(keys)
         left = [number for number in range(worst + 1, best) if keys[number] not in self._asked]
         if left:
-            begun = any(key in self._asked for key in keys)
+            # The base, which has most of what the fastest has, may be far off already.
+            begun = self.knows_inaccurate or any(key in self._asked for key in keys)
             return self._ask(self._points[left[len(left) // _FASTER_SIDE if begun else 0]])
         if any(key in self._asked and key not in self._accurate for key in keys[max(worst, 0) : best + 1]):
             return None
