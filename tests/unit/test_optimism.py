@@ -22,10 +22,18 @@ def candidate(number, lost, error, ratio=1.5):
 
 
 def test_two_answers_of_840_are_seen_for_what_they_are():
-    note = resolution_note(0.25, 840)
+    note = resolution_note(0.25, 840, 1.0)
     assert note.startswith("accuracy_loss 0.25 % is 2 of 840 samples: ")
     assert "0.36 % on others (95 %)" in note
     assert f"takes {samples_to_see(0.0025)} samples" in note
+
+
+def test_before_fp32_is_scored_it_is_told_what_is_so_at_least():
+    before, after = resolution_note(1.0, 140), resolution_note(1.0, 140, 0.8286)
+    assert "may still lose at least 2.1 %" in before
+    assert "takes at least 299 samples" in before
+    assert "may still lose 2.6 %" in after
+    assert "takes 361 samples" in after
 
 
 @pytest.mark.parametrize(("percent", "samples"), [(1.0, 299), (0.25, 1197), (5.0, 59)])

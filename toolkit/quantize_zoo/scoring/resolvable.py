@@ -31,16 +31,18 @@ def samples_to_see(share: float) -> int:
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - share))
 
 
-def resolution_note(percent: float, samples: int, fp32: float = 1.0) -> str:
+def resolution_note(percent: float, samples: int, fp32: float | None = None) -> str:
     """Say what it means that a target is below what the samples resolve; empty if it is not.
 
     Args:
         percent: the target, accuracy_loss: in percent of FP32's metric.
         samples: how many the search scores.
-        fp32: FP32's metric, the share of answers that are right.
+        fp32: FP32's metric, the share of answers that are right; before it is known no more than all can be.
 
     """
-    allowed = percent / 100 * abs(fp32)
+    least = "at least " if fp32 is None else ""
+    fp32 = 1.0 if fp32 is None else abs(fp32)
+    allowed = percent / 100 * fp32
     unseen = unseen_loss(samples)
     if allowed >= unseen:
         return ""
@@ -48,9 +50,11 @@ def resolution_note(percent: float, samples: int, fp32: float = 1.0) -> str:
     told = f"accuracy_loss {percent:g} % is {answers} of {counted(samples, 'sample')}" if answers else (
         f"accuracy_loss {percent:g} % is less than one of {counted(samples, 'sample')}"
     )  # fmt: skip
-    beyond = f"a model that loses no answer of so few may still lose {100 * unseen / abs(fp32):.2g} % on others (95 %)"
+    beyond = (
+        f"a model that loses no answer of so few may still lose {least}{100 * unseen / fp32:.2g} % on others (95 %)"
+    )
     needed = (
-        f"to tell takes {samples_to_see(allowed)} samples of the search"
+        f"to tell takes {least}{samples_to_see(allowed)} samples of the search"
         if allowed > 0
         else "no number of samples tells none"
     )
