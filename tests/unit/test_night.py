@@ -318,6 +318,19 @@ def test_a_cell_goes_through_all_steps(night):
     assert 10 * measured[0] <= PlayedWork.seconds["digits-resnet"] <= 10 * measured[-1], "ten trials"
 
 
+def test_what_follows_the_trials_is_told(night, monkeypatch):
+    told = []
+    monkeypatch.setattr(Silent, "step_started", lambda _self, _cell, step: told.append(step), raising=False)
+    monkeypatch.setattr(PlayedWork, "ratio", Estimate(1.2, 1.1, 1.3, "x", 5))
+    cell = night({}).cells[0]
+    second = cell.final.runner_up
+    beside = "" if second is None else f", in turns 1.20x as fast as trial {second.trial}"
+    assert told[:2] == [
+        f"measuring and exporting the best, trial {cell.final.trial}{beside}",
+        "scoring it in other environments",
+    ]
+
+
 def test_what_fails_in_other_environments_takes_nothing_of_the_cell_away(night):
     run = night({"elsewhere": fail(errors.inference_failed("compiling", "no kernel"))}, max_trials=1)
     cell = run.cells[0]

@@ -192,7 +192,7 @@ def finish(choice: Choice | None, desk: Desk) -> Choice | None:
 def _final(choice: Choice, desk: Desk) -> Final:
     best = choice.best
     model = _best_model(desk.cell)
-    desk.night.observer.step_started(desk.cell, f"measuring and exporting the best, trial {best.number}")
+    desk.night.observer.step_started(desk.cell, _told_of(choice))
     assert best.measurement is not None, "ranked trials have one"
     finished = desk.work.finish(best.option, best.measurement.accuracy.value, desk.night.folder / model)
     write_configuration(desk.night.folder / model, desk.cell, best)
@@ -214,6 +214,13 @@ def _final(choice: Choice, desk: Desk) -> Final:
         members=finished.members,
         slower=finished.slower,
     )
+
+
+def _told_of(choice: Choice) -> str:
+    """Say which trial is exported, and by what it is the best where that was found out after the trials."""
+    second = choice.runner_up
+    beside = "" if second is None else f", in turns {second.ratio.value:.2f}x as fast as trial {second.trial}"
+    return f"measuring and exporting the best, trial {choice.best.number}{beside}"
 
 
 def hold(choice: Choice | None, desk: Desk) -> Choice | None:
