@@ -116,3 +116,10 @@ def test_a_value_that_a_metric_does_not_have_is_told_on_the_first_sample(tmp_pat
     session = AccuracySession(find_checker(), config, model)
     with pytest.raises(CellError, match=r"(?s)gives no single number, but .*did you mean 'accuracy_per_class@class1'"):
         session.try_first(compile_for_accuracy(model, F32))
+
+
+def test_a_perfect_picture_has_a_ratio_of_signal_to_noise_that_numpy_2_has_no_former_name_for():
+    quality = find_checker().module("metrics.image_quality_assessment")
+    metric = quality.PeakSignalToNoiseRatio({"type": "psnr", "name": "psnr"}, None, name="psnr")
+    picture = np.full((16, 16, 3), 7.0)
+    assert metric._psnr_differ(picture, picture) == np.inf
