@@ -227,7 +227,7 @@ def _compilations_in(
         warm = process.turns(slots, 1)
         if _WARM_UP > 1 and warm.sum() < _WARM_UP_SECONDS:
             warm = process.turns(slots, _WARM_UP - 1)
-        seconds = float(np.median(warm.sum(axis=1)))
+        seconds = float(warm.sum(axis=1).min())
         batch = process.turns(slots, min(effort.pairs, max(1, int(effort.seconds / seconds)))) / len(samples)
         held += len(batch) >= _SMALL_MODEL
         yield batch
@@ -265,9 +265,9 @@ def _location(batch: NDArray[np.float64]) -> NDArray[np.float64]:
 def _batch(turns: _Turns, effort: _Effort) -> NDArray[np.float64]:
     """Return the seconds of one compilation of both sides (pairs, 2)."""
     with _without_collection():
-        warm_up_ends = time.perf_counter() + _WARM_UP_SECONDS
+        warm_up_ends, seconds = time.perf_counter() + _WARM_UP_SECONDS, math.inf
         for _ in range(_WARM_UP):
-            seconds = sum(_timed(turn) for turn in turns)
+            seconds = min(seconds, sum(_timed(turn) for turn in turns))  # who disturbs one makes the model no larger
             if time.perf_counter() > warm_up_ends:
                 break
         times = np.empty((min(effort.pairs, max(1, int(effort.seconds / seconds))), 2))
