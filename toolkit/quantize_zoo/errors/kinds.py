@@ -64,6 +64,12 @@ def nearest(wrong: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
 
 
+def did_you_mean(wrong: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Ask whether one of the up to three nearest names is meant; empty where none is near."""
+    close = difflib.get_close_matches(wrong, list(known), n=3, cutoff=cutoff)
+    return f"did you mean {', '.join(map(repr, close))}?" if close else ""
+
+
 def message_of(error: BaseException) -> str:
     """Return the line of a library's error that says what is wrong.
 

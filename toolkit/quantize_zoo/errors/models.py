@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from quantize_zoo.errors.kinds import CellError, ConfigurationError, nearest
+from quantize_zoo.errors.kinds import CellError, ConfigurationError, did_you_mean, nearest
 
 _NO_MEMORY = "std::bad_alloc"  # as C++ says it
 
@@ -160,11 +159,10 @@ def model_skipped(model: str) -> CellError:
 
 def unknown_operation(name: str, known: Iterable[str], number: int) -> CellError:
     """``ignored: scope`` names, as this one of its names, what the model does not have."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
     return CellError(
         f"ignored.scope: the model has no operation {name!r}",
         where="compression",
-        remedy=f"did you mean {', '.join(map(repr, close))}?" if close else "look the names up in the model's IR",
+        remedy=did_you_mean(name, known, cutoff=0.4) or "look the names up in the model's IR",
         keys=("ignored", "scope", number),
     )
 

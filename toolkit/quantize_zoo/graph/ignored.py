@@ -62,7 +62,7 @@ def ignored_operations(
         if operation.type not in known:
             raise errors.unknown_operation_type(operation.type, known, number)
     found = set(ignored.scope)
-    if not as_pot:
+    if found and not as_pot:
         found |= {bias.operation for bias in _biases(nodes, data_path(model)) if bias.addition in found}
     of_kind = (_TRANSFORMER_AS_POT if as_pot else _TRANSFORMER) if params.model_type == "transformer" else frozenset()
     for node in nodes:

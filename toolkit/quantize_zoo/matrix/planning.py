@@ -224,11 +224,16 @@ def _most_trials(cell: Cell, nights: Sequence[PastNight], stored: int) -> int:
     One that ended by itself in its last night does so again: it makes as many anew, or none where it goes on.
     """
     most = search_stages(cell.model)[-1].until
-    last = next((night for night in nights if night.method != "eval"), None)
-    ended = last is not None and last.ended
+    ended = _ended_search(nights)
     if cell.model.optimizer.params.trials_load_method == "warm_start":
-        return 0 if ended else max(0, most - stored)
-    return min(most, max(1, last.trials)) if last is not None and ended else most
+        return max(0, most - stored) if ended is None else 0
+    return most if ended is None else min(most, max(1, ended.trials))
+
+
+def _ended_search(nights: Sequence[PastNight]) -> PastNight | None:
+    """Return the night of the last search, if that ended by itself."""
+    last = next((night for night in nights if night.method != "eval"), None)
+    return last if last is not None and last.ended else None
 
 
 def _planned(
@@ -247,8 +252,7 @@ def _planned(
     if nights and not nights[0].trials and nights[0].best is None:  # its device is not there, or it fails
         return PlannedCell(cell, method, 0, nights[0].seconds, minutes, f"{why}; no trial last night")
     if not trials:
-        ended = any(night.ended for night in nights if night.method != "eval")
-        why = f"{why}; its stored search {'has ended' if ended else 'has all its trials'}"
+        why = f"{why}; its stored search {'has ended' if _ended_search(nights) else 'has all its trials'}"
     if pace is None:
         return PlannedCell(cell, method, trials, None, minutes, why)
     if method != "eval" and limits and pace.trial:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 
+from quantize_zoo import errors
 from quantize_zoo.config import HardwareConfig, TunableQuantizationParams
 from quantize_zoo.graph import Placement
 from quantize_zoo.quantization.options import ModelOption
@@ -33,9 +33,8 @@ def scope_notes(
 
 def vain_note(name: str, quantizable: Sequence[str]) -> str:
     """Say of an operation that is to be ignored that it is never quantized, and what may be meant."""
-    close = difflib.get_close_matches(name, quantizable, n=3, cutoff=0.6)
-    meant = f"; did you mean {', '.join(map(repr, close))}?" if close else ""
-    return f"ignored.scope names {name!r}, which is never quantized, so that leaving it out changes nothing{meant}"
+    told = f"ignored.scope names {name!r}, which is never quantized, so that leaving it out changes nothing"
+    return "; ".join(filter(None, [told, errors.did_you_mean(name, quantizable)]))
 
 
 def _is_idle(word: str, placement: Placement, base: ModelOption, scopes: Sequence[TunableQuantizationParams]) -> bool:

@@ -139,7 +139,7 @@ class _FormerNumpy:
 
     def __init__(self, numpy: ModuleType) -> None:
         self._numpy = numpy
-        self.Infinity = numpy.inf  # has this name only since 2.0
+        self.Infinity = numpy.inf  # the name that it had up to 2.0
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._numpy, name)

@@ -116,8 +116,8 @@ def paired_loss(
     else:
         low, high = _interval_of_mean(differences)
     if all(values.min() >= 0 and values.max() <= 1 for values in (fp32_samples, int8_samples)):
-        worst, best = sign * (fp32 - 0.0), sign * (fp32 - 1.0)
-        low, high = np.clip([low, high], min(worst, best), max(worst, best))
+        least, most = sorted((sign * fp32, sign * (fp32 - 1.0)))
+        low, high = np.clip([low, high], least, most)
     return Estimate(value, float(low / abs(fp32)), float(high / abs(fp32)), "", count)
 
 

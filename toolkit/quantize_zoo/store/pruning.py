@@ -38,7 +38,7 @@ def old_runs(session: Session, nights: int, kept: Collection[str]) -> OldRuns:
     """Return the runs that are older than so many of the newest nights, the newest first.
 
     A night is a run in which a cell ended. Of older runs those stay that are ``kept``, are running, or have what a cell
-    has last: its last finished search and, where that was evaluated since, its last evaluation.
+    has last: the last run in which it was finished, and that of its last search.
     """
     ended = select(Cell.id).where(Cell.run_id == Run.id, Cell.status.in_(_ENDED)).exists()
     begun = select(Run.started_at).where(ended).order_by(Run.started_at.desc(), Run.id.desc())
@@ -50,7 +50,9 @@ def old_runs(session: Session, nights: int, kept: Collection[str]) -> OldRuns:
         _newest_of_each(Cell.method != "eval", or_(HAS_TRIALS, Cell.continues.is_not(None))),
     )
     needed = set(session.scalars(select(Cell.run_id).where(or_(*(Cell.id.in_(each) for each in last))).distinct()))
-    older = select(Run.id, Run.status).where(Run.started_at < since).order_by(Run.started_at.desc(), Run.id.desc())
+    known = Run.id.is_not(None)  # SQLite takes a key of NULL
+    older = select(Run.id, Run.status).where(known, Run.started_at < since)
+    older = older.order_by(Run.started_at.desc(), Run.id.desc())
     old = [run.id for run in session.execute(older) if run.status != "running" and run.id not in needed.union(kept)]
     if session.scalar(select(Run.id).where(Run.status == "running").limit(1)) is not None:
         return OldRuns(tuple(old), since=since)
@@ -118,7 +120,8 @@ def _keep_trials(session: Session, doomed: frozenset[int]) -> None:
             content = values.plain_trial(trial, base)
             session.add(TrialRow(cell_id=cell_id, number=trial.number, trial=content))
         if isinstance(cell.reference, dict):
-            cell.reference = {**cell.reference, "survey": values.plain_survey(session, cell_id)}
+            _, survey = values.plain_survey(session, cell_id)
+            cell.reference = {**cell.reference, "survey": survey}
         cell.continues = None
     session.flush()
 

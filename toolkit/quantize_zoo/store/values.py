@@ -142,15 +142,18 @@ def cell_record(session: Session, row: Cell, *, trials: bool = True) -> CellReco
 
 def survey_of(session: Session, cell_id: int) -> Survey | None:
     """Return the newest survey of a cell and those that it goes on from; raises as ``trials_of``."""
-    found = plain_survey(session, cell_id)
-    return None if found is None else read(_SURVEY, found, f"cell {cell_id}.reference.survey")
+    surveyed, found = plain_survey(session, cell_id)
+    return None if found is None else read(_SURVEY, found, f"cell {surveyed}.reference.survey")
 
 
-def plain_survey(session: Session, cell_id: int) -> object:
-    """Return the same as it is stored."""
-    references = (session.scalar(select(Cell.reference).where(Cell.id == each)) for each in chain_of(session, cell_id))
-    surveys = (each.get("survey") for each in references if isinstance(each, dict))
-    return next((each for each in surveys if each is not None), None)
+def plain_survey(session: Session, cell_id: int) -> tuple[int, object]:
+    """Return the same as it is stored, and the cell that has it."""
+    for each in chain_of(session, cell_id):
+        reference = session.scalar(select(Cell.reference).where(Cell.id == each))
+        survey = reference.get("survey") if isinstance(reference, dict) else None
+        if survey is not None:
+            return each, survey
+    return cell_id, None
 
 
 def trials_of(session: Session, cell_id: int, number: int | None = None) -> list[Trial]:
